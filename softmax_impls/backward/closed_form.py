@@ -1,0 +1,16 @@
+"""The closed form, as one would type it."""
+
+import numpy as np
+
+from softmax_impls.contract import Array, register
+
+
+@register(
+    summary="p * (g - sum(g * p)), as one would type it",
+    family="closed form",
+    temporaries=lambda rows, classes, itemsize: 2 * rows * classes * itemsize,
+    in_place=("probs", "grad_output"),
+)
+def closed_form(probs: Array, grad_output: Array, out: Array) -> None:
+    """(diag(p) - p pᵀ) g, multiplied out: p g - p (p·g)."""
+    out[...] = probs * (grad_output - np.sum(grad_output * probs, axis=-1, keepdims=True))

@@ -1,0 +1,16 @@
+"""The answer this project began with: one pass over a (B, D) temporary per class."""
+
+from softmax_impls.contract import Array, register
+
+
+@register(
+    summary="the original answer: for each class j, sum grad_output * d probs / d x_j",
+    family="loop",
+    temporaries=lambda rows, classes, itemsize: 2 * rows * classes * itemsize,
+)
+def column_loop(probs: Array, grad_output: Array, out: Array) -> None:
+    """d probs_i / d x_j = -p_i p_j, and p_j more where i = j; column j of the result sums it against the gradient."""
+    for j in range(probs.shape[1]):
+        d_probs = -(probs * probs[:, j : j + 1])
+        d_probs[:, j] += probs[:, j]
+        out[:, j] = (d_probs * grad_output).sum(axis=1)

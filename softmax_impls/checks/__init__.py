@@ -1,0 +1,1 @@
+"""Is it right? An exact oracle, numeric gradients, inputs that break kernels, and the gate that uses them."""

@@ -1,0 +1,223 @@
+"""What an implementation of the softmax backward pass is: its signature, its record, and the registry of records.
+
+A kernel is dumb and its caller is clever. Every kernel has the one signature ``kernel(probs, grad_output, out)``
+and may rely on this, which `softmax_impls.softmax_backward`, the checks and the benchmarks all see to:
+
+* the three arrays are C-contiguous, of one shape (B, D) with B ≥ 1 and D ≥ 1, of one dtype, float32 or float64,
+  in native byte order and aligned;
+* ``probs`` and ``grad_output`` are read-only;
+* ``out`` overlaps neither of them, except exactly, where the record's ``in_place`` says that it may.
+
+The kernel writes the whole of ``out``, returns None, and validates nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar, get_args, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating[Any]]
+Family = Literal["loop", "jacobian", "closed form", "numba", "peer", "user"]
+Accuracy = Literal["probs", "logits"]
+Temporaries = Callable[[int, int, int], int]
+
+INPUTS = ("probs", "grad_output")
+
+
+class Backward(Protocol):
+    """A kernel: writes dL/dlogits into ``out``, all three arrays (B, D)."""
+
+    def __call__(self, probs: Array, grad_output: Array, out: Array, /) -> None:
+        """Write the result into ``out``."""
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """What a chooser needs to know about an implementation before anything runs.
+
+    Attributes
+    ----------
+    name : str
+        The name it is asked for by.
+    kernel : Backward
+        The function itself.
+    summary : str
+        One line.
+    family : str
+        "loop", "jacobian", "closed form", "numba", "peer" or "user".
+    accurate_for : str
+        "probs": right, to rounding, about ``probs * (grad_output - sum(grad_output * probs))`` for the rounded
+        probabilities that came in. "logits": right about the true gradient with respect to the logits as well, also
+        where rows are saturated and the textbook form has lost every digit. The checks hold it to what it says.
+    temporaries : callable or None
+        ``(rows, classes, itemsize) -> bytes``: the temporary memory that a call takes, `out` not counted. None:
+        not stated, so it is never pruned.
+    in_place : tuple of str
+        Which of "probs", "grad_output" may be ``out`` itself.
+    requires : tuple of str
+        The packages that it needs besides NumPy.
+    threaded : bool
+        Whether it may use more than one thread.
+    """
+
+    name: str
+    kernel: Backward
+    summary: str
+    family: Family = "user"
+    accurate_for: Accuracy = "probs"
+    temporaries: Temporaries | None = None
+    in_place: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    threaded: bool = False
+
+    def temporary_bytes(self, rows: int, classes: int, dtype: np.dtype[Any]) -> int:
+        """Predicted temporary memory of one call, in bytes; 0 where the record does not state it."""
+        return 0 if self.temporaries is None else self.temporaries(rows, classes, dtype.itemsize)
+
+
+K = TypeVar("K", bound=Callable[..., Any])
+
+_registry: dict[str, Implementation] = {}
+_reserved: dict[str, str] = {}  # name → the module it will be registered by, once that is imported
+
+
+@overload
+def register(kernel: K, /) -> K: ...
+@overload
+def register(
+    *,
+    name: str | None = None,
+    summary: str | None = None,
+    family: Family = "user",
+    accurate_for: Accuracy = "probs",
+    temporaries: Temporaries | None = None,
+    in_place: Iterable[str] = (),
+    requires: Iterable[str] = (),
+    threaded: bool = False,
+) -> Callable[[K], K]: ...
+def register(kernel: K | None = None, /, **record: Any) -> K | Callable[[K], K]:
+    """Add an implementation of the softmax backward pass: a decorator, bare or with what is known about it.
+
+    Once registered, the kernel is found by name everywhere: `softmax_backward`, the checks, the benchmarks and the
+    command line.
+
+    Parameters
+    ----------
+    kernel : callable
+        ``kernel(probs, grad_output, out)``: three C-contiguous (B, D) arrays of one dtype, float32 or float64, the
+        first two read-only. Writes ``out`` and returns None.
+    name : str, optional
+        The name to be found by; the function's own by default.
+    summary : str, optional
+        One line; by default the first line of the docstring.
+    family : {"user", "loop", "jacobian", "closed form", "numba", "peer"}, optional
+        What kind of thing it is.
+    accurate_for : {"probs", "logits"}, optional
+        Which of the two questions the checks hold it to, see `softmax_impls.contract.Implementation`.
+    temporaries : callable, optional
+        ``(rows, classes, itemsize) -> bytes`` of temporary memory, for refusing a call that would not fit.
+    in_place : iterable of {"probs", "grad_output"}, optional
+        Which inputs may be ``out`` itself.
+    requires : iterable of str, optional
+        Packages needed besides NumPy.
+    threaded : bool, optional
+        Whether it may use more than one thread.
+
+    Returns
+    -------
+    callable
+        The kernel, unchanged.
+
+    Raises
+    ------
+    TypeError
+        If the kernel is not callable or `temporaries` is neither callable nor None.
+    ValueError
+        If the name is taken or not an identifier, or a word is not one of those allowed.
+
+    Examples
+    --------
+    >>> from softmax_impls import register, softmax_backward
+    >>> @register
+    ... def two_lines(probs, grad_output, out):
+    ...     '''The closed form, in two lines.'''
+    ...     total = (grad_output * probs).sum(axis=-1, keepdims=True)
+    ...     out[...] = probs * (grad_output - total)
+    >>> softmax_backward([0.25, 0.75], [1.0, 0.0], impl="two_lines")
+    array([ 0.1875, -0.1875])
+    """
+
+    def add(kernel: K) -> K:
+        implementation = describe(kernel, **record)
+        owner = _owner(implementation.name)
+        # The same function again is no clash: a module reloaded, a notebook's cell run twice.
+        if owner not in (None, _where(kernel)):
+            raise ValueError(f"name {implementation.name!r} is taken by {owner}; give {_where(kernel)} another name")
+        _registry[implementation.name] = implementation
+        return kernel
+
+    return add if kernel is None else add(kernel)
+
+
+def describe(kernel: Callable[..., Any], **record: Any) -> Implementation:
+    """Make the record of a kernel without registering it; parameters as in `register`."""
+    if not callable(kernel):
+        raise TypeError(f"kernel must be callable, got {type(kernel).__name__}")
+    name = record.pop("name", None) or getattr(kernel, "__name__", type(kernel).__name__)
+    if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z_][\w.:]*", name)) or name == "auto":
+        raise ValueError(f"name must be an identifier other than 'auto', got {name!r}: pass name=")
+    summary = record.pop("summary", None) or _first_line(kernel.__doc__) or "(no description)"
+    in_place = tuple(record.pop("in_place", ()))
+    implementation = Implementation(name, kernel, summary, in_place=in_place, **record)
+    _one_of("family", implementation.family, get_args(Family))
+    _one_of("accurate_for", implementation.accurate_for, get_args(Accuracy))
+    for argument in in_place:
+        _one_of("in_place", argument, INPUTS)
+    if not (implementation.temporaries is None or callable(implementation.temporaries)):
+        raise TypeError(
+            f"temporaries must be a function of (rows, classes, itemsize), got {implementation.temporaries!r}"
+        )
+    return implementation
+
+
+def registered() -> dict[str, Implementation]:
+    """Return the implementations registered so far, by name; those not yet imported are not among them."""
+    return dict(_registry)
+
+
+def reserve(names: dict[str, str]) -> None:
+    """Keep names for modules that are not imported yet: ``{name: module}``."""
+    _reserved.update(names)
+
+
+def read_only(array: Array) -> Array:
+    """Return a read-only view: how ``probs`` and ``grad_output`` are handed to a kernel."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _one_of(argument: str, value: str, allowed: Iterable[str]) -> None:
+    allowed = tuple(allowed)
+    if value not in allowed:
+        raise ValueError(f"{argument} must be one of {', '.join(allowed)}; got {value!r}")
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0]
+
+
+def _where(kernel: Callable[..., Any]) -> str:
+    return f"{getattr(kernel, '__module__', '?')}.{getattr(kernel, '__qualname__', repr(kernel))}"
+
+
+def _owner(name: str) -> str | None:
+    """Who has a name: the kernel registered under it, or the one that its module is going to register."""
+    if name in _registry:
+        return _where(_registry[name].kernel)
+    return f"{_reserved[name]}.{name}" if name in _reserved else None
