@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from softmax_impls import backward, dispatch
 from softmax_impls.arguments import Axis, Layout, as_real_array
-from softmax_impls.contract import Array, Implementation
+from softmax_impls.contract import Array, Implementation, invoke, read_only
 
 
 def softmax(x: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array:
@@ -65,7 +65,7 @@ def softmax_backward(
     *,
     axis: Axis = -1,
     out: Array | None = None,
-    impl: str | Callable[..., Any] = "auto",
+    impl: str | Callable[..., Any] | Implementation = "auto",
 ) -> Array:
     """Gradient of a loss with respect to the logits, from the probabilities and the gradient with respect to them.
 
@@ -81,9 +81,9 @@ def softmax_backward(
     out : ndarray, optional
         Where to write the result: of the shape and dtype of the result. It may be `probs` or `grad_output` itself,
         or overlap them in any way.
-    impl : str or callable, optional
+    impl : str, callable or Implementation, optional
         A name out of `implementations`; "auto" (the default), see `explain`; or a kernel of your own,
-        ``kernel(probs, grad_output, out)``, see `register`.
+        ``kernel(probs, grad_output, out)``, or its record, see `register`.
 
     Returns
     -------
@@ -126,7 +126,8 @@ def softmax_backward(
     if impl == "auto":
         impl = dispatch.pick(layout.rows, layout.classes, layout.compute).impl
     implementation = _implementation(impl)
-    return _call(implementation.kernel, implementation.in_place, arrays, layout, out)
+    guarded = implementation.family == "user"
+    return _call(implementation.kernel, implementation.in_place, arrays, layout, out, guarded=guarded)
 
 
 def _implementation(impl: object) -> Implementation:
@@ -145,11 +146,14 @@ def _call(
     arrays: dict[str, Array],
     layout: Layout,
     out: Array | None,
+    guarded: bool = False,
 ) -> Array:
     """Run a kernel on rows of these arrays, writing its result straight to where it belongs if that can be done."""
     result = layout.new_out() if out is None else layout.checked_out(out)
     if not layout.empty:
         inputs = {name: layout.read(array) for name, array in arrays.items()}
+        if guarded:
+            inputs = {name: read_only(array) for name, array in inputs.items()}
         rows = layout.view(result)
         direct = rows is not None and all(
             not np.may_share_memory(rows, array) or (name in in_place and _is_same(rows, array))
@@ -157,14 +161,9 @@ def _call(
         )
         if rows is None or not direct:
             rows = np.empty((layout.rows, layout.classes), layout.compute)
-        with np.errstate(all="ignore"):  # NaN and inf go through as what they are
-            returned = kernel(*inputs.values(), rows)
-            if not (returned is None or returned is rows):
-                name = getattr(kernel, "__name__", repr(kernel))
-                raise TypeError(
-                    f"impl {name} must write its result into out and return None, got {type(returned).__name__}"
-                )
-            if not direct:
+        invoke(kernel, *inputs.values(), out=rows)
+        if not direct:
+            with np.errstate(all="ignore"):  # float16 may overflow
                 layout.write(rows, result)
     if out is not None:
         return out

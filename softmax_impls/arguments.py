@@ -115,11 +115,10 @@ class Layout:
         return None
 
     def read(self, array: Array) -> Array:
-        """Return `array` as a read-only (B, D) array in the dtype of the computation; a copy only where need be."""
+        """Return `array` as (B, D) in the dtype of the computation, to be read only; a copy only where need be."""
         rows = self.view(array)
         if rows is None:
             rows = array.transpose(self.order).astype(self.compute, order="C").reshape(self.rows, self.classes)
-        rows.flags.writeable = False
         return rows
 
     def write(self, rows: Array, out: Array) -> None:

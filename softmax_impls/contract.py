@@ -5,7 +5,7 @@ and may rely on this, which `softmax_impls.softmax_backward`, the checks and the
 
 * the three arrays are C-contiguous, of one shape (B, D) with B ≥ 1 and D ≥ 1, of one dtype, float32 or float64,
   in native byte order and aligned;
-* ``probs`` and ``grad_output`` are read-only;
+* ``probs`` and ``grad_output`` are not the kernel's to write, and may be read-only;
 * ``out`` overlaps neither of them, except exactly, where the record's ``in_place`` says that it may.
 
 The kernel writes the whole of ``out``, returns None, and validates nothing.
@@ -49,7 +49,8 @@ class Implementation:
     summary : str
         One line.
     family : str
-        "loop", "jacobian", "closed form", "numba", "peer" or "user".
+        "loop", "jacobian", "closed form", "numba", "peer" or "user"; `softmax_backward` hands a kernel of the family
+        "user" read-only views of the inputs, since nobody may have checked it.
     accurate_for : str
         "probs": right, to rounding, about ``probs * (grad_output - sum(grad_output * probs))`` for the rounded
         probabilities that came in. "logits": right about the true gradient with respect to the logits as well, also
@@ -109,8 +110,8 @@ def register(kernel: K | None = None, /, **record: Any) -> K | Callable[[K], K]:
     Parameters
     ----------
     kernel : callable
-        ``kernel(probs, grad_output, out)``: three C-contiguous (B, D) arrays of one dtype, float32 or float64, the
-        first two read-only. Writes ``out`` and returns None.
+        ``kernel(probs, grad_output, out)``: three C-contiguous (B, D) arrays of one dtype, float32 or float64. Writes
+        ``out``, leaves the others alone, and returns None.
     name : str, optional
         The name to be found by; the function's own by default.
     summary : str, optional
@@ -195,8 +196,18 @@ def reserve(names: dict[str, str]) -> None:
     _reserved.update(names)
 
 
+def invoke(kernel: Callable[..., Any], *inputs: Array, out: Array) -> None:
+    """Call a kernel in the way that all but timing does: NaN and inf pass silently, a returned result does not."""
+    with np.errstate(all="ignore"):
+        returned = kernel(*inputs, out)
+    if not (returned is None or returned is out):
+        raise TypeError(
+            f"impl {_where(kernel)} must write its result into out and return None, got {type(returned).__name__} back"
+        )
+
+
 def read_only(array: Array) -> Array:
-    """Return a read-only view: how ``probs`` and ``grad_output`` are handed to a kernel."""
+    """Return a read-only view: how inputs are handed to a kernel that nobody has checked."""
     view = array.view()
     view.flags.writeable = False
     return view

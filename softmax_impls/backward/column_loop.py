@@ -6,7 +6,7 @@ from softmax_impls.contract import Array, register
 @register(
     summary="the original answer: for each class j, sum grad_output * d probs / d x_j",
     family="loop",
-    temporaries=lambda rows, classes, itemsize: 2 * rows * classes * itemsize,
+    temporaries=lambda rows, classes, itemsize: 3 * rows * classes * itemsize,  # the last class's d_probs still lives
 )
 def column_loop(probs: Array, grad_output: Array, out: Array) -> None:
     """d probs_i / d x_j = -p_i p_j, and p_j more where i = j; column j of the result sums it against the gradient."""

@@ -1,0 +1,246 @@
+"""The gate: what an implementation has to pass before anything else is said of it.
+
+Each check is a small function that yields what it found wrong. `judge` runs them all on every input family in both
+dtypes. Implementations are run as the contract says and never more gently: `out` is full of garbage, inputs are
+read-only or watched.
+"""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from softmax_impls import api
+from softmax_impls.checks import bounds, gradients, inputs
+from softmax_impls.checks.inputs import Case
+from softmax_impls.checks.reference import row_sums
+from softmax_impls.contract import Array, Implementation, invoke
+
+DTYPES = ("float32", "float64")
+MEMORY_SHAPE = (256, 128)
+MEMORY_SLACK = 8 * np.getbufsize() + 8192  # bytes: one of NumPy's own buffers, and Python's small objects
+
+Outputs = dict[Case, Array]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One thing found wrong: which check, on what, and what was seen."""
+
+    check: str
+    where: str
+    seen: str
+
+    def __str__(self) -> str:
+        return f"{self.check}: {self.where}: {self.seen}"
+
+
+@dataclass
+class Verdict:
+    """What the gate found about one implementation.
+
+    `errors` is the worst norm-wise relative error of a row, max|error| / max|gradient|, against the gradient with
+    respect to the logits, by dtype and kind of input; rows whose true gradient is zero have none.
+    """
+
+    name: str
+    accurate_for: str
+    failures: list[Failure] = field(default_factory=list)
+    errors: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def right(self) -> bool:
+        """Whether nothing was found wrong."""
+        return not self.failures
+
+    def failed(self, *checks: str) -> bool:
+        """Whether any of these checks found something."""
+        return any(one.check in checks for one in self.failures)
+
+
+def judge(implementations: Mapping[str, Implementation], seed: int = 0) -> dict[str, Verdict]:
+    """Check implementations, each on its own and every two against each other; returns their verdicts by name."""
+    verdicts, outputs = {}, {}
+    for name, one in implementations.items():
+        verdicts[name], outputs[name] = _alone(one, seed)
+    sound = [name for name in verdicts if verdicts[name].right]
+    for name, verdict in verdicts.items():
+        for rival in sound:
+            if rival != name:
+                verdict.failures += _pair(outputs[name], outputs[rival], rival)
+    return verdicts
+
+
+def judge_softmax(function: Callable[[Array], Array] = api.softmax, seed: int = 0) -> Verdict:
+    """Check a forward pass, which maps logits (B, D) to probabilities, against the exact softmax."""
+    verdict = Verdict("softmax", "logits")
+    for dtype in DTYPES:
+        for case in inputs.cases(dtype, seed):
+            try:
+                found = function(case.logits)
+            except Exception as raised:  # whatever it raises is what is wrong with it
+                verdict.failures.append(_raised(case, raised))
+                continue
+            with np.errstate(all="ignore"):
+                error = case.exact_probs.error_of(found)
+                bound = bounds.forward(case.logits, case.exact_probs.high) if found.size else np.ones(found.shape)
+            good = np.isfinite(case.exact_probs.high)
+            verdict.failures += _beyond("forward", case, error[good], bound[good])
+            if np.isfinite(found[~good]).any():
+                verdict.failures.append(Failure("non-finite", str(case), "a row without a softmax has finite elements"))
+            _note_error(verdict, case, "probabilities", error, case.exact_probs.high)
+    return verdict
+
+
+def _alone(one: Implementation, seed: int) -> tuple[Verdict, Outputs]:
+    verdict, outputs = Verdict(one.name, one.accurate_for), {}
+    for dtype in DTYPES:
+        for case in inputs.cases(dtype, seed):
+            try:
+                if 0 in case.probs.shape:
+                    verdict.failures += _empty(one, case)
+                else:
+                    outputs[case] = run(one, case.probs, case.grad_output)
+                    verdict.failures += _one_case(one, case, outputs[case])
+                    _note_error(verdict, case, case.kind, *_logits_error(case, outputs[case]))
+            except Exception as raised:  # whatever a kernel raises is what is wrong with it
+                verdict.failures.append(_raised(case, raised))
+    if not verdict.failed("runs"):
+        verdict.failures += [*_numeric(outputs, seed), *_memory(one)]
+    return verdict, outputs
+
+
+def _raised(case: Case, error: Exception) -> Failure:
+    return Failure("runs", str(case), f"raised {type(error).__name__}: {error}")
+
+
+def run(one: Implementation, probs: Array, grad_output: Array, fill: float = np.nan) -> Array:
+    """Return what an implementation makes of a case, in an `out` that was full of something else."""
+    out = np.full_like(probs, fill)
+    invoke(one.kernel, probs, grad_output, out=out)
+    return out
+
+
+def _one_case(one: Implementation, case: Case, out: Array) -> Iterator[Failure]:
+    yield from _value(case, out)
+    if one.accurate_for == "logits":
+        yield from _logits(case, out)
+    yield from _non_finite(case, out)
+    yield from _inputs_and_out(one, case, out)
+    yield from _in_place(one, case)
+
+
+def _value(case: Case, out: Array) -> Iterator[Failure]:
+    """Right about p (g - Σ p g) for the p and g that came in."""
+    good = case.finite
+    yield from _beyond("value", case, case.given_probs.error_of(out)[good], _value_bound(case)[good])
+
+
+def _logits(case: Case, out: Array) -> Iterator[Failure]:
+    """Right about the true gradient with respect to the logits, for those that promise it."""
+    good = case.finite
+    with np.errstate(all="ignore"):
+        bound = bounds.given_logits(case.exact_probs.high, case.grad_output)
+    yield from _beyond("logits", case, case.given_logits.error_of(out)[good], bound[good])
+
+
+def _non_finite(case: Case, out: Array) -> Iterator[Failure]:
+    """A row with NaN or inf has no gradient, and none of its elements may look like one. Others: see the value."""
+    if np.isfinite(out[~case.finite]).any():
+        yield Failure("non-finite", str(case), "a row with NaN or inf came out with finite elements")
+
+
+def _inputs_and_out(one: Implementation, case: Case, out: Array) -> Iterator[Failure]:
+    """The inputs stay as they were; the result depends on nothing that was in `out`."""
+    probs, grad_output = case.probs.copy(), case.grad_output.copy()
+    again = run(one, probs, grad_output, fill=7)
+    for name, now, before in (("probs", probs, case.probs), ("grad_output", grad_output, case.grad_output)):
+        if now.tobytes() != before.tobytes():
+            yield Failure("inputs", str(case), f"{name} was modified")
+    if not np.array_equal(again, out, equal_nan=True):
+        yield Failure("written", str(case), "the result depends on what was in out, or was not written whole")
+
+
+def _in_place(one: Implementation, case: Case) -> Iterator[Failure]:
+    """What the record says may be `out` itself really may."""
+    for name in one.in_place:
+        given = {"probs": case.probs.copy(), "grad_output": case.grad_output.copy()}
+        invoke(one.kernel, given["probs"], given["grad_output"], out=given[name])
+        good = case.finite
+        yield from _beyond("in place", case, case.given_probs.error_of(given[name])[good], _value_bound(case)[good])
+
+
+def _empty(one: Implementation, case: Case) -> Iterator[Failure]:
+    result = api.softmax_backward(case.probs, case.grad_output, impl=one)
+    if result.shape != case.probs.shape or result.dtype != case.probs.dtype:
+        yield Failure("empty", str(case), f"shape {result.shape}, dtype {result.dtype}")
+
+
+def _numeric(outputs: Outputs, seed: int) -> Iterator[Failure]:
+    """Within truncation and rounding of numeric gradients."""
+    for case, method, gradient, bound in gradients.gradients(seed):
+        yield from _beyond("numeric", f"{case}, {method}", np.abs(outputs[case] - gradient), bound)
+
+
+def _memory(one: Implementation) -> Iterator[Failure]:
+    """The record's prediction, which decides what is not started, covers what a call really takes."""
+    if one.temporaries is None:
+        return
+    probs = np.full(MEMORY_SHAPE, 1 / MEMORY_SHAPE[1])
+    out = np.empty_like(probs)
+    one.kernel(probs, probs, out)  # what is made once and kept does not count
+    tracing = tracemalloc.is_tracing()
+    if not tracing:
+        tracemalloc.start()
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    one.kernel(probs, probs, out)
+    taken = tracemalloc.get_traced_memory()[1] - before
+    if not tracing:
+        tracemalloc.stop()
+    predicted = one.temporary_bytes(*MEMORY_SHAPE, probs.dtype)
+    if taken > predicted + MEMORY_SLACK:
+        yield Failure("memory", f"shape {MEMORY_SHAPE}", f"took {taken} bytes where its record predicts {predicted}")
+
+
+def _pair(ours: Outputs, theirs: Outputs, rival: str) -> Iterator[Failure]:
+    """Two implementations agree to within the sum of their bounds."""
+    for case in ours.keys() & theirs.keys():
+        good = case.finite
+        difference = np.abs(ours[case][good].astype(np.float64) - theirs[case][good])
+        yield from _beyond("pairs", f"{case}, against {rival}", difference, 2 * _value_bound(case)[good])
+
+
+def _value_bound(case: Case) -> bounds.Floats:
+    sums = row_sums(case.probs, case.grad_output)
+    return bounds.given_probs(case.probs, sums.largest, sums.total, sums.defect)
+
+
+def _logits_error(case: Case, out: Array) -> tuple[bounds.Floats, bounds.Floats]:
+    truth = np.where(case.finite[:, np.newaxis], case.given_logits.high, np.nan)
+    return case.given_logits.error_of(out), truth
+
+
+def _beyond(check: str, where: Case | str, error: bounds.Floats, bound: bounds.Floats) -> Iterable[Failure]:
+    """Yield a failure if an error is beyond its bound, or NaN."""
+    wrong = ~(error <= bound)
+    if wrong.any():
+        worst = np.argmax(np.where(np.isnan(error), np.inf, error) / bound)
+        yield Failure(
+            check, str(where), f"off by {error.flat[worst]:.2g}, where rounding explains {bound.flat[worst]:.2g}"
+        )
+
+
+def _note_error(verdict: Verdict, case: Case, kind: str, error: bounds.Floats, truth: bounds.Floats) -> None:
+    """Keep the worst row's norm-wise relative error; a gradient below the normal numbers is measured against those."""
+    if not truth.size:
+        return
+    size = np.abs(truth).max(axis=-1)
+    rows = size > 0  # neither NaN nor zero
+    if rows.any():
+        relative = error[rows].max(axis=-1) / np.maximum(size[rows], float(np.finfo(case.probs.dtype).tiny))
+        of_dtype = verdict.errors.setdefault(str(case.probs.dtype), {})
+        of_dtype[kind] = max(of_dtype.get(kind, 0.0), float(relative.max()))
