@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from softmax_impls import backward, dispatch
 from softmax_impls.arguments import Axis, Layout, as_real_array
-from softmax_impls.contract import Array, Implementation, invoke, read_only
+from softmax_impls.contract import Array, Impl, Implementation, invoke, read_only
 
 
 def softmax(x: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array:
@@ -65,7 +65,7 @@ def softmax_backward(
     *,
     axis: Axis = -1,
     out: Array | None = None,
-    impl: str | Callable[..., Any] | Implementation = "auto",
+    impl: Impl = "auto",
 ) -> Array:
     """Gradient of a loss with respect to the logits, from the probabilities and the gradient with respect to them.
 

@@ -27,6 +27,7 @@ Accuracy = Literal["probs", "logits"]
 Temporaries = Callable[[int, int, int], int]
 
 INPUTS = ("probs", "grad_output")
+LARGEST_TEMPORARIES = 4_000_000_000  # bytes that whatever runs implementations lets one take, unless told otherwise
 
 
 class Backward(Protocol):
@@ -80,6 +81,13 @@ class Implementation:
         """Predicted temporary memory of one call, in bytes; 0 where the record does not state it."""
         return 0 if self.temporaries is None else self.temporaries(rows, classes, dtype.itemsize)
 
+    def too_large(self, rows: int, classes: int, dtype: np.dtype[Any], limit: int = LARGEST_TEMPORARIES) -> str | None:
+        """Return why a call is not to be started, as "needs 8.6 GB", or None if it may be."""
+        needed = self.temporary_bytes(rows, classes, dtype)
+        return f"needs {in_bytes(needed)}" if needed > limit else None
+
+
+Impl = str | Callable[..., Any] | Implementation  # what an impl= argument takes: a name, a kernel or its record
 
 K = TypeVar("K", bound=Callable[..., Any])
 
@@ -189,6 +197,15 @@ def describe(kernel: Callable[..., Any], **record: Any) -> Implementation:
 def registered() -> dict[str, Implementation]:
     """Return the implementations registered so far, by name; those not yet imported are not among them."""
     return dict(_registry)
+
+
+def in_bytes(number: float) -> str:
+    """Return a number of bytes as people write it: 8.6 GB."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000 or unit == "GB":
+            return f"{number:.{0 if unit == 'bytes' else 1}f} {unit}"
+        number /= 1000
+    raise AssertionError
 
 
 def reserve(names: dict[str, str]) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from softmax_impls import api
-from softmax_impls.contract import Array
+from softmax_impls.contract import Array, Impl
 
 
 class Softmax:
@@ -17,7 +14,7 @@ class Softmax:
 
     Parameters
     ----------
-    impl : str or callable, optional
+    impl : str, callable or Implementation, optional
         The implementation of the backward pass, as in `softmax_backward`.
 
     Examples
@@ -32,7 +29,7 @@ class Softmax:
            [ 0.25 , -0.25 ]])
     """
 
-    def __init__(self, impl: str | Callable[..., Any] = "auto") -> None:
+    def __init__(self, impl: Impl = "auto") -> None:
         self.impl = impl
 
     def __repr__(self) -> str:

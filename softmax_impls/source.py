@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from softmax_impls.arguments import as_real_array
 from softmax_impls.backward import from_spec
 from softmax_impls.checks.numeric import numeric_gradient
-from softmax_impls.contract import Array
+from softmax_impls.contract import Array, Impl
 from softmax_impls.layer import Softmax
 
 SOURCE_STEP = 1e-3
@@ -83,7 +83,7 @@ def _labels(ys: ArrayLike, rows: int, classes: int) -> NDArray[np.integer[Any]]:
     return labels
 
 
-def gradient_check(x: ArrayLike, ys: ArrayLike, loss_type: str, impl: str | Callable[..., Any] = "auto") -> float:
+def gradient_check(x: ArrayLike, ys: ArrayLike, loss_type: str, impl: Impl = "auto") -> float:
     """Return the original's measure of how far backward is from numeric gradients: sum((backward - numeric)²) / B.
 
     The numeric gradients are central differences with the original's step of 1e-3, in float64.
@@ -138,9 +138,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.seed < 0:
         parser.error(f"argument --seed: must not be negative, got {options.seed}")
     try:
-        impl = options.impl if options.impl == "auto" else from_spec(options.impl).kernel
+        impl = options.impl if options.impl == "auto" else from_spec(options.impl)
     except (ValueError, ImportError) as error:
         parser.error(f"argument --impl: {error}")
+    if not isinstance(impl, str) and (too_large := impl.too_large(options.batch, options.dim, np.dtype(np.float64))):
+        parser.error(f"argument --impl: {impl.name} is pruned: {too_large}")
     rng = np.random.default_rng(options.seed)
     x = rng.random((options.batch, options.dim))
     ys = rng.integers(options.dim, size=options.batch)

@@ -1,0 +1,24 @@
+"""The command ``softmax-impls``, also ``python -m softmax_impls``."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run the command line, or say what it takes to have one; returns the exit status."""
+    try:
+        from softmax_impls.cli import run
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "softmax_impls":
+            raise
+        print(
+            f"softmax-impls: error: the command line needs {error.name}: pip install 'softmax-impls[compare]'",
+            file=sys.stderr,
+        )
+        return 2
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Which one? Results on disk, and what they say."""

@@ -1,0 +1,1 @@
+"""Show it: tables for a terminal, and pictures."""

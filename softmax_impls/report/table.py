@@ -1,0 +1,201 @@
+"""What people read in a terminal, as rich tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.markup import escape
+from rich.table import Table
+
+from softmax_impls.checks.verdict import Verdict
+from softmax_impls.choice.ranking import Ranked
+from softmax_impls.contract import Implementation, in_bytes
+from softmax_impls.timing.sampler import DROPPED, EXTRAPOLATED, TIMED
+from softmax_impls.timing.workloads import GRID
+
+EXAMPLE_SHAPE = (4096, 512)  # float64, for showing how much temporary memory a call takes
+
+
+def in_seconds(seconds: float) -> str:
+    """Return a time as people write it: 34 µs, three significant digits."""
+    for unit, scale in (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3)):
+        if seconds < 999.5 * scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def listing(usable: Mapping[str, Implementation], unusable: Mapping[str, str]) -> Table:
+    """Return a table of what there is."""
+    table = Table(title="Implementations", title_justify="left")
+    for heading in ("name", "family", "right about", "temporaries*", "in place", "what it is"):
+        table.add_column(heading)
+    for name, one in usable.items():
+        temporaries = in_bytes(_example_bytes(one)) if one.temporaries else "?"
+        about = "the logits" if one.accurate_for == "logits" else "given probs"
+        table.add_row(name, one.family, about, temporaries, ", ".join(one.in_place) or "no", escape(one.summary))
+    for name, why in unusable.items():
+        table.add_row(name, "", "", "", "", f"[red]not available:[/red] {escape(why)}")
+    table.caption = f"* of a call at {EXAMPLE_SHAPE[0]}×{EXAMPLE_SHAPE[1]} float64, where out takes 16.8 MB"
+    table.caption_justify = "left"
+    return table
+
+
+def _example_bytes(one: Implementation) -> int:
+    temporaries = one.temporaries
+    return temporaries(*EXAMPLE_SHAPE, 8) if temporaries else 0
+
+
+def verdicts(found: Mapping[str, Verdict], forward: Verdict) -> Table:
+    """Return the table of a check: errors against the logits' gradient, and what passed."""
+    table = Table(title="Worst error of a row, relative to its largest gradient with respect to the logits")
+    table.add_column("implementation")
+    for dtype in ("float32", "float64"):
+        for kind in ("ordinary", "saturated"):
+            table.add_column(f"{dtype}\n{kind}", justify="right")
+    for heading in ("numeric\ngradients", "pairs", "hostile\ninputs", "memory", "verdict"):
+        table.add_column(heading)
+    for name, one in found.items():
+        errors = [_error(one, dtype, kind) for dtype in ("float32", "float64") for kind in ("ordinary", "saturated")]
+        table.add_row(
+            name,
+            *errors,
+            _passed(one, "numeric"),
+            _passed(one, "pairs"),
+            _passed(one, "non-finite", "inputs", "written", "in place", "empty", "runs"),
+            _passed(one, "memory"),
+            _verdict(one),
+        )
+    errors = [text for dtype in ("float32", "float64") for text in (_error(forward, dtype, "probabilities"), "")]
+    table.add_row("softmax (forward)", *errors, "", "", _passed(forward, "non-finite", "runs"), "", _verdict(forward))
+    return table
+
+
+def failures(found: Iterable[Verdict]) -> list[str]:
+    """Return a line for each check that an implementation failed, with the first thing that it failed on."""
+    lines = []
+    for one in found:
+        by_check = {failure.check: failure for failure in reversed(one.failures)}
+        for check, failure in sorted(by_check.items()):
+            count = sum(other.check == check for other in one.failures)
+            more = f" (and {count - 1} more)" if count > 1 else ""
+            lines.append(f"{one.name}: {failure}{more}")
+    return lines
+
+
+def _error(one: Verdict, dtype: str, kind: str) -> str:
+    error = one.errors.get(dtype, {}).get(kind)
+    if error is None:
+        return "–"
+    style = "red" if error > 1e-2 else "yellow" if error > 1e-4 or (dtype == "float64" and error > 1e-11) else ""
+    return f"[{style}]{error:.1e}[/]" if style else f"{error:.1e}"
+
+
+def _passed(one: Verdict, *checks: str) -> str:
+    return "[red]FAIL[/]" if one.failed(*checks) else "ok"
+
+
+def _verdict(one: Verdict) -> str:
+    if not one.right:
+        return "[bold red]WRONG[/]"
+    return "[green]right, saturated or not[/]" if one.accurate_for == "logits" else "right for the probs given"
+
+
+def cells(ranked: Sequence[Ranked]) -> Table:
+    """Return the table of a comparison: the fastest of each cell, and how fast that is."""
+    table = Table(title="Fastest in each cell; with = those it can't be told apart from")
+    table.add_column("workload")
+    table.add_column("batch×dim", justify="right")
+    table.add_column("dtype")
+    table.add_column("fastest")
+    for heading in ("time", "× the loop*", "GB/s", "noise"):
+        table.add_column(heading, justify="right")
+    for one in ranked:
+        table.add_row(*_cell(one), end_section=one is ranked[-1])
+    table.caption = "* the source's column loop; ~ where its time is extrapolated from smaller cells"
+    table.caption_justify = "left"
+    return table
+
+
+def _cell(one: Ranked) -> tuple[str, ...]:
+    cell = one.cell
+    start = (cell.workload, f"{cell.rows}×{cell.classes}", cell.dtype)
+    if not one.standing:
+        return (*start, "nothing to rank", "", "", "", "")
+    speedup = one.speedup
+    times = f"{'~' if speedup[1] else ''}{speedup[0]:,.0f}" if speedup and speedup[0] >= 10 else ""
+    if speedup and not times:
+        times = f"{'~' if speedup[1] else ''}{speedup[0]:.2g}"
+    winners = f"[bold]{one.winners[0]}[/]" + "".join(f" = {name}" for name in one.winners[1:])
+    noise = f"{one.standing.noise:.1%}"
+    return (*start, winners, in_seconds(one.seconds), times or "–", f"{one.gigabytes_per_second:.1f}", noise)
+
+
+def winner_maps(ranked: Sequence[Ranked]) -> list[Table]:
+    """Return, for each dtype and number of threads, the winners over the grid: batch down, dim across."""
+    tables = []
+    on_grid = [one for one in ranked if one.cell.workload == GRID]
+    for dtype, threads in sorted({(one.cell.dtype, one.cell.threads) for one in on_grid}):
+        found = {
+            (one.cell.rows, one.cell.classes): one
+            for one in on_grid
+            if (one.cell.dtype, one.cell.threads) == (dtype, threads)
+        }
+        title = f"Winners over the grid, {dtype}, {threads} thread{'s' if threads > 1 else ''}"
+        table = Table(title=title, title_justify="left", show_lines=True)
+        table.add_column("batch \\ dim", justify="right")
+        classes = sorted({d for _, d in found})
+        for d in classes:
+            table.add_column(str(d))
+        for b in sorted({b for b, _ in found}):
+            table.add_row(str(b), *(_winner(found.get((b, d))) for d in classes))
+        tables.append(table)
+    return tables
+
+
+def _winner(one: Ranked | None) -> str:
+    if one is None or not one.standing:
+        return ""
+    return "\n= ".join(one.winners) + f"\n{in_seconds(one.seconds)}"
+
+
+def details(ranked: Sequence[Ranked]) -> Table:
+    """Return every implementation of every cell: time, interval, how far from the fastest, and what became of it."""
+    table = Table(title="All implementations")
+    for heading in ("cell", "implementation"):
+        table.add_column(heading)
+    for heading in ("time", "× the fastest", "interval", "rounds", "first call"):
+        table.add_column(heading, justify="right")
+    table.add_column("note")
+    for one in ranked:
+        first = True
+        for name, row in sorted(one.rows.items(), key=lambda item: (one.times_best(item[0]), item[1]["seconds"] or 0)):
+            ratio = one.standing.ratios.get(name) if one.standing else None
+            mark = "~" if row["status"] == EXTRAPOLATED else ""
+            note = row["note"] if row["status"] in (TIMED, DROPPED) else f"{row['status']}: {row['note']}"
+            table.add_row(
+                str(one.cell) if first else "",
+                name,
+                mark + in_seconds(row["seconds"]) if row["seconds"] else "–",
+                f"{ratio.value:.2f}" if ratio else "1" if name in one.winners else "–",
+                f"{ratio.low:.2f} to {ratio.high:.2f}" if ratio else "",
+                str(len(row["samples"])),
+                in_seconds(row["first_call_seconds"]),
+                escape(note),
+            )
+            first = False
+        table.add_section()
+    return table
+
+
+def left_out(ranked: Sequence[Ranked]) -> list[str]:
+    """Return lines on what was pruned, extrapolated, wrong or failed, and in how many cells."""
+    reasons: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for one in ranked:
+        for name, row in one.rows.items():
+            if row["status"] not in (TIMED, DROPPED):
+                reasons.setdefault((name, row["status"]), []).append((str(one.cell), row["note"]))
+    lines = []
+    for (name, status), cases in sorted(reasons.items()):
+        cell, note = cases[-1]
+        lines.append(f"{name} {status}: {note} ({cell}{f' and {len(cases) - 1} more cells' if len(cases) > 1 else ''})")
+    return lines

@@ -1,0 +1,165 @@
+"""One cell: implementations admitted, verified on the very arrays, and timed in rounds until they are told apart.
+
+Each round takes one sample of every implementation still in the race, in a fresh random order, so that whatever slows
+the machine down hits all alike. One of them, the fastest at first sight, runs under a second name as well: how much it
+seems to differ from itself is the cell's noise floor.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from softmax_impls.checks import reference
+from softmax_impls.contract import Array, Implementation, invoke
+from softmax_impls.timing import workloads
+from softmax_impls.timing.prediction import predict
+from softmax_impls.timing.statistics import Standing, stand
+from softmax_impls.timing.workloads import Cell
+
+TIMED, DROPPED, EXTRAPOLATED, PRUNED, WRONG, FAILED = "timed", "dropped", "extrapolated", "pruned", "wrong", "failed"
+
+ALLOWANCE = 0.15  # of the cell's time, for the first call of one implementation
+SHORTEST_SAMPLE, LONGEST_SAMPLE = 200e-6, 2e-3  # seconds; a longer call is a sample of its own
+FEWEST_ROUNDS, FIRST_LOOK, MOST_ROUNDS = 3, 15, 400
+HOPELESS = 1.5  # times the leader, in each of at least DROP_AFTER rounds
+DROP_AFTER = 5
+FAR_BEHIND = 4.0  # times the leader: not worth that many rounds, if they are long
+FAR_BEHIND_SHARE = 0.03  # of the cell's time
+
+
+@dataclass
+class Entry:
+    """One implementation in one cell, and all that was seen of it."""
+
+    one: Implementation
+    status: str = TIMED
+    note: str = ""
+    control: bool = False
+    seconds: float = math.nan  # one call, roughly: predicted or from calibration
+    discrepancy: float | None = None  # worst error on these arrays, as a multiple of its bound
+    temporary_bytes: int = 0
+    loops: int = 1
+    samples: list[float] = field(default_factory=list)  # seconds per call, one a round
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it was verified and timed."""
+        return self.status in (TIMED, DROPPED) and bool(self.samples)
+
+
+def measure(
+    cell: Cell, implementations: Iterable[Implementation], seconds: float, largest_temporaries: int, seed: int = 0
+) -> list[Entry]:
+    """Measure one cell in about that many seconds; returns an entry for each implementation and for the control."""
+    start = time.perf_counter()
+    probs, grad_output, out = workloads.arrays(cell, seed)
+    sums = reference.row_sums(probs, grad_output)
+    entries = []
+    for one in implementations:
+        entry = Entry(one, temporary_bytes=one.temporary_bytes(cell.rows, cell.classes, probs.dtype))
+        if too_large := one.too_large(cell.rows, cell.classes, probs.dtype, largest_temporaries):
+            entry.status, entry.note = PRUNED, too_large
+        else:
+            _admit(entry, probs, grad_output, out, sums, ALLOWANCE * seconds)
+        entries.append(entry)
+    racing = [entry for entry in entries if entry.status == TIMED]
+    if racing:
+        left = max(0.0, start + seconds - time.perf_counter())
+        target = min(max(left / (2 * FIRST_LOOK * len(racing)), SHORTEST_SAMPLE), LONGEST_SAMPLE)
+        for entry in racing:
+            _calibrate(entry, probs, grad_output, out, target)
+        leader = min(racing, key=lambda entry: entry.seconds)
+        twin = Entry(leader.one, control=True, loops=leader.loops, temporary_bytes=leader.temporary_bytes)
+        entries.append(twin)
+        _race([*racing, twin], (probs, grad_output, out), start + seconds, seconds, seed)
+    return entries
+
+
+def standing(entries: Iterable[Entry]) -> Standing:
+    """Compare those entries that have samples."""
+    entries = list(entries)
+    samples = {entry.one.name: entry.samples for entry in entries if entry.ranked and not entry.control}
+    control = next(((entry.one.name, entry.samples) for entry in entries if entry.control), None)
+    return stand(samples, control)
+
+
+def _admit(
+    entry: Entry, probs: Array, grad_output: Array, out: Array, sums: reference.RowSums, allowance: float
+) -> None:
+    """Predict, run once, and verify the result; sets the entry's status if it may not take part."""
+    try:
+        prediction = predict(entry.one, probs, grad_output, out, allowance)
+        entry.seconds = prediction.seconds
+        if not prediction.allowed:
+            entry.status, entry.note = EXTRAPOLATED, "one call would take too much of the budget"
+            return
+        out.fill(np.nan)
+        invoke(entry.one.kernel, probs, grad_output, out=out)
+    except Exception as error:  # whatever a user's kernel raises, the others go on
+        entry.status, entry.note = FAILED, f"{type(error).__name__}: {error}"
+        return
+    worst = reference.worst(probs, grad_output, out, sums)
+    entry.discrepancy = worst.ratio
+    if worst.wrong:
+        entry.status = WRONG
+        entry.note = f"off by {worst.ratio:.3g} times what rounding explains, at row {worst.row}, class {worst.column}"
+
+
+def _sample(entry: Entry, probs: Array, grad_output: Array, out: Array) -> float:
+    """Return seconds per call over a batch of calls."""
+    kernel, loops = entry.one.kernel, range(entry.loops)
+    start = time.perf_counter_ns()
+    for _ in loops:
+        kernel(probs, grad_output, out)
+    return (time.perf_counter_ns() - start) / entry.loops / 1e9
+
+
+def _calibrate(entry: Entry, probs: Array, grad_output: Array, out: Array, target: float) -> None:
+    """Find how many calls make a sample of the target's length; a long call is one."""
+    if entry.seconds > target:
+        return
+    while True:
+        entry.seconds = _sample(entry, probs, grad_output, out)
+        if entry.seconds * entry.loops >= target / 2:
+            break
+        entry.loops *= 4
+    entry.loops = max(1, round(target / entry.seconds))
+
+
+def _race(racing: list[Entry], arrays: tuple[Array, Array, Array], deadline: float, seconds: float, seed: int) -> None:
+    """Take samples round by round until the implementations are told apart or the time is up."""
+    rng = np.random.default_rng(seed)
+    look = FIRST_LOOK
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        for rounds in range(1, MOST_ROUNDS + 1):
+            active = [entry for entry in racing if entry.status == TIMED]
+            for index in rng.permutation(len(active)):
+                active[index].samples.append(_sample(active[index], *arrays))
+            _drop(active, rounds, seconds)
+            if rounds >= FEWEST_ROUNDS and time.perf_counter() >= deadline:
+                break
+            if rounds == look:
+                look += look // 2
+                if standing(racing).settled:
+                    break
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _drop(active: list[Entry], rounds: int, seconds: float) -> None:
+    """Take those out of the race that have no chance; what was seen of them stays."""
+    leader = min(active, key=lambda entry: float(np.median(entry.samples)))
+    for entry in active:
+        behind = min(mine / best for mine, best in zip(entry.samples, leader.samples, strict=True))
+        spent = sum(entry.samples) * entry.loops
+        if (rounds >= DROP_AFTER and behind > HOPELESS) or (behind > FAR_BEHIND and spent > FAR_BEHIND_SHARE * seconds):
+            entry.status, entry.note = DROPPED, f"after {rounds} rounds, {behind:.3g} times as slow or more in each"

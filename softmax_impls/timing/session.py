@@ -1,0 +1,141 @@
+"""A whole comparison: each cell in its share of a budget, with all that a result needs to be understood later."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from softmax_impls.checks.verdict import Verdict, judge
+from softmax_impls.contract import Implementation, invoke
+from softmax_impls.timing import sampler
+from softmax_impls.timing.machine import commit, machine, pinned, versions
+from softmax_impls.timing.workloads import GRID, Cell
+
+SCHEMA = 1
+
+# What a cell takes, in seconds, for sharing out a budget: something for being there (a named one is looked at more
+# closely) and something for its size, which covers making the arrays, verifying each implementation, and samples.
+WORKLOAD_COST, GRID_COST, ELEMENT_COST = 1.0, 0.4, 1.8e-7
+SETUP_COST = 6e-8  # of that, per element, before the first sample
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Session:
+    """Implementations, judged and warmed up, to be measured cell by cell.
+
+    Attributes
+    ----------
+    implementations : mapping of str to Implementation
+        Those that take part.
+    budget : float
+        Seconds for everything from now on.
+    largest_temporaries : int
+        Bytes; what needs more is pruned.
+    seed : int
+        Of inputs and orders.
+    """
+
+    implementations: Mapping[str, Implementation]
+    budget: float
+    largest_temporaries: int
+    seed: int = 0
+    verdicts: dict[str, Verdict] = field(default_factory=dict, init=False)
+    first_calls: dict[str, dict[str, float]] = field(default_factory=dict, init=False)
+    started: float = field(default_factory=time.perf_counter, init=False)
+
+    @property
+    def left(self) -> float:
+        """Seconds left."""
+        return max(0.0, self.started + self.budget - time.perf_counter())
+
+    def prepare(self, dtypes: Sequence[str]) -> None:
+        """Time each implementation's first call, which may compile, and judge it; to be called once, before `run`."""
+        for name, one in self.implementations.items():
+            self.first_calls[name] = {dtype: _first_call(one, np.dtype(dtype)) for dtype in dtypes}
+        self.verdicts = judge(self.implementations)
+
+    def run(
+        self, cells: Sequence[Cell], starting: Callable[[Cell], None] = lambda cell: None
+    ) -> Iterator[tuple[Cell, list[Row] | str]]:
+        """Yield each cell with its rows, one for each implementation; or with why it was not measured.
+
+        `starting` is called with each cell before it is measured.
+        """
+        ordered = sorted(cells, key=lambda cell: cell.elements)
+        costs = [_cost(cell) for cell in ordered]
+        for index, cell in enumerate(ordered):
+            share = self.left * costs[index] / sum(costs[index:])
+            if SETUP_COST * cell.elements > share:
+                yield cell, f"its share of the budget, {share:.1f} s, is shorter than setting it up takes"
+                continue
+            starting(cell)
+            yield cell, self._measure(cell, share)
+
+    def _measure(self, cell: Cell, share: float) -> list[Row]:
+        right = [one for name, one in self.implementations.items() if self.verdicts[name].right]
+        with pinned(cell.threads), np.errstate(all="ignore"):
+            entries = sampler.measure(cell, right, share, self.largest_temporaries, self.seed)
+        for name, verdict in self.verdicts.items():
+            if not verdict.right:
+                entries.append(sampler.Entry(self.implementations[name], sampler.WRONG, str(verdict.failures[0])))
+        return [self._row(cell, entry, len(entries)) for entry in entries]
+
+    def _row(self, cell: Cell, entry: sampler.Entry, of: int) -> Row:
+        name = entry.one.name
+        return {
+            "schema": SCHEMA,
+            "workload": cell.workload,
+            "batch": cell.rows,
+            "dim": cell.classes,
+            "dtype": cell.dtype,
+            "threads": cell.threads,
+            "rows_in_cell": of,
+            "implementation": name,
+            "control": entry.control,
+            "status": entry.status,
+            "note": entry.note,
+            "seconds": float(np.median(entry.samples)) if entry.samples else _number(entry.seconds),
+            "samples": [float(f"{sample:.6g}") for sample in entry.samples],
+            "calls_per_sample": entry.loops,
+            "discrepancy": _number(entry.discrepancy),
+            "temporary_bytes": entry.temporary_bytes,
+            "accurate_for": entry.one.accurate_for,
+            "errors": self.verdicts[name].errors.get(cell.dtype, {}),
+            "first_call_seconds": self.first_calls[name][cell.dtype],
+            "seed": self.seed,
+            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "commit": commit(),
+            "machine": machine(),
+            "versions": versions(),
+        }
+
+
+def _cost(cell: Cell) -> float:
+    return (GRID_COST if cell.workload == GRID else WORKLOAD_COST) + ELEMENT_COST * cell.elements
+
+
+def _number(value: float | None) -> float | None:
+    """JSON has neither NaN nor inf."""
+    return value if value is not None and np.isfinite(value) else None
+
+
+def _first_call(one: Implementation, dtype: np.dtype[Any]) -> float:
+    """Return the seconds that the first call of all took beyond what a second one takes: compiling, or loading."""
+    probs = np.full((2, 3), 1 / 3, dtype)
+    out = np.empty_like(probs)
+    times = []
+    for _ in range(2):
+        start = time.perf_counter()
+        try:
+            invoke(one.kernel, probs, probs, out=out)
+        except Exception:  # the verdict is going to say so
+            break
+        times.append(time.perf_counter() - start)
+    return max(0.0, times[0] - times[-1]) if times else 0.0

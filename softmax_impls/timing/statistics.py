@@ -1,0 +1,107 @@
+"""What samples say, and what they don't: paired ratios with intervals, a noise floor, and ties.
+
+Samples come in rounds: sample i of every implementation was taken in the same round, within moments of the others. What
+slows the machine down slows a whole round, so ratios are formed within rounds, and it is their median that counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+SMALLEST_MARGIN = 0.02
+CONFIDENCE = 0.95
+RESAMPLES = 999
+FEWEST = 6  # samples below which the smallest and largest ratio seen are the interval
+
+Samples = Sequence[float]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as long one takes as another: the median over rounds, and an interval around it."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where the implementations of a cell stand to each other.
+
+    Attributes
+    ----------
+    best : str
+        The one with the smallest median.
+    ratios : dict of str to Ratio
+        Time of each other one over the best one's.
+    noise : float
+        By how much the control, the same implementation under another name, may seem to differ from it.
+    margin : float
+        What an interval has to clear: the noise, or 2 %.
+    ties : tuple of str
+        Those that the best one does not beat by more than the margin.
+    settled : bool
+        Whether more samples could not change much: each of the others is clearly beyond the margin or within it.
+    """
+
+    best: str
+    ratios: dict[str, Ratio]
+    noise: float
+    margin: float
+    ties: tuple[str, ...]
+    settled: bool
+
+
+def paired_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE) -> Ratio:
+    """Return the median of a/b over the rounds that both were in, with a bootstrap interval (percentile method)."""
+    rounds = min(len(a), len(b))
+    logs = np.log(np.asarray(a[:rounds]) / np.asarray(b[:rounds]))
+    if rounds < FEWEST:
+        low, high = float(logs.min()), float(logs.max())
+    else:
+        found = stats.bootstrap(
+            (logs,), np.median, confidence_level=confidence, n_resamples=RESAMPLES, method="percentile", rng=rounds
+        )
+        low, high = (float(end) for end in found.confidence_interval)
+    return Ratio(math.exp(np.median(logs)), math.exp(low), math.exp(high))
+
+
+def median_interval(samples: Samples, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return an interval for the median: two samples that it lies between, with that confidence (binomial)."""
+    ordered = sorted(samples)
+    outside = max(1, int(stats.binom.ppf((1 - confidence) / 2, len(ordered), 0.5)))
+    return ordered[outside - 1], ordered[-outside]
+
+
+def stand(samples: Mapping[str, Samples], control: tuple[str, Samples] | None = None) -> Standing:
+    """Compare implementations by the samples they have.
+
+    Parameters
+    ----------
+    samples : mapping of str to sequence of float
+        Seconds for each implementation, one sample a round, from the first round on; at least one each.
+    control : (str, sequence of float), optional
+        The name of an implementation, and its samples when it ran once more in each round, as if it were another.
+    """
+    best = min(samples, key=lambda name: float(np.median(samples[name])))
+    rivals = [name for name in samples if name != best]
+    confidence = 1 - (1 - CONFIDENCE) / max(1, len(rivals))  # for all of them at once (Bonferroni)
+    ratios = {name: paired_ratio(samples[name], samples[best], confidence) for name in rivals}
+    noise = _noise(samples, control)
+    margin = max(SMALLEST_MARGIN, noise)
+    ties = tuple(name for name in rivals if ratios[name].low <= 1 + margin)
+    settled = all(ratio.low > 1 + margin or ratio.high < 1 + margin for ratio in ratios.values())
+    return Standing(best, ratios, noise, margin, ties, settled)
+
+
+def _noise(samples: Mapping[str, Samples], control: tuple[str, Samples] | None) -> float:
+    if control is None or not control[1] or control[0] not in samples:
+        return 0.0
+    again = paired_ratio(control[1], samples[control[0]])
+    return max(again.high, 1 / again.low) - 1

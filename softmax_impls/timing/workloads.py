@@ -1,0 +1,81 @@
+"""The shapes that are timed: named ones that real models have, and a grid that shows where the answer changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from softmax_impls.api import softmax
+from softmax_impls.contract import Array
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A shape with a name: `rows` (B) softmaxes over `classes` (D)."""
+
+    name: str
+    rows: int
+    classes: int
+    purpose: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One thing to measure: a shape in a dtype with a number of threads."""
+
+    workload: str
+    rows: int
+    classes: int
+    dtype: str
+    threads: int
+
+    @property
+    def elements(self) -> int:
+        """B · D."""
+        return self.rows * self.classes
+
+    @property
+    def moved_bytes(self) -> int:
+        """What no implementation can avoid to move: two reads and one write of (B, D)."""
+        return 3 * self.elements * np.dtype(self.dtype).itemsize
+
+    def __str__(self) -> str:
+        return f"{self.workload} {self.rows}×{self.classes} {self.dtype}"
+
+
+WORKLOADS = {
+    one.name: one
+    for one in (
+        Workload("sample-10", 1, 10, "one sample through a digits head: the cost of a call"),
+        Workload("sample-1000", 1, 1000, "one sample through an ImageNet head"),
+        Workload("digits", 128, 10, "a batch through a digits head: short rows"),
+        Workload("imagenet", 256, 1000, "a batch through an ImageNet head: fits the caches"),
+        Workload("attention", 6144, 512, "12 heads × 512 tokens attending to 512"),
+        Workload("bert", 512, 30522, "512 tokens over BERT's vocabulary: beyond the caches"),
+        Workload("gpt2", 512, 50257, "512 tokens over GPT-2's vocabulary: an odd row length, beyond the caches"),
+    )
+}
+
+# Powers of 16. Rows: one (the cost of a call), few, a batch, many (more than a cache holds). Classes: fewer than a
+# vector or two (the cost of a row), a row in the first-level cache, one that fills it, one beyond the second level.
+GRID_ROWS = (1, 16, 256, 4096)
+GRID_CLASSES = (16, 256, 4096, 65536)
+GRID_LARGEST = 2**24  # elements: 400 MB for the three arrays in float64
+GRID = "grid"
+
+
+def grid(rows: Iterable[int] = GRID_ROWS, classes: Iterable[int] = GRID_CLASSES) -> list[Workload]:
+    """Return the cells of the grid that fit."""
+    classes = tuple(classes)
+    return [Workload(GRID, b, d, "a cell of the grid") for b in rows for d in classes if b * d <= GRID_LARGEST]
+
+
+def arrays(cell: Cell, seed: int) -> tuple[Array, Array, Array]:
+    """Return probabilities, gradient and an `out` to write, all of them touched: (B, D) each."""
+    rng = np.random.default_rng([seed, cell.rows, cell.classes])
+    shape, dtype = (cell.rows, cell.classes), np.dtype(cell.dtype)
+    draw = np.float32 if dtype == np.float32 else np.float64
+    logits = rng.standard_normal(shape, dtype=draw)
+    return softmax(logits, out=logits), rng.standard_normal(shape, dtype=draw), np.zeros(shape, dtype)
