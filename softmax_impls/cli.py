@@ -258,6 +258,7 @@ def compare(
     plots.winners(ranked, output / PICTURE)
     notes = [
         *(f"{name} not available: {why}" for name, why in unusable.items()),
+        *table.first_calls(ranked),
         *table.left_out(ranked),
         *(f"{cell} not measured: {why}; --resume goes on" for cell, why in skipped.items()),
     ]

@@ -62,7 +62,7 @@ def _panel(axis: Axes, shown: Sequence[Ranked], colours: dict[str, str]) -> None
         axis.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor="white", linewidth=1.5))
         label = in_seconds(one.seconds) + ("" if one.cell.workload == GRID else f"\n{one.cell.workload}")
         box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.85, "linewidth": 0}
-        axis.text(x + 0.5, y + 0.5, label, ha="center", va="center", fontsize=7, bbox=box)
+        axis.text(x + 0.5, y + 0.5, label, ha="center", va="center", fontsize=6.5, bbox=box)
     axis.set(xlim=(0, len(classes)), ylim=(0, len(rows)), xlabel="dim (classes)", ylabel="batch (rows)")
     axis.set_xticks([i + 0.5 for i in range(len(classes))], [str(d) for d in classes])
     axis.set_yticks([i + 0.5 for i in range(len(rows))], [str(b) for b in rows])

@@ -13,6 +13,7 @@ from softmax_impls.contract import Implementation, in_bytes
 from softmax_impls.timing.sampler import DROPPED, EXTRAPOLATED, TIMED
 from softmax_impls.timing.workloads import GRID
 
+WORTH_A_WORD = 1e-3  # seconds
 EXAMPLE_SHAPE = (4096, 512)  # float64, for showing how much temporary memory a call takes
 
 
@@ -185,6 +186,16 @@ def details(ranked: Sequence[Ranked]) -> Table:
             first = False
         table.add_section()
     return table
+
+
+def first_calls(ranked: Sequence[Ranked]) -> list[str]:
+    """Return a line on what first calls cost, where that is worth a word: compiling, or loading what was compiled."""
+    slowest: dict[str, float] = {}
+    for one in ranked:
+        for name, row in one.rows.items():
+            slowest[name] = max(slowest.get(name, 0.0), row["first_call_seconds"])
+    told = [f"{name} {in_seconds(seconds)}" for name, seconds in sorted(slowest.items()) if seconds > WORTH_A_WORD]
+    return [f"First calls, not counted above: {', '.join(told)}."] if told else []
 
 
 def left_out(ranked: Sequence[Ranked]) -> list[str]:

@@ -27,8 +27,8 @@ TIMED, DROPPED, EXTRAPOLATED, PRUNED, WRONG, FAILED = "timed", "dropped", "extra
 ALLOWANCE = 0.15  # of the cell's time, for the first call of one implementation
 SHORTEST_SAMPLE, LONGEST_SAMPLE = 200e-6, 2e-3  # seconds; a longer call is a sample of its own
 FEWEST_ROUNDS, FIRST_LOOK, MOST_ROUNDS = 3, 15, 400
-HOPELESS = 1.5  # times the leader, in each of at least DROP_AFTER rounds
-DROP_AFTER = 5
+HOPELESS = 2.0  # times the leader, in each of at least DROP_AFTER rounds
+DROP_AFTER = 6
 FAR_BEHIND = 4.0  # times the leader: not worth that many rounds, if they are long
 FAR_BEHIND_SHARE = 0.03  # of the cell's time
 
@@ -162,4 +162,4 @@ def _drop(active: list[Entry], rounds: int, seconds: float) -> None:
         behind = min(mine / best for mine, best in zip(entry.samples, leader.samples, strict=True))
         spent = sum(entry.samples) * entry.loops
         if (rounds >= DROP_AFTER and behind > HOPELESS) or (behind > FAR_BEHIND and spent > FAR_BEHIND_SHARE * seconds):
-            entry.status, entry.note = DROPPED, f"after {rounds} rounds, {behind:.3g} times as slow or more in each"
+            entry.status, entry.note = DROPPED, f"dropped after round {rounds}"

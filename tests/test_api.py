@@ -1,0 +1,365 @@
+"""The two public calls: what they accept, what they refuse and how, and that layout never changes a result."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import special
+
+from softmax_impls import implementations, softmax, softmax_backward
+from softmax_impls.backward import names
+from softmax_impls.contract import register
+
+RNG = np.random.default_rng(0)
+P = softmax(RNG.standard_normal((4, 6)))
+G = RNG.standard_normal((4, 6))
+
+
+def by_definition(probs, grad_output, axis=-1):
+    """The definition, in longdouble."""
+    p, g = (np.asarray(array, dtype=np.longdouble) for array in (probs, grad_output))
+    return p * (g - np.sum(p * g, axis=axis, keepdims=True))
+
+
+# ---------------------------------------------------------------- shapes and axes
+
+
+@st.composite
+def laid_out(draw, dtype):
+    """An array of 0 to 4 dimensions in any order of memory, strided, reversed or broadcast."""
+    shape = draw(st.lists(st.integers(1, 4), min_size=0, max_size=4))
+    order = draw(st.permutations(range(len(shape))))
+    steps = [draw(st.sampled_from([1, 2, -1, -2])) for _ in shape]
+    base = np.random.default_rng(draw(st.integers(0, 99))).standard_normal([n * abs(s) for n, s in zip(shape, steps)])
+    array = base.astype(dtype)[tuple(slice(None, None, s) for s in steps)].transpose(order)
+    if shape and draw(st.booleans()):
+        array = np.broadcast_to(array[:1], array.shape)
+    return array
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_layout_and_axis_do_not_change_the_result(data):
+    dtype = data.draw(st.sampled_from(["f4", "f8", ">f4", ">f8"]))
+    x = data.draw(laid_out(dtype))
+    axes = st.integers(-max(x.ndim, 1), max(x.ndim, 1) - 1)
+    choices = [st.none(), axes]
+    if x.ndim:
+        choices.append(st.lists(axes, unique_by=lambda a: a % x.ndim, max_size=x.ndim).map(tuple))
+    axis = data.draw(st.one_of(choices))
+    probs = softmax(x, axis=axis)
+    native = x.astype(x.dtype.newbyteorder("="))
+    # scipy sums in another order: a few units in the last place
+    np.testing.assert_allclose(probs, special.softmax(native, axis=axis), rtol=16 * np.finfo(native.dtype).eps)
+    grad = np.cos(7 * native)
+    result = softmax_backward(probs, grad, axis=axis, impl="numba_pivoted")
+    expected = by_definition(probs, grad, axis if axis is not None and x.ndim else tuple(range(x.ndim)))
+    np.testing.assert_allclose(result, expected, atol=8 * np.finfo(native.dtype).eps, rtol=0)
+    assert result.dtype == probs.dtype == native.dtype
+
+
+@pytest.mark.parametrize("axis", [0, -1, None, ()])
+def test_zero_dimensional(axis):
+    assert softmax(3.0, axis=axis) == 1.0
+    assert isinstance(softmax(3.0, axis=axis), np.float64)
+    assert softmax_backward(1.0, 5.0, axis=axis) == 0.0
+    out = np.empty(())
+    assert softmax_backward(1.0, 5.0, axis=axis, out=out) is out
+    assert out == 0
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0), (0,), (2, 0, 3)])
+def test_empty_gives_empty(shape):
+    empty = np.empty(shape)
+    assert softmax(empty).shape == shape
+    assert softmax_backward(empty, empty).shape == shape
+    assert softmax_backward(empty, empty, axis=None).shape == shape
+
+
+def test_empty_tuple_of_axes_is_a_softmax_of_single_elements():
+    np.testing.assert_array_equal(softmax(G, axis=()), special.softmax(G, axis=()))
+    np.testing.assert_array_equal(softmax_backward(np.ones_like(G), G, axis=()), np.zeros_like(G))
+
+
+@pytest.mark.parametrize(
+    ("axis", "error", "match"),
+    [
+        (2, ValueError, "axis 2 is out of bounds for array of dimension 2"),
+        (-3, ValueError, "axis -3 is out of bounds"),
+        ((0, 0), ValueError, "repeated axis"),
+        ((0, -2), ValueError, "repeated axis"),
+        (1.0, TypeError, "axis must be an int, a tuple of ints or None, got 1.0"),
+        ("last", TypeError, "axis must be an int"),
+        ([0], TypeError, "axis must be an int"),
+        (True, TypeError, "axis must be an int"),
+    ],
+)
+def test_bad_axis(axis, error, match):
+    with pytest.raises(error, match=match):
+        softmax(G, axis=axis)
+    with pytest.raises(error, match=match):
+        softmax_backward(P, G, axis=axis)
+
+
+def test_shapes_that_differ():
+    with pytest.raises(ValueError, match=r"probs and grad_output must have the same shape, got probs \(4, 6\) and"):
+        softmax_backward(P, G[:1])
+
+
+# ---------------------------------------------------------------- dtypes
+
+
+@pytest.mark.parametrize(
+    ("probs", "grad", "result"),
+    [
+        ("f4", "f4", "f4"),
+        ("f8", "f8", "f8"),
+        ("f4", "f8", "f8"),
+        ("f2", "f4", "f4"),
+        ("f2", "f2", "f2"),
+        ("f4", "i8", "f8"),
+        ("f4", "i1", "f8"),
+        ("f8", "?", "f8"),
+        (">f4", ">f4", "f4"),
+    ],
+)
+@pytest.mark.parametrize("name", names())
+def test_dtype_of_the_result(name, probs, grad, result):
+    p, g = P.astype(probs), (G * 3).astype(grad)
+    found = softmax_backward(p, g, impl=name)
+    assert found.dtype == np.dtype(result)
+    # A shift of g moves the value by as much as probabilities of the narrower dtype fail to sum to 1.
+    defect = np.abs(1 - p.astype(np.float64).sum(-1)).max() * np.abs(g.astype(np.float64)).max()
+    tolerance = 16 * np.finfo(np.dtype(result)).eps + defect
+    np.testing.assert_allclose(found, by_definition(p, g), rtol=0, atol=tolerance)
+
+
+def test_float16_is_rounded_once():
+    p, g = P.astype("f2"), G.astype("f2")
+    expected = softmax_backward(p.astype("f4"), g.astype("f4")).astype("f2")
+    np.testing.assert_array_equal(softmax_backward(p, g), expected)
+
+
+def test_lists_are_float64():
+    result = softmax_backward([[0.25, 0.75]], [[1, 0]])
+    assert result.dtype == np.float64
+    np.testing.assert_array_equal(result, [[0.1875, -0.1875]])
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "match"),
+    [
+        (P.astype(complex), TypeError, "probs must hold float16, float32, float64 or integers, got dtype complex128"),
+        (P.astype(object), TypeError, "got dtype object"),
+        (P.astype(str), TypeError, "got dtype <U"),
+        (P.astype("M8[s]"), TypeError, "got dtype datetime64"),
+        (None, TypeError, "got dtype object"),
+        (np.ma.masked_array(P), TypeError, "probs must not be a masked array"),
+        ([[1.0, 2.0], [3.0]], ValueError, "probs must be array-like, with rows of equal length"),
+        pytest.param(
+            P.astype(np.longdouble),
+            TypeError,
+            "got dtype",
+            marks=pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="longdouble is float64 here"),
+        ),
+    ],
+)
+def test_bad_dtype(bad, error, match):
+    with pytest.raises(error, match=match):
+        softmax_backward(bad, G)
+    with pytest.raises(error, match=match.replace("probs", "x")):
+        softmax(bad)
+    with pytest.raises(error, match=match.replace("probs", "grad_output")):
+        softmax_backward(P, bad)
+
+
+# ---------------------------------------------------------------- out
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("which", ["probs", "grad_output"])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_out_may_be_an_input(name, which, order, axis):
+    expected = softmax_backward(P, G, axis=axis, impl=name)
+    arrays = {"probs": P.copy(order), "grad_output": G.copy(order)}
+    out = arrays[which]
+    assert softmax_backward(**arrays, axis=axis, out=out, impl=name) is out
+    np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("shift", [1, 6, 7, -1, -6])
+def test_out_that_overlaps_an_input_in_part_is_right(name, shift):
+    for which in ("probs", "grad_output"):
+        memory = np.zeros(64)
+        arrays = {"probs": P, "grad_output": G}
+        inner = memory[20 : 20 + G.size].reshape(G.shape)
+        inner[...] = arrays[which]
+        arrays[which] = inner
+        out = memory[20 + shift : 20 + shift + G.size].reshape(G.shape)
+        expected = softmax_backward(P, G, impl=name)
+        softmax_backward(**arrays, out=out, impl=name)
+        np.testing.assert_array_equal(out, expected)
+
+
+def test_softmax_out_may_be_x_or_overlap_it():
+    expected = softmax(G)
+    x = G.copy()
+    assert softmax(x, out=x) is x
+    np.testing.assert_array_equal(x, expected)
+    memory = np.append(G.ravel(), 0)
+    out = memory[1:].reshape(G.shape)
+    softmax(memory[:-1].reshape(G.shape), out=out)
+    np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("dtype", ["f8", ">f8"])
+def test_out_of_any_layout(dtype):
+    expected = softmax_backward(P, G)
+    for out in (
+        np.empty((6, 4), dtype).T,
+        np.empty((8, 12), dtype)[::2, ::2],
+        np.empty((4, 6), dtype)[::-1, ::-1],
+        np.frombuffer(bytearray(4 * 6 * 8 + 1), dtype, offset=1).reshape(4, 6),
+    ):
+        softmax_backward(P, G, out=out)
+        np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize(
+    ("out", "error", "match"),
+    [
+        (np.full((4, 5), 7.0), ValueError, r"out must have shape \(4, 6\), got \(4, 5\)"),
+        (np.full((4, 6), 7.0, "f4"), TypeError, "out must have dtype float64, got float32"),
+        (np.full((4, 6), 7), TypeError, "out must have dtype float64, got int64"),
+        (np.ma.masked_array(np.full((4, 6), 7.0)), TypeError, "out must be a numpy array"),
+        ([[7.0] * 6] * 4, TypeError, "out must be a numpy array"),
+        (np.broadcast_to(7.0, (4, 6)), ValueError, "out must be writeable"),
+        (
+            np.lib.stride_tricks.as_strided(np.full(6, 7.0), (4, 6), (0, 8)),
+            ValueError,
+            "out must not overlap itself",
+        ),
+        (
+            np.lib.stride_tricks.sliding_window_view(np.full(9, 7.0), 6, writeable=True),
+            ValueError,
+            "out must not overlap itself",
+        ),
+    ],
+)
+def test_bad_out_is_refused_before_anything_is_written(out, error, match):
+    with pytest.raises(error, match=match):
+        softmax_backward(P, G, out=out)
+    with pytest.raises(error, match=match):
+        softmax(G, out=out)
+    assert np.all(np.asarray(out) == 7)
+
+
+def test_unknown_impl_does_not_touch_out():
+    out = np.full((4, 6), 7.0)
+    with pytest.raises(ValueError, match="impl must be one of"):
+        softmax_backward(P, G, out=out, impl="no_such")
+    assert np.all(out == 7)
+
+
+# ---------------------------------------------------------------- impl
+
+
+@pytest.mark.parametrize("name", ["auto", *names()])
+def test_every_name_works_from_read_only_inputs_and_leaves_them_alone(name):
+    p, g = P.copy(), G.copy()
+    p.flags.writeable = g.flags.writeable = False
+    np.testing.assert_allclose(softmax_backward(p, g, impl=name), by_definition(P, G), atol=1e-15, rtol=0)
+    np.testing.assert_array_equal(p, P)
+    np.testing.assert_array_equal(g, G)
+
+
+def test_unknown_name_lists_the_valid_ones_sorted():
+    with pytest.raises(ValueError, match="got 'einsum'") as caught:
+        softmax_backward(P, G, impl="einsum")
+    listed = str(caught.value).removeprefix("impl must be one of ").partition(", or a kernel")[0].split(", ")
+    assert listed == ["auto", *sorted(implementations())]
+
+
+@pytest.mark.parametrize("impl", [None, 3, ["closed_form"]])
+def test_impl_of_another_type(impl):
+    with pytest.raises(TypeError, match="impl must be a name, 'auto' or a kernel"):
+        softmax_backward(P, G, impl=impl)
+
+
+def test_callable_and_record_as_impl():
+    def mine(probs, grad_output, out):
+        out[...] = probs * (grad_output - (probs * grad_output).sum(-1, keepdims=True))
+
+    expected = softmax_backward(P, G, impl="closed_form")
+    np.testing.assert_allclose(softmax_backward(P, G, impl=mine), expected, atol=1e-16)
+    np.testing.assert_allclose(softmax_backward(P.T, G.T, axis=0, impl=mine), expected.T, atol=1e-16)
+    np.testing.assert_array_equal(softmax_backward(P, G, impl=implementations()["closed_form"]), expected)
+
+
+def test_callable_may_be_a_lambda_or_an_object():
+    class Kernel:
+        def __call__(self, probs, grad_output, out):
+            out[...] = 0
+
+    assert not softmax_backward(P, G, impl=Kernel()).any()
+    assert not softmax_backward(P, G, impl=lambda probs, grad_output, out: out.fill(0)).any()
+
+
+def test_callable_that_returns_instead_of_writing():
+    with pytest.raises(TypeError, match="must write its result into out and return None, got ndarray back"):
+        softmax_backward(P, G, impl=lambda probs, grad_output, out: probs * grad_output)
+
+
+def test_callable_can_not_modify_the_callers_arrays():
+    def vandal(probs, grad_output, out):
+        grad_output *= 0
+
+    g = G.copy()
+    with pytest.raises(ValueError, match="read-only"):
+        softmax_backward(P, g, impl=vandal)
+    np.testing.assert_array_equal(g, G)
+
+
+def test_registered_kernel_can_not_modify_the_callers_arrays(registry):
+    @register
+    def registered_vandal(probs, grad_output, out):
+        probs[...] = 0
+
+    p = P.copy()
+    with pytest.raises(ValueError, match="read-only"):
+        softmax_backward(p, G, impl="registered_vandal")
+    np.testing.assert_array_equal(p, P)
+
+
+# ---------------------------------------------------------------- NaN and inf
+
+
+@pytest.mark.parametrize("name", ["auto", *names()])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_bad_values_stay_in_their_row(name, bad):
+    g = G.copy()
+    g[2, 3] = bad
+    result = softmax_backward(P, g, impl=name)
+    good = [0, 1, 3]
+    np.testing.assert_allclose(result[good], by_definition(P, G)[good], atol=1e-15, rtol=0)
+    assert not np.isfinite(result[2]).any()
+
+
+def test_masked_rows_through_both_calls():
+    x = G.copy()
+    x[1, :4] = -np.inf
+    x[3] = -np.inf
+    probs = softmax(x)
+    assert np.isnan(probs[3]).all()
+    assert not probs[1, :4].any()
+    result = softmax_backward(probs, G)
+    assert np.isnan(result[3]).all()
+    assert not result[1, :4].any()
+    assert np.isfinite(result[:3]).all()
+
+
+def test_float16_overflow_is_inf_and_not_a_warning():
+    result = softmax_backward(np.array([0.5, 0.5], "f2"), np.array([65504, -65504], "f2"))
+    np.testing.assert_array_equal(result, np.array([32752, -32752], "f2"))
