@@ -30,7 +30,9 @@ def laid_out(draw, dtype):
     shape = draw(st.lists(st.integers(1, 4), min_size=0, max_size=4))
     order = draw(st.permutations(range(len(shape))))
     steps = [draw(st.sampled_from([1, 2, -1, -2])) for _ in shape]
-    base = np.random.default_rng(draw(st.integers(0, 99))).standard_normal([n * abs(s) for n, s in zip(shape, steps)])
+    base = np.random.default_rng(draw(st.integers(0, 99))).standard_normal(
+        [n * abs(s) for n, s in zip(shape, steps, strict=True)]
+    )
     array = base.astype(dtype)[tuple(slice(None, None, s) for s in steps)].transpose(order)
     if shape and draw(st.booleans()):
         array = np.broadcast_to(array[:1], array.shape)

@@ -49,7 +49,9 @@ def test_einsum_at_4096_by_512_needs_8_6_gigabytes():
     assert implementations()["numba_rows"].too_large(10**6, 10**6, np.dtype("f8")) is None
 
 
-@pytest.mark.parametrize(("number", "text"), [(0, "0 bytes"), (999, "999 bytes"), (2e4, "20.0 kB"), (8.6e12, "8600.0 GB")])
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 bytes"), (999, "999 bytes"), (2e4, "20.0 kB"), (8.6e12, "8600.0 GB")]
+)
 def test_in_bytes(number, text):
     assert in_bytes(number) == text
 

@@ -159,9 +159,9 @@ def _(rng: np.random.Generator) -> Made:
     return logits, grad_output
 
 
-@_family("peaked, gradient offset by 1,000,000", "saturated")
+@_family("one-hot, gradient offset by 1,000,000", "saturated")
 def _(rng: np.random.Generator) -> Made:
-    logits, grad_output = _normal(rng, 16, 10, scale=10)
+    logits, grad_output = _normal(rng, 16, 10, scale=40)
     return logits, np.round(grad_output, 1) + 1e6
 
 

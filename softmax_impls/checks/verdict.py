@@ -61,6 +61,7 @@ class Verdict:
         return any(one.check in checks for one in self.failures)
 
 
+@np.errstate(all="ignore")  # NaN, inf and underflow are what is looked for, not news
 def judge(implementations: Mapping[str, Implementation], seed: int = 0) -> dict[str, Verdict]:
     """Check implementations, each on its own and every two against each other; returns their verdicts by name."""
     verdicts, outputs = {}, {}
@@ -74,6 +75,7 @@ def judge(implementations: Mapping[str, Implementation], seed: int = 0) -> dict[
     return verdicts
 
 
+@np.errstate(all="ignore")
 def judge_softmax(function: Callable[[Array], Array] = api.softmax, seed: int = 0) -> Verdict:
     """Check a forward pass, which maps logits (B, D) to probabilities, against the exact softmax."""
     verdict = Verdict("softmax", "logits")
@@ -84,9 +86,8 @@ def judge_softmax(function: Callable[[Array], Array] = api.softmax, seed: int = 
             except Exception as raised:  # whatever it raises is what is wrong with it
                 verdict.failures.append(_raised(case, raised))
                 continue
-            with np.errstate(all="ignore"):
-                error = case.exact_probs.error_of(found)
-                bound = bounds.forward(case.logits, case.exact_probs.high) if found.size else np.ones(found.shape)
+            error = case.exact_probs.error_of(found)
+            bound = bounds.forward(case.logits, case.exact_probs.high) if found.size else np.ones(found.shape)
             good = np.isfinite(case.exact_probs.high)
             verdict.failures += _beyond("forward", case, error[good], bound[good])
             if np.isfinite(found[~good]).any():
@@ -142,8 +143,7 @@ def _value(case: Case, out: Array) -> Iterator[Failure]:
 def _logits(case: Case, out: Array) -> Iterator[Failure]:
     """Right about the true gradient with respect to the logits, for those that promise it."""
     good = case.finite
-    with np.errstate(all="ignore"):
-        bound = bounds.given_logits(case.exact_probs.high, case.grad_output)
+    bound = bounds.given_logits(case.exact_probs.high, case.grad_output)
     yield from _beyond("logits", case, case.given_logits.error_of(out)[good], bound[good])
 
 

@@ -1,0 +1,103 @@
+"""What is true of softmax's gradient whatever the input, within bounds that come from rounding analysis."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from softmax_impls import softmax, softmax_backward
+from softmax_impls.backward import names
+from softmax_impls.checks import bounds
+from softmax_impls.checks.reference import row_sums
+
+pytestmark = pytest.mark.parametrize("name", names())
+properties = settings(max_examples=40, deadline=None)
+
+
+@st.composite
+def problems(draw, gradients=1, logit=30.0, gradient=1000.0):
+    """Probabilities and gradients, (B, D) with B and D from 1 on, float32 or float64."""
+    dtype = np.dtype(draw(st.sampled_from(["float32", "float64"])))
+    shape = draw(hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9))
+
+    def array(size):
+        whole = st.integers(-1024, 1024).map(lambda n: n / 1024 * size)  # exact in float32, too
+        return draw(hnp.arrays(dtype, shape, elements=whole.map(lambda value: float(np.float32(value)))))
+
+    return softmax(array(logit)), *(array(gradient) for _ in range(gradients))
+
+
+def bound(probs, grad_output):
+    sums = row_sums(probs, grad_output)
+    return bounds.given_probs(probs, sums.largest, sums.total, sums.defect)
+
+
+def wide(array):
+    return array.astype(np.float64)
+
+
+@given(problem=problems())
+@properties
+def test_rows_sum_to_zero(name, problem):
+    p, g = problem
+    result = wide(softmax_backward(p, g, impl=name))
+    defect = np.abs(row_sums(p, g).defect) * np.abs(wide(g)).max(-1)  # Σ p (g - Σ p g) = Σ p g (1 - Σ p)
+    assert (np.abs(result.sum(-1)) <= bound(p, g).sum(-1) * (1 + 1e-12) + 2 * defect).all()
+
+
+@given(problem=problems(), c=st.integers(-1000, 1000))
+@properties
+def test_adding_a_constant_to_a_row_of_g_changes_nothing(name, problem, c):
+    p, g = problem
+    shifted = (g + g.dtype.type(c)).astype(g.dtype)
+    rounding = 2 * wide(p) * np.abs(wide(shifted)).max(-1, keepdims=True) * np.finfo(p.dtype).eps
+    changed = np.abs(wide(softmax_backward(p, shifted, impl=name)) - wide(softmax_backward(p, g, impl=name)))
+    assert (changed <= bound(p, g) + bound(p, shifted) + rounding).all()
+
+
+@given(problem=problems(), data=st.data())
+@properties
+def test_permuting_rows_or_classes_commutes(name, problem, data):
+    p, g = problem
+    rows = data.draw(st.permutations(range(p.shape[0])))
+    classes = data.draw(st.permutations(range(p.shape[1])))
+    moved = np.ix_(rows, classes)
+    difference = wide(softmax_backward(p[moved], g[moved], impl=name)) - wide(softmax_backward(p, g, impl=name))[moved]
+    assert (np.abs(difference) <= 2 * bound(p, g)[moved]).all()
+
+
+@given(problem=problems(gradients=2), a=st.integers(-8, 8), b=st.integers(-8, 8))
+@properties
+def test_linear_in_g(name, problem, a, b):
+    p, g, h = problem
+    combined = (a * g + b * h).astype(p.dtype)
+    expected = a * wide(softmax_backward(p, g, impl=name)) + b * wide(softmax_backward(p, h, impl=name))
+    largest = np.maximum(np.abs(wide(g)), np.abs(wide(h))).max(-1, keepdims=True)
+    rounding = 4 * (abs(a) + abs(b)) * wide(p) * largest * np.finfo(p.dtype).eps
+    allowed = bound(p, combined) + abs(a) * bound(p, g) + abs(b) * bound(p, h) + rounding
+    assert (np.abs(wide(softmax_backward(p, combined, impl=name)) - expected) <= allowed).all()
+
+
+@given(problem=problems(gradients=2))
+@properties
+def test_the_jacobian_is_symmetric(name, problem):
+    p, g, h = problem
+    left = np.vecdot(wide(softmax_backward(p, g, impl=name)), wide(h))
+    right = np.vecdot(wide(g), wide(softmax_backward(p, h, impl=name)))
+    size = np.vecdot(wide(p), np.abs(wide(g) * wide(h)))
+    rounding = bounds.gamma(4 * p.shape[1], np.dtype("float64")) * (
+        size + np.abs(wide(g)).max(-1) * np.abs(wide(h)).max(-1)
+    )
+    allowed = np.vecdot(bound(p, g), np.abs(wide(h))) + np.vecdot(np.abs(wide(g)), bound(p, h)) + rounding
+    assert (np.abs(left - right) <= allowed).all()
+
+
+@given(problem=problems(logit=4.0), power=st.integers(-12, 12))
+@properties
+def test_scaling_by_a_power_of_two_is_exact(name, problem, power):
+    """As long as nothing underflows, which these sizes are far from."""
+    p, g = problem
+    scale = p.dtype.type(2.0**power)
+    expected = scale * softmax_backward(p, g, impl=name)
+    np.testing.assert_array_equal(softmax_backward(p, scale * g, impl=name), expected)
