@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 
 from softmax_impls import __version__
 from softmax_impls.backward import from_specs
@@ -361,7 +360,7 @@ def _show(bar: Progress, task: Any, cell: Cell, session: Session) -> None:
     bar.refresh()
 
 
-def _tables(ranked: Sequence[ranking.Ranked], details: bool) -> list[Table]:
+def _tables(ranked: Sequence[ranking.Ranked], details: bool) -> list[RenderableType]:
     if details:
         return [table.details(ranked)]
     named = [one for one in ranked if one.cell.workload != GRID]

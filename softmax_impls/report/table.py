@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
@@ -25,9 +26,9 @@ def in_seconds(seconds: float) -> str:
     return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def listing(usable: Mapping[str, Implementation], unusable: Mapping[str, str]) -> Table:
+def listing(usable: Mapping[str, Implementation], unusable: Mapping[str, str]) -> RenderableType:
     """Return a table of what there is."""
-    table = Table(title="Implementations", title_justify="left")
+    table = Table()
     for heading in ("name", "family", "right about", "temporaries*", "in place", "what it is"):
         table.add_column(heading)
     for name, one in usable.items():
@@ -36,9 +37,7 @@ def listing(usable: Mapping[str, Implementation], unusable: Mapping[str, str]) -
         table.add_row(name, one.family, about, temporaries, ", ".join(one.in_place) or "no", escape(one.summary))
     for name, why in unusable.items():
         table.add_row(name, "", "", "", "", f"[red]not available:[/red] {escape(why)}")
-    table.caption = f"* of a call at {EXAMPLE_SHAPE[0]}×{EXAMPLE_SHAPE[1]} float64, where out takes 16.8 MB"
-    table.caption_justify = "left"
-    return table
+    return Group(table, f"* of a call at {EXAMPLE_SHAPE[0]}×{EXAMPLE_SHAPE[1]} float64, where out takes 16.8 MB")
 
 
 def _example_bytes(one: Implementation) -> int:
@@ -46,9 +45,9 @@ def _example_bytes(one: Implementation) -> int:
     return temporaries(*EXAMPLE_SHAPE, 8) if temporaries else 0
 
 
-def verdicts(found: Mapping[str, Verdict], forward: Verdict) -> Table:
+def verdicts(found: Mapping[str, Verdict], forward: Verdict) -> RenderableType:
     """Return the table of a check: errors against the logits' gradient, and what passed."""
-    table = Table(title="Worst error of a row, relative to its largest gradient with respect to the logits")
+    table = Table()
     table.add_column("implementation")
     for dtype in ("float32", "float64"):
         for kind in ("ordinary", "saturated"):
@@ -68,7 +67,7 @@ def verdicts(found: Mapping[str, Verdict], forward: Verdict) -> Table:
         )
     errors = [text for dtype in ("float32", "float64") for text in (_error(forward, dtype, "probabilities"), "")]
     table.add_row("softmax (forward)", *errors, "", "", _passed(forward, "non-finite", "runs"), "", _verdict(forward))
-    return table
+    return Group("Worst error of a row, relative to its largest gradient with respect to the logits:", table)
 
 
 def failures(found: Iterable[Verdict]) -> list[str]:
@@ -101,9 +100,9 @@ def _verdict(one: Verdict) -> str:
     return "[green]right, saturated or not[/]" if one.accurate_for == "logits" else "right for the probs given"
 
 
-def cells(ranked: Sequence[Ranked]) -> Table:
+def cells(ranked: Sequence[Ranked]) -> RenderableType:
     """Return the table of a comparison: the fastest of each cell, and how fast that is."""
-    table = Table(title="Fastest in each cell; with = those it can't be told apart from")
+    table = Table()
     table.add_column("workload")
     table.add_column("batch×dim", justify="right")
     table.add_column("dtype")
@@ -112,9 +111,11 @@ def cells(ranked: Sequence[Ranked]) -> Table:
         table.add_column(heading, justify="right")
     for one in ranked:
         table.add_row(*_cell(one), end_section=one is ranked[-1])
-    table.caption = "* the source's column loop; ~ where its time is extrapolated from smaller cells"
-    table.caption_justify = "left"
-    return table
+    return Group(
+        "Fastest in each cell; with = those it can't be told apart from:",
+        table,
+        "* the source's column loop; ~ where its time is extrapolated from smaller cells",
+    )
 
 
 def _cell(one: Ranked) -> tuple[str, ...]:
@@ -131,9 +132,9 @@ def _cell(one: Ranked) -> tuple[str, ...]:
     return (*start, winners, in_seconds(one.seconds), times or "–", f"{one.gigabytes_per_second:.1f}", noise)
 
 
-def winner_maps(ranked: Sequence[Ranked]) -> list[Table]:
+def winner_maps(ranked: Sequence[Ranked]) -> list[RenderableType]:
     """Return, for each dtype and number of threads, the winners over the grid: batch down, dim across."""
-    tables = []
+    tables: list[RenderableType] = []
     on_grid = [one for one in ranked if one.cell.workload == GRID]
     for dtype, threads in sorted({(one.cell.dtype, one.cell.threads) for one in on_grid}):
         found = {
@@ -141,15 +142,15 @@ def winner_maps(ranked: Sequence[Ranked]) -> list[Table]:
             for one in on_grid
             if (one.cell.dtype, one.cell.threads) == (dtype, threads)
         }
-        title = f"Winners over the grid, {dtype}, {threads} thread{'s' if threads > 1 else ''}"
-        table = Table(title=title, title_justify="left", show_lines=True)
+        table = Table(show_lines=True)
         table.add_column("batch \\ dim", justify="right")
         classes = sorted({d for _, d in found})
         for d in classes:
             table.add_column(str(d))
         for b in sorted({b for b, _ in found}):
             table.add_row(str(b), *(_winner(found.get((b, d))) for d in classes))
-        tables.append(table)
+        title = f"\nWinners over the grid, {dtype}, {threads} thread{'s' if threads > 1 else ''}:"
+        tables.append(Group(title, table))
     return tables
 
 
@@ -159,9 +160,9 @@ def _winner(one: Ranked | None) -> str:
     return "\n= ".join(one.winners) + f"\n{in_seconds(one.seconds)}"
 
 
-def details(ranked: Sequence[Ranked]) -> Table:
+def details(ranked: Sequence[Ranked]) -> RenderableType:
     """Return every implementation of every cell: time, interval, how far from the fastest, and what became of it."""
-    table = Table(title="All implementations")
+    table = Table()
     for heading in ("cell", "implementation"):
         table.add_column(heading)
     for heading in ("time", "× the fastest", "interval", "rounds", "first call"):

@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 SMALLEST_MARGIN = 0.02
 CONFIDENCE = 0.95
 RESAMPLES = 999
-FEWEST = 6  # samples below which the smallest and largest ratio seen are the interval
+FEWEST = 10  # rounds, for a bootstrap
+UNKNOWN = 2.0  # a factor either way: how far off a single ratio may be
 
 Samples = Sequence[float]
 
@@ -59,17 +61,29 @@ class Standing:
 
 
 def paired_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE) -> Ratio:
-    """Return the median of a/b over the rounds that both were in, with a bootstrap interval (percentile method)."""
+    """Return the median of a/b over the rounds that both were in, with an interval.
+
+    The interval is the median's by bootstrap (percentile method); for few rounds, of which that makes too much, it is
+    Student's of the mean logarithm, at least as wide as what was seen.
+    """
     rounds = min(len(a), len(b))
     logs = np.log(np.asarray(a[:rounds]) / np.asarray(b[:rounds]))
     if rounds < FEWEST:
-        low, high = float(logs.min()), float(logs.max())
+        half = _students_half_width(logs, confidence)
+        low, high = min(logs.mean() - half, logs.min()), max(logs.mean() + half, logs.max())
     else:
         found = stats.bootstrap(
             (logs,), np.median, confidence_level=confidence, n_resamples=RESAMPLES, method="percentile", rng=rounds
         )
         low, high = (float(end) for end in found.confidence_interval)
     return Ratio(math.exp(np.median(logs)), math.exp(low), math.exp(high))
+
+
+def _students_half_width(logs: NDArray[np.float64], confidence: float) -> float:
+    rounds = len(logs)
+    if rounds < 2:
+        return math.log(UNKNOWN)
+    return float(stats.t.ppf((1 + confidence) / 2, rounds - 1) * logs.std(ddof=1) / math.sqrt(rounds))
 
 
 def median_interval(samples: Samples, confidence: float = CONFIDENCE) -> tuple[float, float]:

@@ -1,0 +1,113 @@
+"""Results on disk: whole cells, whatever happens to the process or the file."""
+
+import json
+
+import pytest
+
+from softmax_impls.choice import results
+from softmax_impls.timing.workloads import Cell
+
+
+def row(implementation="a", batch=1, **changes):
+    return {
+        "schema": 1,
+        "workload": "test",
+        "batch": batch,
+        "dim": 5,
+        "dtype": "float64",
+        "threads": 1,
+        "rows_in_cell": 2,
+        "implementation": implementation,
+        "control": False,
+        "status": "timed",
+        "note": "",
+        "seconds": 1e-6,
+        "samples": [1e-6, 1.1e-6],
+        "calls_per_sample": 10,
+        "discrepancy": 0.1,
+        "temporary_bytes": 0,
+        "accurate_for": "probs",
+        "errors": {"ordinary": 1e-16, "saturated": 1.0},
+        "first_call_seconds": 0.1,
+        "machine": {"cpu": "x"},
+        "versions": {"numpy": "2"},
+        **changes,
+    }
+
+
+def cell(batch=1):
+    return Cell("test", batch, 5, "float64", 1)
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "results.jsonl"
+    results.append(path, [row("a"), row("b")])
+    results.append(path, [row("a", 2), row("b", 2)])
+    return path
+
+
+def test_round_trip(path):
+    found = results.read(path)
+    assert list(found) == [cell(1), cell(2)]
+    assert found[cell(2)] == [row("a", 2), row("b", 2)]
+
+
+@pytest.mark.parametrize("cut", [1, 50, 300, 700])
+def test_cut_off_anywhere_only_the_last_cell_is_lost(path, cut):
+    text = path.read_text()
+    path.write_text(text[: len(text) - cut])
+    assert list(results.read(path)) == [cell(1)]
+
+
+def test_continuing_after_a_cut_leaves_a_clean_file(path):
+    whole = path.read_text()
+    path.write_text(whole[:-30])
+    done = results.continued(path, row(), ["a", "b"])
+    results.write(path, done.values())
+    results.append(path, [row("a", 2), row("b", 2)])
+    assert path.read_text() == whole
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "not json",
+        "[]",
+        "3",
+        "{}",
+        json.dumps(row(schema=99)),
+        json.dumps(row(samples="fast")),
+        json.dumps(row(samples=[-1.0])),
+        json.dumps(row(seconds="soon")),
+        json.dumps(row(batch=None)),
+        "[" * 100_000,
+    ],
+)
+def test_a_line_that_is_no_row_is_named(path, line):
+    first, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([first, line, *rest]) + "\n")
+    with pytest.raises(results.ResultsError, match=r"results.jsonl, line 2: not a row of results"):
+        results.read(path)
+
+
+def test_missing_file(tmp_path):
+    assert results.continued(tmp_path / "none.jsonl", row(), ["a"]) == {}
+    with pytest.raises(results.ResultsError, match=r"none\.jsonl"):
+        results.read(tmp_path / "none.jsonl")
+
+
+def test_results_made_otherwise_are_not_continued(path):
+    with pytest.raises(results.ResultsError, match="made with another versions: numpy 2, now 3"):
+        results.continued(path, row(versions={"numpy": "3"}), ["a", "b"])
+    with pytest.raises(results.ResultsError, match="made with another machine: cpu x, now y"):
+        results.continued(path, row(machine={"cpu": "y"}), ["a", "b"])
+    with pytest.raises(results.ResultsError, match="made with other implementations"):
+        results.continued(path, row(), ["a", "b", "c"])
+
+
+def test_nan_is_never_written(path):
+    before = path.read_text()
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        results.append(path, [row(seconds=float("nan"))])
+    assert path.read_text() == before

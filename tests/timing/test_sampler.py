@@ -1,0 +1,144 @@
+"""One cell: who takes part, who is told apart, and what is kept of the others."""
+
+import math
+import time
+
+import numpy as np
+import pytest
+
+from softmax_impls import implementations
+from softmax_impls.contract import LARGEST_TEMPORARIES, describe
+from softmax_impls.timing import sampler, workloads
+from softmax_impls.timing.sampler import DROPPED, EXTRAPOLATED, FAILED, PRUNED, TIMED, WRONG, measure, standing
+from softmax_impls.timing.workloads import GRID_LARGEST, WORKLOADS, Cell, grid
+
+SMALL = Cell("test", 8, 16, "float64", 1)
+
+
+def textbook(probs, grad_output, out):
+    out[...] = probs * (grad_output - (probs * grad_output).sum(-1, keepdims=True))
+
+
+def delayed(seconds, name):
+    def kernel(probs, grad_output, out):
+        textbook(probs, grad_output, out)
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            pass
+
+    return describe(kernel, name=name)
+
+
+def entries(cell, kernels, seconds=0.5, memory=LARGEST_TEMPORARIES):
+    return {("control" if e.control else e.one.name): e for e in measure(cell, kernels, seconds, memory)}
+
+
+def test_fast_and_slow_are_told_apart_and_a_control_runs_beside_them():
+    found = entries(SMALL, [delayed(1e-4, "fast"), delayed(1.5e-4, "slow")])
+    assert found["fast"].status == found["slow"].status == TIMED
+    assert found["control"].one.name == "fast"
+    stood = standing(found.values())
+    assert (stood.best, stood.ties) == ("fast", ())
+    assert 1.2 < stood.ratios["slow"].value < 1.5
+    assert len(found["fast"].samples) == len(found["slow"].samples) == len(found["control"].samples)
+    assert all(1e-4 < sample < 1e-2 for sample in found["fast"].samples)
+
+
+def test_short_calls_are_batched():
+    found = entries(SMALL, [describe(textbook)])
+    assert found["textbook"].loops * np.median(found["textbook"].samples) >= sampler.SHORTEST_SAMPLE / 2
+
+
+def test_hopeless_is_dropped_and_what_was_seen_is_kept():
+    found = entries(SMALL, [delayed(1e-4, "fast"), delayed(1e-3, "hopeless")])
+    assert found["hopeless"].status == DROPPED
+    assert found["hopeless"].note.startswith("dropped after round")
+    assert 1 <= len(found["hopeless"].samples) < len(found["fast"].samples)
+    assert standing(found.values()).ratios["hopeless"].value > 5
+
+
+def test_what_would_eat_the_budget_is_extrapolated():
+    def slow(probs, grad_output, out):
+        time.sleep(0.004 * len(probs))
+
+    found = entries(Cell("test", 256, 4, "float64", 1), [describe(slow), describe(textbook)], seconds=0.3)
+    assert found["slow"].status == EXTRAPOLATED
+    assert found["slow"].seconds == pytest.approx(1, rel=0.5)
+    assert found["slow"].samples == []
+
+
+def test_what_needs_too_much_memory_is_pruned_unrun():
+    def hungry(probs, grad_output, out):
+        raise AssertionError("must not run")
+
+    one = describe(hungry, temporaries=lambda rows, classes, itemsize: 8_600_000_000)
+    found = entries(SMALL, [one, describe(textbook)])
+    assert (found["hungry"].status, found["hungry"].note) == (PRUNED, "needs 8.6 GB")
+
+
+def test_wrong_results_and_exceptions_are_listed_and_never_timed():
+    def off(probs, grad_output, out):
+        textbook(probs, grad_output, out)
+        out[-1, 5] += 1e-9
+
+    def lazy(probs, grad_output, out):
+        """Writes nothing: what an earlier implementation left in out must not pass for its result."""
+
+    def raising(probs, grad_output, out):
+        raise RuntimeError("out of luck")
+
+    found = entries(SMALL, [describe(textbook), describe(off), describe(lazy), describe(raising)])
+    assert found["off"].status == WRONG
+    assert found["off"].note.endswith("at row 7, class 5")
+    assert found["lazy"].status == WRONG
+    assert (found["raising"].status, found["raising"].note) == (FAILED, "RuntimeError: out of luck")
+    assert standing(found.values()).ratios == {}
+
+
+def test_nothing_left_to_time():
+    def lazy(probs, grad_output, out):
+        pass
+
+    assert entries(SMALL, [describe(lazy)])["lazy"].status == WRONG
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 10), (7, 33)])
+def test_ours_are_verified_in_small_cells(dtype, shape):
+    found = measure(Cell("test", *shape, dtype, 1), implementations().values(), 0.2, LARGEST_TEMPORARIES)
+    for entry in found:
+        assert entry.status in (TIMED, DROPPED)
+        assert entry.control or entry.discrepancy <= 1
+
+
+def test_seconds_are_kept_to():
+    start = time.perf_counter()
+    measure(Cell("test", 64, 256, "float64", 1), implementations().values(), 0.5, LARGEST_TEMPORARIES)
+    assert time.perf_counter() - start < 2
+
+
+# ---------------------------------------------------------------- workloads
+
+
+def test_workloads_are_those_of_real_models():
+    shapes = {(one.rows, one.classes) for one in WORKLOADS.values()}
+    assert shapes == {(128, 10), (256, 1000), (6144, 512), (512, 30522), (512, 50257), (1, 10), (1, 1000)}
+
+
+def test_grid_fits_a_gigabyte():
+    cells = grid()
+    assert all(one.rows * one.classes <= GRID_LARGEST for one in cells)
+    assert max(Cell("", one.rows, one.classes, "float64", 1).moved_bytes for one in cells) <= 1e9
+    assert len(cells) == 15
+
+
+def test_arrays_are_seeded_and_of_the_cells_kind():
+    cell = Cell("test", 3, 5, "float32", 1)
+    probs, grad_output, out = workloads.arrays(cell, seed=1)
+    assert {a.dtype for a in (probs, grad_output, out)} == {np.dtype("float32")}
+    assert probs.shape == grad_output.shape == out.shape == (3, 5)
+    np.testing.assert_allclose(probs.sum(-1), 1, rtol=1e-6)
+    np.testing.assert_array_equal(workloads.arrays(cell, seed=1)[1], grad_output)
+    assert not np.array_equal(workloads.arrays(cell, seed=2)[1], grad_output)
+    assert cell.moved_bytes == 3 * 15 * 4
+    assert math.isclose(cell.elements, 15)
