@@ -26,6 +26,7 @@ from softmax_impls.timing.workloads import GRID, WORKLOADS, Cell
 
 PROGRAM = "softmax-impls"
 WIDTH = 150  # of tables that go to a file or a pipe
+NARROWEST = 110  # a narrower terminal wraps lines, rather than tables their cells
 PICTURE = "winners.png"
 
 
@@ -379,8 +380,7 @@ def _verdict(one: verdict.Verdict) -> dict[str, Any]:
 
 def _console(stderr: bool = False) -> Console:
     console = Console(stderr=stderr, highlight=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = WIDTH
+    console.width = max(console.width, NARROWEST if console.is_terminal or "COLUMNS" in os.environ else WIDTH)
     return console
 
 

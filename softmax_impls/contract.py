@@ -201,11 +201,10 @@ def registered() -> dict[str, Implementation]:
 
 def in_bytes(number: float) -> str:
     """Return a number of bytes as people write it: 8.6 GB."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if number < 1000 or unit == "GB":
-            return f"{number:.{0 if unit == 'bytes' else 1}f} {unit}"
-        number /= 1000
-    raise AssertionError
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return f"{number:.0f} bytes"
 
 
 def reserve(names: dict[str, str]) -> None:

@@ -111,9 +111,10 @@ def explain(
 
     Examples
     --------
-    >>> from softmax_impls import explain
-    >>> explain((128, 1000), "float32").because
-    "it is right about the logits' gradient, also where rows saturate, and makes no (B, D) temporary"
+    >>> from softmax_impls import explain, implementations
+    >>> choice = explain((128, 1000), "float32")
+    >>> implementations()[choice.impl].accurate_for
+    'logits'
     """
     sizes = tuple(operator.index(n) for n in (shape if isinstance(shape, tuple | list) else (shape,)))
     if any(n < 0 for n in sizes):

@@ -214,7 +214,7 @@ def test_max_memory_prunes(capsys):
     for cell in found["cells"]:
         assert cell["implementations"]["einsum_jacobian"]["status"] == "pruned"
         assert cell["implementations"]["einsum_jacobian"]["note"].startswith("needs ")
-        assert cell["implementations"]["numba_rows"]["status"] == "timed"
+        assert cell["implementations"]["numba_rows"]["status"] in ("timed", "dropped")
 
 
 def test_interrupt_keeps_the_cells_that_are_done():

@@ -50,6 +50,7 @@ class Discrepancy:
         return not self.ratio <= 1
 
 
+@np.errstate(all="ignore")
 def row_sums(probs: Array, grad_output: Array) -> RowSums:
     """Return the sums of each row; the arrays are (B, D)."""
     sums = RowSums(*(np.empty(len(probs)) for _ in range(5)))
@@ -57,6 +58,7 @@ def row_sums(probs: Array, grad_output: Array) -> RowSums:
     return sums
 
 
+@np.errstate(all="ignore")
 def worst(probs: Array, grad_output: Array, result: Array, sums: RowSums) -> Discrepancy:
     """Return where `result` is farthest from the exact value for these inputs, in units of its bound.
 
@@ -68,6 +70,7 @@ def worst(probs: Array, grad_output: Array, result: Array, sums: RowSums) -> Dis
     return Discrepancy(*_worst(probs, grad_output, result, sums.dot, sums.dot_low, scale, floor))
 
 
+@np.errstate(all="ignore")
 def exact_value(probs: Array, grad_output: Array) -> Floats:
     """Return p (g - Σ p g) for these inputs, rounded about once: what `worst` compares with."""
     sums = row_sums(probs, grad_output)

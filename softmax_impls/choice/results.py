@@ -24,7 +24,7 @@ _KINDS: dict[type | tuple[type, ...], tuple[str, ...]] = {  # what rows are read
     dict: ("machine", "versions", "errors"),
     bool: ("control",),
     list: ("samples",),
-    (int, float): ("first_call_seconds",),
+    (int, float): ("first_call_seconds", "compiler_start_seconds"),
     (int, float, type(None)): ("seconds",),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -26,17 +27,22 @@ def in_seconds(seconds: float) -> str:
     return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
+def _table() -> Table:
+    return Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+
+
 def listing(usable: Mapping[str, Implementation], unusable: Mapping[str, str]) -> RenderableType:
     """Return a table of what there is."""
-    table = Table()
-    for heading in ("name", "family", "right about", "temporaries*", "in place", "what it is"):
+    table = _table()
+    table.add_column("name", no_wrap=True)
+    for heading in ("family", "right about", "temporaries*", "what it is"):
         table.add_column(heading)
     for name, one in usable.items():
         temporaries = in_bytes(_example_bytes(one)) if one.temporaries else "?"
         about = "the logits" if one.accurate_for == "logits" else "given probs"
-        table.add_row(name, one.family, about, temporaries, ", ".join(one.in_place) or "no", escape(one.summary))
+        table.add_row(name, one.family, about, temporaries, escape(one.summary))
     for name, why in unusable.items():
-        table.add_row(name, "", "", "", "", f"[red]not available:[/red] {escape(why)}")
+        table.add_row(name, "", "", "", f"[red]not available:[/red] {escape(why)}")
     return Group(table, f"* of a call at {EXAMPLE_SHAPE[0]}×{EXAMPLE_SHAPE[1]} float64, where out takes 16.8 MB")
 
 
@@ -47,13 +53,13 @@ def _example_bytes(one: Implementation) -> int:
 
 def verdicts(found: Mapping[str, Verdict], forward: Verdict) -> RenderableType:
     """Return the table of a check: errors against the logits' gradient, and what passed."""
-    table = Table()
-    table.add_column("implementation")
+    table = _table()
+    table.add_column("implementation", no_wrap=True)
     for dtype in ("float32", "float64"):
         for kind in ("ordinary", "saturated"):
-            table.add_column(f"{dtype}\n{kind}", justify="right")
-    for heading in ("numeric\ngradients", "pairs", "hostile\ninputs", "memory", "verdict"):
-        table.add_column(heading)
+            table.add_column(f"{dtype}\n{kind}", justify="right", no_wrap=True)
+    for heading in ("numeric", "pairs", "hostile", "memory", "verdict"):
+        table.add_column(heading, no_wrap=True)
     for name, one in found.items():
         errors = [_error(one, dtype, kind) for dtype in ("float32", "float64") for kind in ("ordinary", "saturated")]
         table.add_row(
@@ -67,7 +73,11 @@ def verdicts(found: Mapping[str, Verdict], forward: Verdict) -> RenderableType:
         )
     errors = [text for dtype in ("float32", "float64") for text in (_error(forward, dtype, "probabilities"), "")]
     table.add_row("softmax (forward)", *errors, "", "", _passed(forward, "non-finite", "runs"), "", _verdict(forward))
-    return Group("Worst error of a row, relative to its largest gradient with respect to the logits:", table)
+    return Group(
+        "Worst error of a row, relative to its largest gradient with respect to the logits:",
+        table,
+        "* right about p * (g - sum(g * p)) for the rounded p it is given; saturated rows lose their gradient that way",
+    )
 
 
 def failures(found: Iterable[Verdict]) -> list[str]:
@@ -97,12 +107,12 @@ def _passed(one: Verdict, *checks: str) -> str:
 def _verdict(one: Verdict) -> str:
     if not one.right:
         return "[bold red]WRONG[/]"
-    return "[green]right, saturated or not[/]" if one.accurate_for == "logits" else "right for the probs given"
+    return "[green]right[/]" if one.accurate_for == "logits" else "right*"
 
 
 def cells(ranked: Sequence[Ranked]) -> RenderableType:
     """Return the table of a comparison: the fastest of each cell, and how fast that is."""
-    table = Table()
+    table = _table()
     table.add_column("workload")
     table.add_column("batch×dim", justify="right")
     table.add_column("dtype")
@@ -162,9 +172,9 @@ def _winner(one: Ranked | None) -> str:
 
 def details(ranked: Sequence[Ranked]) -> RenderableType:
     """Return every implementation of every cell: time, interval, how far from the fastest, and what became of it."""
-    table = Table()
+    table = _table()
     for heading in ("cell", "implementation"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=True)
     for heading in ("time", "× the fastest", "interval", "rounds", "first call"):
         table.add_column(heading, justify="right")
     table.add_column("note")
@@ -173,13 +183,13 @@ def details(ranked: Sequence[Ranked]) -> RenderableType:
         for name, row in sorted(one.rows.items(), key=lambda item: (one.times_best(item[0]), item[1]["seconds"] or 0)):
             ratio = one.standing.ratios.get(name) if one.standing else None
             mark = "~" if row["status"] == EXTRAPOLATED else ""
-            note = row["note"] if row["status"] in (TIMED, DROPPED) else f"{row['status']}: {row['note']}"
+            note = row["status"] if row["status"] in (TIMED, DROPPED) else f"{row['status']}: {row['note']}"
             table.add_row(
                 str(one.cell) if first else "",
                 name,
                 mark + in_seconds(row["seconds"]) if row["seconds"] else "–",
-                f"{ratio.value:.2f}" if ratio else "1" if name in one.winners else "–",
-                f"{ratio.low:.2f} to {ratio.high:.2f}" if ratio else "",
+                _times(ratio.value) if ratio else "1" if name in one.winners else "–",
+                f"{_times(ratio.low)} to {_times(ratio.high)}" if ratio else "",
                 str(len(row["samples"])),
                 in_seconds(row["first_call_seconds"]),
                 escape(note),
@@ -194,9 +204,14 @@ def first_calls(ranked: Sequence[Ranked]) -> list[str]:
     slowest: dict[str, float] = {}
     for one in ranked:
         for name, row in one.rows.items():
+            slowest["Numba itself"] = row["compiler_start_seconds"]
             slowest[name] = max(slowest.get(name, 0.0), row["first_call_seconds"])
     told = [f"{name} {in_seconds(seconds)}" for name, seconds in sorted(slowest.items()) if seconds > WORTH_A_WORD]
     return [f"First calls, not counted above: {', '.join(told)}."] if told else []
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio < 100 else f"{ratio:,.0f}"
 
 
 def left_out(ranked: Sequence[Ranked]) -> list[str]:

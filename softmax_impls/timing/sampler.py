@@ -162,4 +162,4 @@ def _drop(active: list[Entry], rounds: int, seconds: float) -> None:
         behind = min(mine / best for mine, best in zip(entry.samples, leader.samples, strict=True))
         spent = sum(entry.samples) * entry.loops
         if (rounds >= DROP_AFTER and behind > HOPELESS) or (behind > FAR_BEHIND and spent > FAR_BEHIND_SHARE * seconds):
-            entry.status, entry.note = DROPPED, f"dropped after round {rounds}"
+            entry.status, entry.note = DROPPED, "too slow to go on"

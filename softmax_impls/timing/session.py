@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ class Session:
     largest_temporaries: int
     seed: int = 0
     verdicts: dict[str, Verdict] = field(default_factory=dict, init=False)
+    compiler_start: float = field(default=0.0, init=False)
     first_calls: dict[str, dict[str, float]] = field(default_factory=dict, init=False)
     started: float = field(default_factory=time.perf_counter, init=False)
 
@@ -57,6 +59,7 @@ class Session:
 
     def prepare(self, dtypes: Sequence[str]) -> None:
         """Time each implementation's first call, which may compile, and judge it; to be called once, before `run`."""
+        self.compiler_start = _start_compiler()
         for name, one in self.implementations.items():
             self.first_calls[name] = {dtype: _first_call(one, np.dtype(dtype)) for dtype in dtypes}
         self.verdicts = judge(self.implementations)
@@ -109,6 +112,7 @@ class Session:
             "accurate_for": entry.one.accurate_for,
             "errors": self.verdicts[name].errors.get(cell.dtype, {}),
             "first_call_seconds": self.first_calls[name][cell.dtype],
+            "compiler_start_seconds": self.compiler_start,
             "seed": self.seed,
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "commit": commit(),
@@ -124,6 +128,16 @@ def _cost(cell: Cell) -> float:
 def _number(value: float | None) -> float | None:
     """JSON has neither NaN nor inf."""
     return value if value is not None and np.isfinite(value) else None
+
+
+def _start_compiler() -> float:
+    """Return the seconds that Numba takes to get going, which else whoever is called first would be charged with."""
+    numba = sys.modules.get("numba")
+    if numba is None:
+        return 0.0
+    start = time.perf_counter()
+    numba.njit(lambda: None)()
+    return time.perf_counter() - start
 
 
 def _first_call(one: Implementation, dtype: np.dtype[Any]) -> float:

@@ -29,6 +29,7 @@ def row(implementation="a", batch=1, **changes):
         "accurate_for": "probs",
         "errors": {"ordinary": 1e-16, "saturated": 1.0},
         "first_call_seconds": 0.1,
+        "compiler_start_seconds": 0.3,
         "machine": {"cpu": "x"},
         "versions": {"numpy": "2"},
         **changes,

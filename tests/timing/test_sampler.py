@@ -52,7 +52,6 @@ def test_short_calls_are_batched():
 def test_hopeless_is_dropped_and_what_was_seen_is_kept():
     found = entries(SMALL, [delayed(1e-4, "fast"), delayed(1e-3, "hopeless")])
     assert found["hopeless"].status == DROPPED
-    assert found["hopeless"].note.startswith("dropped after round")
     assert 1 <= len(found["hopeless"].samples) < len(found["fast"].samples)
     assert standing(found.values()).ratios["hopeless"].value > 5
 

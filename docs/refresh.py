@@ -1,0 +1,64 @@
+"""Write the README's output block and picture from the results kept in docs/results.
+
+After ``softmax-impls compare --output docs/results``, run ``python docs/refresh.py``.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from softmax_impls import implementations
+from softmax_impls.choice import ranking, results
+from softmax_impls.contract import in_bytes
+from softmax_impls.report import plots, table
+from softmax_impls.timing.workloads import GRID
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results" / results.FILE
+PICTURE = ROOT / "docs" / "results" / "winners.png"
+FLOAT64 = np.dtype(np.float64)
+
+
+def output() -> str:
+    """Return what `softmax-impls compare` printed of these results: the named workloads, and the rule in words."""
+    ranked = ranking.rank_all(results.read(RESULTS))
+    printed = io.StringIO()
+    console = Console(file=printed, width=110, highlight=False)
+    console.print(table.cells([one for one in ranked if one.cell.workload != GRID]))
+    rule = ranking.rule(ranked, {name: one.family for name, one in implementations().items()})
+    for line in rule:
+        console.print(line, markup=False)
+    return "".join(line.rstrip() + "\n" for line in printed.getvalue().splitlines())
+
+
+def listing() -> str:
+    """Return the implementations as a table in Markdown."""
+    lines = ["| name | what it is | right about | temporaries |", "|---|---|---|---|"]
+    for name, one in implementations().items():
+        about = "the logits' gradient" if one.accurate_for == "logits" else "the value for the probs given"
+        lines.append(f"| `{name}` | {one.summary} | {about} | {in_bytes(one.temporary_bytes(4096, 512, FLOAT64))} |")
+    return "".join(line + "\n" for line in (*lines, "", "Temporaries are those of one call at 4096×512 in float64."))
+
+
+def readme(text: str) -> str:
+    """Return the README with its blocks made anew."""
+    for begin, content, end in (
+        ("<!-- output of softmax-impls compare -->\n", f"```text\n{output()}```\n", "<!-- end of output -->\n"),
+        ("<!-- implementations -->\n", listing(), "<!-- end of implementations -->\n"),
+    ):
+        before, found, rest = text.partition(begin)
+        _, found_end, after = rest.partition(end)
+        if not (found and found_end):
+            raise SystemExit(f"README.md has no block {begin.strip()}")
+        text = before + begin + content + end + after
+    return text
+
+
+if __name__ == "__main__":
+    path = ROOT / "README.md"
+    path.write_text(readme(path.read_text(encoding="utf-8")), encoding="utf-8")
+    plots.winners(ranking.rank_all(results.read(RESULTS)), PICTURE)
