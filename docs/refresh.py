@@ -36,9 +36,12 @@ def output() -> str:
 
 
 def listing() -> str:
-    """Return the implementations as a table in Markdown."""
+    """Return the implementations that were measured as a table in Markdown."""
+    measured = {row["implementation"] for rows in results.read(RESULTS).values() for row in rows}
     lines = ["| name | what it is | right about | temporaries |", "|---|---|---|---|"]
     for name, one in implementations().items():
+        if name not in measured:
+            continue
         about = "the logits' gradient" if one.accurate_for == "logits" else "the value for the probs given"
         lines.append(f"| `{name}` | {one.summary} | {about} | {in_bytes(one.temporary_bytes(4096, 512, FLOAT64))} |")
     return "".join(line + "\n" for line in (*lines, "", "Temporaries are those of one call at 4096×512 in float64."))

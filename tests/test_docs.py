@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 import softmax_impls
-from softmax_impls import implementations
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,11 +27,6 @@ def refresh():
 
 def test_readme_is_what_its_results_say(refresh):
     assert refresh.readme(README) == README, "run: python docs/refresh.py"
-
-
-def test_readme_lists_every_implementation():
-    for name in implementations():
-        assert f"| `{name}` |" in README
 
 
 def test_readme_without_its_blocks_is_noticed(refresh):
@@ -101,11 +95,20 @@ def test_a_ninth_implementation_is_one_file(checkout):
         assert name in done.stdout
     done = python(checkout, *COMPARE)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(rf"{name} +│ +[\d.]+ .s", done.stdout)
+    assert re.search(rf"{name} +[\d.]+ .s", done.stdout)
     done = python(checkout, "-m", "softmax_impls.source", "--impl", name)
     assert done.stdout.count("grad diff = ") == 2
     done = python(
-        checkout, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", f"{name} or every_implementation", "tests"
+        checkout,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        f"{name} or every_implementation",
+        "--ignore=tests/test_docs.py",
+        "tests",
     )
     assert done.returncode == 0, done.stdout[-3000:]
     assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 40
