@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.console import RenderableType
 
-from softmax_impls import __version__
+from softmax_impls import __version__, options
 from softmax_impls.backward import from_specs
 from softmax_impls.checks import verdict
 from softmax_impls.choice import ranking, results
+from softmax_impls.comparison import PICTURE, Comparison
 from softmax_impls.contract import Implementation
-from softmax_impls.report import plots, table
+from softmax_impls.report import table
+from softmax_impls.report.console import console, print_json, print_lines
 from softmax_impls.timing import machine, workloads
 from softmax_impls.timing.session import Session
 from softmax_impls.timing.workloads import GRID, WORKLOADS, Cell
 
 PROGRAM = "softmax-impls"
-WIDTH = 150  # of tables that go to a file or a pipe
-NARROWEST = 110  # a narrower terminal wraps lines, rather than tables their cells
-PICTURE = "winners.png"
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -45,51 +41,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-
-
-def _split(kind: type, least: int | None = None) -> Callable[..., Any]:
-    """Make the callback of an option that may be repeated, or hold several values with commas between."""
-
-    def callback(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[Any, ...]:
-        found = []
-        for text in (part.strip() for value in values for part in value.split(",")):
-            try:
-                found.append(kind(text))
-            except ValueError:
-                raise click.BadParameter(f"{text!r} is not a whole number", context, parameter) from None
-            if least is not None and found[-1] < least:
-                raise click.BadParameter(f"{text} is less than {least}", context, parameter)
-        return tuple(dict.fromkeys(found))
-
-    return callback
-
-
-def _one_of(allowed: Sequence[str]) -> Callable[..., Any]:
-    split = _split(str)
-
-    def callback(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-        found: tuple[str, ...] = split(context, parameter, values)
-        for text in found:
-            if text not in allowed:
-                raise click.BadParameter(f"{text!r} is not one of {', '.join(allowed)}", context, parameter)
-        return found
-
-    return callback
-
-
-def _size(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
-    """Read a size like 8GB, 500 MB or a number of bytes."""
-    if text is None:
-        return None
-    number = text.strip().upper().removesuffix("B")
-    scale = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}.get(number[-1:], 1)
-    try:
-        size = float(number.rstrip("KMGT")) * scale
-        if not 0 <= size < 1e18:
-            raise ValueError
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a size like 8GB", context, parameter) from None
-    return int(size)
 
 
 def _chosen(specs: Sequence[str]) -> tuple[dict[str, Implementation], dict[str, str]]:
@@ -130,9 +81,9 @@ def list_command(specs: tuple[str, ...], as_json: bool) -> None:
     usable, unusable = _chosen(specs)
     if as_json:
         records = {name: _record(one) for name, one in usable.items()}
-        _print_json({"implementations": records, "not_available": unusable})
+        print_json({"implementations": records, "not_available": unusable})
     else:
-        _console().print(table.listing(usable, unusable))
+        console().print(table.listing(usable, unusable))
 
 
 @cli.command()
@@ -147,18 +98,17 @@ def check(specs: tuple[str, ...], seed: int, as_json: bool) -> int:
       softmax-impls check --impl mypackage.kernels:my_backward
     """
     usable, unusable = _chosen(specs)
-    with _console(stderr=True).status(f"checking {len(usable)} implementations"):
+    with console(stderr=True).status(f"checking {len(usable)} implementations"):
         found = verdict.judge(usable, seed)
         forward = verdict.judge_softmax(seed=seed)
     wrong = table.failures([*found.values(), forward])
     if as_json:
         verdicts = {name: _verdict(one) for name, one in {**found, "softmax (forward)": forward}.items()}
-        _print_json({"verdicts": verdicts, "not_available": unusable})
+        print_json({"verdicts": verdicts, "not_available": unusable})
     else:
-        console = _console()
-        console.print(table.verdicts(found, forward))
-        _print_lines(console, wrong or ["All right."])
-        _print_lines(console, [f"{name} not available: {why}" for name, why in unusable.items()])
+        console().print(table.verdicts(found, forward))
+        print_lines(wrong or ["All right."])
+        print_lines([f"{name} not available: {why}" for name, why in unusable.items()])
     return 1 if wrong else 0
 
 
@@ -168,14 +118,18 @@ def check(specs: tuple[str, ...], seed: int, as_json: bool) -> int:
     "names",
     multiple=True,
     metavar="NAME",
-    callback=_one_of([*WORKLOADS, GRID]),
+    callback=options.words([*WORKLOADS, GRID]),
     help=f"Only these of: {', '.join(WORKLOADS)}, {GRID} (batch and dim in powers of 16). All by default.",
 )
 @click.option(
-    "--batch", multiple=True, metavar="B", callback=_split(int, 1), help="Rows; with --dim, instead of those."
+    "--batch", multiple=True, metavar="B", callback=options.several(int, 1), help="Rows; with --dim, instead of those."
 )
 @click.option(
-    "--dim", multiple=True, metavar="D", callback=_split(int, 1), help="Classes; a list like 10,1000 or repeated."
+    "--dim",
+    multiple=True,
+    metavar="D",
+    callback=options.several(int, 1),
+    help="Classes; a list like 10,1000 or repeated.",
 )
 @click.option(
     "--dtype",
@@ -184,11 +138,17 @@ def check(specs: tuple[str, ...], seed: int, as_json: bool) -> int:
     default=("float32", "float64"),
     show_default="both",
     metavar="DTYPE",
-    callback=_one_of(("float32", "float64")),
+    callback=options.words(("float32", "float64")),
     help="float32, float64.",
 )
 @click.option(
-    "--threads", multiple=True, default=("1",), show_default="1", metavar="N", callback=_split(int, 1), help="Threads."
+    "--threads",
+    multiple=True,
+    default=("1",),
+    show_default="1",
+    metavar="N",
+    callback=options.several(int, 1),
+    help="Threads.",
 )
 @impl_option
 @click.option(
@@ -201,7 +161,7 @@ def check(specs: tuple[str, ...], seed: int, as_json: bool) -> int:
 )
 @click.option(
     "--max-memory",
-    callback=_size,
+    callback=options.size_in_bytes,
     metavar="SIZE",
     help="Temporary memory an implementation may take, like 8GB. By default 4GB, or half of what is free.",
 )
@@ -245,49 +205,23 @@ def compare(
       softmax-impls compare --resume --budget 120
     """
     usable, unusable = _chosen(specs)
-    cells = _cells(names, batch, dim, dtypes, threads)
-    started = time.perf_counter()
-    session = Session(usable, budget, max_memory or machine.largest_temporaries(), seed)
-    path = output / results.FILE
-    done = _opened(path, resume, usable)
-    todo = [cell for cell in cells if cell not in done]
-    skipped, interrupted = _measure(session, todo, dtypes, done, path)
-    ranked = ranking.rank_all({cell: done[cell] for cell in cells if cell in done})
-    families = {name: one.family for name, one in usable.items()}
-    rule = ranking.rule(ranked, families)
-    plots.winners(ranked, output / PICTURE)
-    notes = [
-        *(f"{name} not available: {why}" for name, why in unusable.items()),
-        *table.first_calls(ranked),
-        *table.left_out(ranked),
-        *(f"{cell} not measured: {why}; --resume goes on" for cell, why in skipped.items()),
-    ]
-    if interrupted:
-        notes.append(f"Interrupted: {len(ranked)} of {len(cells)} cells are done; --resume goes on from there.")
-    taken = time.perf_counter() - started
+    comparison = Comparison(usable, unusable, _cells(names, batch, dim, dtypes, threads), output)
+    try:
+        comparison.open(resume)
+    except (OSError, results.ResultsError) as error:
+        raise click.BadParameter(str(error), param_hint="--resume" if resume else "--output") from None
+    comparison.run(Session(usable, budget, max_memory or machine.largest_temporaries(), seed))
     if as_json:
-        _print_json(
-            {
-                "cells": [one.as_dict() for one in ranked],
-                "rule": rule,
-                "notes": notes,
-                "seconds": taken,
-                "results": str(path),
-                "picture": str(output / PICTURE),
-                "machine": machine.machine(),
-                "versions": machine.versions(),
-                "commit": machine.commit(),
-            }
-        )
+        print_json(comparison.as_dict())
     else:
-        console = _console()
-        for shown in _tables(ranked, details):
-            console.print(shown)
-        _print_lines(console, notes)
-        _print_lines(console, ["", *rule, "", f"{len(ranked)} cells in {taken:.0f} s; {path}, {output / PICTURE}"])
-    if interrupted:
+        for shown in _tables(comparison.ranked, details):
+            console().print(shown)
+        print_lines([*comparison.notes, "", *comparison.rule, ""])
+        files = f"{comparison.results}, {output / PICTURE}"
+        print_lines([f"{len(comparison.ranked)} cells in {comparison.seconds:.0f} s; {files}"])
+    if comparison.interrupted:
         return 130
-    return 1 if any(ranking.is_wrong(row) for one in ranked for row in one.rows.values()) else 0
+    return 1 if comparison.wrong else 0
 
 
 def _cells(
@@ -299,66 +233,8 @@ def _cells(
         raise click.UsageError(f"--threads: {max(threads)} threads, but this process has {machine.cores()} processors")
     if batch and any(b * d * 8 > 2e9 for b in batch for d in dim):
         raise click.UsageError("--batch × --dim: an array would take more than 2 GB")
-    chosen = [WORKLOADS[name] for name in names if name != GRID]
-    if batch:
-        chosen += [workloads.Workload(GRID, b, d, "asked for") for b in batch for d in dim]
-    elif not names:
-        chosen = [*WORKLOADS.values(), *workloads.grid()]
-    elif GRID in names:
-        chosen += workloads.grid()
+    chosen = workloads.chosen(names, [(b, d) for b in batch for d in dim])
     return [Cell(one.name, one.rows, one.classes, dtype, n) for n in threads for one in chosen for dtype in dtypes]
-
-
-def _opened(path: Path, resume: bool, usable: dict[str, Implementation]) -> dict[Cell, list[dict[str, Any]]]:
-    """Make the output folder ready, and return the cells that are done already."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if resume:
-            now = {"machine": machine.machine(), "versions": machine.versions()}
-            done = results.continued(path, now, usable)
-            results.write(path, done.values())
-            return done
-        if path.exists():
-            path.replace(path.with_suffix(".previous.jsonl"))
-        path.touch()
-    except OSError as error:
-        raise click.UsageError(f"--output: {error}") from None
-    except results.ResultsError as error:
-        raise click.UsageError(f"--resume: {error}") from None
-    return {}
-
-
-def _measure(
-    session: Session, todo: list[Cell], dtypes: Sequence[str], done: dict[Cell, list[dict[str, Any]]], path: Path
-) -> tuple[dict[Cell, str], bool]:
-    """Measure cells into `done` and the file; return those left out, with why, and whether it was interrupted."""
-    skipped: dict[Cell, str] = {}
-    console = _console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
-    # Without a thread that redraws: it would take its time from what is being timed.
-    with Progress(
-        *columns, console=console, auto_refresh=False, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task("compiling and checking", total=len(todo), left="")
-        bar.refresh()
-        try:
-            if todo:
-                session.prepare(dtypes)
-            for cell, rows in session.run(todo, starting=lambda cell: _show(bar, task, cell, session)):
-                if isinstance(rows, str):
-                    skipped[cell] = rows
-                else:
-                    results.append(path, rows)
-                    done[cell] = rows
-                bar.advance(task)
-        except KeyboardInterrupt:
-            return skipped, True
-    return skipped, False
-
-
-def _show(bar: Progress, task: Any, cell: Cell, session: Session) -> None:
-    bar.update(task, description=str(cell), left=f"at most {session.left:.0f} s left")
-    bar.refresh()
 
 
 def _tables(ranked: Sequence[ranking.Ranked], details: bool) -> list[RenderableType]:
@@ -376,18 +252,3 @@ def _record(one: Implementation) -> dict[str, Any]:
 def _verdict(one: verdict.Verdict) -> dict[str, Any]:
     failures = [{"check": each.check, "where": each.where, "seen": each.seen} for each in one.failures]
     return {"right": one.right, "accurate_for": one.accurate_for, "errors": one.errors, "failures": failures}
-
-
-def _console(stderr: bool = False) -> Console:
-    console = Console(stderr=stderr, highlight=False)
-    console.width = max(console.width, NARROWEST if console.is_terminal or "COLUMNS" in os.environ else WIDTH)
-    return console
-
-
-def _print_lines(console: Console, lines: Sequence[str]) -> None:
-    for line in lines:
-        console.print(line, markup=False, soft_wrap=not console.is_terminal)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))

@@ -10,7 +10,7 @@ from typing import Any
 from softmax_impls.timing.sampler import EXTRAPOLATED, FAILED, WRONG
 from softmax_impls.timing.session import Row
 from softmax_impls.timing.statistics import Standing, median_interval, stand
-from softmax_impls.timing.workloads import Cell
+from softmax_impls.timing.workloads import GRID, Cell
 
 BASELINE = "column_loop"  # the source's, which every speed-up is quoted against
 WITHOUT_COMPILER = ("loop", "jacobian", "closed form")
@@ -129,7 +129,7 @@ def rank_all(cells: Mapping[Cell, Sequence[Row]]) -> list[Ranked]:
 
 
 def _shown_order(cell: Cell) -> tuple[Any, ...]:
-    return (cell.workload == "grid", cell.threads, cell.rows * cell.classes, cell.rows, cell.dtype)
+    return (cell.workload == GRID, cell.threads, cell.rows * cell.classes, cell.rows, cell.dtype)
 
 
 def cover(ranked: Iterable[Ranked], name: str) -> Coverage | None:

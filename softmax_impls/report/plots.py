@@ -12,7 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from softmax_impls.choice.ranking import Ranked
 from softmax_impls.report.table import in_seconds
-from softmax_impls.timing.workloads import GRID
+from softmax_impls.timing.workloads import CUSTOM, GRID
 
 # Okabe and Ito's colours, which colour-blind people tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
@@ -60,7 +60,7 @@ def _panel(axis: Axes, shown: Sequence[Ranked], colours: dict[str, str]) -> None
             )
         )
         axis.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor="white", linewidth=1.5))
-        label = in_seconds(one.seconds) + ("" if one.cell.workload == GRID else f"\n{one.cell.workload}")
+        label = in_seconds(one.seconds) + ("" if one.cell.workload in (GRID, CUSTOM) else f"\n{one.cell.workload}")
         box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.85, "linewidth": 0}
         axis.text(x + 0.5, y + 0.5, label, ha="center", va="center", fontsize=6.5, bbox=box)
     axis.set(xlim=(0, len(classes)), ylim=(0, len(rows)), xlabel="dim (classes)", ylabel="batch (rows)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,13 +63,21 @@ WORKLOADS = {
 GRID_ROWS = (1, 16, 256, 4096)
 GRID_CLASSES = (16, 256, 4096, 65536)
 GRID_LARGEST = 2**24  # elements: 400 MB for the three arrays in float64
-GRID = "grid"
+GRID, CUSTOM = "grid", "custom"  # cells without a name: of the grid, or asked for by shape
 
 
 def grid(rows: Iterable[int] = GRID_ROWS, classes: Iterable[int] = GRID_CLASSES) -> list[Workload]:
     """Return the cells of the grid that fit."""
     classes = tuple(classes)
     return [Workload(GRID, b, d, "a cell of the grid") for b in rows for d in classes if b * d <= GRID_LARGEST]
+
+
+def chosen(names: Sequence[str], shapes: Sequence[tuple[int, int]]) -> list[Workload]:
+    """Return the workloads of these names, the grid for its own, and these shapes; all there are if none is given."""
+    if not (names or shapes):
+        names = [*WORKLOADS, GRID]
+    named = [WORKLOADS[name] for name in names if name != GRID]
+    return [*named, *(grid() if GRID in names else []), *(Workload(CUSTOM, b, d, "asked for") for b, d in shapes)]
 
 
 def arrays(cell: Cell, seed: int) -> tuple[Array, Array, Array]:

@@ -1,0 +1,162 @@
+"""One run of `softmax-impls compare`: results opened or continued, cells measured, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from softmax_impls.choice import ranking, results
+from softmax_impls.choice.ranking import Ranked
+from softmax_impls.contract import Implementation
+from softmax_impls.report import plots, table
+from softmax_impls.report.console import console
+from softmax_impls.timing import machine
+from softmax_impls.timing.session import Row, Session
+from softmax_impls.timing.workloads import Cell
+
+PICTURE = "winners.png"
+
+
+@dataclass
+class Comparison:
+    """What is compared, where it is kept, and, after `run`, what came of it.
+
+    Attributes
+    ----------
+    implementations, unavailable : mapping
+        Those that take part, by name; those that can't, with why.
+    cells : sequence of Cell
+        What is to be measured.
+    folder : Path
+        Where the results and the picture go.
+    done : dict
+        The rows of each cell that is measured.
+    skipped : dict
+        Why the others are not.
+    interrupted : bool
+        Whether Ctrl-C ended it.
+    seconds : float
+        What it took.
+    """
+
+    implementations: Mapping[str, Implementation]
+    unavailable: Mapping[str, str]
+    cells: Sequence[Cell]
+    folder: Path
+    done: dict[Cell, list[Row]] = field(default_factory=dict, init=False)
+    skipped: dict[Cell, str] = field(default_factory=dict, init=False)
+    interrupted: bool = field(default=False, init=False)
+    seconds: float = field(default=0.0, init=False)
+
+    @property
+    def results(self) -> Path:
+        """The file of raw results."""
+        return self.folder / results.FILE
+
+    def open(self, resume: bool) -> None:
+        """Make the folder ready, and take up the cells that are done already; else keep older results aside.
+
+        Raises
+        ------
+        OSError
+            If the folder can't be written.
+        ResultsError
+            If its results can't be continued.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if resume:
+            now = {"machine": machine.machine(), "versions": machine.versions()}
+            self.done = results.continued(self.results, now, self.implementations)
+            results.write(self.results, self.done.values())
+        else:
+            if self.results.exists():
+                self.results.replace(self.results.with_suffix(".previous.jsonl"))
+            self.results.touch()
+
+    def run(self, session: Session) -> None:
+        """Measure what is missing; Ctrl-C ends it with what there is."""
+        start = time.perf_counter()
+        todo = [cell for cell in self.cells if cell not in self.done]
+        screen = console(stderr=True)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+        )
+        # Without a thread that redraws: it would take its time from what is being timed.
+        with Progress(
+            *columns, console=screen, auto_refresh=False, transient=True, disable=not screen.is_terminal
+        ) as bar:
+            task = bar.add_task("compiling and checking", total=len(todo), left="")
+            bar.refresh()
+
+            def starting(cell: Cell) -> None:
+                bar.update(task, description=str(cell), left=f"at most {session.left:.0f} s left", refresh=True)
+
+            try:
+                if todo:
+                    session.prepare(sorted({cell.dtype for cell in todo}))
+                for cell, rows in session.run(todo, starting):
+                    self._keep(cell, rows)
+                    bar.advance(task)
+            except KeyboardInterrupt:
+                self.interrupted = True
+        plots.winners(self.ranked, self.folder / PICTURE)
+        self.seconds = time.perf_counter() - start
+
+    def _keep(self, cell: Cell, rows: list[Row] | str) -> None:
+        if isinstance(rows, str):
+            self.skipped[cell] = rows
+        else:
+            results.append(self.results, rows)
+            self.done[cell] = rows
+
+    @property
+    def ranked(self) -> list[Ranked]:
+        """The cells that were asked for and are done, ranked."""
+        return ranking.rank_all({cell: self.done[cell] for cell in self.cells if cell in self.done})
+
+    @property
+    def wrong(self) -> bool:
+        """Whether any implementation gave a wrong result or failed."""
+        return any(ranking.is_wrong(row) for one in self.ranked for row in one.rows.values())
+
+    @property
+    def rule(self) -> list[str]:
+        """Which one to use, in words."""
+        return ranking.rule(self.ranked, {name: one.family for name, one in self.implementations.items()})
+
+    @property
+    def notes(self) -> list[str]:
+        """What else there is to know, a line each."""
+        lines = [
+            *(f"{name} not available: {why}" for name, why in self.unavailable.items()),
+            *table.first_calls(self.ranked),
+            *table.left_out(self.ranked),
+            *(f"{cell} not measured: {why}; --resume goes on" for cell, why in self.skipped.items()),
+        ]
+        if self.interrupted:
+            done = f"{len(self.ranked)} of {len(self.cells)} cells are done"
+            lines.append(f"Interrupted: {done}; --resume goes on from there.")
+        return lines
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it for JSON."""
+        return {
+            "cells": [one.as_dict() for one in self.ranked],
+            "rule": self.rule,
+            "notes": self.notes,
+            "interrupted": self.interrupted,
+            "seconds": self.seconds,
+            "results": str(self.results),
+            "picture": str(self.folder / PICTURE),
+            "machine": machine.machine(),
+            "versions": machine.versions(),
+            "commit": machine.commit(),
+        }

@@ -1,0 +1,54 @@
+"""What options of the command line may hold, and the one line that is said when they don't."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+
+def several(kind: type, least: int | None = None) -> Callable[..., Any]:
+    """Make the callback of an option that may be repeated, or hold several values with commas between them."""
+
+    def callback(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[Any, ...]:
+        found = []
+        for text in (part.strip() for value in values for part in value.split(",")):
+            try:
+                found.append(kind(text))
+            except ValueError:
+                raise click.BadParameter(f"{text!r} is not a whole number", context, parameter) from None
+            if least is not None and found[-1] < least:
+                raise click.BadParameter(f"{text} is less than {least}", context, parameter)
+        return tuple(dict.fromkeys(found))
+
+    return callback
+
+
+def words(allowed: Sequence[str]) -> Callable[..., Any]:
+    """Make the callback of such an option that takes only these words."""
+    split = several(str)
+
+    def callback(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+        found: tuple[str, ...] = split(context, parameter, values)
+        for text in found:
+            if text not in allowed:
+                raise click.BadParameter(f"{text!r} is not one of {', '.join(allowed)}", context, parameter)
+        return found
+
+    return callback
+
+
+def size_in_bytes(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
+    """Read a size like 8GB, 500 MB or a number of bytes."""
+    if text is None:
+        return None
+    number = text.strip().upper().removesuffix("B")
+    scale = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}.get(number[-1:], 1)
+    try:
+        size = float(number.rstrip("KMGT")) * scale
+        if not 0 <= size < 1e18:
+            raise ValueError
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a size like 8GB", context, parameter) from None
+    return int(size)

@@ -1,0 +1,32 @@
+"""Where things are printed: wide enough for tables, in colour on a terminal only."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+
+WIDTH = 150  # of tables that go to a file or a pipe
+NARROWEST = 110  # a narrower terminal wraps lines, rather than tables their cells
+
+
+def console(stderr: bool = False) -> Console:
+    """Return a console on standard output, or on standard error."""
+    made = Console(stderr=stderr, highlight=False)
+    made.width = max(made.width, NARROWEST if made.is_terminal or "COLUMNS" in os.environ else WIDTH)
+    return made
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Print text as it is; a terminal's is wrapped between words."""
+    out = console()
+    for line in lines:
+        out.print(line, markup=False, soft_wrap=not out.is_terminal)
+
+
+def print_json(value: Any) -> None:
+    """Print what a program reads."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
