@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from softmax_impls.checks import oracle
+from softmax_impls.checks import digits, oracle
 from softmax_impls.contract import Array, read_only
 
 Kind = Literal["ordinary", "saturated", "hostile"]
@@ -110,7 +110,7 @@ def _(rng: np.random.Generator) -> Made:
 
 @_family("digits, softmax regression", "ordinary")
 def _(rng: np.random.Generator) -> Made:
-    logits, labels = _digits()
+    logits, labels = digits.load()
     chosen = rng.choice(len(logits), size=24, replace=False)
     return logits[chosen], np.where(np.arange(10) == labels[chosen, np.newaxis], -1.0, 0.0) + rng.random((24, 10))
 
@@ -206,15 +206,3 @@ def _(rng: np.random.Generator) -> Made:
 @_family("no classes", "hostile")
 def _(rng: np.random.Generator) -> Made:
     return _normal(rng, 5, 0)
-
-
-@functools.cache
-def _digits() -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Return logits of a softmax regression trained on scikit-learn's digits, and the labels."""
-    from sklearn.datasets import load_digits
-    from sklearn.linear_model import LogisticRegression
-
-    images, labels = load_digits(return_X_y=True)
-    images = images / 16
-    model = LogisticRegression(max_iter=1000).fit(images, labels)
-    return model.decision_function(images), labels

@@ -36,7 +36,7 @@ class Session:
     implementations : mapping of str to Implementation
         Those that take part.
     budget : float
-        Seconds for everything from now on.
+        Seconds for everything from now on; if preparing took too much of them, timing gets a third of them still.
     largest_temporaries : int
         Bytes; what needs more is pruned.
     seed : int
@@ -50,19 +50,23 @@ class Session:
     verdicts: dict[str, Verdict] = field(default_factory=dict, init=False)
     compiler_start: float = field(default=0.0, init=False)
     first_calls: dict[str, dict[str, float]] = field(default_factory=dict, init=False)
-    started: float = field(default_factory=time.perf_counter, init=False)
+    deadline: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.deadline = time.perf_counter() + self.budget
 
     @property
     def left(self) -> float:
         """Seconds left."""
-        return max(0.0, self.started + self.budget - time.perf_counter())
+        return max(0.0, self.deadline - time.perf_counter())
 
     def prepare(self, dtypes: Sequence[str]) -> None:
         """Time each implementation's first call, which may compile, and judge it; to be called once, before `run`."""
         self.compiler_start = _start_compiler()
         for name, one in self.implementations.items():
             self.first_calls[name] = {dtype: _first_call(one, np.dtype(dtype)) for dtype in dtypes}
-        self.verdicts = judge(self.implementations)
+        self.verdicts = judge(self.implementations, dtypes=dtypes)
+        self.deadline = max(self.deadline, time.perf_counter() + self.budget / 3)
 
     def run(
         self, cells: Sequence[Cell], starting: Callable[[Cell], None] = lambda cell: None

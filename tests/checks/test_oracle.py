@@ -4,7 +4,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from softmax_impls.checks import bounds, inputs, oracle, reference
+from softmax_impls.checks import bounds, digits, inputs, oracle, reference
 from softmax_impls.checks.inputs import cases, families
 
 CASES = [case for dtype in ("float32", "float64") for case in cases(dtype)]
@@ -118,6 +118,15 @@ def test_subnormal_family_has_subnormal_probabilities():
     for dtype in ("float32", "float64"):
         case = next(case for case in cases(dtype) if case.family == "subnormal probabilities")
         assert ((case.probs > 0) & (case.probs < np.finfo(dtype).tiny)).any()
+
+
+@pytest.mark.slow
+def test_kept_digits_are_what_training_gives():
+    logits, labels = digits.train()
+    kept_logits, kept_labels = digits.load()
+    np.testing.assert_array_equal(labels, kept_labels)
+    np.testing.assert_allclose(logits, kept_logits, atol=1e-2)  # where the solver stops depends on the BLAS library
+    assert (logits.argmax(-1) == labels).mean() > 0.95
 
 
 def test_gamma_gives_up_where_its_analysis_does():
