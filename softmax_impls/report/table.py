@@ -58,13 +58,14 @@ def verdicts(found: Mapping[str, Verdict], forward: Verdict) -> RenderableType:
     for dtype in ("float32", "float64"):
         for kind in ("ordinary", "saturated"):
             table.add_column(f"{dtype}\n{kind}", justify="right", no_wrap=True)
-    for heading in ("numeric", "pairs", "hostile", "memory", "verdict"):
+    for heading in ("value", "numeric", "pairs", "hostile", "memory", "verdict"):
         table.add_column(heading, no_wrap=True)
     for name, one in found.items():
         errors = [_error(one, dtype, kind) for dtype in ("float32", "float64") for kind in ("ordinary", "saturated")]
         table.add_row(
             name,
             *errors,
+            _passed(one, "value", "logits"),
             _passed(one, "numeric"),
             _passed(one, "pairs"),
             _passed(one, "non-finite", "inputs", "written", "in place", "empty", "runs"),
@@ -72,7 +73,8 @@ def verdicts(found: Mapping[str, Verdict], forward: Verdict) -> RenderableType:
             _verdict(one),
         )
     errors = [text for dtype in ("float32", "float64") for text in (_error(forward, dtype, "probabilities"), "")]
-    table.add_row("softmax (forward)", *errors, "", "", _passed(forward, "non-finite", "runs"), "", _verdict(forward))
+    passed = (_passed(forward, "forward"), "", "", _passed(forward, "non-finite", "runs"), "")
+    table.add_row("softmax (forward)", *errors, *passed, _verdict(forward))
     return Group(
         "Worst error of a row, relative to its largest gradient with respect to the logits:",
         table,
