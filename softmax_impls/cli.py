@@ -18,7 +18,7 @@ from softmax_impls.choice import ranking, results
 from softmax_impls.comparison import PICTURE, Comparison
 from softmax_impls.contract import Implementation
 from softmax_impls.report import table
-from softmax_impls.report.console import console, print_json, print_lines
+from softmax_impls.report.console import console, kernels_to_stderr, print_json, print_lines
 from softmax_impls.timing import machine, workloads
 from softmax_impls.timing.session import Session
 from softmax_impls.timing.workloads import GRID, WORKLOADS, Cell
@@ -45,7 +45,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _chosen(specs: Sequence[str]) -> tuple[dict[str, Implementation], dict[str, str]]:
     try:
-        return from_specs(specs)
+        with kernels_to_stderr():
+            return from_specs(specs)
     except (ValueError, ImportError) as error:
         raise click.BadParameter(str(error), param_hint="--impl") from None
 
@@ -98,7 +99,7 @@ def check(specs: tuple[str, ...], seed: int, as_json: bool) -> int:
       softmax-impls check --impl mypackage.kernels:my_backward
     """
     usable, unusable = _chosen(specs)
-    with console(stderr=True).status(f"checking {len(usable)} implementations"):
+    with console(stderr=True).status(f"checking {len(usable)} implementations"), kernels_to_stderr():
         found = verdict.judge(usable, seed)
         forward = verdict.judge_softmax(seed=seed)
     wrong = table.failures([*found.values(), forward])
@@ -210,7 +211,8 @@ def compare(
         comparison.open(resume)
     except (OSError, results.ResultsError) as error:
         raise click.BadParameter(str(error), param_hint="--resume" if resume else "--output") from None
-    comparison.run(Session(usable, budget, max_memory or machine.largest_temporaries(), seed))
+    with kernels_to_stderr():
+        comparison.run(Session(usable, budget, max_memory or machine.largest_temporaries(), seed))
     if as_json:
         print_json(comparison.as_dict())
     else:

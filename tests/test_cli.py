@@ -165,6 +165,20 @@ def test_users_function_takes_part_and_names_narrow(capsys):
     assert all(one["status"] in ("timed", "dropped") for one in found["cells"][0]["implementations"].values())
 
 
+def test_what_kernels_print_does_not_get_into_the_answer(capsys):
+    Path("noisy_kernels.py").write_text("print('hello')\n" + GOOD + "    print('called')\n")
+    for command in (["list"], ["check"], QUICK):
+        found = output(capsys, *command, "--impl", "noisy_kernels:mine", "--json")
+        assert json.loads(found)
+        sys.modules.pop("noisy_kernels")
+
+
+def test_module_that_exits_when_imported(capsys):
+    Path("leaving_kernels.py").write_text("import sys; sys.exit(0)\n")
+    assert run(["check", "--impl", "leaving_kernels:mine"]) == 2
+    assert "impl 'leaving_kernels:mine' can't be loaded: SystemExit: 0" in capsys.readouterr().err
+
+
 def test_wrong_function_is_listed_and_not_ranked(capsys):
     found = json.loads(output(capsys, *QUICK, "--impl", "flipped_kernels:mine", "--json", status=1))
     for cell in found["cells"]:

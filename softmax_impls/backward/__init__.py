@@ -53,7 +53,7 @@ def catalogue() -> tuple[dict[str, Implementation], dict[str, str]]:
     for name in names():
         try:
             usable[name] = get(name)
-        except Exception as error:  # somebody else's package, or a library of theirs, may fail in any way
+        except (Exception, SystemExit) as error:  # somebody else's package may fail in any way
             unusable[name] = f"{type(error).__name__}: {error}"
     order = sorted(usable.values(), key=lambda one: (_FAMILIES.index(one.family), one.name))
     return {one.name: one for one in order}, unusable
@@ -114,7 +114,7 @@ def from_spec(spec: str) -> Implementation:
         kernel = importlib.import_module(module_name)
         for part in attribute.split("."):
             kernel = getattr(kernel, part)
-    except Exception as error:  # whatever the user's module raises is about the module, and the user's to read
+    except (Exception, SystemExit) as error:  # whatever the user's module raises is the user's to read
         raise ValueError(f"impl {spec!r} can't be loaded: {type(error).__name__}: {error}") from error
     if not callable(kernel):
         raise ValueError(f"impl {spec!r} must name a function, but it is a {type(kernel).__name__}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +20,13 @@ def console(stderr: bool = False) -> Console:
     made = Console(stderr=stderr, highlight=False)
     made.width = max(made.width, NARROWEST if made.is_terminal or "COLUMNS" in os.environ else WIDTH)
     return made
+
+
+@contextmanager
+def kernels_to_stderr() -> Iterator[None]:
+    """Send what users' modules and kernels print to standard error, so that standard output holds the answer alone."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def print_lines(lines: Sequence[str]) -> None:
