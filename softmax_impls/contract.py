@@ -222,6 +222,17 @@ def invoke(kernel: Callable[..., Any], *inputs: Array, out: Array) -> None:
         )
 
 
+RAISED = (Exception, SystemExit)  # what a kernel or a module of somebody else's may raise; Ctrl-C is the user's own
+
+
+def told(error: BaseException) -> str:
+    """Return an exception in one line."""
+    try:
+        return " ".join(f"{type(error).__name__}: {error}".split())
+    except Exception:  # its own __str__ failed
+        return type(error).__name__
+
+
 def read_only(array: Array) -> Array:
     """Return a read-only view: how inputs are handed to a kernel that nobody has checked."""
     view = array.view()

@@ -11,10 +11,8 @@ moves the value by p_i c (1 - σ): p_i M |1 - σ| more.
 
 **Given the logits**, with correctly rounded probabilities, h = g - g_k at the row's most probable class k and
 E = Σ P|h| for the exact probabilities P: a form whose shift is g_k is off by at most γ_{D+6} P_i (|h_i| + E), by the
-same steps. It knows no M: an offset in g, however large, is no excuse. Where no class dominates, P ≤ ½ throughout, the
-shift may as well be the mean m = Σ P g. That costs no more than a factor 3, |g_j - m| ≤ |h_j| + E, and the mean's own
-rounding, γ_D M, once more rounded. The bound is 4 γ_{D+6} P_i (|h_i| + E), with γ_D M more in the brackets for those
-rows.
+same steps. It knows no M: an offset in g, however large, is no excuse. The bound is 4 γ_{D+6} P_i (|h_i| + E): the
+factor is for ties that rounding the probabilities makes or breaks, so that another class may be k.
 
 **The forward pass**: rounding x - max(x) moves p_i by u |x_i - max(x)|, relatively, and through the sum by the mean
 of that over the row; exp is good to 4 units in the last place, 8 u, in the numerator and in the sum; D additions and a
@@ -82,10 +80,8 @@ def given_logits(exact_probs: Floats, grad_output: Array) -> Floats:
     top = np.argmax(exact_probs, axis=-1, keepdims=True)
     shifted = np.abs(g - np.take_along_axis(g, top, axis=-1))
     spread = np.vecdot(exact_probs, shifted)[:, np.newaxis]
-    undecided = exact_probs.max(axis=-1, keepdims=True) <= 0.5 * (1 + 2 * unit(dtype))
-    of_the_mean = np.where(undecided, gamma(classes, dtype) * np.abs(g).max(axis=-1, keepdims=True), 0)
     floor = underflow(classes, dtype, shifted.max(axis=-1))[:, np.newaxis]
-    return np.asarray(4 * gamma(classes + 6, dtype) * exact_probs * (shifted + spread + of_the_mean) + floor)
+    return np.asarray(4 * gamma(classes + 6, dtype) * exact_probs * (shifted + spread) + floor)
 
 
 def forward(logits: Array, exact_probs: Floats) -> Floats:

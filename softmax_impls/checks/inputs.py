@@ -165,6 +165,24 @@ def _(rng: np.random.Generator) -> Made:
     return logits, np.round(grad_output, 1) + 1e6
 
 
+@_family("several heavy classes with equal gradients", "saturated")
+def _(rng: np.random.Generator) -> Made:
+    heavy = rng.integers(2, 9, size=(16, 1))  # none has p > ½, and the rounded mean of their g is not their g
+    logits = np.where(np.arange(9) < heavy, 30.0, rng.uniform(-5, 5, (16, 9)))
+    return logits, np.where(np.arange(9) < heavy, rng.random((16, 1)), 0.0)
+
+
+@_family("tiny gradients", "ordinary")
+def _(rng: np.random.Generator) -> Made:
+    logits, grad_output = _normal(rng, 1, 8)
+    return logits, 1e-20 * grad_output
+
+
+@_family("two classes, even", "ordinary")
+def _(rng: np.random.Generator) -> Made:
+    return np.zeros((3, 2)), rng.standard_normal((3, 2))
+
+
 @_family("partly masked", "hostile")
 def _(rng: np.random.Generator) -> Made:
     logits, grad_output = _normal(rng, 8, 19)

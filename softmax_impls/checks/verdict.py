@@ -7,19 +7,23 @@ read-only or watched.
 
 from __future__ import annotations
 
+import functools
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from softmax_impls import api
-from softmax_impls.checks import bounds, gradients, inputs
+from softmax_impls.checks import bounds, gradients, inputs, reference
 from softmax_impls.checks.inputs import Case
 from softmax_impls.checks.reference import row_sums
-from softmax_impls.contract import Array, Implementation, invoke
+from softmax_impls.contract import RAISED, Array, Implementation, invoke, read_only, told
 
 DTYPES = ("float32", "float64")
+# Shapes at which kernels take other turns: one row or class, whole vectors and remainders, square, many, long, large.
+SHAPES = ((1, 1), (1, 10), (1, 1000), (2, 3), (3, 2), (16, 16), (9, 32), (33, 64), (70, 128), (5000, 3), (2, 4099))
 MEMORY_SHAPE = (256, 128)
 MEMORY_SLACK = 8 * np.getbufsize() + 8192  # bytes: one of NumPy's own buffers, and Python's small objects
 
@@ -85,7 +89,7 @@ def judge_softmax(function: Callable[[Array], Array] = api.softmax, seed: int = 
         for case in inputs.cases(dtype, seed):
             try:
                 found = function(case.logits)
-            except Exception as raised:  # whatever it raises is what is wrong with it
+            except RAISED as raised:
                 verdict.failures.append(_raised(case, raised))
                 continue
             error = case.exact_probs.error_of(found)
@@ -109,15 +113,26 @@ def _alone(one: Implementation, seed: int, dtypes: Iterable[str]) -> tuple[Verdi
                     outputs[case] = run(one, case.probs, case.grad_output)
                     verdict.failures += _one_case(one, case, outputs[case])
                     _note_error(verdict, case, case.kind, *_logits_error(case, outputs[case]))
-            except Exception as raised:  # whatever a kernel raises is what is wrong with it
+            except RAISED as raised:
                 verdict.failures.append(_raised(case, raised))
     if not verdict.failed("runs"):
-        verdict.failures += [*_numeric(outputs, seed), *_memory(one)]
+        for dtype in dtypes:
+            verdict.failures += _guarded(_shapes, one, dtype, seed)
+            verdict.failures += _guarded(_memory, one, dtype)
+        verdict.failures += _numeric(outputs, seed)
     return verdict, outputs
 
 
-def _raised(case: Case, error: Exception) -> Failure:
-    return Failure("runs", str(case), f"raised {type(error).__name__}: {error}")
+def _guarded(check: Callable[..., Iterable[Failure]], *arguments: Any) -> list[Failure]:
+    """Run a check; what the kernel raises in it is a failure of its own."""
+    try:
+        return list(check(*arguments))
+    except RAISED as error:
+        return [Failure("runs", check.__name__.strip("_"), f"raised {told(error)}")]
+
+
+def _raised(case: Case, error: BaseException) -> Failure:
+    return Failure("runs", str(case), f"raised {told(error)}")
 
 
 def run(one: Implementation, probs: Array, grad_output: Array, fill: float = np.nan) -> Array:
@@ -169,10 +184,13 @@ def _inputs_and_out(one: Implementation, case: Case, out: Array) -> Iterator[Fai
 def _in_place(one: Implementation, case: Case) -> Iterator[Failure]:
     """What the record says may be `out` itself really may."""
     for name in one.in_place:
-        given = {"probs": case.probs.copy(), "grad_output": case.grad_output.copy()}
-        invoke(one.kernel, given["probs"], given["grad_output"], out=given[name])
+        given = {"probs": case.probs, "grad_output": case.grad_output}  # read-only, but for the one written to
+        out = given[name] = given[name].copy()
+        invoke(one.kernel, given["probs"], given["grad_output"], out=out)
         good = case.finite
-        yield from _beyond("in place", case, case.given_probs.error_of(given[name])[good], _value_bound(case)[good])
+        yield from _beyond("in place", case, case.given_probs.error_of(out)[good], _value_bound(case)[good])
+        if np.isfinite(out[~good]).any():
+            yield Failure("in place", str(case), "a row with NaN or inf came out with finite elements")
 
 
 def _empty(one: Implementation, case: Case) -> Iterator[Failure]:
@@ -189,11 +207,34 @@ def _numeric(outputs: Outputs, seed: int) -> Iterator[Failure]:
         yield from _beyond("numeric", f"{case}, {method}", np.abs(outputs[case] - gradient), bound)
 
 
-def _memory(one: Implementation) -> Iterator[Failure]:
+def _shapes(one: Implementation, dtype: str, seed: int) -> Iterator[Failure]:
+    """Right about the value at sizes beyond the families', and the same again from another call."""
+    for shape in SHAPES:
+        probs, grad_output = _problem(shape, dtype, seed)
+        if one.too_large(*shape, probs.dtype):
+            continue
+        sums = row_sums(probs, grad_output)
+        for attempt in ("", ", called again"):
+            worst = reference.worst(probs, grad_output, run(one, probs, grad_output), sums)
+            if worst.wrong:
+                seen = (
+                    f"off by {worst.ratio:.3g} times what rounding explains, at row {worst.row}, class {worst.column}"
+                )
+                yield Failure("shapes", f"{shape[0]}×{shape[1]} {dtype}{attempt}", seen)
+
+
+@functools.cache
+def _problem(shape: tuple[int, int], dtype: str, seed: int) -> tuple[Array, Array]:
+    rng = np.random.default_rng([seed, *shape])
+    logits = rng.standard_normal(shape).astype(dtype)
+    return read_only(api.softmax(logits)), read_only(rng.standard_normal(shape).astype(dtype))
+
+
+def _memory(one: Implementation, dtype: str) -> Iterator[Failure]:
     """The record's prediction, which decides what is not started, covers what a call really takes."""
     if one.temporaries is None:
         return
-    probs = np.full(MEMORY_SHAPE, 1 / MEMORY_SHAPE[1])
+    probs = np.full(MEMORY_SHAPE, 1 / MEMORY_SHAPE[1], dtype)
     out = np.empty_like(probs)
     one.kernel(probs, probs, out)  # what is made once and kept does not count
     tracing = tracemalloc.is_tracing()
@@ -207,7 +248,9 @@ def _memory(one: Implementation) -> Iterator[Failure]:
         tracemalloc.stop()
     predicted = one.temporary_bytes(*MEMORY_SHAPE, probs.dtype)
     if taken > predicted + MEMORY_SLACK:
-        yield Failure("memory", f"shape {MEMORY_SHAPE}", f"took {taken} bytes where its record predicts {predicted}")
+        yield Failure(
+            "memory", f"shape {MEMORY_SHAPE} {dtype}", f"took {taken} bytes where its record predicts {predicted}"
+        )
 
 
 def _pair(ours: Outputs, theirs: Outputs, rival: str) -> Iterator[Failure]:

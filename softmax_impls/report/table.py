@@ -65,10 +65,10 @@ def verdicts(found: Mapping[str, Verdict], forward: Verdict) -> RenderableType:
         table.add_row(
             name,
             *errors,
-            _passed(one, "value", "logits"),
+            _passed(one, "value", "logits", "shapes", "runs"),
             _passed(one, "numeric"),
             _passed(one, "pairs"),
-            _passed(one, "non-finite", "inputs", "written", "in place", "empty", "runs"),
+            _passed(one, "non-finite", "inputs", "written", "in place", "empty"),
             _passed(one, "memory"),
             _verdict(one),
         )
@@ -103,7 +103,9 @@ def _error(one: Verdict, dtype: str, kind: str) -> str:
 
 
 def _passed(one: Verdict, *checks: str) -> str:
-    return "[red]FAIL[/]" if one.failed(*checks) else "ok"
+    if one.failed(*checks):
+        return "[red]FAIL[/]"
+    return "–" if one.failed("runs") else "ok"
 
 
 def _verdict(one: Verdict) -> str:
