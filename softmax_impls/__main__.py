@@ -17,6 +17,9 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
+    except KeyboardInterrupt:  # while all of it is being imported
+        print("interrupted", file=sys.stderr)
+        return 130
     return run()
 
 

@@ -123,10 +123,10 @@ def softmax_backward(
         "grad_output": as_real_array("grad_output", grad_output),
     }
     layout = Layout.of(arrays, axis)
-    if impl == "auto":
+    if isinstance(impl, str) and impl == "auto":
         impl = dispatch.pick(layout.rows, layout.classes, layout.compute).impl
     implementation = _implementation(impl)
-    guarded = implementation.family == "user"
+    guarded = not backward.is_ours(implementation)
     return _call(implementation.kernel, implementation.in_place, arrays, layout, out, guarded=guarded)
 
 
@@ -155,12 +155,13 @@ def _call(
         if guarded:
             inputs = {name: read_only(array) for name, array in inputs.items()}
         rows = layout.view(result)
-        direct = rows is not None and all(
-            not np.may_share_memory(rows, array) or (name in in_place and _is_same(rows, array))
-            for name, array in inputs.items()
-        )
+        shared = [] if rows is None else [name for name in inputs if np.may_share_memory(rows, inputs[name])]
+        # Straight to where it belongs, unless that would overwrite an input in a way the kernel can't stand.
+        direct = not shared or (len(shared) == 1 and shared[0] in in_place and _is_same(rows, inputs[shared[0]]))
         if rows is None or not direct:
-            rows = np.empty((layout.rows, layout.classes), layout.compute)
+            rows, direct = np.empty((layout.rows, layout.classes), layout.compute), False
+        if guarded and not (direct and shared):
+            rows.fill(np.nan)  # a kernel that writes nothing is not to return whatever lay there
         invoke(kernel, *inputs.values(), out=rows)
         if not direct:
             with np.errstate(all="ignore"):  # float16 may overflow
@@ -170,9 +171,9 @@ def _call(
     return result if result.ndim else result[()]
 
 
-def _is_same(a: Array, b: Array) -> bool:
+def _is_same(a: Array | None, b: Array) -> bool:
     """Whether two C-contiguous arrays of one shape and dtype are the very same memory."""
-    return bool(a.__array_interface__["data"][0] == b.__array_interface__["data"][0])
+    return a is not None and bool(a.__array_interface__["data"][0] == b.__array_interface__["data"][0])
 
 
 def _forward(x: Array, out: Array) -> None:

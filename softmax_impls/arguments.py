@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +63,11 @@ def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     for one in axes:
         if isinstance(one, bool | np.bool_) or not hasattr(one, "__index__"):
             raise TypeError(f"axis must be an int, a tuple of ints or None, got {axis!r}")
-    found = normalize_axis_tuple(tuple(operator.index(one) for one in axes), max(ndim, 1), "axis")
+    indices = tuple(operator.index(one) for one in axes)
+    for index in indices:
+        if abs(index) > sys.maxsize >> 32:  # more than NumPy can convert
+            raise np.exceptions.AxisError(f"axis: axis {index} is out of bounds for array of dimension {ndim}")
+    found = normalize_axis_tuple(indices, max(ndim, 1), "axis")
     return tuple(sorted(found)) if ndim else ()
 
 
@@ -118,7 +123,8 @@ class Layout:
         """Return `array` as (B, D) in the dtype of the computation, to be read only; a copy only where need be."""
         rows = self.view(array)
         if rows is None:
-            rows = array.transpose(self.order).astype(self.compute, order="C").reshape(self.rows, self.classes)
+            with np.errstate(all="ignore"):  # a signalling NaN is a NaN
+                rows = array.transpose(self.order).astype(self.compute, order="C").reshape(self.rows, self.classes)
         return rows
 
     def write(self, rows: Array, out: Array) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from softmax_impls.report import table
 from softmax_impls.report.console import console, kernels_to_stderr, print_json, print_lines
 from softmax_impls.timing import machine, workloads
 from softmax_impls.timing.session import Session
-from softmax_impls.timing.workloads import GRID, WORKLOADS, Cell
+from softmax_impls.timing.workloads import CUSTOM, GRID, WORKLOADS, Cell
 
 PROGRAM = "softmax-impls"
 
@@ -33,7 +34,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else PROGRAM
-        print(f"{PROGRAM}: error: {error.format_message()} (see '{command} --help')", file=sys.stderr)
+        message = " ".join(error.format_message().split())
+        print(f"{PROGRAM}: error: {message} (see '{command} --help')", file=sys.stderr)
         return 2
     except (click.Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
@@ -61,17 +63,22 @@ impl_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output instead of tables.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, invoke_without_command=True
+)
 @click.version_option(__version__, prog_name=PROGRAM)
-def cli() -> None:
-    r"""Softmax backward, many ways: which are there, are they right, and which one to use.
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Softmax backward, many ways: which are there, are they right, and which one to use.
 
     \b
     Examples:
       softmax-impls compare
       softmax-impls compare --batch 64 --dim 1000 --dtype float32 --budget 10
       softmax-impls check --impl mypackage.kernels:my_backward
-    """
+    """  # noqa: D301
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @cli.command("list")
@@ -92,12 +99,12 @@ def list_command(specs: tuple[str, ...], as_json: bool) -> None:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the inputs.")
 @json_option
 def check(specs: tuple[str, ...], seed: int, as_json: bool) -> int:
-    r"""Check implementations against an exact oracle, numeric gradients and each other; exit 1 if one is wrong.
+    """Check implementations against an exact oracle, numeric gradients and each other; exit 1 if one is wrong.
 
     \b
     Example:
       softmax-impls check --impl mypackage.kernels:my_backward
-    """
+    """  # noqa: D301
     usable, unusable = _chosen(specs)
     with console(stderr=True).status(f"checking {len(usable)} implementations"), kernels_to_stderr():
         found = verdict.judge(usable, seed)
@@ -137,7 +144,7 @@ def check(specs: tuple[str, ...], seed: int, as_json: bool) -> int:
     "dtypes",
     multiple=True,
     default=("float32", "float64"),
-    show_default="both",
+    show_default="float32,float64",
     metavar="DTYPE",
     callback=options.words(("float32", "float64")),
     help="float32, float64.",
@@ -154,7 +161,8 @@ def check(specs: tuple[str, ...], seed: int, as_json: bool) -> int:
 @impl_option
 @click.option(
     "--budget",
-    type=click.FloatRange(min=1),
+    type=click.FloatRange(min=1, max=1e6),
+    callback=options.finite,
     default=60.0,
     show_default=True,
     metavar="SECONDS",
@@ -193,10 +201,11 @@ def compare(
     seed: int,
     as_json: bool,
 ) -> int:
-    r"""Time the implementations on real shapes, and say which one to use.
+    """Time the implementations on real shapes, and say which one to use.
 
     Each is checked first, and verified again on the very arrays it is timed on. Writes the raw results and a map of the
-    winners. Ctrl-C keeps the cells that are done, and --resume goes on from there. Exit status 1 if one is wrong.
+    winners. Ctrl-C keeps the cells that are done, and --resume goes on from there. Exit status 1 if one is wrong, or if
+    no cell could be measured.
 
     \b
     Examples:
@@ -204,15 +213,17 @@ def compare(
       softmax-impls compare --workload imagenet,gpt2 --dtype float32
       softmax-impls compare --batch 1,64 --dim 1000 --impl mypackage.kernels:my_backward --budget 10
       softmax-impls compare --resume --budget 120
-    """
+    """  # noqa: D301
     usable, unusable = _chosen(specs)
-    comparison = Comparison(usable, unusable, _cells(names, batch, dim, dtypes, threads), output)
+    cells = _cells(names, batch, dim, dtypes, threads)
+    limit = machine.largest_temporaries() if max_memory is None else max_memory
+    comparison = Comparison(Session(usable, budget, limit, seed), unusable, cells, output)
     try:
         comparison.open(resume)
     except (OSError, results.ResultsError) as error:
         raise click.BadParameter(str(error), param_hint="--resume" if resume else "--output") from None
     with kernels_to_stderr():
-        comparison.run(Session(usable, budget, max_memory or machine.largest_temporaries(), seed))
+        comparison.run()
     if as_json:
         print_json(comparison.as_dict())
     else:
@@ -220,10 +231,10 @@ def compare(
             console().print(shown)
         print_lines([*comparison.notes, "", *comparison.rule, ""])
         files = f"{comparison.results}, {output / PICTURE}"
-        print_lines([f"{len(comparison.ranked)} cells in {comparison.seconds:.0f} s; {files}"])
+        print_lines([f"{table.count(len(comparison.ranked), 'cell')} in {comparison.seconds:.0f} s; {files}"])
     if comparison.interrupted:
         return 130
-    return 1 if comparison.wrong else 0
+    return 1 if comparison.wrong or not comparison.ranked else 0
 
 
 def _cells(
@@ -240,8 +251,8 @@ def _cells(
 
 
 def _tables(ranked: Sequence[ranking.Ranked], details: bool) -> list[RenderableType]:
-    if details:
-        return [table.details(ranked)]
+    if details or all(one.cell.workload == CUSTOM for one in ranked):
+        return [table.details(ranked)] if ranked else []
     named = [one for one in ranked if one.cell.workload != GRID]
     return [*([table.cells(named)] if named else []), *table.winner_maps(ranked)]
 
@@ -253,4 +264,8 @@ def _record(one: Implementation) -> dict[str, Any]:
 
 def _verdict(one: verdict.Verdict) -> dict[str, Any]:
     failures = [{"check": each.check, "where": each.where, "seen": each.seen} for each in one.failures]
-    return {"right": one.right, "accurate_for": one.accurate_for, "errors": one.errors, "failures": failures}
+    errors = {
+        dtype: {kind: error if math.isfinite(error) else None for kind, error in kinds.items()}  # JSON has no inf
+        for dtype, kinds in one.errors.items()
+    }
+    return {"right": one.right, "accurate_for": one.accurate_for, "errors": errors, "failures": failures}

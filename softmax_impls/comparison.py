@@ -12,11 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from softmax_impls.choice import ranking, results
 from softmax_impls.choice.ranking import Ranked
-from softmax_impls.contract import Implementation
 from softmax_impls.report import plots, table
 from softmax_impls.report.console import console
 from softmax_impls.timing import machine
-from softmax_impls.timing.session import Row, Session
+from softmax_impls.timing.session import Row, Session, fingerprint
 from softmax_impls.timing.workloads import Cell
 
 PICTURE = "winners.png"
@@ -28,8 +27,10 @@ class Comparison:
 
     Attributes
     ----------
-    implementations, unavailable : mapping
-        Those that take part, by name; those that can't, with why.
+    session : Session
+        Those that take part, and the time there is.
+    unavailable : mapping
+        Those that can't, with why.
     cells : sequence of Cell
         What is to be measured.
     folder : Path
@@ -44,10 +45,11 @@ class Comparison:
         What it took.
     """
 
-    implementations: Mapping[str, Implementation]
+    session: Session
     unavailable: Mapping[str, str]
     cells: Sequence[Cell]
     folder: Path
+    warnings: list[str] = field(default_factory=list, init=False)
     done: dict[Cell, list[Row]] = field(default_factory=dict, init=False)
     skipped: dict[Cell, str] = field(default_factory=dict, init=False)
     interrupted: bool = field(default=False, init=False)
@@ -70,19 +72,22 @@ class Comparison:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if resume:
-            now = {"machine": machine.machine(), "versions": machine.versions()}
-            self.done = results.continued(self.results, now, self.implementations)
+            now = {"machine": machine.machine(), "versions": machine.versions(), "seed": self.session.seed}
+            sources = {name: fingerprint(one.kernel) for name, one in self.session.implementations.items()}
+            self.done = results.continued(self.results, now, sources)
             results.write(self.results, self.done.values())
         else:
-            if self.results.exists():
+            if self.results.exists() and self.results.stat().st_size:
                 self.results.replace(self.results.with_suffix(".previous.jsonl"))
             self.results.touch()
 
-    def run(self, session: Session) -> None:
+    def run(self) -> None:
         """Measure what is missing; Ctrl-C ends it with what there is."""
-        start = time.perf_counter()
+        start, session = time.perf_counter(), self.session
         todo = [cell for cell in self.cells if cell not in self.done]
-        screen = console(stderr=True)
+        screen = console(stderr=True, narrowest=0)
+        if not screen.is_terminal:
+            screen.print(f"comparing {len(todo)} cells in about {session.budget:g} s")
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -100,15 +105,18 @@ class Comparison:
                 bar.update(task, description=str(cell), left=f"at most {session.left:.0f} s left", refresh=True)
 
             try:
-                if todo:
-                    session.prepare(sorted({cell.dtype for cell in todo}))
+                session.prepare(sorted({cell.dtype for cell in self.cells}))
                 for cell, rows in session.run(todo, starting):
                     self._keep(cell, rows)
                     bar.advance(task)
             except KeyboardInterrupt:
                 self.interrupted = True
-        plots.winners(self.ranked, self.folder / PICTURE)
         self.seconds = time.perf_counter() - start
+        if self.ranked:
+            try:
+                plots.winners(self.ranked, self.folder / PICTURE)
+            except OSError as error:
+                self.warnings.append(f"{self.folder / PICTURE} can't be written: {error}")
 
     def _keep(self, cell: Cell, rows: list[Row] | str) -> None:
         if isinstance(rows, str):
@@ -125,12 +133,14 @@ class Comparison:
     @property
     def wrong(self) -> bool:
         """Whether any implementation gave a wrong result or failed."""
-        return any(ranking.is_wrong(row) for one in self.ranked for row in one.rows.values())
+        return any(ranking.is_wrong(row) for one in self.ranked for row in one.rows.values()) or any(
+            not verdict.right for verdict in self.session.verdicts.values()
+        )
 
     @property
     def rule(self) -> list[str]:
         """Which one to use, in words."""
-        return ranking.rule(self.ranked, {name: one.family for name, one in self.implementations.items()})
+        return ranking.rule(self.ranked, {name: one.family for name, one in self.session.implementations.items()})
 
     @property
     def notes(self) -> list[str]:
@@ -139,8 +149,11 @@ class Comparison:
             *(f"{name} not available: {why}" for name, why in self.unavailable.items()),
             *table.first_calls(self.ranked),
             *table.left_out(self.ranked),
-            *(f"{cell} not measured: {why}; --resume goes on" for cell, why in self.skipped.items()),
+            *(f"{cell} not measured: {why}" for cell, why in self.skipped.items()),
+            *self.warnings,
         ]
+        if not self.ranked:
+            lines += table.failures(self.session.verdicts.values())
         if self.interrupted:
             done = f"{len(self.ranked)} of {len(self.cells)} cells are done"
             lines.append(f"Interrupted: {done}; --resume goes on from there.")

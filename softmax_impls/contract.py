@@ -165,7 +165,8 @@ def register(kernel: K | None = None, /, **record: Any) -> K | Callable[[K], K]:
         implementation = describe(kernel, **record)
         owner = _owner(implementation.name)
         # The same function again is no clash: a module reloaded, a notebook's cell run twice.
-        if owner not in (None, _where(kernel)):
+        again = owner == _where(kernel) and "<locals>" not in _where(kernel)
+        if not (owner is None or again):
             raise ValueError(f"name {implementation.name!r} is taken by {owner}; give {_where(kernel)} another name")
         _registry[implementation.name] = implementation
         return kernel
@@ -178,20 +179,29 @@ def describe(kernel: Callable[..., Any], **record: Any) -> Implementation:
     if not callable(kernel):
         raise TypeError(f"kernel must be callable, got {type(kernel).__name__}")
     name = record.pop("name", None) or getattr(kernel, "__name__", type(kernel).__name__)
-    if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z_][\w.:]*", name)) or name == "auto":
+    if not (isinstance(name, str) and re.fullmatch(r"[^\W\d][\w.:]*", name)) or name == "auto":
         raise ValueError(f"name must be an identifier other than 'auto', got {name!r}: pass name=")
     summary = record.pop("summary", None) or _first_line(kernel.__doc__) or "(no description)"
-    in_place = tuple(record.pop("in_place", ()))
+    given = record.pop("in_place", ())
+    in_place = (given,) if isinstance(given, str) else tuple(given)
     implementation = Implementation(name, kernel, summary, in_place=in_place, **record)
     _one_of("family", implementation.family, get_args(Family))
     _one_of("accurate_for", implementation.accurate_for, get_args(Accuracy))
     for argument in in_place:
         _one_of("in_place", argument, INPUTS)
-    if not (implementation.temporaries is None or callable(implementation.temporaries)):
+    if not _is_law(implementation.temporaries):
         raise TypeError(
             f"temporaries must be a function of (rows, classes, itemsize), got {implementation.temporaries!r}"
         )
     return implementation
+
+
+def _is_law(temporaries: object) -> bool:
+    """Whether this is None, or a function of three sizes that gives a number of bytes."""
+    try:
+        return temporaries is None or int(temporaries(1, 1, 8)) >= 0  # type: ignore[operator]
+    except (TypeError, ValueError):
+        return False
 
 
 def registered() -> dict[str, Implementation]:

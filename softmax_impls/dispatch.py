@@ -38,8 +38,8 @@ class Rule:
     because: str
 
 
-# Speed does not split this further: `numba_pivoted` costs at most a few microseconds or a few percent more than
-# the fastest implementation that gets saturated rows wrong, and "auto" never trades accuracy for speed.
+# Speed does not split this further: "auto" never trades accuracy for it, and of those that are exact `numba_pivoted` is
+# the fastest at every size that `softmax-impls compare` looks at.
 RULES = (
     Rule(
         "pivoted",
@@ -49,7 +49,7 @@ RULES = (
     ),
     Rule(
         "numba_pivoted",
-        when="in every other case",
+        when="Numba compiles",
         holds=lambda call: True,
         because="it is right about the logits' gradient, also where rows saturate, and makes no (B, D) temporary",
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -43,12 +45,14 @@ def size_in_bytes(context: click.Context, parameter: click.Parameter, text: str 
     """Read a size like 8GB, 500 MB or a number of bytes."""
     if text is None:
         return None
-    number = text.strip().upper().removesuffix("B")
-    scale = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}.get(number[-1:], 1)
-    try:
-        size = float(number.rstrip("KMGT")) * scale
-        if not 0 <= size < 1e18:
-            raise ValueError
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a size like 8GB", context, parameter) from None
-    return int(size)
+    found = re.fullmatch(r"\s*(\d{1,15}(?:\.\d*)?)\s*([KMGT]?)B?\s*", text, re.IGNORECASE)
+    if not found:
+        raise click.BadParameter(f"{text!r} is not a size like 8GB", context, parameter)
+    return int(float(found[1]) * {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[found[2].upper()])
+
+
+def finite(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Refuse NaN, which no range excludes."""
+    if math.isnan(value):
+        raise click.BadParameter("nan is not a number of seconds", context, parameter)
+    return value

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -16,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from softmax_impls.arguments import as_real_array
 from softmax_impls.backward import from_spec
 from softmax_impls.checks.numeric import numeric_gradient
-from softmax_impls.contract import Array, Impl
+from softmax_impls.contract import LARGEST_TEMPORARIES, RAISED, Array, Impl, in_bytes, told
 from softmax_impls.layer import Softmax
 
 SOURCE_STEP = 1e-3
@@ -54,7 +55,8 @@ def loss_fn(probs: ArrayLike, ys: ArrayLike, loss_type: str) -> tuple[np.floatin
     >>> float(loss), grad
     (0.0625, array([[ 0. , -0.5]]))
     """
-    p = as_real_array("probs", probs)
+    given = as_real_array("probs", probs)
+    p = given.astype(np.result_type(given, np.float32), copy=False)  # float16 can't even count the rows
     if p.ndim != 2 or not p.shape[0]:
         raise ValueError(f"probs must be (B, D) with at least one row, got shape {p.shape}")
     labels = _labels(ys, *p.shape)
@@ -66,12 +68,14 @@ def loss_fn(probs: ArrayLike, ys: ArrayLike, loss_type: str) -> tuple[np.floatin
         loss, slope = -np.sum(np.log(p_y)) / len(p), -1 / (p_y * len(p))
     else:
         raise ValueError(f"loss_type must be 'mse' or 'xent', got {loss_type!r}")
-    grad = np.zeros_like(p)
+    grad = np.zeros_like(given)
     grad[at_label] = slope
     return loss, grad
 
 
 def _labels(ys: ArrayLike, rows: int, classes: int) -> NDArray[np.integer[Any]]:
+    if isinstance(ys, np.ma.MaskedArray):
+        raise TypeError("ys must not be a masked array")
     labels = np.asarray(ys)
     if labels.dtype.kind not in "iu":
         raise TypeError(f"ys must hold integers, got dtype {labels.dtype}")
@@ -106,7 +110,7 @@ def gradient_check(x: ArrayLike, ys: ArrayLike, loss_type: str, impl: Impl = "au
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+        self.exit(2, f"{self.prog}: error: {' '.join(message.split())} (see --help)\n")
 
 
 def _size(text: str) -> int:
@@ -143,6 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"argument --impl: {error}")
     if not isinstance(impl, str) and (too_large := impl.too_large(options.batch, options.dim, np.dtype(np.float64))):
         parser.error(f"argument --impl: {impl.name} is pruned: {too_large}")
+    if options.batch * options.dim * 8 > LARGEST_TEMPORARIES:
+        parser.error(f"--batch × --dim: logits would take {in_bytes(options.batch * options.dim * 8)}")
     rng = np.random.default_rng(options.seed)
     x = rng.random((options.batch, options.dim))
     ys = rng.integers(options.dim, size=options.batch)
@@ -152,6 +158,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except RAISED as error:
+        print(f"{options.impl}: raised {told(error)}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -94,6 +94,8 @@ def test_empty_tuple_of_axes_is_a_softmax_of_single_elements():
         ("last", TypeError, "axis must be an int"),
         ([0], TypeError, "axis must be an int"),
         (True, TypeError, "axis must be an int"),
+        (2**31, ValueError, "axis 2147483648 is out of bounds"),
+        ((0, 10**30), ValueError, "is out of bounds"),
     ],
 )
 def test_bad_axis(axis, error, match):
@@ -284,7 +286,7 @@ def test_unknown_name_lists_the_valid_ones_sorted():
     assert listed == ["auto", *sorted(implementations())]
 
 
-@pytest.mark.parametrize("impl", [None, 3, ["closed_form"]])
+@pytest.mark.parametrize("impl", [None, 3, ["closed_form"], np.array(["auto", "x"])])
 def test_impl_of_another_type(impl):
     with pytest.raises(TypeError, match="impl must be a name, 'auto' or a kernel"):
         softmax_backward(P, G, impl=impl)
@@ -312,6 +314,20 @@ def test_callable_may_be_a_lambda_or_an_object():
 def test_callable_that_returns_instead_of_writing():
     with pytest.raises(TypeError, match="must write its result into out and return None, got ndarray back"):
         softmax_backward(P, G, impl=lambda probs, grad_output, out: probs * grad_output)
+
+
+def test_callable_that_writes_nothing_returns_nan_and_not_what_lay_there():
+    def rebinds(probs, grad_output, out):
+        out = probs * grad_output  # noqa: F841
+
+    assert np.isnan(softmax_backward(P, G, impl=rebinds)).all()
+
+
+@pytest.mark.parametrize("name", names())
+def test_probs_gradient_and_out_may_all_be_one_array(name):
+    expected = softmax_backward(P, P, impl=name)
+    q = P.copy()
+    np.testing.assert_array_equal(softmax_backward(q, q, out=q, impl=name), expected)
 
 
 def test_callable_can_not_modify_the_callers_arrays():

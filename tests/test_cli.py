@@ -55,6 +55,13 @@ def test_help(capsys, command):
     assert "--json" in text
 
 
+def test_help_is_laid_out_and_bare_command_shows_it(capsys):
+    text = output(capsys)
+    assert "Examples:\n    softmax-impls compare\n" in text
+    assert "\b" not in text
+    assert "\\b" not in text
+
+
 def test_version(capsys):
     from softmax_impls import __version__
 
@@ -86,8 +93,11 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch, capsys):
         (["compare", "--budget", "0"], "'--budget': 0.0 is not in the range"),
         (["compare", "--max-memory", "much"], "'much' is not a size like 8GB"),
         (["compare", "--output", "good_kernels.py"], "'--output': Directory 'good_kernels.py' is a file"),
+        (["compare", "--budget", "nan"], "nan is not a number of seconds"),
+        (["compare", "--max-memory", "1TG"], "'1TG' is not a size like 8GB"),
+        (["list", "two\nlines"], "unexpected extra argument"),
         (["compare", "--seed", "-1"], "'--seed': -1 is not in the range"),
-        (["compare", "--impl", "fastest"], "--impl: impl must be one of auto, closed_form"),
+        (["compare", "--impl", "fastest"], "--impl: impl must be one of closed_form"),
         (["check", "--impl", "good_kernels:his"], "impl 'good_kernels:his' can't be loaded: AttributeError"),
         (["list", "--impl", "no_such_module:f"], "can't be loaded: ModuleNotFoundError"),
     ],
@@ -165,6 +175,81 @@ def test_users_function_takes_part_and_names_narrow(capsys):
     assert all(one["status"] in ("timed", "dropped") for one in found["cells"][0]["implementations"].values())
 
 
+SNEAKY = """
+state = {"calls": 0}
+
+def memo(probs, grad_output, out):
+    key = (id(probs), id(grad_output), id(out))
+    if state.get("key") != key:
+        out[...] = probs * (grad_output - (probs * grad_output).sum(-1, keepdims=True))
+    state["key"] = key
+
+def lazy(probs, grad_output, out):
+    state["calls"] += 1
+    if state["calls"] < 2000:
+        out[...] = probs * (grad_output - (probs * grad_output).sum(-1, keepdims=True))
+
+def greedy(probs, grad_output, out):
+    out[...] = probs * (grad_output - (probs * grad_output).sum(-1, keepdims=True))
+    if len(probs) == 600:
+        grad_output *= 2
+
+def infs(probs, grad_output, out):
+    out.fill(float("inf"))
+
+def leaves(probs, grad_output, out):
+    raise SystemExit(0)
+"""
+
+
+@pytest.mark.parametrize("name", ["memo", "lazy", "greedy"])
+def test_kernels_that_cheat_are_not_ranked(capsys, name):
+    Path("sneaky_kernels.py").write_text(SNEAKY)
+    sys.modules.pop("sneaky_kernels", None)
+    arguments = ["--impl", "pivoted", "--impl", f"sneaky_kernels:{name}", "--dtype", "float64", "--json"]
+    found = json.loads(
+        output(capsys, "compare", "--batch", "600", "--dim", "8", "--budget", "10", *arguments, status=1)
+    )
+    (cell,) = found["cells"]
+    assert cell["implementations"][name]["status"] in ("wrong", "failed")
+    assert cell["winners"] == ["pivoted"]
+
+
+@pytest.mark.parametrize("name", ["infs", "leaves"])
+def test_kernels_of_the_worst_kind_are_wrong_and_stop_nobody(capsys, name):
+    Path("sneaky_kernels.py").write_text(SNEAKY)
+    sys.modules.pop("sneaky_kernels", None)
+    both = ["--impl", f"sneaky_kernels:{name}", "--json"]
+    assert json.loads(output(capsys, "check", *both, status=1))["verdicts"][name]["right"] is False
+    found = json.loads(output(capsys, *QUICK, *both, "--dtype", "float64", status=1))
+    assert found["cells"][0]["implementations"][name]["status"] == "wrong"
+    assert found["cells"][0]["winners"]
+
+
+def test_two_modules_with_one_function_name_are_both_checked(capsys):
+    text = output(capsys, "check", "--impl", "flipped_kernels:mine", "--impl", "good_kernels:mine", status=1)
+    assert "WRONG" in text
+    assert "good_kernels:mine" in text
+
+
+def test_resume_does_not_trust_results_of_other_code(capsys):
+    arguments = [*QUICK, "--impl", "pivoted", "--impl", "good_kernels:mine"]
+    output(capsys, *arguments)
+    Path("good_kernels.py").write_text(GOOD + "# edited\n")
+    assert run([*arguments, "--resume"]) == 2
+    assert "made with other implementations, or other versions of them: mine" in capsys.readouterr().err
+    assert run([*arguments, "--resume", "--seed", "3"]) == 2
+    assert "made with another seed: 0, now 3" in capsys.readouterr().err
+
+
+def test_wrong_is_told_even_if_no_cell_fits_the_budget(capsys):
+    arguments = ["compare", "--workload", "gpt2", "--impl", "flipped_kernels:mine", "--budget", "1", "--json"]
+    found = json.loads(output(capsys, *arguments, status=1))
+    assert found["cells"] == []
+    assert any(note.startswith("mine: value:") for note in found["notes"])
+    assert not Path("softmax-impls-report/winners.png").exists()
+
+
 def test_what_kernels_print_does_not_get_into_the_answer(capsys):
     Path("noisy_kernels.py").write_text("print('hello')\n" + GOOD + "    print('called')\n")
     for command in (["list"], ["check"], QUICK):
@@ -222,7 +307,7 @@ def test_budget_too_small_for_a_cell_says_so(capsys):
     found = json.loads(output(capsys, *arguments, "--impl", "numba_rows"))
     assert time.perf_counter() - start < 10
     assert [cell["workload"] for cell in found["cells"]] == ["sample-10"]
-    assert any("gpt2 512×50257 float64 not measured: its share of the budget" in note for note in found["notes"])
+    assert any("gpt2 512×50257 float64 not measured: the budget leaves it" in note for note in found["notes"])
 
 
 def test_max_memory_prunes(capsys):

@@ -48,9 +48,10 @@ def test_a_wrong_backward_fails_the_original_check():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--impl", "nothing"], "argument --impl: impl must be one of auto"),
+        (["--impl", "nothing"], "argument --impl: impl must be one of closed_form"),
         (["--impl", "no_such_module:f"], "argument --impl: impl 'no_such_module:f' can't be loaded"),
         (["--impl", "einsum_jacobian", "--batch", "4096", "--dim", "512"], "einsum_jacobian is pruned: needs 8.6 GB"),
+        (["--batch", "1000000000000"], "--batch × --dim: logits would take 40000.0 GB"),
         (["--batch", "0"], "argument --batch: invalid positive integer value: '0'"),
         (["--dim", "five"], "argument --dim: invalid positive integer value: 'five'"),
         (["--seed", "-1"], "argument --seed: must not be negative, got -1"),
@@ -64,6 +65,19 @@ def test_bad_command_lines_exit_2_with_one_line(arguments, message, capsys):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_kernel_that_raises_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr("softmax_impls.source.gradient_check", lambda *arguments: 1 / 0)
+    assert main(["--impl", "pivoted"]) == 1
+    assert capsys.readouterr().err == "pivoted: raised ZeroDivisionError: division by zero\n"
+
+
+def test_float16_loss_counts_its_rows():
+    probs = np.full((70_000, 2), 0.5, "f2")
+    loss, grad = loss_fn(probs, np.zeros(70_000, int), "xent")
+    assert loss == pytest.approx(np.log(2), rel=1e-3)
+    assert grad.dtype == np.float16
 
 
 def test_interrupt(monkeypatch, capsys):

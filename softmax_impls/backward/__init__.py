@@ -12,10 +12,11 @@ import os
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
-from softmax_impls.contract import Family, Implementation, describe, registered, reserve
+from softmax_impls.contract import RAISED, Family, Implementation, describe, registered, reserve, told
 
 ENTRY_POINT_GROUP = "softmax_impls.backward"
 
@@ -53,10 +54,15 @@ def catalogue() -> tuple[dict[str, Implementation], dict[str, str]]:
     for name in names():
         try:
             usable[name] = get(name)
-        except (Exception, SystemExit) as error:  # somebody else's package may fail in any way
-            unusable[name] = f"{type(error).__name__}: {error}"
+        except RAISED as error:  # somebody else's package may fail in any way
+            unusable[name] = told(error)
     order = sorted(usable.values(), key=lambda one: (_FAMILIES.index(one.family), one.name))
     return {one.name: one for one in order}, unusable
+
+
+def is_ours(one: Implementation) -> bool:
+    """Whether an implementation is one of this package's, which the tests have checked."""
+    return one.name in _FILES
 
 
 def names() -> list[str]:
@@ -107,15 +113,17 @@ def from_spec(spec: str) -> Implementation:
     """
     module_name, colon, attribute = spec.partition(":")
     if not colon:
+        if spec not in names():
+            raise ValueError(f"impl must be one of {', '.join(names())}, or PACKAGE.MODULE:FUNCTION; got {spec!r}")
         return get(spec)
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
     try:
+        if os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())
         kernel = importlib.import_module(module_name)
         for part in attribute.split("."):
             kernel = getattr(kernel, part)
-    except (Exception, SystemExit) as error:  # whatever the user's module raises is the user's to read
-        raise ValueError(f"impl {spec!r} can't be loaded: {type(error).__name__}: {error}") from error
+    except RAISED as error:  # whatever the user's module raises is the user's to read
+        raise ValueError(f"impl {spec!r} can't be loaded: {told(error)}") from error
     if not callable(kernel):
         raise ValueError(f"impl {spec!r} must name a function, but it is a {type(kernel).__name__}")
     function = cast(Callable[..., Any], kernel)
@@ -131,9 +139,12 @@ def from_specs(specs: Iterable[str]) -> tuple[dict[str, Implementation], dict[st
     named = [one.name for one, spec in zip(given, specs, strict=True) if ":" not in spec]
     usable, unusable = catalogue()
     chosen = {name: usable[name] for name in usable if not named or name in named}
-    if named:
-        unusable = {}
-    return chosen | {one.name: one for one in given}, unusable
+    for one, spec in zip(given, specs, strict=True):
+        taken = chosen.get(one.name)
+        if taken is not None and taken.kernel is not one.kernel:
+            one = replace(one, name=spec)  # two functions of one name, from two modules
+        chosen[one.name] = one
+    return chosen, {} if named else unusable
 
 
 def _announced() -> dict[str, EntryPoint]:

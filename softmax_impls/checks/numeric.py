@@ -83,7 +83,7 @@ def _central(f: Callable[[NDArray[Any]], Any], at: NDArray[np.float64], h: float
             at[index] = moved
             ends.append(_scalar(f(at.copy())))
         at[index] = centre
-        gradient[index] = (ends[0] - ends[1]) / (2 * h)
+        gradient[index] = (ends[0] - ends[1]) / ((centre + h) - (centre - h))  # the step as it was rounded
     return gradient
 
 

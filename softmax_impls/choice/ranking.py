@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from softmax_impls.timing.sampler import EXTRAPOLATED, FAILED, WRONG
+from softmax_impls.timing.sampler import DROPPED, EXTRAPOLATED, FAILED, TIMED, WRONG
 from softmax_impls.timing.session import Row
 from softmax_impls.timing.statistics import Standing, median_interval, stand
 from softmax_impls.timing.workloads import GRID, Cell
@@ -109,6 +109,8 @@ class Coverage:
 
     def in_words(self) -> str:
         """Return "fastest or tied in 12 of 14 cells, 1.02x the fastest on average, at worst 1.30x (digits …)"."""
+        if self.of == 1:
+            return "the fastest or tied with it" if self.best_in else f"{self.mean:.2f}x the fastest"
         count = f"fastest or tied in {self.best_in} of {self.of} cells"
         if self.best_in == self.of:
             return count
@@ -117,10 +119,12 @@ class Coverage:
 
 def rank(rows: Sequence[Row], cell: Cell) -> Ranked:
     """Rank one cell from its raw rows; what is wrong, failed or was never run is not ranked."""
-    samples = {row["implementation"]: row["samples"] for row in rows if row["samples"] and not row["control"]}
+    ranked = (row for row in rows if row["samples"] and row["status"] in (TIMED, DROPPED) and not row["control"])
+    samples = {row["implementation"]: row["samples"] for row in ranked}
     control = next(((row["implementation"], row["samples"]) for row in rows if row["control"]), None)
     by_name = {row["implementation"]: row for row in rows if not row["control"]}
-    return Ranked(cell, by_name, stand(samples, control) if samples else None)
+    dropped = [name for name in samples if by_name[name]["status"] == DROPPED]
+    return Ranked(cell, by_name, stand(samples, control, dropped) if samples else None)
 
 
 def rank_all(cells: Mapping[Cell, Sequence[Row]]) -> list[Ranked]:
@@ -157,7 +161,7 @@ def rule(ranked: Sequence[Ranked], families: Mapping[str, str]) -> list[str]:
     found = [coverage for name in names if (coverage := cover(ranked, name))]
     exact = {name for one in ranked for name, row in one.rows.items() if row["accurate_for"] == "logits"}
     plain = [one for one in found if families.get(one.name) in WITHOUT_COMPILER]
-    lines = []
+    lines, told = [], set()
     first = _fastest(found)
     if first is None:
         return ["No implementation was timed in every cell."] if ranked else []
@@ -171,8 +175,11 @@ def rule(ranked: Sequence[Ranked], families: Mapping[str, str]) -> list[str]:
                 f"is {_worst_error(ranked, second.name)}, that of {first.name} {_worst_error(ranked, first.name)}. "
                 f"It is {second.in_words()}."
             )
-    if first not in plain and (third := _fastest([one for one in plain if one.name in exact] or plain)):
+            told.add(second.name)
+    third = _fastest([one for one in plain if one.name in exact] or plain)
+    if third and first not in plain and third.name not in told:
         lines.append(f"Use {third.name} when Numba can't be had: {third.in_words()}.")
+    lines += [f"Yours, {one.name}: {one.in_words()}." for one in found if families.get(one.name) == "user"]
     for name in names:
         if wrong := next((one.rows[name] for one in ranked if is_wrong(one.rows.get(name))), None):
             lines.append(f"Don't use {name}: {wrong['note']}.")
@@ -191,5 +198,5 @@ def is_wrong(row: Row | None) -> bool:
 def _worst_error(ranked: Iterable[Ranked], name: str) -> str:
     worst: dict[str, float] = {}
     for one in ranked:
-        worst[one.cell.dtype] = max(one.rows[name]["errors"].values(), default=math.nan)
+        worst[one.cell.dtype] = max((e for e in one.rows[name]["errors"].values() if e is not None), default=math.inf)
     return ", ".join(f"{error:.0e} in {dtype}" for dtype, error in sorted(worst.items()))

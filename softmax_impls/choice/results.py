@@ -6,20 +6,23 @@ there.
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from softmax_impls.timing.sampler import STATUSES
 from softmax_impls.timing.session import SCHEMA, Row
 from softmax_impls.timing.workloads import Cell
 
 FILE = "results.jsonl"
-SAME_RUN = ("machine", "versions")  # what has to agree for results to be continued
+SAME_RUN = ("machine", "versions", "seed")  # what has to agree for results to be continued
 
 _KINDS: dict[type | tuple[type, ...], tuple[str, ...]] = {  # what rows are read for, and its types
-    str: ("workload", "dtype", "implementation", "status", "note", "accurate_for"),
+    str: ("workload", "dtype", "implementation", "status", "note", "accurate_for", "source"),
     int: ("batch", "dim", "threads", "rows_in_cell", "calls_per_sample", "temporary_bytes"),
     dict: ("machine", "versions", "errors"),
     bool: ("control",),
@@ -40,7 +43,7 @@ def cell_of(row: Row) -> Cell:
 
 def append(path: Path, rows: Sequence[Row]) -> None:
     """Add one cell's rows, all of them or, if the process dies meanwhile, as good as none."""
-    text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
     with path.open("a", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -66,21 +69,22 @@ def read(path: Path) -> dict[Cell, list[Row]]:
         If the file can not be read, or a line before the last is not a row of results.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
         raise ResultsError(f"{path}: {error}") from None
     cells: dict[Cell, list[Row]] = {}
     for number, line in enumerate(lines[:-1], start=1):  # after the last newline: nothing, or a line cut off
         try:
-            row = json.loads(line)
+            row = json.loads(line, parse_constant=_no_number)
             _check(row)
             cells.setdefault(cell_of(row), []).append(row)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
             raise ResultsError(f"{path}, line {number}: not a row of results: {error!r}") from None
-    return {cell: rows for cell, rows in cells.items() if len(rows) == rows[0]["rows_in_cell"]}
+    whole = {cell: rows[-rows[0]["rows_in_cell"] :] for cell, rows in cells.items()}  # the last, of a cell kept twice
+    return {cell: rows for cell, rows in whole.items() if len(rows) == rows[0]["rows_in_cell"]}
 
 
-def continued(path: Path, now: Row, names: Iterable[str]) -> dict[Cell, list[Row]]:
+def continued(path: Path, now: Row, sources: Mapping[str, str]) -> dict[Cell, list[Row]]:
     """Return the cells to go on from, after checking that they were made like those to come.
 
     Parameters
@@ -89,16 +93,16 @@ def continued(path: Path, now: Row, names: Iterable[str]) -> dict[Cell, list[Row
         The results file; nothing is returned if there is none yet.
     now : dict
         What this run would write for `SAME_RUN`.
-    names : iterable of str
-        The implementations that take part now.
+    sources : mapping of str to str
+        The implementations that take part now, and the fingerprints of their source.
     """
     cells = read(path) if path.exists() else {}
     for rows in cells.values():
-        for key in SAME_RUN:
-            if rows[0][key] != now[key]:
-                raise ResultsError(f"{path} was made with another {key}: {_difference(rows[0][key], now[key])}")
-        if {row["implementation"] for row in rows} != set(names):
-            raise ResultsError(f"{path} was made with other implementations")
+        for row, key in itertools.product(rows, SAME_RUN):
+            if row[key] != now[key]:
+                raise ResultsError(f"{path} was made with another {key}: {_difference(row[key], now[key])}")
+        if then := _difference({row["implementation"]: row["source"] for row in rows}, sources):
+            raise ResultsError(f"{path} was made with other implementations, or other versions of them: {then}")
     return cells
 
 
@@ -110,10 +114,21 @@ def _check(row: Any) -> None:
         for key in keys:
             if not isinstance(row[key], kind):
                 raise TypeError(f"{key} is {row[key]!r}")
-    if not all(isinstance(sample, int | float) and sample > 0 for sample in row["samples"]):
-        raise ValueError("samples are not all positive numbers")
+    numbers = [*row["samples"], 1 if row["seconds"] is None else row["seconds"]]
+    if not all(isinstance(number, int | float) and 0 < float(number) < math.inf for number in numbers):
+        raise ValueError("samples and seconds are not all positive numbers")
+    if not all(error is None or isinstance(error, int | float) for error in row["errors"].values()):
+        raise TypeError(f"errors are {row['errors']!r}")
+    if row["status"] not in STATUSES:
+        raise ValueError(f"status is {row['status']!r}")
 
 
-def _difference(then: dict[str, Any], now: dict[str, Any]) -> str:
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+def _difference(then: Any, now: Any) -> str:
+    if not (isinstance(then, Mapping) and isinstance(now, Mapping)):
+        return f"{then}, now {now}"
     keys = [key for key in {**then, **now} if then.get(key) != now.get(key)]
     return ", ".join(f"{key} {then.get(key)}, now {now.get(key)}" for key in keys)

@@ -15,10 +15,15 @@ WIDTH = 150  # of tables that go to a file or a pipe
 NARROWEST = 110  # a narrower terminal wraps lines, rather than tables their cells
 
 
-def console(stderr: bool = False) -> Console:
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # rich would exit with status 1
+
+
+def console(stderr: bool = False, narrowest: int = NARROWEST) -> Console:
     """Return a console on standard output, or on standard error."""
-    made = Console(stderr=stderr, highlight=False)
-    made.width = max(made.width, NARROWEST if made.is_terminal or "COLUMNS" in os.environ else WIDTH)
+    made = _Console(stderr=stderr, highlight=False)
+    made.width = max(made.width, narrowest if made.is_terminal or "COLUMNS" in os.environ else WIDTH)
     return made
 
 
@@ -31,11 +36,11 @@ def kernels_to_stderr() -> Iterator[None]:
 
 def print_lines(lines: Sequence[str]) -> None:
     """Print text as it is; a terminal's is wrapped between words."""
-    out = console()
+    out = console(narrowest=0)
     for line in lines:
         out.print(line, markup=False, soft_wrap=not out.is_terminal)
 
 
 def print_json(value: Any) -> None:
     """Print what a program reads."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    print(json.dumps(value, indent=2, allow_nan=False))

@@ -26,8 +26,9 @@ def winners(ranked: Sequence[Ranked], path: Path) -> None:
     """
     cells = [one for one in ranked if one.standing]
     panels = sorted({(one.cell.dtype, one.cell.threads) for one in cells})
+    everybody = sorted({name for one in cells for name in one.rows})  # so that a colour stays one implementation's
+    colours = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(everybody)}
     names = sorted({name for one in cells for name in one.winners})
-    colours = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
     with mpl.rc_context({"hatch.linewidth": 3.0, "font.size": 9, "svg.hashsalt": "softmax-impls"}):
         figure = Figure(figsize=(max(6.0, 6.2 * len(panels)), 4.6), layout="constrained", dpi=110)
         axes = figure.subplots(1, max(1, len(panels)), squeeze=False)[0]

@@ -134,16 +134,21 @@ def cells(ranked: Sequence[Ranked]) -> RenderableType:
 
 def _cell(one: Ranked) -> tuple[str, ...]:
     cell = one.cell
-    start = (cell.workload, f"{cell.rows}×{cell.classes}", cell.dtype)
+    threads = f", {count(cell.threads, 'thread')}" if cell.threads > 1 else ""
+    start = (cell.workload, f"{cell.rows}×{cell.classes}", cell.dtype + threads)
     if not one.standing:
         return (*start, "nothing to rank", "", "", "", "")
-    speedup = one.speedup
-    times = f"{'~' if speedup[1] else ''}{speedup[0]:,.0f}" if speedup and speedup[0] >= 10 else ""
-    if speedup and not times:
-        times = f"{'~' if speedup[1] else ''}{speedup[0]:.2g}"
+    times = _speedup(*one.speedup) if one.speedup else "–"
     winners = f"[bold]{one.winners[0]}[/]" + "".join(f" = {name}" for name in one.winners[1:])
     noise = f"{one.standing.noise:.1%}"
-    return (*start, winners, in_seconds(one.seconds), times or "–", f"{one.gigabytes_per_second:.1f}", noise)
+    return (*start, winners, in_seconds(one.seconds), times, f"{one.gigabytes_per_second:.1f}", noise)
+
+
+def _speedup(times: float, extrapolated: bool) -> str:
+    """Return a factor; with two digits and a mark where it rests on an extrapolation."""
+    if extrapolated:
+        return f"~{float(f'{times:.1e}'):,.0f}"
+    return f"{times:,.0f}" if times >= 10 else f"{times:.2g}"
 
 
 def winner_maps(ranked: Sequence[Ranked]) -> list[RenderableType]:
@@ -163,7 +168,7 @@ def winner_maps(ranked: Sequence[Ranked]) -> list[RenderableType]:
             table.add_column(str(d))
         for b in sorted({b for b, _ in found}):
             table.add_row(str(b), *(_winner(found.get((b, d))) for d in classes))
-        title = f"\nWinners over the grid, {dtype}, {threads} thread{'s' if threads > 1 else ''}:"
+        title = f"\nWinners over the grid, {dtype}, {count(threads, 'thread')}:"
         tables.append(Group(title, table))
     return tables
 
@@ -218,6 +223,11 @@ def _times(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio < 100 else f"{ratio:,.0f}"
 
 
+def count(number: int, what: str) -> str:
+    """Return "1 cell", "2 cells"."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def left_out(ranked: Sequence[Ranked]) -> list[str]:
     """Return lines on what was pruned, extrapolated, wrong or failed, and in how many cells."""
     reasons: dict[tuple[str, str], list[tuple[str, str]]] = {}
@@ -228,5 +238,6 @@ def left_out(ranked: Sequence[Ranked]) -> list[str]:
     lines = []
     for (name, status), cases in sorted(reasons.items()):
         cell, note = cases[-1]
-        lines.append(f"{name} {status}: {note} ({cell}{f' and {len(cases) - 1} more cells' if len(cases) > 1 else ''})")
+        more = f" and {count(len(cases) - 1, 'more cell')}" if len(cases) > 1 else ""
+        lines.append(f"{name} {status}: {note} ({cell}{more})")
     return lines

@@ -64,7 +64,12 @@ def cores() -> int:
 
 def largest_temporaries() -> int:
     """Return the temporary memory, in bytes, that an implementation may take here: 4 GB, or half of what is free."""
-    return min(LARGEST_TEMPORARIES, int(psutil.virtual_memory().available) // 2)
+    return min(LARGEST_TEMPORARIES, free_memory() // 2)
+
+
+def free_memory() -> int:
+    """Return how many bytes a process may take before others have to give way."""
+    return int(psutil.virtual_memory().available)
 
 
 @contextmanager

@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from softmax_impls.checks import reference
-from softmax_impls.contract import Array, Implementation, invoke
+from softmax_impls.contract import RAISED, Array, Implementation, invoke, told
 from softmax_impls.timing import workloads
 from softmax_impls.timing.prediction import predict
 from softmax_impls.timing.statistics import Standing, stand
 from softmax_impls.timing.workloads import Cell
 
-TIMED, DROPPED, EXTRAPOLATED, PRUNED, WRONG, FAILED = "timed", "dropped", "extrapolated", "pruned", "wrong", "failed"
+STATUSES = ("timed", "dropped", "extrapolated", "pruned", "wrong", "failed")
+TIMED, DROPPED, EXTRAPOLATED, PRUNED, WRONG, FAILED = STATUSES
 
 ALLOWANCE = 0.15  # of the cell's time, for the first call of one implementation
 SHORTEST_SAMPLE, LONGEST_SAMPLE = 200e-6, 2e-3  # seconds; a longer call is a sample of its own
@@ -60,6 +61,7 @@ def measure(
     start = time.perf_counter()
     probs, grad_output, out = workloads.arrays(cell, seed)
     sums = reference.row_sums(probs, grad_output)
+    untouched = _fingerprint(probs, grad_output)
     entries = []
     for one in implementations:
         entry = Entry(one, temporary_bytes=one.temporary_bytes(cell.rows, cell.classes, probs.dtype))
@@ -67,6 +69,9 @@ def measure(
             entry.status, entry.note = PRUNED, too_large
         else:
             _admit(entry, probs, grad_output, out, sums, ALLOWANCE * seconds)
+            if _fingerprint(probs, grad_output) != untouched:
+                entry.status, entry.note = WRONG, "modified its inputs"
+                probs[...], grad_output[...], _ = workloads.arrays(cell, seed)
         entries.append(entry)
     racing = [entry for entry in entries if entry.status == TIMED]
     if racing:
@@ -78,6 +83,8 @@ def measure(
         twin = Entry(leader.one, control=True, loops=leader.loops, temporary_bytes=leader.temporary_bytes)
         entries.append(twin)
         _race([*racing, twin], (probs, grad_output, out), start + seconds, seconds, seed)
+        for entry in racing:  # once more: a kernel may have learnt to do nothing
+            _verify(entry, probs, grad_output, out, sums)
     return entries
 
 
@@ -86,7 +93,7 @@ def standing(entries: Iterable[Entry]) -> Standing:
     entries = list(entries)
     samples = {entry.one.name: entry.samples for entry in entries if entry.ranked and not entry.control}
     control = next(((entry.one.name, entry.samples) for entry in entries if entry.control), None)
-    return stand(samples, control)
+    return stand(samples, control, [entry.one.name for entry in entries if entry.status == DROPPED])
 
 
 def _admit(
@@ -99,10 +106,27 @@ def _admit(
         if not prediction.allowed:
             entry.status, entry.note = EXTRAPOLATED, "one call would take too much of the budget"
             return
-        out.fill(np.nan)
+    except RAISED as error:  # the others go on
+        entry.status, entry.note = FAILED, told(error)
+        return
+    _verify(entry, probs, grad_output, out, sums)
+
+
+def _fingerprint(*arrays: Array) -> tuple[bytes, ...]:
+    """Return something small that changes when the arrays do: exclusive or and sum of the elements' bits."""
+    return tuple(
+        np.array([np.bitwise_xor.reduce(bits), bits.sum()]).tobytes()
+        for bits in (array.reshape(-1).view(np.uint32 if array.itemsize == 4 else np.uint64) for array in arrays)
+    )
+
+
+def _verify(entry: Entry, probs: Array, grad_output: Array, out: Array, sums: reference.RowSums) -> None:
+    """Run once into an `out` full of NaN, and compare with the reference; sets the entry's status if it is wrong."""
+    out.fill(np.nan)
+    try:
         invoke(entry.one.kernel, probs, grad_output, out=out)
-    except Exception as error:  # whatever a user's kernel raises, the others go on
-        entry.status, entry.note = FAILED, f"{type(error).__name__}: {error}"
+    except RAISED as error:
+        entry.status, entry.note = FAILED, told(error)
         return
     worst = reference.worst(probs, grad_output, out, sums)
     entry.discrepancy = worst.ratio

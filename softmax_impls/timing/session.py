@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+import inspect
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from softmax_impls.checks.verdict import Verdict, judge
-from softmax_impls.contract import Implementation, invoke
+from softmax_impls.contract import RAISED, Implementation, in_bytes, invoke
 from softmax_impls.timing import sampler
-from softmax_impls.timing.machine import commit, machine, pinned, versions
+from softmax_impls.timing.machine import commit, free_memory, machine, pinned, versions
 from softmax_impls.timing.workloads import GRID, Cell
 
 SCHEMA = 1
@@ -80,7 +83,10 @@ class Session:
         for index, cell in enumerate(ordered):
             share = self.left * costs[index] / sum(costs[index:])
             if SETUP_COST * cell.elements > share:
-                yield cell, f"its share of the budget, {share:.1f} s, is shorter than setting it up takes"
+                yield cell, f"the budget leaves it {share:.1f} s, and setting it up alone takes longer: raise --budget"
+                continue
+            if cell.moved_bytes > free_memory() / 2:
+                yield cell, f"its arrays take {in_bytes(cell.moved_bytes)}, more than half of the memory that is free"
                 continue
             starting(cell)
             yield cell, self._measure(cell, share)
@@ -114,7 +120,8 @@ class Session:
             "discrepancy": _number(entry.discrepancy),
             "temporary_bytes": entry.temporary_bytes,
             "accurate_for": entry.one.accurate_for,
-            "errors": self.verdicts[name].errors.get(cell.dtype, {}),
+            "errors": {kind: _number(e) for kind, e in self.verdicts[name].errors.get(cell.dtype, {}).items()},
+            "source": fingerprint(entry.one.kernel),
             "first_call_seconds": self.first_calls[name][cell.dtype],
             "compiler_start_seconds": self.compiler_start,
             "seed": self.seed,
@@ -132,6 +139,15 @@ def _cost(cell: Cell) -> float:
 def _number(value: float | None) -> float | None:
     """JSON has neither NaN nor inf."""
     return value if value is not None and np.isfinite(value) else None
+
+
+def fingerprint(kernel: Callable[..., Any]) -> str:
+    """Return a few characters that change when the file a kernel is written in does."""
+    try:
+        source = Path(inspect.getfile(inspect.unwrap(getattr(kernel, "py_func", kernel)))).read_bytes()
+    except (TypeError, OSError):  # built in, or typed into a console
+        return "?"
+    return hashlib.sha256(source).hexdigest()[:12]
 
 
 def _start_compiler() -> float:
@@ -153,7 +169,7 @@ def _first_call(one: Implementation, dtype: np.dtype[Any]) -> float:
         start = time.perf_counter()
         try:
             invoke(one.kernel, probs, probs, out=out)
-        except Exception:  # the verdict is going to say so
+        except RAISED:  # the verdict is going to say so
             break
         times.append(time.perf_counter() - start)
     return max(0.0, times[0] - times[-1]) if times else 0.0

@@ -7,7 +7,7 @@ slows the machine down slows a whole round, so ratios are formed within rounds, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,7 +93,9 @@ def median_interval(samples: Samples, confidence: float = CONFIDENCE) -> tuple[f
     return ordered[outside - 1], ordered[-outside]
 
 
-def stand(samples: Mapping[str, Samples], control: tuple[str, Samples] | None = None) -> Standing:
+def stand(
+    samples: Mapping[str, Samples], control: tuple[str, Samples] | None = None, dropped: Collection[str] = ()
+) -> Standing:
     """Compare implementations by the samples they have.
 
     Parameters
@@ -102,6 +104,9 @@ def stand(samples: Mapping[str, Samples], control: tuple[str, Samples] | None = 
         Seconds for each implementation, one sample a round, from the first round on; at least one each.
     control : (str, sequence of float), optional
         The name of an implementation, and its samples when it ran once more in each round, as if it were another.
+    dropped : collection of str, optional
+        Those taken out of the race for being far behind in every round. A few rounds make for a wide interval, but a
+        tie they are not.
     """
     best = min(samples, key=lambda name: float(np.median(samples[name])))
     rivals = [name for name in samples if name != best]
@@ -109,8 +114,9 @@ def stand(samples: Mapping[str, Samples], control: tuple[str, Samples] | None = 
     ratios = {name: paired_ratio(samples[name], samples[best], confidence) for name in rivals}
     noise = _noise(samples, control)
     margin = max(SMALLEST_MARGIN, noise)
-    ties = tuple(name for name in rivals if ratios[name].low <= 1 + margin)
-    settled = all(ratio.low > 1 + margin or ratio.high < 1 + margin for ratio in ratios.values())
+    racing = [name for name in rivals if name not in dropped]
+    ties = tuple(name for name in racing if ratios[name].low <= 1 + margin)
+    settled = all(ratios[name].low > 1 + margin or ratios[name].high < 1 + margin for name in racing)
     return Standing(best, ratios, noise, margin, ties, settled)
 
 

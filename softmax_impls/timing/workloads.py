@@ -42,7 +42,8 @@ class Cell:
         return 3 * self.elements * np.dtype(self.dtype).itemsize
 
     def __str__(self) -> str:
-        return f"{self.workload} {self.rows}×{self.classes} {self.dtype}"
+        threads = f", {self.threads} threads" if self.threads > 1 else ""
+        return f"{self.workload} {self.rows}×{self.classes} {self.dtype}{threads}"
 
 
 WORKLOADS = {

@@ -173,6 +173,53 @@ def remembers_the_last_call(p, g, out, cache={}):  # noqa: B006
     cache[p.shape] = cached
 
 
+@backward("shapes")
+def sums_over_rows_if_there_is_one(p, g, out):
+    out[...] = p * (g - np.sum(p * g, axis=-1 if len(p) > 1 else 0, keepdims=True))
+
+
+@backward("shapes")
+def squeezes_too_much(p, g, out):
+    total = np.einsum("bd,bd->b", p, g).squeeze()
+    out[...] = p * (g - (total[:, np.newaxis] if total.ndim else 0 * total))
+
+
+@backward("shapes")
+def axis_chosen_by_shape(p, g, out):
+    out[...] = p * (g - np.sum(p * g, axis=p.shape.index(p.shape[1]), keepdims=True))
+
+
+@backward("shapes")
+def buffer_of_2048_classes(p, g, out):
+    out[...] = p * (g - np.sum((p * g)[:, :2048], axis=-1, keepdims=True))
+
+
+@backward("shapes")
+def tail_of_rows_lost_beyond_32(p, g, out):
+    rows = len(p) if len(p) < 32 else len(p) - len(p) % 32
+    textbook(p[:rows], g[:rows], out[:rows])
+
+
+@backward("value")
+def small_gradients_flushed(p, g, out):
+    textbook(p, np.where(np.abs(g) < 1e-12, 0, g), out)
+
+
+@backward("in place", in_place=["probs", "grad_output"])
+def swallows_nan_in_place(p, g, out):
+    textbook(np.nan_to_num(p), np.nan_to_num(g), out) if out is g else textbook(p, g, out)
+
+
+@backward("logits", accurate_for="logits")
+def pivoted_on_a_rounded_mean(p, g, out):
+    textbook(p, g - (p * g).sum(-1, keepdims=True).astype(p.dtype), out)
+
+
+@backward("runs")
+def exits(p, g, out):
+    raise SystemExit(0)
+
+
 def _softmax(x, top, extra=0.0):
     with np.errstate(all="ignore"):
         powers = np.exp(x - top)

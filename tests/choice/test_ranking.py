@@ -107,4 +107,4 @@ def test_rule_weighs_speed_accuracy_and_doing_without_numba():
 
 def test_rule_when_the_fastest_is_exact():
     lines = ranking.rule(ranked({1: {"numba_rows": 2e-6, "numba_pivoted": 1e-6}}), FAMILIES)
-    assert lines == ["Use numba_pivoted: right where rows saturate, and fastest or tied in 1 of 1 cells."]
+    assert lines == ["Use numba_pivoted: right where rows saturate, and the fastest or tied with it."]

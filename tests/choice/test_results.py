@@ -7,6 +7,8 @@ import pytest
 from softmax_impls.choice import results
 from softmax_impls.timing.workloads import Cell
 
+SOURCES = {"a": "abc", "b": "abc"}
+
 
 def row(implementation="a", batch=1, **changes):
     return {
@@ -27,7 +29,9 @@ def row(implementation="a", batch=1, **changes):
         "discrepancy": 0.1,
         "temporary_bytes": 0,
         "accurate_for": "probs",
-        "errors": {"ordinary": 1e-16, "saturated": 1.0},
+        "errors": {"ordinary": 1e-16, "saturated": 1.0, "hostile": None},
+        "source": "abc",
+        "seed": 0,
         "first_call_seconds": 0.1,
         "compiler_start_seconds": 0.3,
         "machine": {"cpu": "x"},
@@ -64,7 +68,7 @@ def test_cut_off_anywhere_only_the_last_cell_is_lost(path, cut):
 def test_continuing_after_a_cut_leaves_a_clean_file(path):
     whole = path.read_text()
     path.write_text(whole[:-30])
-    done = results.continued(path, row(), ["a", "b"])
+    done = results.continued(path, row(), SOURCES)
     results.write(path, done.values())
     results.append(path, [row("a", 2), row("b", 2)])
     assert path.read_text() == whole
@@ -81,6 +85,12 @@ def test_continuing_after_a_cut_leaves_a_clean_file(path):
         json.dumps(row(samples="fast")),
         json.dumps(row(samples=[-1.0])),
         json.dumps(row(seconds="soon")),
+        json.dumps(row(seconds=0)),
+        json.dumps(row(seconds=float("nan"))),
+        json.dumps(row(samples=[float("inf")])),
+        json.dumps(row(samples=[10**400])),
+        json.dumps(row(errors={"ordinary": "small"})),
+        json.dumps(row(status="junk")),
         json.dumps(row(batch=None)),
         "[" * 100_000,
     ],
@@ -92,19 +102,33 @@ def test_a_line_that_is_no_row_is_named(path, line):
         results.read(path)
 
 
+def test_cut_inside_a_character(path):
+    path.write_bytes(path.read_bytes() + '{"note": "×'.encode()[:-1])
+    assert len(results.read(path)) == 2
+
+
+def test_a_cell_kept_twice_counts_once(path):
+    results.append(path, [row("a", 2, note="later"), row("b", 2)])
+    assert results.read(path)[cell(2)][0]["note"] == "later"
+
+
 def test_missing_file(tmp_path):
-    assert results.continued(tmp_path / "none.jsonl", row(), ["a"]) == {}
+    assert results.continued(tmp_path / "none.jsonl", row(), SOURCES) == {}
     with pytest.raises(results.ResultsError, match=r"none\.jsonl"):
         results.read(tmp_path / "none.jsonl")
 
 
 def test_results_made_otherwise_are_not_continued(path):
     with pytest.raises(results.ResultsError, match="made with another versions: numpy 2, now 3"):
-        results.continued(path, row(versions={"numpy": "3"}), ["a", "b"])
+        results.continued(path, row(versions={"numpy": "3"}), SOURCES)
     with pytest.raises(results.ResultsError, match="made with another machine: cpu x, now y"):
-        results.continued(path, row(machine={"cpu": "y"}), ["a", "b"])
-    with pytest.raises(results.ResultsError, match="made with other implementations"):
-        results.continued(path, row(), ["a", "b", "c"])
+        results.continued(path, row(machine={"cpu": "y"}), SOURCES)
+    with pytest.raises(results.ResultsError, match="made with another seed: 0, now 1"):
+        results.continued(path, row(seed=1), SOURCES)
+    with pytest.raises(results.ResultsError, match=r"made with other implementations, .*: c None, now abc"):
+        results.continued(path, row(), {**SOURCES, "c": "abc"})
+    with pytest.raises(results.ResultsError, match=r"made with other implementations, .*: b abc, now abd"):
+        results.continued(path, row(), {**SOURCES, "b": "abd"})
 
 
 def test_nan_is_never_written(path):

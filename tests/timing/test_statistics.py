@@ -76,6 +76,13 @@ def test_a_against_a_is_a_tie(rng):
     assert sure <= 10
 
 
+def test_dropped_is_no_tie_however_few_its_rounds(rng):
+    samples = {"fast": noisy(rng, 1.0), "slow": [500.0, 9000.0]}
+    assert stand(samples).ties == ("slow",)
+    found = stand(samples, dropped=["slow"])
+    assert (found.best, found.ties, found.settled) == ("fast", (), True)
+
+
 def test_alone():
     found = stand({"only": [1.0, 2.0]})
     assert (found.best, found.ties, found.settled, found.noise) == ("only", (), True, 0.0)
