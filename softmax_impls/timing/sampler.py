@@ -25,13 +25,16 @@ from softmax_impls.timing.workloads import Cell
 STATUSES = ("timed", "dropped", "extrapolated", "pruned", "wrong", "failed")
 TIMED, DROPPED, EXTRAPOLATED, PRUNED, WRONG, FAILED = STATUSES
 
-ALLOWANCE = 0.15  # of the cell's time, for the first call of one implementation
+ALLOWANCE = 0.1  # of the cell's time, for the first call of one implementation
 SHORTEST_SAMPLE, LONGEST_SAMPLE = 200e-6, 2e-3  # seconds; a longer call is a sample of its own
 FEWEST_ROUNDS, FIRST_LOOK, MOST_ROUNDS = 3, 15, 400
 HOPELESS = 2.0  # times the leader, in each of at least DROP_AFTER rounds
 DROP_AFTER = 6
+HOPELESSLY, HOPELESS_SHARE = 20.0, 0.01  # times the leader, and of the cell's time: the call that was verified will do
 FAR_BEHIND = 4.0  # times the leader: not worth that many rounds, if they are long
 FAR_BEHIND_SHARE = 0.03  # of the cell's time
+
+Arrays = tuple[Array, Array, Array]  # probs, grad_output, out
 
 
 @dataclass
@@ -59,32 +62,29 @@ def measure(
 ) -> list[Entry]:
     """Measure one cell in about that many seconds; returns an entry for each implementation and for the control."""
     start = time.perf_counter()
-    probs, grad_output, out = workloads.arrays(cell, seed)
-    sums = reference.row_sums(probs, grad_output)
-    untouched = _fingerprint(probs, grad_output)
+    arrays = workloads.arrays(cell, seed)
+    sums = reference.row_sums(*arrays[:2])
     entries = []
     for one in implementations:
-        entry = Entry(one, temporary_bytes=one.temporary_bytes(cell.rows, cell.classes, probs.dtype))
-        if too_large := one.too_large(cell.rows, cell.classes, probs.dtype, largest_temporaries):
+        entry = Entry(one, temporary_bytes=one.temporary_bytes(cell.rows, cell.classes, np.dtype(cell.dtype)))
+        if too_large := one.too_large(cell.rows, cell.classes, np.dtype(cell.dtype), largest_temporaries):
             entry.status, entry.note = PRUNED, too_large
         else:
-            _admit(entry, probs, grad_output, out, sums, ALLOWANCE * seconds)
-            if _fingerprint(probs, grad_output) != untouched:
+            before = _fingerprint(*arrays[:2])
+            _admit(entry, arrays, sums, ALLOWANCE * seconds)
+            if _fingerprint(*arrays[:2]) != before:
                 entry.status, entry.note = WRONG, "modified its inputs"
-                probs[...], grad_output[...], _ = workloads.arrays(cell, seed)
+                arrays = workloads.arrays(cell, seed)
         entries.append(entry)
     racing = [entry for entry in entries if entry.status == TIMED]
     if racing:
-        left = max(0.0, start + seconds - time.perf_counter())
-        target = min(max(left / (2 * FIRST_LOOK * len(racing)), SHORTEST_SAMPLE), LONGEST_SAMPLE)
-        for entry in racing:
-            _calibrate(entry, probs, grad_output, out, target)
-        leader = min(racing, key=lambda entry: entry.seconds)
-        twin = Entry(leader.one, control=True, loops=leader.loops, temporary_bytes=leader.temporary_bytes)
+        twin = _line_up(racing, arrays, start + seconds - time.perf_counter(), seconds)
         entries.append(twin)
-        _race([*racing, twin], (probs, grad_output, out), start + seconds, seconds, seed)
-        for entry in racing:  # once more: a kernel may have learnt to do nothing
-            _verify(entry, probs, grad_output, out, sums)
+        racing = [entry for entry in racing if entry.status == TIMED]
+        _race([*racing, twin], arrays, start + seconds, seconds, seed)
+        for entry in racing:  # once more, those that may win: a kernel may have learnt to do nothing
+            if entry.status == TIMED:
+                _verify(entry, arrays, sums)
     return entries
 
 
@@ -96,12 +96,10 @@ def standing(entries: Iterable[Entry]) -> Standing:
     return stand(samples, control, [entry.one.name for entry in entries if entry.status == DROPPED])
 
 
-def _admit(
-    entry: Entry, probs: Array, grad_output: Array, out: Array, sums: reference.RowSums, allowance: float
-) -> None:
+def _admit(entry: Entry, arrays: Arrays, sums: reference.RowSums, allowance: float) -> None:
     """Predict, run once, and verify the result; sets the entry's status if it may not take part."""
     try:
-        prediction = predict(entry.one, probs, grad_output, out, allowance)
+        prediction = predict(entry.one, *arrays, allowance)
         entry.seconds = prediction.seconds
         if not prediction.allowed:
             entry.status, entry.note = EXTRAPOLATED, "one call would take too much of the budget"
@@ -109,7 +107,7 @@ def _admit(
     except RAISED as error:  # the others go on
         entry.status, entry.note = FAILED, told(error)
         return
-    _verify(entry, probs, grad_output, out, sums)
+    _verify(entry, arrays, sums)
 
 
 def _fingerprint(*arrays: Array) -> tuple[bytes, ...]:
@@ -120,19 +118,34 @@ def _fingerprint(*arrays: Array) -> tuple[bytes, ...]:
     )
 
 
-def _verify(entry: Entry, probs: Array, grad_output: Array, out: Array, sums: reference.RowSums) -> None:
+def _verify(entry: Entry, arrays: Arrays, sums: reference.RowSums) -> None:
     """Run once into an `out` full of NaN, and compare with the reference; sets the entry's status if it is wrong."""
+    probs, grad_output, out = arrays
     out.fill(np.nan)
+    start = time.perf_counter()
     try:
         invoke(entry.one.kernel, probs, grad_output, out=out)
     except RAISED as error:
         entry.status, entry.note = FAILED, told(error)
         return
+    entry.seconds = time.perf_counter() - start
     worst = reference.worst(probs, grad_output, out, sums)
     entry.discrepancy = worst.ratio
     if worst.wrong:
         entry.status = WRONG
         entry.note = f"off by {worst.ratio:.3g} times what rounding explains, at row {worst.row}, class {worst.column}"
+
+
+def _line_up(racing: list[Entry], arrays: Arrays, left: float, seconds: float) -> Entry:
+    """Batch calls into samples, take out who is hopelessly slow, and return the leader's twin."""
+    target = min(max(left / (2 * FIRST_LOOK * len(racing)), SHORTEST_SAMPLE), LONGEST_SAMPLE)
+    for entry in racing:
+        _calibrate(entry, arrays, target)
+    leader = min(racing, key=lambda entry: entry.seconds)
+    for entry in racing:
+        if entry.seconds > max(HOPELESSLY * leader.seconds, HOPELESS_SHARE * seconds):
+            entry.status, entry.samples = DROPPED, [entry.seconds]
+    return Entry(leader.one, control=True, loops=leader.loops, temporary_bytes=leader.temporary_bytes)
 
 
 def _sample(entry: Entry, probs: Array, grad_output: Array, out: Array) -> float:
@@ -144,19 +157,19 @@ def _sample(entry: Entry, probs: Array, grad_output: Array, out: Array) -> float
     return (time.perf_counter_ns() - start) / entry.loops / 1e9
 
 
-def _calibrate(entry: Entry, probs: Array, grad_output: Array, out: Array, target: float) -> None:
+def _calibrate(entry: Entry, arrays: Arrays, target: float) -> None:
     """Find how many calls make a sample of the target's length; a long call is one."""
     if entry.seconds > target:
         return
     while True:
-        entry.seconds = _sample(entry, probs, grad_output, out)
+        entry.seconds = _sample(entry, *arrays)
         if entry.seconds * entry.loops >= target / 2:
             break
         entry.loops *= 4
     entry.loops = max(1, round(target / entry.seconds))
 
 
-def _race(racing: list[Entry], arrays: tuple[Array, Array, Array], deadline: float, seconds: float, seed: int) -> None:
+def _race(racing: list[Entry], arrays: Arrays, deadline: float, seconds: float, seed: int) -> None:
     """Take samples round by round until the implementations are told apart or the time is up."""
     rng = np.random.default_rng(seed)
     look = FIRST_LOOK
@@ -186,4 +199,4 @@ def _drop(active: list[Entry], rounds: int, seconds: float) -> None:
         behind = min(mine / best for mine, best in zip(entry.samples, leader.samples, strict=True))
         spent = sum(entry.samples) * entry.loops
         if (rounds >= DROP_AFTER and behind > HOPELESS) or (behind > FAR_BEHIND and spent > FAR_BEHIND_SHARE * seconds):
-            entry.status, entry.note = DROPPED, "too slow to go on"
+            entry.status = DROPPED
