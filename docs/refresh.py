@@ -13,9 +13,9 @@ from rich.console import Console
 
 from softmax_impls import implementations
 from softmax_impls.choice import ranking, results
-from softmax_impls.contract import in_bytes
 from softmax_impls.report import plots, table
 from softmax_impls.timing.workloads import GRID
+from softmax_impls.wording import in_bytes
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results" / results.FILE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Sequence
@@ -10,19 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import RenderableType
 
 from softmax_impls import __version__, options
 from softmax_impls.backward import from_specs
-from softmax_impls.checks import verdict
-from softmax_impls.choice import ranking, results
+from softmax_impls.checks import gate
+from softmax_impls.choice import results
 from softmax_impls.comparison import PICTURE, Comparison
 from softmax_impls.contract import Implementation
 from softmax_impls.report import table
 from softmax_impls.report.console import console, kernels_to_stderr, print_json, print_lines
 from softmax_impls.timing import machine, workloads
 from softmax_impls.timing.session import Session
-from softmax_impls.timing.workloads import CUSTOM, GRID, WORKLOADS, Cell
+from softmax_impls.timing.workloads import GRID, WORKLOADS, Cell
 
 PROGRAM = "softmax-impls"
 
@@ -107,11 +105,11 @@ def check(specs: tuple[str, ...], seed: int, as_json: bool) -> int:
     """  # noqa: D301
     usable, unusable = _chosen(specs)
     with console(stderr=True).status(f"checking {len(usable)} implementations"), kernels_to_stderr():
-        found = verdict.judge(usable, seed)
-        forward = verdict.judge_softmax(seed=seed)
+        found = gate.judge(usable, seed)
+        forward = gate.judge_softmax(seed=seed)
     wrong = table.failures([*found.values(), forward])
     if as_json:
-        verdicts = {name: _verdict(one) for name, one in {**found, "softmax (forward)": forward}.items()}
+        verdicts = {name: one.as_dict() for name, one in {**found, "softmax (forward)": forward}.items()}
         print_json({"verdicts": verdicts, "not_available": unusable})
     else:
         console().print(table.verdicts(found, forward))
@@ -227,7 +225,7 @@ def compare(
     if as_json:
         print_json(comparison.as_dict())
     else:
-        for shown in _tables(comparison.ranked, details):
+        for shown in table.comparison(comparison.ranked, details):
             console().print(shown)
         print_lines([*comparison.notes, "", *comparison.rule, ""])
         files = f"{comparison.results}, {output / PICTURE}"
@@ -250,22 +248,6 @@ def _cells(
     return [Cell(one.name, one.rows, one.classes, dtype, n) for n in threads for one in chosen for dtype in dtypes]
 
 
-def _tables(ranked: Sequence[ranking.Ranked], details: bool) -> list[RenderableType]:
-    if details or all(one.cell.workload == CUSTOM for one in ranked):
-        return [table.details(ranked)] if ranked else []
-    named = [one for one in ranked if one.cell.workload != GRID]
-    return [*([table.cells(named)] if named else []), *table.winner_maps(ranked)]
-
-
 def _record(one: Implementation) -> dict[str, Any]:
     keys = ("family", "summary", "accurate_for", "in_place", "requires", "threaded")
     return {key: getattr(one, key) for key in keys}
-
-
-def _verdict(one: verdict.Verdict) -> dict[str, Any]:
-    failures = [{"check": each.check, "where": each.where, "seen": each.seen} for each in one.failures]
-    errors = {
-        dtype: {kind: error if math.isfinite(error) else None for kind, error in kinds.items()}  # JSON has no inf
-        for dtype, kinds in one.errors.items()
-    }
-    return {"right": one.right, "accurate_for": one.accurate_for, "errors": errors, "failures": failures}

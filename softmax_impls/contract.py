@@ -21,6 +21,8 @@ from typing import Any, Literal, Protocol, TypeVar, get_args, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from softmax_impls.wording import in_bytes
+
 Array = NDArray[np.floating[Any]]
 Family = Literal["loop", "jacobian", "closed form", "numba", "peer", "user"]
 Accuracy = Literal["probs", "logits"]
@@ -209,14 +211,6 @@ def registered() -> dict[str, Implementation]:
     return dict(_registry)
 
 
-def in_bytes(number: float) -> str:
-    """Return a number of bytes as people write it: 8.6 GB."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if number >= size:
-            return f"{number / size:.1f} {unit}"
-    return f"{number:.0f} bytes"
-
-
 def reserve(names: dict[str, str]) -> None:
     """Keep names for modules that are not imported yet: ``{name: module}``."""
     _reserved.update(names)
@@ -230,17 +224,6 @@ def invoke(kernel: Callable[..., Any], *inputs: Array, out: Array) -> None:
         raise TypeError(
             f"impl {_where(kernel)} must write its result into out and return None, got {type(returned).__name__} back"
         )
-
-
-RAISED = (Exception, SystemExit)  # what a kernel or a module of somebody else's may raise; Ctrl-C is the user's own
-
-
-def told(error: BaseException) -> str:
-    """Return an exception in one line."""
-    try:
-        return " ".join(f"{type(error).__name__}: {error}".split())
-    except Exception:  # its own __str__ failed
-        return type(error).__name__
 
 
 def read_only(array: Array) -> Array:

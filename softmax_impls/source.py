@@ -17,8 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from softmax_impls.arguments import as_real_array
 from softmax_impls.backward import from_spec
 from softmax_impls.checks.numeric import numeric_gradient
-from softmax_impls.contract import LARGEST_TEMPORARIES, RAISED, Array, Impl, in_bytes, told
+from softmax_impls.contract import LARGEST_TEMPORARIES, Array, Impl
 from softmax_impls.layer import Softmax
+from softmax_impls.wording import RAISED, in_bytes, told
 
 SOURCE_STEP = 1e-3
 

@@ -8,7 +8,8 @@ import pytest
 
 import softmax_impls.backward as backward
 from softmax_impls import implementations, register, softmax_backward
-from softmax_impls.contract import describe, in_bytes
+from softmax_impls.contract import describe
+from softmax_impls.wording import in_bytes
 
 NAMES = [
     "closed_form",

@@ -128,6 +128,6 @@ def test_with_its_sign_flipped_it_is_refused_everywhere(checkout):
     assert f"Don't use {name}: value: " in done.stdout
     done = python(checkout, "-m", "softmax_impls.source", "--impl", name)
     assert all(float(line.rpartition(" ")[2]) > 1e-6 for line in done.stdout.splitlines())
-    for suite in ("tests/checks/test_verdict.py", "tests/checks/test_properties.py", "tests/benchmarks"):
+    for suite in ("tests/checks/test_gate.py", "tests/checks/test_properties.py", "tests/benchmarks"):
         done = python(checkout, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", name, suite)
         assert done.returncode == 1, (suite, done.stdout[-3000:])

@@ -16,7 +16,8 @@ from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
-from softmax_impls.contract import RAISED, Family, Implementation, describe, registered, reserve, told
+from softmax_impls.contract import Family, Implementation, describe, registered, reserve
+from softmax_impls.wording import RAISED, told
 
 ENTRY_POINT_GROUP = "softmax_impls.backward"
 

@@ -11,9 +11,10 @@ from rich.table import Table
 
 from softmax_impls.checks.verdict import Verdict
 from softmax_impls.choice.ranking import Ranked
-from softmax_impls.contract import Implementation, in_bytes
+from softmax_impls.contract import Implementation
 from softmax_impls.timing.sampler import DROPPED, EXTRAPOLATED, TIMED
-from softmax_impls.timing.workloads import GRID
+from softmax_impls.timing.workloads import CUSTOM, GRID
+from softmax_impls.wording import in_bytes
 
 WORTH_A_WORD = 1e-3  # seconds
 EXAMPLE_SHAPE = (4096, 512)  # float64, for showing how much temporary memory a call takes
@@ -149,6 +150,14 @@ def _speedup(times: float, extrapolated: bool) -> str:
     if extrapolated:
         return f"~{float(f'{times:.1e}'):,.0f}"
     return f"{times:,.0f}" if times >= 10 else f"{times:.2g}"
+
+
+def comparison(ranked: Sequence[Ranked], in_detail: bool) -> list[RenderableType]:
+    """Return the tables of a comparison; of shapes that were asked for, every implementation is shown."""
+    if in_detail or all(one.cell.workload == CUSTOM for one in ranked):
+        return [details(ranked)] if ranked else []
+    named = [one for one in ranked if one.cell.workload != GRID]
+    return [*([cells(named)] if named else []), *winner_maps(ranked)]
 
 
 def winner_maps(ranked: Sequence[Ranked]) -> list[RenderableType]:

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from softmax_impls.checks import reference
-from softmax_impls.contract import RAISED, Array, Implementation, invoke, told
+from softmax_impls.contract import Array, Implementation, invoke
 from softmax_impls.timing import workloads
 from softmax_impls.timing.prediction import predict
 from softmax_impls.timing.statistics import Standing, stand
 from softmax_impls.timing.workloads import Cell
+from softmax_impls.wording import RAISED, told
 
 STATUSES = ("timed", "dropped", "extrapolated", "pruned", "wrong", "failed")
 TIMED, DROPPED, EXTRAPOLATED, PRUNED, WRONG, FAILED = STATUSES

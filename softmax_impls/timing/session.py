@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from softmax_impls.checks.verdict import Verdict, judge
-from softmax_impls.contract import RAISED, Implementation, in_bytes, invoke
+from softmax_impls.checks.gate import judge
+from softmax_impls.checks.verdict import Verdict
+from softmax_impls.contract import Implementation, invoke
 from softmax_impls.timing import sampler
 from softmax_impls.timing.machine import commit, free_memory, machine, pinned, versions
 from softmax_impls.timing.workloads import GRID, Cell
+from softmax_impls.wording import RAISED, in_bytes
 
 SCHEMA = 1
 

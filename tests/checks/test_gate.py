@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from softmax_impls import implementations
-from softmax_impls.checks.verdict import judge, judge_softmax
+from softmax_impls.checks.gate import judge, judge_softmax
 
 from .mutants import BACKWARD, FORWARD
 

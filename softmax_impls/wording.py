@@ -1,0 +1,21 @@
+"""How sizes and other people's exceptions are put into words."""
+
+from __future__ import annotations
+
+RAISED = (Exception, SystemExit)  # what a kernel or a module of somebody else's may raise; Ctrl-C is the user's own
+
+
+def told(error: BaseException) -> str:
+    """Return an exception in one line."""
+    try:
+        return " ".join(f"{type(error).__name__}: {error}".split())
+    except Exception:  # its own __str__ failed
+        return type(error).__name__
+
+
+def in_bytes(number: float) -> str:
+    """Return a number of bytes as people write it: 8.6 GB."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return f"{number:.0f} bytes"
