@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -23,6 +22,7 @@ from softmax_impls.timing.session import Session
 from softmax_impls.timing.workloads import GRID, WORKLOADS, Cell
 
 PROGRAM = "softmax-impls"
+RECORD = ("family", "summary", "accurate_for", "in_place", "requires", "threaded")  # what `list --json` tells
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -86,7 +86,7 @@ def list_command(specs: tuple[str, ...], as_json: bool) -> None:
     """List the implementations: what each is, and the temporary memory it takes."""
     usable, unusable = _chosen(specs)
     if as_json:
-        records = {name: _record(one) for name, one in usable.items()}
+        records = {name: {key: getattr(one, key) for key in RECORD} for name, one in usable.items()}
         print_json({"implementations": records, "not_available": unusable})
     else:
         console().print(table.listing(usable, unusable))
@@ -246,8 +246,3 @@ def _cells(
         raise click.UsageError("--batch × --dim: an array would take more than 2 GB")
     chosen = workloads.chosen(names, [(b, d) for b in batch for d in dim])
     return [Cell(one.name, one.rows, one.classes, dtype, n) for n in threads for one in chosen for dtype in dtypes]
-
-
-def _record(one: Implementation) -> dict[str, Any]:
-    keys = ("family", "summary", "accurate_for", "in_place", "requires", "threaded")
-    return {key: getattr(one, key) for key in keys}

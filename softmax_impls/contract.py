@@ -183,7 +183,8 @@ def describe(kernel: Callable[..., Any], **record: Any) -> Implementation:
     name = record.pop("name", None) or getattr(kernel, "__name__", type(kernel).__name__)
     if not (isinstance(name, str) and re.fullmatch(r"[^\W\d][\w.:]*", name)) or name == "auto":
         raise ValueError(f"name must be an identifier other than 'auto', got {name!r}: pass name=")
-    summary = record.pop("summary", None) or _first_line(kernel.__doc__) or "(no description)"
+    first_line = (kernel.__doc__ or "").strip().partition("\n")[0]
+    summary = record.pop("summary", None) or first_line or "(no description)"
     given = record.pop("in_place", ())
     in_place = (given,) if isinstance(given, str) else tuple(given)
     implementation = Implementation(name, kernel, summary, in_place=in_place, **record)
@@ -233,14 +234,9 @@ def read_only(array: Array) -> Array:
     return view
 
 
-def _one_of(argument: str, value: str, allowed: Iterable[str]) -> None:
-    allowed = tuple(allowed)
+def _one_of(argument: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ValueError(f"{argument} must be one of {', '.join(allowed)}; got {value!r}")
-
-
-def _first_line(text: str | None) -> str:
-    return (text or "").strip().partition("\n")[0]
 
 
 def _where(kernel: Callable[..., Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -39,17 +40,12 @@ def listing(usable: Mapping[str, Implementation], unusable: Mapping[str, str]) -
     for heading in ("family", "right about", "temporaries*", "what it is"):
         table.add_column(heading)
     for name, one in usable.items():
-        temporaries = in_bytes(_example_bytes(one)) if one.temporaries else "?"
+        temporaries = in_bytes(one.temporary_bytes(*EXAMPLE_SHAPE, np.dtype(np.float64))) if one.temporaries else "?"
         about = "the logits" if one.accurate_for == "logits" else "given probs"
         table.add_row(name, one.family, about, temporaries, escape(one.summary))
     for name, why in unusable.items():
         table.add_row(name, "", "", "", f"[red]not available:[/red] {escape(why)}")
     return Group(table, f"* of a call at {EXAMPLE_SHAPE[0]}×{EXAMPLE_SHAPE[1]} float64, where out takes 16.8 MB")
-
-
-def _example_bytes(one: Implementation) -> int:
-    temporaries = one.temporaries
-    return temporaries(*EXAMPLE_SHAPE, 8) if temporaries else 0
 
 
 def verdicts(found: Mapping[str, Verdict], forward: Verdict) -> RenderableType:
