@@ -13,6 +13,7 @@ import pytest
 from softmax_impls import implementations
 from softmax_impls.choice import results
 from softmax_impls.cli import run
+from softmax_impls.timing import workloads
 from softmax_impls.timing.workloads import Cell
 
 GOOD = """
@@ -144,7 +145,8 @@ def test_check_rejects_a_flipped_sign(capsys):
 # ---------------------------------------------------------------- compare
 
 
-def test_compare_ends_in_a_table_a_rule_and_files(capsys):
+def test_compare_ends_in_a_table_a_rule_and_files(capsys, monkeypatch):
+    monkeypatch.setattr(workloads, "grid", lambda: [workloads.Workload(workloads.GRID, b, 16, "") for b in (1, 16)])
     text = output(
         capsys, "compare", "--workload", "sample-10,grid", "--impl", "numba_rows", "--impl", "pivoted", "--budget", "20"
     )
