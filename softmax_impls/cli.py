@@ -128,7 +128,11 @@ def check(specs: tuple[str, ...], seed: int, as_json: bool) -> int:
     help=f"Only these of: {', '.join(WORKLOADS)}, {GRID} (batch and dim in powers of 16). All by default.",
 )
 @click.option(
-    "--batch", multiple=True, metavar="B", callback=options.several(int, 1), help="Rows; with --dim, instead of those."
+    "--batch",
+    multiple=True,
+    metavar="B",
+    callback=options.several(int, 1),
+    help="Rows: with --dim, your own shapes instead of those above.",
 )
 @click.option(
     "--dim",
@@ -142,19 +146,19 @@ def check(specs: tuple[str, ...], seed: int, as_json: bool) -> int:
     "dtypes",
     multiple=True,
     default=("float32", "float64"),
-    show_default="float32,float64",
+    show_default=True,
     metavar="DTYPE",
     callback=options.words(("float32", "float64")),
-    help="float32, float64.",
+    help="Of the computation.",
 )
 @click.option(
     "--threads",
     multiple=True,
     default=("1",),
-    show_default="1",
+    show_default=True,
     metavar="N",
     callback=options.several(int, 1),
-    help="Threads.",
+    help="Threads each may use; a list like 1,2.",
 )
 @impl_option
 @click.option(

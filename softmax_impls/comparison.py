@@ -87,7 +87,7 @@ class Comparison:
         todo = [cell for cell in self.cells if cell not in self.done]
         screen = console(stderr=True, narrowest=0)
         if not screen.is_terminal:
-            screen.print(f"comparing {len(todo)} cells in about {session.budget:g} s")
+            screen.print(f"comparing {table.count(len(todo), 'cell')} in about {session.budget:g} s")
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
