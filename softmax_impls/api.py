@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 from numpy.typing import ArrayLike
 
 from softmax_impls import backward, dispatch
-from softmax_impls.arguments import Axis, Layout, as_real_array
+from softmax_impls.arguments import Axis, Layout, as_real_array, as_threads
+from softmax_impls.backward._limits import limited
 from softmax_impls.contract import Array, Impl, Implementation, invoke, read_only
+
+AUTO = "auto"
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+_simd: Any = None  # the module of that name, once it is needed
 
 
 def softmax(x: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array:
@@ -66,6 +73,7 @@ def softmax_backward(
     axis: Axis = -1,
     out: Array | None = None,
     impl: Impl = "auto",
+    threads: int | None = None,
 ) -> Array:
     """Gradient of a loss with respect to the logits, from the probabilities and the gradient with respect to them.
 
@@ -84,6 +92,9 @@ def softmax_backward(
     impl : str, callable or Implementation, optional
         A name out of `implementations`; "auto" (the default), see `explain`; or a kernel of your own,
         ``kernel(probs, grad_output, out)``, or its record, see `register`.
+    threads : int, optional
+        How many threads "auto" and ``"numba_simd"`` may use where that pays; by default as many as Numba may, which
+        NUMBA_NUM_THREADS says. Other implementations keep to their own libraries' settings.
 
     Returns
     -------
@@ -93,11 +104,11 @@ def softmax_backward(
     Raises
     ------
     TypeError
-        If an input is not of real numbers or masked, `axis` is not of integers, `out` is of another dtype, or
-        `impl` is neither a name nor callable, or a kernel that returns its result instead of writing it.
+        If an input is not of real numbers or masked, `axis` or `threads` is not of integers, `out` is of another dtype,
+        or `impl` is neither a name nor callable, or a kernel that returns its result instead of writing it.
     ValueError
         If the shapes differ, `axis` is out of range or repeated, `out` is of another shape, read-only or overlaps
-        itself, or there is no implementation of that name.
+        itself, `threads` is less than 1, or there is no implementation of that name.
 
     Notes
     -----
@@ -118,16 +129,58 @@ def softmax_backward(
     >>> softmax_backward(probs, [1.0, 0.0])
     array([ 5.55111512e-17, -5.55111512e-17])
     """
+    if impl is AUTO and threads is None and axis == -1 and (result := _at_once(probs, grad_output, out)) is not None:
+        return result
+    if threads is not None:
+        with limited(as_threads(threads)):
+            return softmax_backward(probs, grad_output, axis=axis, out=out, impl=impl)
     arrays = {
         "probs": as_real_array("probs", probs),
         "grad_output": as_real_array("grad_output", grad_output),
     }
     layout = Layout.of(arrays, axis)
-    if isinstance(impl, str) and impl == "auto":
+    if isinstance(impl, str) and impl == AUTO:
         impl = dispatch.pick(layout.rows, layout.classes, layout.compute).impl
     implementation = _implementation(impl)
     guarded = not backward.is_ours(implementation)
     return _call(implementation.kernel, implementation.in_place, arrays, layout, out, guarded=guarded)
+
+
+def _at_once(probs: object, grad_output: object, out: object) -> Array | None:
+    """Do the most frequent kind of call without ceremony, or return None: then it takes the way that all calls can.
+
+    Plain arrays of one native dtype, C-contiguous, aligned and writeable: what is left to check, the kernel does. All
+    the checks in Python take ten times as long as a small call's arithmetic.
+    """
+    if not (type(probs) is ndarray and type(grad_output) is ndarray and (_simd is not None or _load())):
+        return None
+    dtype, ndim = probs.dtype, probs.ndim
+    if not (
+        (dtype is FLOAT32 or dtype is FLOAT64)
+        and grad_output.dtype is dtype
+        and grad_output.ndim == ndim != 0
+        and probs.flags.carray
+        and grad_output.flags.carray
+    ):
+        return None
+    if out is None:
+        result = np.empty(probs.shape, dtype)
+    elif type(out) is ndarray and out.dtype is dtype and out.ndim == ndim and out.flags.carray:
+        result = out
+    else:
+        return None
+    state = _simd.if_small(probs, grad_output, result)
+    if state == _simd.LARGE:
+        _simd.large(probs, grad_output, result)
+    return None if state == _simd.UNFIT else result
+
+
+def _load() -> bool:
+    """Load what "auto" picks for every call where Numba compiles; returns whether it does."""
+    global _simd
+    if dispatch.has_compiler():
+        _simd = importlib.import_module("softmax_impls.backward.numba_simd")
+    return _simd is not None
 
 
 def _implementation(impl: object) -> Implementation:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
+from softmax_impls.backward import _limits
 from softmax_impls.contract import Array
 
 Axis = int | tuple[int, ...] | None
@@ -69,6 +70,25 @@ def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
             raise np.exceptions.AxisError(f"axis: axis {index} is out of bounds for array of dimension {ndim}")
     found = normalize_axis_tuple(indices, max(ndim, 1), "axis")
     return tuple(sorted(found)) if ndim else ()
+
+
+def as_threads(threads: object) -> int:
+    """Return a number of threads; for None as many as a call uses that doesn't say.
+
+    Raises
+    ------
+    TypeError
+        If it is not an integer.
+    ValueError
+        If it is less than 1.
+    """
+    if threads is None:
+        return _limits.threads()
+    if isinstance(threads, bool) or not hasattr(threads, "__index__"):
+        raise TypeError(f"threads must be an int or None, got {threads!r}")
+    if (number := operator.index(threads)) < 1:
+        raise ValueError(f"threads must be at least 1, got {number}")
+    return number
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import click
 
 from softmax_impls import __version__, options
 from softmax_impls.backward import from_specs
+from softmax_impls.backward._limits import cores
 from softmax_impls.checks import gate
 from softmax_impls.choice import results
 from softmax_impls.comparison import PICTURE, Comparison
@@ -43,10 +44,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _chosen(specs: Sequence[str]) -> tuple[dict[str, Implementation], dict[str, str]]:
+def _chosen(specs: Sequence[str], peers: bool) -> tuple[dict[str, Implementation], dict[str, str]]:
     try:
         with kernels_to_stderr():
-            return from_specs(specs)
+            return from_specs(specs, peers=peers)
     except (ValueError, ImportError) as error:
         raise click.BadParameter(str(error), param_hint="--impl") from None
 
@@ -58,6 +59,7 @@ impl_option = click.option(
     metavar="SPEC",
     help="A name: only the named ones. PACKAGE.MODULE:FUNCTION: your own takes part too. May be repeated.",
 )
+peers_option = click.option("--peers", is_flag=True, help="With other libraries': torch, torch_compile, jax, numexpr.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output instead of tables.")
 
 
@@ -81,10 +83,11 @@ def cli(context: click.Context) -> None:
 
 @cli.command("list")
 @impl_option
+@peers_option
 @json_option
-def list_command(specs: tuple[str, ...], as_json: bool) -> None:
+def list_command(specs: tuple[str, ...], peers: bool, as_json: bool) -> None:
     """List the implementations: what each is, and the temporary memory it takes."""
-    usable, unusable = _chosen(specs)
+    usable, unusable = _chosen(specs, peers)
     if as_json:
         records = {name: {key: getattr(one, key) for key in RECORD} for name, one in usable.items()}
         print_json({"implementations": records, "not_available": unusable})
@@ -94,16 +97,17 @@ def list_command(specs: tuple[str, ...], as_json: bool) -> None:
 
 @cli.command()
 @impl_option
+@peers_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the inputs.")
 @json_option
-def check(specs: tuple[str, ...], seed: int, as_json: bool) -> int:
+def check(specs: tuple[str, ...], peers: bool, seed: int, as_json: bool) -> int:
     """Check implementations against an exact oracle, numeric gradients and each other; exit 1 if one is wrong.
 
     \b
     Example:
       softmax-impls check --impl mypackage.kernels:my_backward
     """  # noqa: D301
-    usable, unusable = _chosen(specs)
+    usable, unusable = _chosen(specs, peers)
     with console(stderr=True).status(f"checking {len(usable)} implementations"), kernels_to_stderr():
         found = gate.judge(usable, seed)
         forward = gate.judge_softmax(seed=seed)
@@ -161,6 +165,7 @@ def check(specs: tuple[str, ...], seed: int, as_json: bool) -> int:
     help="Threads each may use; a list like 1,2.",
 )
 @impl_option
+@peers_option
 @click.option(
     "--budget",
     type=click.FloatRange(min=1, max=1e6),
@@ -195,6 +200,7 @@ def compare(
     dtypes: tuple[str, ...],
     threads: tuple[int, ...],
     specs: tuple[str, ...],
+    peers: bool,
     budget: float,
     max_memory: int | None,
     output: Path,
@@ -216,7 +222,7 @@ def compare(
       softmax-impls compare --batch 1,64 --dim 1000 --impl mypackage.kernels:my_backward --budget 10
       softmax-impls compare --resume --budget 120
     """  # noqa: D301
-    usable, unusable = _chosen(specs)
+    usable, unusable = _chosen(specs, peers)
     cells = _cells(names, batch, dim, dtypes, threads)
     limit = machine.largest_temporaries() if max_memory is None else max_memory
     comparison = Comparison(Session(usable, budget, limit, seed), unusable, cells, output)
@@ -244,8 +250,8 @@ def _cells(
 ) -> list[Cell]:
     if bool(batch) != bool(dim):
         raise click.UsageError("--batch and --dim go together")
-    if max(threads) > machine.cores():
-        raise click.UsageError(f"--threads: {max(threads)} threads, but this process has {machine.cores()} processors")
+    if max(threads) > cores():
+        raise click.UsageError(f"--threads: {max(threads)} threads, but this process has {cores()} processors")
     if batch and any(b * d * 8 > 2e9 for b in batch for d in dim):
         raise click.UsageError("--batch × --dim: an array would take more than 2 GB")
     chosen = workloads.chosen(names, [(b, d) for b in batch for d in dim])

@@ -13,6 +13,7 @@ The kernel writes the whole of ``out``, returns None, and validates nothing.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ Array = NDArray[np.floating[Any]]
 Family = Literal["loop", "jacobian", "closed form", "numba", "peer", "user"]
 Accuracy = Literal["probs", "logits"]
 Temporaries = Callable[[int, int, int], int]
+Bound = tuple[Callable[[], Any], Callable[[Any], Array]]  # a call, and how to read what it returned as NumPy
+Bind = Callable[[Array, Array, Array | None], Bound]  # from probs, grad_output, and out or None
 
 INPUTS = ("probs", "grad_output")
 LARGEST_TEMPORARIES = 4_000_000_000  # bytes that whatever runs implementations lets one take, unless told otherwise
@@ -67,6 +70,12 @@ class Implementation:
         The packages that it needs besides NumPy.
     threaded : bool
         Whether it may use more than one thread.
+    bind : callable or None
+        For those that have arrays of their own: what converts NumPy's, apart from the call; see `bound`.
+    allocates : bool
+        Whether its call allocates the result even if there is an `out`.
+    flushes : bool
+        Whether it takes subnormal numbers for zero.
     """
 
     name: str
@@ -78,6 +87,23 @@ class Implementation:
     in_place: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
     threaded: bool = False
+    bind: Bind | None = None
+    allocates: bool = False
+    flushes: bool = False
+
+    def bound(self, probs: Array, grad_output: Array, out: Array | None) -> Bound:
+        """Return a call on these arrays, to be timed, and a way to read its result; without `out`, it allocates."""
+        if self.bind is not None:
+            return self.bind(probs, grad_output, out)
+        if out is not None:
+            return functools.partial(self.kernel, probs, grad_output, out), lambda _: out
+
+        def allocating() -> Array:
+            result = np.empty(probs.shape, probs.dtype)
+            self.kernel(probs, grad_output, result)
+            return result
+
+        return allocating, lambda result: result
 
     def temporary_bytes(self, rows: int, classes: int, dtype: np.dtype[Any]) -> int:
         """Predicted temporary memory of one call, in bytes; 0 where the record does not state it."""
@@ -110,6 +136,9 @@ def register(
     in_place: Iterable[str] = (),
     requires: Iterable[str] = (),
     threaded: bool = False,
+    bind: Bind | None = None,
+    allocates: bool = False,
+    flushes: bool = False,
 ) -> Callable[[K], K]: ...
 def register(kernel: K | None = None, /, **record: Any) -> K | Callable[[K], K]:
     """Add an implementation of the softmax backward pass: a decorator, bare or with what is known about it.
@@ -138,6 +167,13 @@ def register(kernel: K | None = None, /, **record: Any) -> K | Callable[[K], K]:
         Packages needed besides NumPy.
     threaded : bool, optional
         Whether it may use more than one thread.
+    bind : callable, optional
+        For libraries with arrays of their own, ``(probs, grad_output, out) -> (call, read)``: converts what is NumPy's,
+        which is not to be timed, and returns a call without arguments and what reads its result as NumPy.
+    allocates : bool, optional
+        Whether that call allocates its result even if there is an ``out``.
+    flushes : bool, optional
+        Whether it takes subnormal numbers for zero, as compilers may that were told so.
 
     Returns
     -------

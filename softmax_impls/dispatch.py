@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from softmax_impls.arguments import normalize_axes
+from softmax_impls.arguments import as_threads, normalize_axes
+from softmax_impls.backward._limits import SHARED_FROM, cores
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Rule:
     because: str
 
 
-# Speed does not split this further: "auto" never trades accuracy for it, and of those that are exact `numba_pivoted` is
-# the fastest at every size that `softmax-impls compare` looks at.
+# No rule looks at the size: `numba_simd` has a way for each by itself, and of those that are exact it is the fastest at
+# every size that `softmax-impls compare` looks at. "auto" never trades accuracy for speed.
 RULES = (
     Rule(
         "pivoted",
@@ -48,17 +49,17 @@ RULES = (
         because="without the compiler NumPy is far faster than interpreted loops, and this form is just as exact",
     ),
     Rule(
-        "numba_pivoted",
+        "numba_simd",
         when="Numba compiles",
         holds=lambda call: True,
-        because="it is right about the logits' gradient, also where rows saturate, and makes no (B, D) temporary",
+        because="it is right about the logits' gradient, also where rows saturate, and the fastest of those that are",
     ),
 )
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What "auto" picks for a call, and why; printing it gives a sentence."""
+    """What "auto" picks for a call, in how many threads it runs, and why; printing it gives a sentence."""
 
     impl: str
     shape: tuple[int, ...]
@@ -68,7 +69,8 @@ class Choice:
     because: str
 
     def __str__(self) -> str:
-        return f"{self.impl}, for shape {self.shape} of {self.dtype} ({self.when}): {self.because}"
+        threads = f", in {self.threads} threads" if self.threads > 1 else ""
+        return f"{self.impl}, for shape {self.shape} of {self.dtype}{threads} ({self.when}): {self.because}"
 
 
 def pick(rows: int, classes: int, dtype: np.dtype[Any], threads: int = 1) -> Rule:
@@ -82,7 +84,7 @@ def explain(
     dtype: DTypeLike = np.float64,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    threads: int = 1,
+    threads: int | None = None,
 ) -> Choice:
     """Say which implementation ``impl="auto"`` picks for a call, and why.
 
@@ -95,7 +97,7 @@ def explain(
     axis : int, tuple of int or None, optional
         As in `softmax_backward`.
     threads : int, optional
-        How many threads the call may use.
+        How many threads the call may use; by default as many as Numba may (NUMBA_NUM_THREADS).
 
     Returns
     -------
@@ -122,12 +124,12 @@ def explain(
     wanted = np.dtype(dtype)
     if wanted.kind != "f" or wanted.itemsize not in (2, 4, 8):
         raise TypeError(f"dtype must be float16, float32 or float64, got {wanted}")
-    if operator.index(threads) < 1:
-        raise ValueError(f"threads must be at least 1, got {threads}")
+    allowed = as_threads(threads)
     classes = math.prod(sizes[a] for a in normalize_axes(axis, len(sizes)) if sizes)
     rows = math.prod(sizes) // classes if classes else 0
-    rule = pick(rows, classes, wanted, threads)
-    return Choice(rule.impl, sizes, wanted.name, threads, rule.when, rule.because)
+    rule = pick(rows, classes, wanted, allowed)
+    shared = rule.impl == "numba_simd" and 3 * rows * classes * max(4, wanted.itemsize) >= SHARED_FROM
+    return Choice(rule.impl, sizes, wanted.name, min(allowed, cores()) if shared else 1, rule.when, rule.because)
 
 
 @functools.cache

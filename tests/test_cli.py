@@ -187,8 +187,8 @@ def memo(probs, grad_output, out):
     state["key"] = key
 
 def lazy(probs, grad_output, out):
-    state["calls"] += 1
-    if state["calls"] < 2000:
+    state["calls"] += len(probs) == 600
+    if state["calls"] <= 3:
         out[...] = probs * (grad_output - (probs * grad_output).sum(-1, keepdims=True))
 
 def greedy(probs, grad_output, out):

@@ -17,6 +17,7 @@ NAMES = [
     "column_loop",
     "einsum_jacobian",
     "numba_pivoted",
+    "numba_simd",
     "numba_rows",
     "pivoted",
     "row_jacobian",

@@ -21,23 +21,36 @@ from softmax_impls.wording import RAISED, told
 
 ENTRY_POINT_GROUP = "softmax_impls.backward"
 
-_FILES = {
-    module.name: f"{__name__}.{module.name}"
-    for module in pkgutil.iter_modules(__path__)
-    if not (module.ispkg or module.name.startswith("_"))
-}
+
+def _files(folder: str, package: str) -> dict[str, str]:
+    return {
+        module.name: f"{package}.{module.name}"
+        for module in pkgutil.iter_modules([folder])
+        if not (module.ispkg or module.name.startswith("_"))
+    }
+
+
+_OURS = _files(__path__[0], __name__)
+_PEERS = _files(os.path.join(__path__[0], "peers"), f"{__name__}.peers")
+_FILES = {**_OURS, **_PEERS}
 _FAMILIES: tuple[Family, ...] = ("loop", "jacobian", "closed form", "numba", "peer", "user")
 
 reserve(_FILES)
 
 
-def implementations() -> dict[str, Implementation]:
+def implementations(*, peers: bool = False) -> dict[str, Implementation]:
     """Return every implementation that can be used here, by name; imports them all.
+
+    Parameters
+    ----------
+    peers : bool, optional
+        Other libraries' too, as far as they are installed: torch, torch_compile, jax, numexpr. To import them takes
+        seconds.
 
     Returns
     -------
     dict of str to Implementation
-        Ours first, by family, then those registered or installed from elsewhere. A record tells what an
+        Ours first, by family, then peers, and those registered or installed from elsewhere. A record tells what an
         implementation is, how much temporary memory it takes, and more: see `softmax_impls.contract.Implementation`.
 
     Examples
@@ -46,13 +59,13 @@ def implementations() -> dict[str, Implementation]:
     >>> implementations()["closed_form"].summary
     'p * (g - sum(g * p)), as one would type it'
     """
-    return catalogue()[0]
+    return catalogue(peers=peers)[0]
 
 
-def catalogue() -> tuple[dict[str, Implementation], dict[str, str]]:
+def catalogue(*, peers: bool = False) -> tuple[dict[str, Implementation], dict[str, str]]:
     """Return the implementations that can be used here, and for those that can not, by name, why."""
     usable, unusable = {}, {}
-    for name in names():
+    for name in names(peers=peers):
         try:
             usable[name] = get(name)
         except RAISED as error:  # somebody else's package may fail in any way
@@ -66,9 +79,10 @@ def is_ours(one: Implementation) -> bool:
     return one.name in _FILES
 
 
-def names() -> list[str]:
+def names(*, peers: bool = False) -> list[str]:
     """Return the names of all implementations, sorted, without importing them."""
-    return sorted({*_FILES, *registered(), *_announced()})
+    found = {*_FILES, *registered(), *_announced()}
+    return sorted(found if peers else found - set(_PEERS))
 
 
 def get(name: str) -> Implementation:
@@ -87,7 +101,9 @@ def get(name: str) -> Implementation:
         elif (entry_point := _announced().get(name)) is not None:
             _adopt(entry_point)
         else:
-            raise ValueError(f"impl must be one of {', '.join(['auto', *names()])}, or a kernel; got {name!r}")
+            raise ValueError(
+                f"impl must be one of {', '.join(['auto', *names(peers=True)])}, or a kernel; got {name!r}"
+            )
     try:
         return registered()[name]
     except KeyError:
@@ -114,8 +130,8 @@ def from_spec(spec: str) -> Implementation:
     """
     module_name, colon, attribute = spec.partition(":")
     if not colon:
-        if spec not in names():
-            raise ValueError(f"impl must be one of {', '.join(names())}, or PACKAGE.MODULE:FUNCTION; got {spec!r}")
+        if spec not in (known := names(peers=True)):
+            raise ValueError(f"impl must be one of {', '.join(known)}, or PACKAGE.MODULE:FUNCTION; got {spec!r}")
         return get(spec)
     try:
         if os.getcwd() not in sys.path:
@@ -128,24 +144,24 @@ def from_spec(spec: str) -> Implementation:
     if not callable(kernel):
         raise ValueError(f"impl {spec!r} must name a function, but it is a {type(kernel).__name__}")
     function = cast(Callable[..., Any], kernel)
-    return from_kernel(function, name=spec if attribute in names() else attribute)
+    return from_kernel(function, name=spec if attribute in names(peers=True) else attribute)
 
 
-def from_specs(specs: Iterable[str]) -> tuple[dict[str, Implementation], dict[str, str]]:
-    """Return what a command is to run for its ``--impl`` options, and what is not available, with why.
+def from_specs(specs: Iterable[str], *, peers: bool = False) -> tuple[dict[str, Implementation], dict[str, str]]:
+    """Return what a command is to run for its ``--impl`` and ``--peers`` options, and what is not available, with why.
 
     Names narrow the choice to those named; functions given as ``module:function`` take part beside the rest.
     """
     given = [from_spec(spec) for spec in specs]
     named = [one.name for one, spec in zip(given, specs, strict=True) if ":" not in spec]
-    usable, unusable = catalogue()
-    chosen = {name: usable[name] for name in usable if not named or name in named}
+    usable, unusable = catalogue(peers=peers)
+    chosen = {name: one for name, one in usable.items() if not named or name in named or (peers and name in _PEERS)}
     for one, spec in zip(given, specs, strict=True):
         taken = chosen.get(one.name)
         if taken is not None and taken.kernel is not one.kernel:
             one = replace(one, name=spec)  # two functions of one name, from two modules
         chosen[one.name] = one
-    return chosen, {} if named else unusable
+    return chosen, {name: why for name, why in unusable.items() if not named or name in _PEERS}
 
 
 def _announced() -> dict[str, EntryPoint]:

@@ -19,7 +19,13 @@ of that over the row; exp is good to 4 units in the last place, 8 u, in the nume
 division are left: γ_{D+18}.
 
 **Underflow** adds at most half the smallest subnormal number η to each product: D products in a sum times
-p_i ≤ 1, or D entries of a Jacobian times |h| ≤ 2 M, and the last product itself.
+p_i ≤ 1, or D entries of a Jacobian times |h| ≤ 2 M, and the last product itself. For implementations that flush
+subnormal numbers to zero, inputs included, η/2 is the smallest normal number.
+
+**Which class is the pivot** matters less than it seems. Let it be k' with P_k' ≥ P_k/4. By Δ = |g_k' - g_k|, each |h|
+and E are at most Δ larger, which moves the result by no more than 2 u P_i Δ, while E ≥ P_k' Δ ≥ Δ/(4 D), so that the
+bound above is at least u P_i Δ for it alone. Relative to the largest element of the gradient, which is at least
+P_k' |g_k' - Σ P g|, rounding h_i for such a pivot costs at most 4 u.
 """
 
 from __future__ import annotations
@@ -60,16 +66,18 @@ def value_scale(classes: int, dtype: np.dtype[Any], largest: Floats, total: Floa
     return largest * (2 * (1 + total) * gamma(classes + 6, dtype) + np.abs(defect))
 
 
-def underflow(classes: int, dtype: np.dtype[Any], largest: Floats) -> Floats:
+def underflow(classes: int, dtype: np.dtype[Any], largest: Floats, flushes: bool = False) -> Floats:
     """Return, for each row, (B,), what underflow may add to the error of any element."""
-    return float(np.finfo(dtype).smallest_subnormal) * (classes + 1) * (1 + 2 * largest)
+    limits = np.finfo(dtype)
+    smallest = limits.smallest_normal if flushes else limits.smallest_subnormal
+    return float(smallest) * (classes + 1) * (1 + 2 * largest)
 
 
-def given_probs(probs: Array, largest: Floats, total: Floats, defect: Floats) -> Floats:
+def given_probs(probs: Array, largest: Floats, total: Floats, defect: Floats, flushes: bool = False) -> Floats:
     """Return the bound on the error given the probabilities, (B, D)."""
     classes = probs.shape[1]
     scale = value_scale(classes, probs.dtype, largest, total, defect)
-    floor = underflow(classes, probs.dtype, largest)
+    floor = underflow(classes, probs.dtype, largest, flushes)
     return np.asarray(probs * scale[:, np.newaxis] + floor[:, np.newaxis])
 
 

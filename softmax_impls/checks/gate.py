@@ -43,7 +43,12 @@ def judge(
     for name, verdict in verdicts.items():
         for rival in sound:
             if rival != name:
-                verdict.failures += _pair(outputs[name], outputs[rival], rival)
+                verdict.failures += _pair(
+                    outputs[name],
+                    outputs[rival],
+                    rival,
+                    implementations[name].flushes or implementations[rival].flushes,
+                )
     return verdicts
 
 
@@ -109,7 +114,7 @@ def run(one: Implementation, probs: Array, grad_output: Array, fill: float = np.
 
 
 def _one_case(one: Implementation, case: Case, out: Array) -> Iterator[Failure]:
-    yield from _value(case, out)
+    yield from _value(one, case, out)
     if one.accurate_for == "logits":
         yield from _logits(case, out)
     yield from _non_finite(case, out)
@@ -117,10 +122,10 @@ def _one_case(one: Implementation, case: Case, out: Array) -> Iterator[Failure]:
     yield from _in_place(one, case)
 
 
-def _value(case: Case, out: Array) -> Iterator[Failure]:
+def _value(one: Implementation, case: Case, out: Array) -> Iterator[Failure]:
     """Right about p (g - Σ p g) for the p and g that came in."""
     good = case.finite
-    yield from _beyond("value", case, case.given_probs.error_of(out)[good], _value_bound(case)[good])
+    yield from _beyond("value", case, case.given_probs.error_of(out)[good], _value_bound(case, one.flushes)[good])
 
 
 def _logits(case: Case, out: Array) -> Iterator[Failure]:
@@ -154,7 +159,9 @@ def _in_place(one: Implementation, case: Case) -> Iterator[Failure]:
         out = given[name] = given[name].copy()
         invoke(one.kernel, given["probs"], given["grad_output"], out=out)
         good = case.finite
-        yield from _beyond("in place", case, case.given_probs.error_of(out)[good], _value_bound(case)[good])
+        yield from _beyond(
+            "in place", case, case.given_probs.error_of(out)[good], _value_bound(case, one.flushes)[good]
+        )
         if np.isfinite(out[~good]).any():
             yield Failure("in place", str(case), "a row with NaN or inf came out with finite elements")
 
@@ -181,7 +188,7 @@ def _shapes(one: Implementation, dtype: str, seed: int) -> Iterator[Failure]:
             continue
         sums = row_sums(probs, grad_output)
         for attempt in ("", ", called again"):
-            worst = reference.worst(probs, grad_output, run(one, probs, grad_output), sums)
+            worst = reference.worst(probs, grad_output, run(one, probs, grad_output), sums, one.flushes)
             if worst.wrong:
                 seen = (
                     f"off by {worst.ratio:.3g} times what rounding explains, at row {worst.row}, class {worst.column}"
@@ -219,17 +226,17 @@ def _memory(one: Implementation, dtype: str) -> Iterator[Failure]:
         )
 
 
-def _pair(ours: Outputs, theirs: Outputs, rival: str) -> Iterator[Failure]:
+def _pair(ours: Outputs, theirs: Outputs, rival: str, flushes: bool) -> Iterator[Failure]:
     """Two implementations agree to within the sum of their bounds."""
     for case in ours.keys() & theirs.keys():
         good = case.finite
         difference = np.abs(ours[case][good].astype(np.float64) - theirs[case][good])
-        yield from _beyond("pairs", f"{case}, against {rival}", difference, 2 * _value_bound(case)[good])
+        yield from _beyond("pairs", f"{case}, against {rival}", difference, 2 * _value_bound(case, flushes)[good])
 
 
-def _value_bound(case: Case) -> bounds.Floats:
+def _value_bound(case: Case, flushes: bool) -> bounds.Floats:
     sums = row_sums(case.probs, case.grad_output)
-    return bounds.given_probs(case.probs, sums.largest, sums.total, sums.defect)
+    return bounds.given_probs(case.probs, sums.largest, sums.total, sums.defect, flushes)
 
 
 def _logits_error(case: Case, out: Array) -> tuple[bounds.Floats, bounds.Floats]:

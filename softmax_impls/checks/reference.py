@@ -59,14 +59,15 @@ def row_sums(probs: Array, grad_output: Array) -> RowSums:
 
 
 @np.errstate(all="ignore")
-def worst(probs: Array, grad_output: Array, result: Array, sums: RowSums) -> Discrepancy:
+def worst(probs: Array, grad_output: Array, result: Array, sums: RowSums, flushes: bool = False) -> Discrepancy:
     """Return where `result` is farthest from the exact value for these inputs, in units of its bound.
 
-    In rows that hold NaN or inf, a finite element counts as infinitely wrong.
+    In rows that hold NaN or inf, a finite element counts as infinitely wrong. `flushes` says that the implementation
+    flushes subnormal numbers to zero.
     """
     classes, dtype = probs.shape[1], probs.dtype
     scale = bounds.value_scale(classes, dtype, sums.largest, sums.total, sums.defect)
-    floor = bounds.underflow(classes, dtype, sums.largest)
+    floor = bounds.underflow(classes, dtype, sums.largest, flushes)
     return Discrepancy(*_worst(probs, grad_output, result, sums.dot, sums.dot_low, scale, floor))
 
 

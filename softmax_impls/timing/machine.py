@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-import os
 import platform
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import psutil
 from llvmlite import binding as llvm
 from threadpoolctl import threadpool_limits
 
+from softmax_impls.backward._limits import cores, limited
 from softmax_impls.contract import LARGEST_TEMPORARIES
 
 PACKAGES = ("softmax-impls", "numpy", "numba", "llvmlite", "scipy", "torch", "jax", "numexpr")
@@ -57,11 +57,6 @@ def commit() -> str | None:
         return None
 
 
-def cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def largest_temporaries() -> int:
     """Return the temporary memory, in bytes, that an implementation may take here: 4 GB, or half of what is free."""
     return min(LARGEST_TEMPORARIES, free_memory() // 2)
@@ -74,10 +69,10 @@ def free_memory() -> int:
 
 @contextmanager
 def pinned(threads: int) -> Iterator[None]:
-    """Hold BLAS, OpenMP and Numba to a number of threads."""
+    """Hold the kernels here, BLAS, OpenMP and Numba to a number of threads."""
     numba = sys.modules.get("numba")
     before = numba.get_num_threads() if numba else 0
-    with threadpool_limits(limits=threads):
+    with limited(threads), threadpool_limits(limits=threads):
         if numba:
             numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
         try:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from softmax_impls.checks import reference
-from softmax_impls.contract import Array, Implementation, invoke
+from softmax_impls.contract import Array, Bound, Implementation
 from softmax_impls.timing import workloads
 from softmax_impls.timing.prediction import predict
 from softmax_impls.timing.statistics import Standing, stand
@@ -50,6 +50,7 @@ class Entry:
     discrepancy: float | None = None  # worst error on these arrays, as a multiple of its bound
     temporary_bytes: int = 0
     loops: int = 1
+    bound: Bound | None = None  # the call that is timed, its arrays converted
     samples: list[float] = field(default_factory=list)  # seconds per call, one a round
 
     @property
@@ -75,14 +76,15 @@ def measure(
             _admit(entry, arrays, sums, ALLOWANCE * seconds)
             if _fingerprint(*arrays[:2]) != before:
                 entry.status, entry.note = WRONG, "modified its inputs"
-                arrays = workloads.arrays(cell, seed)
+                for array, fresh in zip(arrays, workloads.arrays(cell, seed), strict=True):
+                    array[...] = fresh  # in place, since others are bound to these arrays already
         entries.append(entry)
     racing = [entry for entry in entries if entry.status == TIMED]
     if racing:
-        twin = _line_up(racing, arrays, start + seconds - time.perf_counter(), seconds)
+        twin = _line_up(racing, start + seconds - time.perf_counter(), seconds)
         entries.append(twin)
         racing = [entry for entry in racing if entry.status == TIMED]
-        _race([*racing, twin], arrays, start + seconds, seconds, seed)
+        _race([*racing, twin], start + seconds, seconds, seed)
         for entry in racing:  # once more, those that may win: a kernel may have learnt to do nothing
             if entry.status == TIMED:
                 _verify(entry, arrays, sums)
@@ -123,54 +125,61 @@ def _verify(entry: Entry, arrays: Arrays, sums: reference.RowSums) -> None:
     """Run once into an `out` full of NaN, and compare with the reference; sets the entry's status if it is wrong."""
     probs, grad_output, out = arrays
     out.fill(np.nan)
-    start = time.perf_counter()
     try:
-        invoke(entry.one.kernel, probs, grad_output, out=out)
+        call, read = entry.bound or entry.one.bound(probs, grad_output, out)
+        start = time.perf_counter()
+        with np.errstate(all="ignore"):
+            returned = call()
+        entry.seconds = time.perf_counter() - start
+        result = read(returned)
     except RAISED as error:
         entry.status, entry.note = FAILED, told(error)
         return
-    entry.seconds = time.perf_counter() - start
-    worst = reference.worst(probs, grad_output, out, sums)
+    entry.bound = call, read
+    worst = reference.worst(probs, grad_output, result, sums, entry.one.flushes)
     entry.discrepancy = worst.ratio
     if worst.wrong:
         entry.status = WRONG
         entry.note = f"off by {worst.ratio:.3g} times what rounding explains, at row {worst.row}, class {worst.column}"
 
 
-def _line_up(racing: list[Entry], arrays: Arrays, left: float, seconds: float) -> Entry:
+def _line_up(racing: list[Entry], left: float, seconds: float) -> Entry:
     """Batch calls into samples, take out who is hopelessly slow, and return the leader's twin."""
     target = min(max(left / (2 * FIRST_LOOK * len(racing)), SHORTEST_SAMPLE), LONGEST_SAMPLE)
     for entry in racing:
-        _calibrate(entry, arrays, target)
+        _calibrate(entry, target)
     leader = min(racing, key=lambda entry: entry.seconds)
     for entry in racing:
         if entry.seconds > max(HOPELESSLY * leader.seconds, HOPELESS_SHARE * seconds):
             entry.status, entry.samples = DROPPED, [entry.seconds]
-    return Entry(leader.one, control=True, loops=leader.loops, temporary_bytes=leader.temporary_bytes)
+    return Entry(
+        leader.one, control=True, bound=leader.bound, loops=leader.loops, temporary_bytes=leader.temporary_bytes
+    )
 
 
-def _sample(entry: Entry, probs: Array, grad_output: Array, out: Array) -> float:
+def _sample(entry: Entry) -> float:
     """Return seconds per call over a batch of calls."""
-    kernel, loops = entry.one.kernel, range(entry.loops)
+    assert entry.bound is not None  # it was verified
+    call, loops = entry.bound[0], range(entry.loops)
     start = time.perf_counter_ns()
     for _ in loops:
-        kernel(probs, grad_output, out)
+        call()
     return (time.perf_counter_ns() - start) / entry.loops / 1e9
 
 
-def _calibrate(entry: Entry, arrays: Arrays, target: float) -> None:
+def _calibrate(entry: Entry, target: float) -> None:
     """Find how many calls make a sample of the target's length; a long call is one."""
     if entry.seconds > target:
         return
     while True:
-        entry.seconds = _sample(entry, *arrays)
+        entry.seconds = _sample(entry)
         if entry.seconds * entry.loops >= target / 2:
             break
         entry.loops *= 4
     entry.loops = max(1, round(target / entry.seconds))
 
 
-def _race(racing: list[Entry], arrays: Arrays, deadline: float, seconds: float, seed: int) -> None:
+def _race(racing: list[Entry], deadline: float, seconds: float, seed: int) -> None:
     """Take samples round by round until the implementations are told apart or the time is up."""
     rng = np.random.default_rng(seed)
     look = FIRST_LOOK
@@ -180,7 +189,7 @@ def _race(racing: list[Entry], arrays: Arrays, deadline: float, seconds: float, 
         for rounds in range(1, MOST_ROUNDS + 1):
             active = [entry for entry in racing if entry.status == TIMED]
             for index in rng.permutation(len(active)):
-                active[index].samples.append(_sample(active[index], *arrays))
+                active[index].samples.append(_sample(active[index]))
             _drop(active, rounds, seconds)
             if rounds >= FEWEST_ROUNDS and time.perf_counter() >= deadline:
                 break

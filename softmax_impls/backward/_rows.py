@@ -1,0 +1,158 @@
+"""How rows of each length go through the passes, waiting neither for memory nor for each other.
+
+Where B rows of D lie in one stretch, so does the result: it is written in whole vectors, which may begin in one row and
+end in the next.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from softmax_impls.backward._jit import jit
+from softmax_impls.backward._passes import (
+    better,
+    dot,
+    put_vector,
+    to_line,
+    write,
+    write_and_look,
+    write_singly,
+)
+from softmax_impls.backward._vectors import (
+    Pointer,
+    first,
+    get,
+    lanes,
+    load,
+    load_some,
+    splat,
+    store,
+    store_some,
+    top,
+    total,
+    where,
+)
+
+BLOCK = 128  # vectors that are looked at and then summed, so that the sum finds them in the first-level cache
+SLACK = 4  # how many times as probable as the pivot another class may be
+
+
+@jit(nogil=True)
+def rows_of_blocks(
+    probs: Pointer, grad: Pointer, out: Pointer, classes: int, start: int, stop: int, streaming: bool
+) -> None:
+    """Do rows of a vector and more.
+
+    While a row is looked at, which waits for memory, the one before is written. Rows of two blocks and more are looked
+    at and summed block by block, with the first block's top as the pivot, since any class will do that is not much
+    less probable than the top (see `checks.bounds`). Where there is one `SLACK` times as probable, the row is summed
+    again.
+    """
+    width = lanes(probs)
+    block = BLOCK * width
+    done, end = start * classes, stop * classes
+    c = s = old_c = old_s = splat(probs, 0)
+    for i in range(start, stop):
+        here = i * classes
+        pivot, shift = get(probs, here), get(grad, here)
+        top_p, top_g = pivot, shift
+        sum_ = 0.0
+        lost = False
+        k = 0
+        while k < classes:
+            n = block if classes - k >= 2 * block else classes - k
+            until = here - classes + k + n if i > start else done  # of the row before
+            done, p, g = write_and_look(probs, grad, out, done, until, c, s, streaming, here + k, n)
+            if k == 0:
+                pivot, shift = p, g
+            if k == 0 or p > top_p:
+                top_p, top_g = p, g
+            lost = lost or top_p > SLACK * pivot
+            if not lost:
+                sum_ += dot(probs, grad, here + k, n, np.float64(shift))
+            k += n
+        if lost:
+            shift = top_g
+            sum_ = dot(probs, grad, here, classes, np.float64(shift))
+        old_c, old_s = c, s
+        c, s = splat(probs, shift), splat(probs, sum_)
+        if i == start:
+            if streaming:
+                aligned = done + to_line(out, done)
+                write_singly(probs, grad, out, done, aligned, c, s)
+                done = aligned
+        elif done < here:  # a vector that begins in the row before
+            mine = first(probs, here - done)
+            shifted = load(grad, done) - where(mine, old_c, c)
+            put_vector(out, done, load(probs, done) * (shifted - where(mine, old_s, s)), streaming)
+            done += width
+    done = write(probs, grad, out, done, end, c, s, streaming)
+    write_singly(probs, grad, out, done, end, c, s)
+
+
+@jit(nogil=True)
+def rows_of_one(
+    probs: Pointer, grad: Pointer, out: Pointer, classes: int, start: int, stop: int, in_place: bool
+) -> None:
+    """Do rows of a vector or less, which stay in registers.
+
+    Where the next row takes up less than the rest of the vector, loading and storing whole ones is right all the same:
+    what is loaded too much is masked, and what is stored too much is stored again, rightly, with the rows it belongs
+    to. Not so at the end, nor where that would overwrite an input.
+    """
+    width = lanes(probs)
+    zero = splat(probs, 0)
+    mine = first(probs, classes)
+    safe = start if in_place else max(start, stop - (width + classes - 1) // classes)
+    for i in range(start, safe):
+        at = i * classes
+        p, g = where(mine, load(probs, at), zero), load(grad, at)
+        h = g - splat(probs, top(p, g)[1])
+        s = total(where(mine, p * h, zero))
+        store(out, at, p * (h - splat(probs, s)))
+    for i in range(safe, stop):
+        at = i * classes
+        p, g = load_some(probs, at, mine, zero), load_some(grad, at, mine, zero)
+        h = g - splat(probs, top(p, g)[1])
+        s = total(where(mine, p * h, zero))
+        store_some(out, at, mine, p * (h - splat(probs, s)))
+
+
+@jit(nogil=True)
+def rows_of_two(
+    probs: Pointer, grad: Pointer, out: Pointer, classes: int, start: int, stop: int, in_place: bool
+) -> None:
+    """Do rows of one to two vectors, likewise."""
+    width = lanes(probs)
+    zero = splat(probs, 0)
+    mine = first(probs, classes - width)
+    safe = start if in_place else max(start, stop - (2 * width + classes - 1) // classes)
+    for i in range(start, stop):
+        at = i * classes
+        p, g = load(probs, at), load(grad, at)
+        if i < safe:
+            q, f = where(mine, load(probs, at + width), zero), load(grad, at + width)
+        else:
+            q, f = load_some(probs, at + width, mine, zero), load_some(grad, at + width, mine, zero)
+        c = splat(probs, top(*better(q, f, p, g))[1])
+        h, e = g - c, f - c
+        s = splat(probs, total(p * h + where(mine, q * e, zero)))
+        store(out, at, p * (h - s))
+        if i < safe:
+            store(out, at + width, q * (e - s))
+        else:
+            store_some(out, at + width, mine, q * (e - s))
+
+
+@jit(nogil=True)
+def rows(
+    probs: Pointer, grad: Pointer, out: Pointer, classes: int, start: int, stop: int, streaming: bool, in_place: bool
+) -> None:
+    """Do rows `start` to `stop` of (B, D) arrays, D being `classes`; `out` may be an input if `in_place` says so."""
+    width = lanes(probs)
+    if classes <= width:
+        rows_of_one(probs, grad, out, classes, start, stop, in_place)
+    elif classes <= 2 * width:
+        rows_of_two(probs, grad, out, classes, start, stop, in_place)
+    else:
+        rows_of_blocks(probs, grad, out, classes, start, stop, streaming)

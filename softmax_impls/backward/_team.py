@@ -1,0 +1,222 @@
+"""Threads that share the work of one call, and never hold it up.
+
+A call is cut into blocks. The caller takes blocks and so do helpers, each the next one, until none is left; then the
+caller waits for those that helpers still have at hand. A helper that is late, because the machine is busy, finds less
+to do or nothing: sharing costs at worst what waking helpers costs. For a while after a call helpers stay awake, looking
+for the next one, so that in a loop they are there within a microsecond; then they sleep.
+
+Why not Numba's own threads: its default layer aborts the process when two threads call at once, GNU OpenMP's kills a
+forked child that calls, and with either every call waits for every thread. Here a second caller finds the team taken
+and works alone, and a forked child, in which threads don't live on, makes itself a new team.
+
+All that is shared is one array of words. TICKET holds the number of the call and that of the next block; a block is
+taken by exchanging the ticket for the next one, which fails if anything changed meanwhile. So whoever holds a block has
+read this call's words, and they stay valid until FINISHED counts that block.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softmax_impls.backward._atomics import add, exchange, pointer_to, publish, read, relax
+from softmax_impls.backward._jit import jit
+from softmax_impls.backward._limits import cores
+from softmax_impls.backward._passes import dot, look, write_part
+from softmax_impls.backward._rows import rows
+from softmax_impls.backward._vectors import Pointer, address, lanes, pointer
+from softmax_impls.contract import Array
+
+Words = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+# Words. The two that change while others look at them have a cache line each.
+TICKET, FINISHED = 0, 8
+PHASE, ITEMSIZE, PROBS, GRAD, OUT, CLASSES, FROM, TO, STEP, BLOCKS, HELPERS, STREAMING, IN_PLACE = range(16, 29)
+WORDS = 32
+NUMBER_BITS = 20
+CLOSED = (1 << NUMBER_BITS) - 1  # no block has this number
+
+ROWS, LOOK, SUM, WRITE = range(4)  # phases: whole rows; or one row in three steps, each over parts of it
+SHIFT, TOTAL, FOUND, LINE = 0, 1, 8, 8  # among floats: the row's; and from FOUND on, a LINE for what each block found
+
+PATIENCE = 2000  # times that an idle helper looks for work: 20 to 100 µs
+BLOCKS_EACH = 4  # for each thread, so that waiting for the last one is short
+SMALLEST_BLOCK = 32_768  # bytes moved; shorter ones would be spent on taking them
+MOST_BLOCKS = 1024
+
+
+@jit(inline="always")
+def _work(words: Words, floats: Floats, probs: Pointer, grad: Pointer, out: Pointer, block: int) -> None:
+    """Do one block, of rows or of elements."""
+    start = words[FROM] + block * words[STEP]
+    stop = words[TO] if block == words[BLOCKS] - 1 else start + words[STEP]
+    phase, streaming = words[PHASE], words[STREAMING] != 0
+    if phase == ROWS:
+        rows(probs, grad, out, words[CLASSES], start, stop, streaming, words[IN_PLACE] != 0)
+    elif phase == LOOK:
+        p, g = look(probs, grad, start, stop - start)
+        floats[FOUND + LINE * block] = p
+        floats[FOUND + LINE * block + 1] = g
+    elif phase == SUM:
+        floats[FOUND + LINE * block] = dot(probs, grad, start, stop - start, floats[SHIFT])
+    else:
+        write_part(probs, grad, out, start, stop, floats[SHIFT], floats[TOTAL], streaming)
+
+
+@jit(nogil=True)
+def _help(words: Words, floats: Floats, me: int, patience: int, like: Any, itemsize: int) -> None:
+    """Take blocks of calls in the dtype of `like`, until there was no such call for a while."""
+    shared = pointer(words)
+    idle = 0
+    while idle < patience:
+        ticket = read(shared, TICKET)
+        block = ticket & CLOSED
+        if block < words[BLOCKS] and me < words[HELPERS] and words[ITEMSIZE] == itemsize:
+            probs, grad, out = words[PROBS], words[GRAD], words[OUT]
+            if exchange(shared, TICKET, ticket, ticket + 1):
+                _work(words, floats, pointer_to(probs, like), pointer_to(grad, like), pointer_to(out, like), block)
+                add(shared, FINISHED, 1)
+                idle = 0
+        else:
+            relax()
+            idle += 1
+
+
+@jit(nogil=True)
+def _lead(
+    words: Words, floats: Floats, probs: Array, grad: Array, out: Array, threads: int, streaming: bool, in_place: bool
+) -> None:
+    """Do a whole call together with up to `threads` - 1 helpers, phase by phase."""
+    p, g, o = pointer(probs), pointer(grad), pointer(out)
+    classes = probs.shape[-1]
+    number = probs.size // classes
+    shared = pointer(words)
+    publish(shared, TICKET, read(shared, TICKET) | CLOSED)  # nobody looks at the words while they change
+    words[PROBS], words[GRAD], words[OUT] = address(p), address(g), address(o)
+    words[ITEMSIZE], words[HELPERS], words[CLASSES] = probs.itemsize, threads - 1, classes
+    words[STREAMING], words[IN_PLACE] = streaming, in_place
+    smallest = SMALLEST_BLOCK // (3 * probs.itemsize)  # elements
+    row = 0
+    if threads == 1 or number >= 2 * threads or classes < 2 * smallest:
+        words[PHASE], words[FROM], words[TO] = ROWS, 0, number
+        words[STEP] = max(1, number // (BLOCKS_EACH * threads), smallest // classes, number // MOST_BLOCKS)
+    else:
+        words[PHASE], words[FROM], words[TO] = LOOK, 0, classes
+        step = max(smallest, classes // (BLOCKS_EACH * threads), classes // MOST_BLOCKS)
+        words[STEP] = step // lanes(p) * lanes(p)
+    while True:
+        blocks = max(1, (words[TO] - words[FROM]) // words[STEP])
+        words[BLOCKS] = blocks
+        publish(shared, FINISHED, 0)
+        publish(shared, TICKET, ((read(shared, TICKET) >> NUMBER_BITS) + 1) << NUMBER_BITS)
+        while True:
+            ticket = read(shared, TICKET)
+            block = ticket & CLOSED
+            if block >= blocks:
+                break
+            if exchange(shared, TICKET, ticket, ticket + 1):
+                _work(words, floats, p, g, o, block)
+                add(shared, FINISHED, 1)
+        while read(shared, FINISHED) < blocks:
+            relax()
+        publish(shared, TICKET, read(shared, TICKET) | CLOSED)
+        phase = words[PHASE]
+        if phase == LOOK:
+            best = 0
+            for block in range(1, blocks):
+                if floats[FOUND + LINE * block] > floats[FOUND + LINE * best]:
+                    best = block
+            floats[SHIFT] = floats[FOUND + LINE * best + 1]
+        elif phase == SUM:
+            total = 0.0
+            for block in range(blocks):
+                total += floats[FOUND + LINE * block]
+            floats[TOTAL] = total
+        else:
+            row += 1
+            if phase == ROWS or row == number:
+                return
+        words[PHASE] = LOOK if phase == WRITE else phase + 1
+        words[FROM], words[TO] = row * classes, (row + 1) * classes
+
+
+def _words() -> Words:
+    words = np.zeros(WORDS, np.int64)
+    words[TICKET] = CLOSED
+    return words
+
+
+class Team:
+    """The helpers, which are started as they are asked for, and what they share."""
+
+    def __init__(self) -> None:
+        self._taken = threading.Lock()
+        self._awake: list[threading.Event] = []
+        self._compiled: set[np.dtype[Any]] = set()
+        self._words = _words()
+        self._floats = np.zeros(FOUND + LINE * 2 * MOST_BLOCKS)
+
+    def run(self, probs: Array, grad: Array, out: Array, threads: int, streaming: bool, in_place: bool) -> bool:
+        """Do a call on (..., D) arrays; returns False, having done nothing, if the team is at work for another."""
+        if not self._taken.acquire(blocking=False):
+            return False
+        try:
+            if probs.dtype not in self._compiled:
+                self._help(0, 0, probs.itemsize)  # here, so that the first call takes long and not the next ones
+                self._compiled.add(probs.dtype)
+            while len(self._awake) < threads - 1:
+                self._start()
+            for awake in self._awake[: threads - 1]:
+                if not awake.is_set():
+                    awake.set()
+            _lead(self._words, self._floats, probs, grad, out, threads, streaming, in_place)
+        finally:
+            self._taken.release()
+        return True
+
+    def _start(self) -> None:
+        awake = threading.Event()
+        number = len(self._awake)
+        threading.Thread(target=self._serve, args=(number, awake), name=f"softmax-impls-{number}", daemon=True).start()
+        self._awake.append(awake)
+
+    def _serve(self, number: int, awake: threading.Event) -> None:
+        while True:
+            awake.wait()
+            itemsize = int(self._words[ITEMSIZE])
+            self._help(number, PATIENCE, itemsize)
+            if itemsize == self._words[ITEMSIZE]:
+                awake.clear()
+            if (self._words[TICKET] & CLOSED) < self._words[BLOCKS]:  # published since: nobody would wake this one
+                awake.set()
+
+    def _help(self, number: int, patience: int, itemsize: int) -> None:
+        like = np.float32(0) if itemsize == 4 else np.float64(0)
+        _help(self._words, self._floats, number, patience, like, itemsize)
+
+
+def alone(probs: Array, grad: Array, out: Array, streaming: bool, in_place: bool) -> None:
+    """Do a call in one thread."""
+    _lead(_words(), np.zeros(FOUND), probs, grad, out, 1, streaming, in_place)
+
+
+_team = Team()
+
+
+def run(probs: Array, grad: Array, out: Array, threads: int, streaming: bool, in_place: bool) -> bool:
+    """Do a call with this process's team, see `Team.run`."""
+    return _team.run(probs, grad, out, min(threads, cores()), streaming, in_place)
+
+
+def _new_team() -> None:
+    global _team
+    _team = Team()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_team)

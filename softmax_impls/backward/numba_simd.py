@@ -1,0 +1,88 @@
+"""The pivoted form in whole vectors: as exact as `numba_pivoted`, and made for speed at every size.
+
+Short rows stay in registers; longer ones take three passes, of which only the first waits for memory. Results that
+outgrow the last-level cache are stored past it, which spares reading what is about to be overwritten. Large calls are
+shared among threads.
+
+Below this file: `_rows`, how rows of each length are done; `_passes`, by which steps; `_vectors`, in which terms;
+`_team`, by how many threads; `_limits`, what is large.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
+
+from softmax_impls.backward import _limits, _team
+from softmax_impls.backward._jit import jit
+from softmax_impls.backward._limits import SHARED_FROM, STREAMED_FROM
+from softmax_impls.backward._rows import rows
+from softmax_impls.backward._vectors import address, pointer
+from softmax_impls.contract import Array, register
+
+UNFIT, DONE, LARGE = range(3)
+
+
+@jit(nogil=True)
+def _fits(probs: Array, grad_output: Array, out: Array) -> bool:
+    """Whether the three are of one shape, and `out` overlaps an input exactly or not at all."""
+    if probs.shape != grad_output.shape or probs.shape != out.shape:
+        return False
+    here, size = address(pointer(out)), out.size * out.itemsize
+    for there in (address(pointer(probs)), address(pointer(grad_output))):
+        if there != here and there < here + size and here < there + size:
+            return False
+    return True
+
+
+@jit(nogil=True)
+def _in_place(probs: Array, grad_output: Array, out: Array) -> bool:
+    here = address(pointer(out))
+    return here == address(pointer(probs)) or here == address(pointer(grad_output))
+
+
+@jit()
+def if_small(probs: Array, grad_output: Array, out: Array) -> int:
+    """Do a call if it is a small one; returns `DONE`, or else why not, having done nothing: `LARGE` or `UNFIT`.
+
+    The arrays are C-contiguous (..., D), of one dtype and one number of dimensions. Python's lock is kept: to give it
+    up takes a tenth of the time of a small call.
+    """
+    if not _fits(probs, grad_output, out):
+        return UNFIT
+    if 3 * probs.size * probs.itemsize >= SHARED_FROM:
+        return LARGE
+    if probs.size:
+        classes = probs.shape[-1]
+        in_place = _in_place(probs, grad_output, out)
+        p, g, o = pointer(probs), pointer(grad_output), pointer(out)
+        start: Any = np.int64(0)  # typed, as is what follows: for literals, Numba would compile `rows` once more
+        streaming: Any = np.bool_(False)
+        rows(p, g, o, classes, start, probs.size // classes, streaming, in_place)
+    return DONE
+
+
+def large(probs: Array, grad_output: Array, out: Array) -> None:
+    """Do a call that may pay to be shared among threads."""
+    streaming = 3 * probs.nbytes > STREAMED_FROM
+    in_place = bool(_in_place(probs, grad_output, out))
+    threads = 1 if DISABLE_JIT else _limits.threads()
+    if threads == 1 or not _team.run(probs, grad_output, out, threads, streaming, in_place):
+        _team.alone(probs, grad_output, out, streaming, in_place)
+
+
+@register(
+    summary="the pivoted form in whole vectors and by several threads: exact where rows saturate, and the fastest",
+    family="numba",
+    accurate_for="logits",
+    temporaries=lambda rows, classes, itemsize: 0,
+    in_place=("probs", "grad_output"),
+    requires=("numba",),
+    threaded=True,
+)
+def numba_simd(probs: Array, grad_output: Array, out: Array) -> None:
+    """With h = g - g[argmax p]: p (h - p·h)."""
+    if if_small(probs, grad_output, out) == LARGE:
+        large(probs, grad_output, out)

@@ -1,0 +1,36 @@
+"""The textbook form in two expressions of numexpr: the sums, which it takes in one thread, and the rest."""
+
+from __future__ import annotations
+
+import functools
+
+import numexpr as library
+import numpy as np
+
+from softmax_impls.backward.peers import run
+from softmax_impls.contract import Array, Bound, register
+
+
+def _evaluate(probs: Array, grad_output: Array, out: Array | None) -> Array:
+    p, g = probs, grad_output
+    total = library.evaluate("sum(p * g, axis=1)", {"p": p, "g": g})
+    result: Array = library.evaluate("p * (g - s)", {"p": p, "g": g, "s": total[:, np.newaxis]}, out=out)
+    return result
+
+
+def bind(probs: Array, grad_output: Array, out: Array | None) -> Bound:
+    """Bind both; what numexpr compiles it keeps by itself."""
+    return functools.partial(_evaluate, probs, grad_output, out), lambda result: result
+
+
+@register(
+    summary="the closed form, by numexpr",
+    family="peer",
+    temporaries=lambda rows, classes, itemsize: 2 * rows * 8,
+    requires=("numexpr",),
+    threaded=True,
+    bind=bind,
+)
+def numexpr(probs: Array, grad_output: Array, out: Array) -> None:
+    """p (g - p·g)."""
+    run(bind, probs, grad_output, out)
