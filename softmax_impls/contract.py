@@ -76,6 +76,8 @@ class Implementation:
         Whether its call allocates the result even if there is an `out`.
     flushes : bool
         Whether it takes subnormal numbers for zero.
+    hold_threads : callable or None
+        Sets the number of threads of the library that it belongs to, and returns the number read back.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Implementation:
     bind: Bind | None = None
     allocates: bool = False
     flushes: bool = False
+    hold_threads: Callable[[int], int] | None = None
 
     def bound(self, probs: Array, grad_output: Array, out: Array | None) -> Bound:
         """Return a call on these arrays, to be timed, and a way to read its result; without `out`, it allocates."""
@@ -139,6 +142,7 @@ def register(
     bind: Bind | None = None,
     allocates: bool = False,
     flushes: bool = False,
+    hold_threads: Callable[[int], int] | None = None,
 ) -> Callable[[K], K]: ...
 def register(kernel: K | None = None, /, **record: Any) -> K | Callable[[K], K]:
     """Add an implementation of the softmax backward pass: a decorator, bare or with what is known about it.
@@ -174,6 +178,8 @@ def register(kernel: K | None = None, /, **record: Any) -> K | Callable[[K], K]:
         Whether that call allocates its result even if there is an ``out``.
     flushes : bool, optional
         Whether it takes subnormal numbers for zero, as compilers may that were told so.
+    hold_threads : callable, optional
+        ``(number) -> number``: sets how many threads its library uses, and returns what it then uses.
 
     Returns
     -------

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from softmax_impls.backward._atomics import add, exchange, pointer_to, publish, read, relax
 from softmax_impls.backward._jit import jit
 from softmax_impls.backward._limits import cores
-from softmax_impls.backward._passes import dot, look, write_part
+from softmax_impls.backward._passes import dot, look, move, write_part
 from softmax_impls.backward._rows import rows
 from softmax_impls.backward._vectors import Pointer, address, lanes, pointer
 from softmax_impls.contract import Array
@@ -41,7 +41,7 @@ WORDS = 32
 NUMBER_BITS = 20
 CLOSED = (1 << NUMBER_BITS) - 1  # no block has this number
 
-ROWS, LOOK, SUM, WRITE = range(4)  # phases: whole rows; or one row in three steps, each over parts of it
+ROWS, MOVE, LOOK, SUM, WRITE = range(5)  # whole rows; a measure of memory; or one row in three steps, by its parts
 SHIFT, TOTAL, FOUND, LINE = 0, 1, 8, 8  # among floats: the row's; and from FOUND on, a LINE for what each block found
 
 PATIENCE = 2000  # times that an idle helper looks for work: 20 to 100 µs
@@ -58,6 +58,8 @@ def _work(words: Words, floats: Floats, probs: Pointer, grad: Pointer, out: Poin
     phase, streaming = words[PHASE], words[STREAMING] != 0
     if phase == ROWS:
         rows(probs, grad, out, words[CLASSES], start, stop, streaming, words[IN_PLACE] != 0)
+    elif phase == MOVE:
+        move(probs, grad, out, start, stop, streaming)
     elif phase == LOOK:
         p, g = look(probs, grad, start, stop - start)
         floats[FOUND + LINE * block] = p
@@ -89,7 +91,15 @@ def _help(words: Words, floats: Floats, me: int, patience: int, like: Any, items
 
 @jit(nogil=True)
 def _lead(
-    words: Words, floats: Floats, probs: Array, grad: Array, out: Array, threads: int, streaming: bool, in_place: bool
+    words: Words,
+    floats: Floats,
+    probs: Array,
+    grad: Array,
+    out: Array,
+    phase: int,
+    threads: int,
+    streaming: bool,
+    in_place: bool,
 ) -> None:
     """Do a whole call together with up to `threads` - 1 helpers, phase by phase."""
     p, g, o = pointer(probs), pointer(grad), pointer(out)
@@ -102,7 +112,10 @@ def _lead(
     words[STREAMING], words[IN_PLACE] = streaming, in_place
     smallest = SMALLEST_BLOCK // (3 * probs.itemsize)  # elements
     row = 0
-    if threads == 1 or number >= 2 * threads or classes < 2 * smallest:
+    if phase == MOVE:
+        words[PHASE], words[FROM], words[TO] = MOVE, 0, probs.size
+        words[STEP] = max(smallest, probs.size // (BLOCKS_EACH * threads), probs.size // MOST_BLOCKS)
+    elif threads == 1 or number >= 2 * threads or classes < 2 * smallest:
         words[PHASE], words[FROM], words[TO] = ROWS, 0, number
         words[STEP] = max(1, number // (BLOCKS_EACH * threads), smallest // classes, number // MOST_BLOCKS)
     else:
@@ -139,13 +152,13 @@ def _lead(
             floats[TOTAL] = total
         else:
             row += 1
-            if phase == ROWS or row == number:
+            if phase in (ROWS, MOVE) or row == number:
                 return
         words[PHASE] = LOOK if phase == WRITE else phase + 1
         words[FROM], words[TO] = row * classes, (row + 1) * classes
 
 
-def _words() -> Words:
+def _closed() -> Words:
     words = np.zeros(WORDS, np.int64)
     words[TICKET] = CLOSED
     return words
@@ -158,10 +171,12 @@ class Team:
         self._taken = threading.Lock()
         self._awake: list[threading.Event] = []
         self._compiled: set[np.dtype[Any]] = set()
-        self._words = _words()
+        self._words = _closed()
         self._floats = np.zeros(FOUND + LINE * 2 * MOST_BLOCKS)
 
-    def run(self, probs: Array, grad: Array, out: Array, threads: int, streaming: bool, in_place: bool) -> bool:
+    def run(
+        self, probs: Array, grad: Array, out: Array, phase: int, threads: int, streaming: bool, in_place: bool
+    ) -> bool:
         """Do a call on (..., D) arrays; returns False, having done nothing, if the team is at work for another."""
         if not self._taken.acquire(blocking=False):
             return False
@@ -174,7 +189,7 @@ class Team:
             for awake in self._awake[: threads - 1]:
                 if not awake.is_set():
                     awake.set()
-            _lead(self._words, self._floats, probs, grad, out, threads, streaming, in_place)
+            _lead(self._words, self._floats, probs, grad, out, phase, threads, streaming, in_place)
         finally:
             self._taken.release()
         return True
@@ -200,17 +215,16 @@ class Team:
         _help(self._words, self._floats, number, patience, like, itemsize)
 
 
-def alone(probs: Array, grad: Array, out: Array, streaming: bool, in_place: bool) -> None:
-    """Do a call in one thread."""
-    _lead(_words(), np.zeros(FOUND), probs, grad, out, 1, streaming, in_place)
-
-
 _team = Team()
 
 
-def run(probs: Array, grad: Array, out: Array, threads: int, streaming: bool, in_place: bool) -> bool:
-    """Do a call with this process's team, see `Team.run`."""
-    return _team.run(probs, grad, out, min(threads, cores()), streaming, in_place)
+def run(
+    probs: Array, grad: Array, out: Array, *, threads: int, streaming: bool, in_place: bool, phase: int = ROWS
+) -> None:
+    """Do a call on (..., D) arrays by this process's team, or in this thread alone if that is taken or not needed."""
+    threads = min(threads, cores())
+    if threads == 1 or not _team.run(probs, grad, out, phase, threads, streaming, in_place):
+        _lead(_closed(), np.zeros(FOUND), probs, grad, out, phase, 1, streaming, in_place)
 
 
 def _new_team() -> None:

@@ -67,10 +67,9 @@ def if_small(probs: Array, grad_output: Array, out: Array) -> int:
 def large(probs: Array, grad_output: Array, out: Array) -> None:
     """Do a call that may pay to be shared among threads."""
     streaming = 3 * probs.nbytes > STREAMED_FROM
-    in_place = bool(_in_place(probs, grad_output, out))
     threads = 1 if DISABLE_JIT else _limits.threads()
-    if threads == 1 or not _team.run(probs, grad_output, out, threads, streaming, in_place):
-        _team.alone(probs, grad_output, out, streaming, in_place)
+    in_place = bool(_in_place(probs, grad_output, out))
+    _team.run(probs, grad_output, out, threads=threads, streaming=streaming, in_place=in_place)
 
 
 @register(

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from softmax_impls.timing.sampler import DROPPED, EXTRAPOLATED, FAILED, TIMED, WRONG
+from softmax_impls.timing.sampler import DROPPED, EXTRAPOLATED, FAILED, LIMIT, TIMED, WRONG
 from softmax_impls.timing.session import Row
-from softmax_impls.timing.statistics import Standing, median_interval, stand
+from softmax_impls.timing.statistics import Ratio, Standing, median_interval, paired_ratio, stand
 from softmax_impls.timing.workloads import GRID, Cell
 
 BASELINE = "column_loop"  # the source's, which every speed-up is quoted against
@@ -27,11 +27,14 @@ class Ranked:
         The raw row of each implementation, the control left out.
     standing : Standing or None
         None if nothing could be ranked.
+    limit : dict or None
+        The raw row of what the machine can do at best, see `softmax_impls.timing.limit`.
     """
 
     cell: Cell
     rows: Mapping[str, Row]
     standing: Standing | None
+    limit: Row | None = None
 
     @property
     def winners(self) -> tuple[str, ...]:
@@ -47,6 +50,11 @@ class Ranked:
     def gigabytes_per_second(self) -> float:
         """What the fastest moves, two reads and a write counted, 10⁹ bytes a second."""
         return self.cell.moved_bytes / self.seconds / 1e9
+
+    def share_of_limit(self, name: str) -> Ratio | None:
+        """Return the machine's limit over an implementation's time, within rounds; None if either is unknown."""
+        samples = self.rows[name]["samples"] if name in self.rows else []
+        return paired_ratio(self.limit["samples"], samples) if self.limit and samples else None
 
     @property
     def speedup(self) -> tuple[float, bool] | None:
@@ -79,6 +87,7 @@ class Ranked:
             "gigabytes_per_second": None if math.isnan(self.seconds) else self.gigabytes_per_second,
             "speedup_over_source": speedup and speedup[0],
             "speedup_is_extrapolated": speedup and speedup[1],
+            "limit_seconds": self.limit and self.limit["seconds"],
             "noise": self.standing and self.standing.noise,
             "margin": self.standing and self.standing.margin,
             "implementations": {name: self._one_as_dict(name, row) for name, row in self.rows.items()},
@@ -86,6 +95,7 @@ class Ranked:
 
     def _one_as_dict(self, name: str, row: Row) -> dict[str, Any]:
         ratio = self.standing.ratios.get(name) if self.standing else None
+        share = self.share_of_limit(name)
         return {
             "status": row["status"],
             "note": row["note"],
@@ -93,6 +103,7 @@ class Ranked:
             "interval": median_interval(row["samples"]) if row["samples"] else None,
             "rounds": len(row["samples"]),
             "times_the_fastest": [ratio.value, ratio.low, ratio.high] if ratio else None,
+            "share_of_limit": [share.value, share.low, share.high] if share else None,
         }
 
 
@@ -122,9 +133,10 @@ def rank(rows: Sequence[Row], cell: Cell) -> Ranked:
     ranked = (row for row in rows if row["samples"] and row["status"] in (TIMED, DROPPED) and not row["control"])
     samples = {row["implementation"]: row["samples"] for row in ranked}
     control = next(((row["implementation"], row["samples"]) for row in rows if row["control"]), None)
-    by_name = {row["implementation"]: row for row in rows if not row["control"]}
+    by_name = {row["implementation"]: row for row in rows if not (row["control"] or row["status"] == LIMIT)}
+    limit = next((row for row in rows if row["status"] == LIMIT), None)
     dropped = [name for name in samples if by_name[name]["status"] == DROPPED]
-    return Ranked(cell, by_name, stand(samples, control, dropped) if samples else None)
+    return Ranked(cell, by_name, stand(samples, control, dropped) if samples else None, limit)
 
 
 def rank_all(cells: Mapping[Cell, Sequence[Row]]) -> list[Ranked]:

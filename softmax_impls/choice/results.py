@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from softmax_impls.timing.sampler import STATUSES
+from softmax_impls.timing.sampler import LIMIT, STATUSES
 from softmax_impls.timing.session import SCHEMA, Row
 from softmax_impls.timing.workloads import Cell
 
@@ -101,7 +101,9 @@ def continued(path: Path, now: Row, sources: Mapping[str, str]) -> dict[Cell, li
         for row, key in itertools.product(rows, SAME_RUN):
             if row[key] != now[key]:
                 raise ResultsError(f"{path} was made with another {key}: {_difference(row[key], now[key])}")
-        if then := _difference({row["implementation"]: row["source"] for row in rows}, sources):
+        if then := _difference(
+            {row["implementation"]: row["source"] for row in rows if row["status"] != LIMIT}, sources
+        ):
             raise ResultsError(f"{path} was made with other implementations, or other versions of them: {then}")
     return cells
 

@@ -118,14 +118,15 @@ def cells(ranked: Sequence[Ranked]) -> RenderableType:
     table.add_column("batch×dim", justify="right")
     table.add_column("dtype")
     table.add_column("fastest")
-    for heading in ("time", "× the loop*", "GB/s", "noise"):
+    for heading in ("time", "× the loop*", "GB/s", "% of limit*", "noise"):
         table.add_column(heading, justify="right")
     for one in ranked:
         table.add_row(*_cell(one), end_section=one is ranked[-1])
     return Group(
         "Fastest in each cell; with = those it can't be told apart from:",
         table,
-        "* the source's column loop; ~ where its time is extrapolated from smaller cells",
+        "* the source's column loop; ~ where its time is extrapolated from smaller cells. The limit: what moving the\n"
+        "  bytes takes on this machine, measured beside them",
     )
 
 
@@ -134,11 +135,17 @@ def _cell(one: Ranked) -> tuple[str, ...]:
     threads = f", {count(cell.threads, 'thread')}" if cell.threads > 1 else ""
     start = (cell.workload, f"{cell.rows}×{cell.classes}", cell.dtype + threads)
     if not one.standing:
-        return (*start, "nothing to rank", "", "", "", "")
+        return (*start, "nothing to rank", "", "", "", "", "")
     times = _speedup(*one.speedup) if one.speedup else "–"
     winners = f"[bold]{one.winners[0]}[/]" + "".join(f" = {name}" for name in one.winners[1:])
     noise = f"{one.standing.noise:.1%}"
-    return (*start, winners, in_seconds(one.seconds), times, f"{one.gigabytes_per_second:.1f}", noise)
+    share = _share(one, one.winners[0])
+    return (*start, winners, in_seconds(one.seconds), times, f"{one.gigabytes_per_second:.1f}", share, noise)
+
+
+def _share(one: Ranked, name: str) -> str:
+    share = one.share_of_limit(name)
+    return f"{share.value:.0%}" if share else "–"
 
 
 def _speedup(times: float, extrapolated: bool) -> str:
@@ -189,7 +196,7 @@ def details(ranked: Sequence[Ranked]) -> RenderableType:
     table = _table()
     for heading in ("cell", "implementation"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("time", "× the fastest", "interval", "rounds", "first call"):
+    for heading in ("time", "× the fastest", "interval", "% of limit", "rounds", "first call"):
         table.add_column(heading, justify="right")
     table.add_column("note")
     for one in ranked:
@@ -204,6 +211,7 @@ def details(ranked: Sequence[Ranked]) -> RenderableType:
                 mark + in_seconds(row["seconds"]) if row["seconds"] else "–",
                 _times(ratio.value) if ratio else "1" if name in one.winners else "–",
                 f"{_times(ratio.low)} to {_times(ratio.high)}" if ratio else "",
+                _share(one, name),
                 str(len(row["samples"])),
                 in_seconds(row["first_call_seconds"]),
                 escape(note),

@@ -18,13 +18,14 @@ import numpy as np
 from softmax_impls.checks import reference
 from softmax_impls.contract import Array, Bound, Implementation
 from softmax_impls.timing import workloads
+from softmax_impls.timing.limit import YARDSTICK
 from softmax_impls.timing.prediction import predict
 from softmax_impls.timing.statistics import Standing, stand
 from softmax_impls.timing.workloads import Cell
 from softmax_impls.wording import RAISED, told
 
-STATUSES = ("timed", "dropped", "extrapolated", "pruned", "wrong", "failed")
-TIMED, DROPPED, EXTRAPOLATED, PRUNED, WRONG, FAILED = STATUSES
+STATUSES = ("timed", "dropped", "extrapolated", "pruned", "wrong", "failed", "limit")
+TIMED, DROPPED, EXTRAPOLATED, PRUNED, WRONG, FAILED, LIMIT = STATUSES
 
 ALLOWANCE = 0.1  # of the cell's time, for the first call of one implementation
 SHORTEST_SAMPLE, LONGEST_SAMPLE = 200e-6, 2e-3  # seconds; a longer call is a sample of its own
@@ -32,6 +33,7 @@ FEWEST_ROUNDS, FIRST_LOOK, MOST_ROUNDS = 3, 15, 400
 HOPELESS = 2.0  # times the leader, in each of at least DROP_AFTER rounds
 DROP_AFTER = 6
 HOPELESSLY, HOPELESS_SHARE = 20.0, 0.01  # times the leader, and of the cell's time: the call that was verified will do
+SETTLING = 0.015  # seconds of calls before a sample in several threads: until others' have stopped waiting for work
 FAR_BEHIND = 4.0  # times the leader: not worth that many rounds, if they are long
 FAR_BEHIND_SHARE = 0.03  # of the cell's time
 
@@ -81,10 +83,11 @@ def measure(
         entries.append(entry)
     racing = [entry for entry in entries if entry.status == TIMED]
     if racing:
-        twin = _line_up(racing, start + seconds - time.perf_counter(), seconds)
-        entries.append(twin)
+        settling = SETTLING if cell.threads > 1 else 0.0
+        twin, limit = _line_up(racing, arrays, start + seconds - time.perf_counter(), seconds)
+        entries += [twin, limit]
         racing = [entry for entry in racing if entry.status == TIMED]
-        _race([*racing, twin], start + seconds, seconds, seed)
+        _race([*racing, twin, limit], start + seconds, seconds, seed, settling)
         for entry in racing:  # once more, those that may win: a kernel may have learnt to do nothing
             if entry.status == TIMED:
                 _verify(entry, arrays, sums)
@@ -143,8 +146,12 @@ def _verify(entry: Entry, arrays: Arrays, sums: reference.RowSums) -> None:
         entry.note = f"off by {worst.ratio:.3g} times what rounding explains, at row {worst.row}, class {worst.column}"
 
 
-def _line_up(racing: list[Entry], left: float, seconds: float) -> Entry:
-    """Batch calls into samples, take out who is hopelessly slow, and return the leader's twin."""
+def _line_up(racing: list[Entry], arrays: Arrays, left: float, seconds: float) -> tuple[Entry, Entry]:
+    """Batch calls into samples, take out who is hopelessly slow, and return the leader's twin, and the machine's limit.
+
+    They run beside the others, so that what they are compared with happened to them as well.
+    """
+    limit = Entry(YARDSTICK, LIMIT, bound=YARDSTICK.bound(*arrays))
     target = min(max(left / (2 * FIRST_LOOK * len(racing)), SHORTEST_SAMPLE), LONGEST_SAMPLE)
     for entry in racing:
         _calibrate(entry, target)
@@ -152,15 +159,22 @@ def _line_up(racing: list[Entry], left: float, seconds: float) -> Entry:
     for entry in racing:
         if entry.seconds > max(HOPELESSLY * leader.seconds, HOPELESS_SHARE * seconds):
             entry.status, entry.samples = DROPPED, [entry.seconds]
-    return Entry(
+    _sample(limit)  # may compile
+    limit.seconds = 0.0
+    _calibrate(limit, target)
+    twin = Entry(
         leader.one, control=True, bound=leader.bound, loops=leader.loops, temporary_bytes=leader.temporary_bytes
     )
+    return twin, limit
 
 
-def _sample(entry: Entry) -> float:
+def _sample(entry: Entry, settling: float = 0.0) -> float:
     """Return seconds per call over a batch of calls."""
     assert entry.bound is not None  # it was verified
     call, loops = entry.bound[0], range(entry.loops)
+    until = time.perf_counter() + settling
+    while settling and time.perf_counter() < until:
+        call()
     start = time.perf_counter_ns()
     for _ in loops:
         call()
@@ -179,7 +193,7 @@ def _calibrate(entry: Entry, target: float) -> None:
     entry.loops = max(1, round(target / entry.seconds))
 
 
-def _race(racing: list[Entry], deadline: float, seconds: float, seed: int) -> None:
+def _race(racing: list[Entry], deadline: float, seconds: float, seed: int, settling: float) -> None:
     """Take samples round by round until the implementations are told apart or the time is up."""
     rng = np.random.default_rng(seed)
     look = FIRST_LOOK
@@ -187,10 +201,10 @@ def _race(racing: list[Entry], deadline: float, seconds: float, seed: int) -> No
     gc.disable()
     try:
         for rounds in range(1, MOST_ROUNDS + 1):
-            active = [entry for entry in racing if entry.status == TIMED]
+            active = [entry for entry in racing if entry.status in (TIMED, LIMIT)]
             for index in rng.permutation(len(active)):
-                active[index].samples.append(_sample(active[index]))
-            _drop(active, rounds, seconds)
+                active[index].samples.append(_sample(active[index], settling))
+            _drop([entry for entry in active if entry.status == TIMED], rounds, seconds)
             if rounds >= FEWEST_ROUNDS and time.perf_counter() >= deadline:
                 break
             if rounds == look:

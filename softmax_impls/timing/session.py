@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from softmax_impls.backward._limits import cores
 from softmax_impls.checks.gate import judge
 from softmax_impls.checks.verdict import Verdict
 from softmax_impls.contract import Implementation, invoke
 from softmax_impls.timing import sampler
+from softmax_impls.timing.limit import YARDSTICK
 from softmax_impls.timing.machine import commit, free_memory, machine, pinned, versions
 from softmax_impls.timing.workloads import GRID, Cell
 from softmax_impls.wording import RAISED, in_bytes
@@ -28,6 +30,8 @@ SCHEMA = 1
 # closely) and something for its size, which covers making the arrays, verifying each implementation, and samples.
 WORKLOAD_COST, GRID_COST, ELEMENT_COST = 1.0, 0.4, 1.8e-7
 SETUP_COST = 6e-8  # of that, per element, before the first sample
+
+FIRST_SHAPES = ((2, 3), (200, 300))  # a small call, and one large enough to be shared among threads
 
 Row = dict[str, Any]
 
@@ -56,6 +60,7 @@ class Session:
     compiler_start: float = field(default=0.0, init=False)
     first_calls: dict[str, dict[str, float]] = field(default_factory=dict, init=False)
     deadline: float = field(init=False)
+    cores: int = field(default_factory=cores, init=False)
 
     def __post_init__(self) -> None:
         self.deadline = time.perf_counter() + self.budget
@@ -70,6 +75,8 @@ class Session:
         self.compiler_start = _start_compiler()
         for name, one in self.implementations.items():
             self.first_calls[name] = {dtype: _first_call(one, np.dtype(dtype)) for dtype in dtypes}
+        for dtype in dtypes:
+            _first_call(YARDSTICK, np.dtype(dtype))
         self.verdicts = judge(self.implementations, dtypes=dtypes)
         self.deadline = max(self.deadline, time.perf_counter() + self.budget / 3)
 
@@ -96,7 +103,14 @@ class Session:
     def _measure(self, cell: Cell, share: float) -> list[Row]:
         right = [one for name, one in self.implementations.items() if self.verdicts[name].right]
         with pinned(cell.threads), np.errstate(all="ignore"):
-            entries = sampler.measure(cell, right, share, self.largest_temporaries, self.seed)
+            held = self._hold(cell.threads)
+            obedient = [one for one in right if held[one.name] == cell.threads]
+            entries = sampler.measure(cell, obedient, share, self.largest_temporaries, self.seed)
+            self._hold(self.cores)
+        for one in right:
+            if one not in obedient:
+                note = f"runs in {held[one.name]} threads where {cell.threads} were asked for"
+                entries.append(sampler.Entry(one, sampler.FAILED, note))
         for name, verdict in self.verdicts.items():
             if not verdict.right:
                 entries.append(sampler.Entry(self.implementations[name], sampler.WRONG, str(verdict.failures[0])))
@@ -122,9 +136,9 @@ class Session:
             "discrepancy": _number(entry.discrepancy),
             "temporary_bytes": entry.temporary_bytes,
             "accurate_for": entry.one.accurate_for,
-            "errors": {kind: _number(e) for kind, e in self.verdicts[name].errors.get(cell.dtype, {}).items()},
+            "errors": {kind: _number(e) for kind, e in self._errors(name, cell.dtype).items()},
             "source": fingerprint(entry.one.kernel),
-            "first_call_seconds": self.first_calls[name][cell.dtype],
+            "first_call_seconds": self.first_calls.get(name, {}).get(cell.dtype, 0.0),
             "compiler_start_seconds": self.compiler_start,
             "seed": self.seed,
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -132,6 +146,15 @@ class Session:
             "machine": machine(),
             "versions": versions(),
         }
+
+    def _hold(self, threads: int) -> dict[str, int]:
+        """Set the threads of those who have their own setting, and return what each one then has."""
+        everybody = self.implementations.items()
+        return {name: one.hold_threads(threads) if one.hold_threads else threads for name, one in everybody}
+
+    def _errors(self, name: str, dtype: str) -> Mapping[str, float]:
+        verdict = self.verdicts.get(name)  # the machine's limit has none
+        return verdict.errors.get(dtype, {}) if verdict else {}
 
 
 def _cost(cell: Cell) -> float:
@@ -163,15 +186,21 @@ def _start_compiler() -> float:
 
 
 def _first_call(one: Implementation, dtype: np.dtype[Any]) -> float:
-    """Return the seconds that the first call of all took beyond what a second one takes: compiling, or loading."""
-    probs = np.full((2, 3), 1 / 3, dtype)
-    out = np.empty_like(probs)
-    times = []
-    for _ in range(2):
-        start = time.perf_counter()
-        try:
-            invoke(one.kernel, probs, probs, out=out)
-        except RAISED:  # the verdict is going to say so
-            break
-        times.append(time.perf_counter() - start)
-    return max(0.0, times[0] - times[-1]) if times else 0.0
+    """Return the seconds that first calls took beyond what second ones take: compiling, or loading.
+
+    Those that are compiled may have another way for large arrays, which is tried as well.
+    """
+    seconds = 0.0
+    for shape in FIRST_SHAPES[: 2 if one.family in ("numba", "user") else 1]:
+        probs = np.full(shape, 1 / shape[1], dtype)
+        out = np.empty_like(probs)
+        times = []
+        for _ in range(2):
+            start = time.perf_counter()
+            try:
+                invoke(one.kernel, probs, probs, out=out)
+            except RAISED:  # the verdict is going to say so
+                return seconds
+            times.append(time.perf_counter() - start)
+        seconds += max(0.0, times[0] - times[1])
+    return seconds

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
+from pathlib import Path
 from typing import Any
 
 import jax as library
 import numpy as np
 from jax import numpy as jnp
+from jax.extend.backend import clear_backends
 
 from softmax_impls.backward.peers import run
 from softmax_impls.contract import Array, Bound, register
@@ -30,6 +34,33 @@ def _wait_for(compiled: Any, p: Any, g: Any) -> Any:
     return compiled(p, g).block_until_ready()
 
 
+@functools.lru_cache(maxsize=1)
+def hold_threads(number: int) -> int:
+    """Start JAX's CPU client anew with so many threads, which it takes from the processors it sees; returns how many.
+
+    Arrays that JAX made before are lost by that.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return os.cpu_count() or 1
+    processors, before = os.sched_getaffinity(0), _workers()
+    os.sched_setaffinity(0, sorted(processors)[:number])
+    try:
+        clear_backends()
+        library.devices()
+    finally:
+        os.sched_setaffinity(0, processors)
+    return _workers() - before
+
+
+def _workers() -> int:
+    """Count the threads of JAX's that compute, those of clients it had before included."""
+    names = []
+    for thread in Path("/proc/self/task").glob("*/comm"):
+        with contextlib.suppress(OSError):  # it has just ended
+            names.append(thread.read_text().strip())
+    return names.count("tf_XLAEigen")
+
+
 @register(
     summary="the closed form, compiled by JAX; allocates its result",
     family="peer",
@@ -38,6 +69,7 @@ def _wait_for(compiled: Any, p: Any, g: Any) -> Any:
     allocates=True,
     flushes=True,
     bind=bind,
+    hold_threads=hold_threads,
 )
 def jax(probs: Array, grad_output: Array, out: Array) -> None:
     """p (g - p·g)."""

@@ -23,6 +23,12 @@ def bind(probs: Array, grad_output: Array, out: Array | None) -> Bound:
     return functools.partial(_evaluate, probs, grad_output, out), lambda result: result
 
 
+def hold_threads(number: int) -> int:
+    """Set numexpr's number of threads, and return it as numexpr tells it."""
+    library.set_num_threads(number)
+    return int(library.get_num_threads())
+
+
 @register(
     summary="the closed form, by numexpr",
     family="peer",
@@ -30,6 +36,7 @@ def bind(probs: Array, grad_output: Array, out: Array | None) -> Bound:
     requires=("numexpr",),
     threaded=True,
     bind=bind,
+    hold_threads=hold_threads,
 )
 def numexpr(probs: Array, grad_output: Array, out: Array) -> None:
     """p (g - p·g)."""

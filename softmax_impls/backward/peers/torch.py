@@ -28,12 +28,19 @@ def bind(probs: Array, grad_output: Array, out: Array | None) -> Bound:
     return functools.partial(operator, g, p, -1, p.dtype, grad_input=tensor(out)), lambda result: out
 
 
+def hold_threads(number: int) -> int:
+    """Set PyTorch's number of threads, and return it as PyTorch tells it."""
+    library.set_num_threads(number)
+    return int(library.get_num_threads())
+
+
 @register(
     summary="PyTorch's _softmax_backward_data, which its autograd calls",
     family="peer",
     requires=("torch",),
     threaded=True,
     bind=bind,
+    hold_threads=hold_threads,
 )
 def torch(probs: Array, grad_output: Array, out: Array) -> None:
     """p (g - p·g)."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch as library
 
 from softmax_impls.backward.peers import run
-from softmax_impls.backward.peers.torch import tensor
+from softmax_impls.backward.peers.torch import hold_threads, tensor
 from softmax_impls.contract import Array, Bound, register
 
 
@@ -40,6 +40,7 @@ def bind(probs: Array, grad_output: Array, out: Array | None) -> Bound:
     requires=("torch",),
     threaded=True,
     bind=bind,
+    hold_threads=hold_threads,
 )
 def torch_compile(probs: Array, grad_output: Array, out: Array) -> None:
     """p (g - p·g)."""
