@@ -169,7 +169,7 @@ def _at_once(probs: object, grad_output: object, out: object) -> Array | None:
         result = out
     else:
         return None
-    state = _simd.if_small(probs, grad_output, result)
+    state = _simd.if_small(probs, grad_output, result, _simd.STREAMED_FROM)
     if state == _simd.LARGE:
         _simd.large(probs, grad_output, result)
     return None if state == _simd.UNFIT else result

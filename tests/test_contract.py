@@ -29,13 +29,13 @@ def kernel(probs, grad_output, out):
     out[...] = 0
 
 
-def test_the_eight_are_there_and_usable():
+def test_ours_are_there_and_usable():
     usable, unusable = backward.catalogue()
     assert set(NAMES) <= set(usable)
     assert unusable == {}
 
 
-@pytest.mark.parametrize("name", backward._FILES)
+@pytest.mark.parametrize("name", backward._OURS)
 def test_file_name_is_function_name_is_implementation_name(name):
     one = backward.get(name)
     assert one.name == name == one.kernel.__name__

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 
 SHARED_FROM = 400_000  # bytes moved: two threads need less time than one even if the helper has to be woken
 
 _limit: ContextVar[int | None] = ContextVar("threads", default=None)
 
 
+@functools.cache
 def cores() -> int:
-    """Return how many processors this process may use."""
+    """Return how many processors this process may use, as of the first time that it was asked."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -29,7 +32,7 @@ def threads() -> int:
     return max(1, int(told)) if told.isdecimal() else cores()
 
 
-@contextmanager
+@contextlib.contextmanager
 def limited(number: int) -> Iterator[None]:
     """Make it another number for a while, for the calls that this thread makes."""
     token = _limit.set(number)
@@ -41,14 +44,14 @@ def limited(number: int) -> Iterator[None]:
 
 def _last_level_cache() -> int:
     """Return the size of the last-level cache in bytes, as far as the system tells, or what many machines have."""
-    for name in ("SC_LEVEL3_CACHE_SIZE", "SC_LEVEL2_CACHE_SIZE"):
-        try:
-            size = os.sysconf(name)
-        except (AttributeError, ValueError, OSError):
-            continue
-        if size > 0:
-            return size
-    return 1 << 25
+    sizes = [1 << 25]
+    for file in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
+        with contextlib.suppress(OSError, ValueError):
+            sizes[0] = 0
+            sizes.append(int(file.read_text().strip().removesuffix("K")) * 1024)
+    return max(sizes)
 
 
-STREAMED_FROM = _last_level_cache()  # bytes moved
+# Bytes moved. Others want the cache too: from half of it on, storing past it was as fast or up to 1.3 times (256×4096
+# to 6144×512, one and two threads).
+STREAMED_FROM = _last_level_cache() // 2

@@ -1,7 +1,8 @@
-"""The three passes over a row: look for its top class, sum, and write.
+"""The passes over a row: look at it, sum it once more where that is needed, and write.
 
-With c = g at the top class and h = g - c (see `numba_pivoted`), they find c, s = Σ p h, and p (h - s). Positions count
-elements from the arrays' beginning, as if B rows of D were one stretch.
+The result is p (h - s) with h = g - c and s = Σ p h, for a c with which nothing cancels: g at the top class, see
+`numba_pivoted`. The first look finds it, and Σ p g at once; where that has lost nothing either, c is 0 and the second
+pass is spared. Positions count elements from the arrays' beginning, as if B rows of D were one stretch.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from softmax_impls.backward._vectors import (
     where,
 )
 
+KEPT = 2.0  # where |g_top| is at most that many times |Σ p g - g_top|, shifting g would not make the sum much better
 SEGMENT = 32  # terms that an element of a vector sums in the working precision, before the sum goes on in float64
 
 
@@ -39,31 +41,13 @@ def better(p: Vector, g: Vector, top_p: Vector, top_g: Vector) -> tuple[Vector, 
 
 
 @jit(nogil=True, forceinline=True)
-def _look_on(probs: Pointer, grad: Pointer, at: int, j: Any, n: int, p: Vector, g: Vector) -> tuple[Any, Any]:
-    """Look for the top of n elements from `at` on; of those before the j-th, p and g are the tops."""
-    width = lanes(probs)
-    q, f = p, g
-    while j + 2 * width <= n:
-        p, g = better(load(probs, at + j), load(grad, at + j), p, g)
-        q, f = better(load(probs, at + j + width), load(grad, at + j + width), q, f)
-        j += 2 * width
-    if j + width <= n:
-        p, g = better(load(probs, at + j), load(grad, at + j), p, g)
-        j += width
-    if j < n:  # the last vector may overlap the one before
-        q, f = better(load(probs, at + n - width), load(grad, at + n - width), q, f)
-    p, g = better(q, f, p, g)
-    return top(p, g)
-
-
-@jit(nogil=True, forceinline=True)
-def look(probs: Pointer, grad: Pointer, at: int, n: int) -> tuple[Any, Any]:
-    """Return the largest of n probabilities, and g there."""
-    return _look_on(probs, grad, at, np.int64(0), n, load(probs, at), load(grad, at))
+def needs_shift(g_top: Any, dot: float) -> bool:
+    """Whether Σ p g may have lost what matters, and the sum is to be taken of g - g_top: see `checks.bounds`."""
+    return not abs(np.float64(g_top)) <= KEPT * abs(dot - np.float64(g_top))
 
 
 @jit(nogil=True)
-def dot(probs: Pointer, grad: Pointer, at: int, n: int, shift: Any) -> float:
+def shifted_dot(probs: Pointer, grad: Pointer, at: int, n: int, shift: Any) -> float:
     """Return Σ p (g - shift) over n elements, in float64."""
     width = lanes(probs)
     zero, c = splat(probs, 0), splat(probs, shift)
@@ -114,9 +98,14 @@ def put_vector(out: Pointer, at: int, vector: Vector, streaming: bool) -> None:
 def write(probs: Pointer, grad: Pointer, out: Pointer, at: int, end: int, c: Vector, s: Vector, streaming: bool) -> int:
     """Write whole vectors from `at` on that end by `end`; returns where the next one begins."""
     width = lanes(probs)
-    while at + width <= end:
-        put_vector(out, at, _value(probs, grad, at, c, s), streaming)
-        at += width
+    if streaming:
+        while at + width <= end:
+            stream(out, at, _value(probs, grad, at, c, s))
+            at += width
+    else:
+        while at + width <= end:
+            store(out, at, _value(probs, grad, at, c, s))
+            at += width
     return at
 
 
@@ -129,6 +118,14 @@ def write_singly(probs: Pointer, grad: Pointer, out: Pointer, at: int, end: int,
 
 
 @jit(nogil=True, forceinline=True)
+def _see(probs: Pointer, grad: Pointer, at: int, dot: Vector, p: Vector, g: Vector) -> tuple[Vector, Vector, Vector]:
+    """Add a vector of p g to `dot`, and let the larger probabilities be p, with their g."""
+    p1, g1 = load(probs, at), load(grad, at)
+    larger = p1 > p
+    return dot + p1 * g1, where(larger, p1, p), where(larger, g1, g)
+
+
+@jit(nogil=True)
 def write_and_look(
     probs: Pointer,
     grad: Pointer,
@@ -140,28 +137,52 @@ def write_and_look(
     streaming: bool,
     there: int,
     n: int,
-) -> tuple[int, Any, Any]:
-    """Write from `at` to `end`, and at once look for the top of n elements from `there` on.
+) -> tuple[int, Any, Any, float]:
+    """Write from `at` to `end`, and at once look at n elements from `there` on.
 
-    What is looked at comes from memory while what is written comes from the cache: neither waits for the other.
+    What is looked at comes from memory while what is written comes from the cache: neither waits for the other. Returns
+    where writing got to; and of what was looked at, the largest probability, g there, and Σ p g, whose terms are added
+    in an order that does not depend on what was written.
     """
     width = lanes(probs)
+    zero = splat(probs, 0)
     p, g = load(probs, there), load(grad, there)
+    q, f = p, g
+    dot = 0.0
     j = 0
-    if streaming:
-        while at + width <= end and j + width <= n:
-            p, g = better(load(probs, there + j), load(grad, there + j), p, g)
-            stream(out, at, _value(probs, grad, at, c, s))
-            at += width
+    while j + width <= n:
+        stop = min(n, j + 2 * SEGMENT * width)
+        a, b = zero, zero
+        if streaming:  # two loops, since with the branch inside LLVM makes a mess of both kinds of stores
+            while j + 2 * width <= stop and at + 2 * width <= end:
+                a, p, g = _see(probs, grad, there + j, a, p, g)
+                b, q, f = _see(probs, grad, there + j + width, b, q, f)
+                stream(out, at, _value(probs, grad, at, c, s))
+                stream(out, at + width, _value(probs, grad, at + width, c, s))
+                at += 2 * width
+                j += 2 * width
+        else:
+            while j + 2 * width <= stop and at + 2 * width <= end:
+                a, p, g = _see(probs, grad, there + j, a, p, g)
+                b, q, f = _see(probs, grad, there + j + width, b, q, f)
+                store(out, at, _value(probs, grad, at, c, s))
+                store(out, at + width, _value(probs, grad, at + width, c, s))
+                at += 2 * width
+                j += 2 * width
+        while j + 2 * width <= stop:
+            a, p, g = _see(probs, grad, there + j, a, p, g)
+            b, q, f = _see(probs, grad, there + j + width, b, q, f)
+            j += 2 * width
+        if j + width <= stop:
+            a, p, g = _see(probs, grad, there + j, a, p, g)
             j += width
-    else:
-        while at + width <= end and j + width <= n:
-            p, g = better(load(probs, there + j), load(grad, there + j), p, g)
-            store(out, at, _value(probs, grad, at, c, s))
-            at += width
-            j += width
-    p_top, g_top = _look_on(probs, grad, there, j, n, p, g)
-    return write(probs, grad, out, at, end, c, s, streaming), p_top, g_top
+        dot += total(a + b)
+    if j < n:  # the last vector, without what it shares with the one before
+        p1, g1 = load(probs, there + n - width), load(grad, there + n - width)
+        dot += total(where(first(probs, width - n + j), zero, p1 * g1))
+        q, f = better(p1, g1, q, f)
+    p_top, g_top = top(*better(q, f, p, g))
+    return write(probs, grad, out, at, end, c, s, streaming), p_top, g_top, dot
 
 
 @jit(nogil=True)

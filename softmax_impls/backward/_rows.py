@@ -11,8 +11,9 @@ import numpy as np
 from softmax_impls.backward._jit import jit
 from softmax_impls.backward._passes import (
     better,
-    dot,
+    needs_shift,
     put_vector,
+    shifted_dot,
     to_line,
     write,
     write_and_look,
@@ -21,7 +22,6 @@ from softmax_impls.backward._passes import (
 from softmax_impls.backward._vectors import (
     Pointer,
     first,
-    get,
     lanes,
     load,
     load_some,
@@ -33,49 +33,28 @@ from softmax_impls.backward._vectors import (
     where,
 )
 
-BLOCK = 128  # vectors that are looked at and then summed, so that the sum finds them in the first-level cache
-SLACK = 4  # how many times as probable as the pivot another class may be
-
 
 @jit(nogil=True)
-def rows_of_blocks(
+def long_rows(
     probs: Pointer, grad: Pointer, out: Pointer, classes: int, start: int, stop: int, streaming: bool
 ) -> None:
     """Do rows of a vector and more.
 
-    While a row is looked at, which waits for memory, the one before is written. Rows of two blocks and more are looked
-    at and summed block by block, with the first block's top as the pivot, since any class will do that is not much
-    less probable than the top (see `checks.bounds`). Where there is one `SLACK` times as probable, the row is summed
-    again.
+    While a row is looked at, which waits for memory, the one before is written, which its cache still has.
     """
     width = lanes(probs)
-    block = BLOCK * width
     done, end = start * classes, stop * classes
     c = s = old_c = old_s = splat(probs, 0)
     for i in range(start, stop):
         here = i * classes
-        pivot, shift = get(probs, here), get(grad, here)
-        top_p, top_g = pivot, shift
-        sum_ = 0.0
-        lost = False
-        k = 0
-        while k < classes:
-            n = block if classes - k >= 2 * block else classes - k
-            until = here - classes + k + n if i > start else done  # of the row before
-            done, p, g = write_and_look(probs, grad, out, done, until, c, s, streaming, here + k, n)
-            if k == 0:
-                pivot, shift = p, g
-            if k == 0 or p > top_p:
-                top_p, top_g = p, g
-            lost = lost or top_p > SLACK * pivot
-            if not lost:
-                sum_ += dot(probs, grad, here + k, n, np.float64(shift))
-            k += n
-        if lost:
-            shift = top_g
-            sum_ = dot(probs, grad, here, classes, np.float64(shift))
+        until = here if i > start else done
+        done, _, shift, dot = write_and_look(probs, grad, out, done, until, c, s, streaming, here, classes)
+        if needs_shift(shift, dot):
+            dot = shifted_dot(probs, grad, here, classes, np.float64(shift))
+        else:
+            shift = shift * 0
         old_c, old_s = c, s
-        c, s = splat(probs, shift), splat(probs, sum_)
+        c, s = splat(probs, shift), splat(probs, dot)
         if i == start:
             if streaming:
                 aligned = done + to_line(out, done)
@@ -155,4 +134,4 @@ def rows(
     elif classes <= 2 * width:
         rows_of_two(probs, grad, out, classes, start, stop, in_place)
     else:
-        rows_of_blocks(probs, grad, out, classes, start, stop, streaming)
+        long_rows(probs, grad, out, classes, start, stop, streaming)

@@ -1,17 +1,18 @@
 """Threads that share the work of one call, and never hold it up.
 
-A call is cut into blocks. The caller takes blocks and so do helpers, each the next one, until none is left; then the
-caller waits for those that helpers still have at hand. A helper that is late, because the machine is busy, finds less
-to do or nothing: sharing costs at worst what waking helpers costs. For a while after a call helpers stay awake, looking
-for the next one, so that in a loop they are there within a microsecond; then they sleep.
+A call is cut into blocks. The caller takes blocks and so do helpers, each from a place of its own on, so that in a loop
+everyone meets the data that its cache still has; whoever is done takes what others have left. Then the caller waits for
+blocks that helpers have at hand. A helper that is late, because the machine is busy, finds less to do or nothing:
+sharing costs at worst what waking helpers costs. For a while after a call helpers stay awake, looking for the next one,
+so that in a loop they are there within a microsecond; then they sleep.
 
 Why not Numba's own threads: its default layer aborts the process when two threads call at once, GNU OpenMP's kills a
 forked child that calls, and with either every call waits for every thread. Here a second caller finds the team taken
 and works alone, and a forked child, in which threads don't live on, makes itself a new team.
 
-All that is shared is one array of words. TICKET holds the number of the call and that of the next block; a block is
-taken by exchanging the ticket for the next one, which fails if anything changed meanwhile. So whoever holds a block has
-read this call's words, and they stay valid until FINISHED counts that block.
+What is shared is one array of words. TICKET holds the number of the call and a bit for each block that is taken; a
+block is taken by exchanging the ticket for one with its bit, which fails if anything changed meanwhile. So whoever
+holds a block has read this call's words, and they stay valid until FINISHED counts that block.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from numpy.typing import NDArray
 
 from softmax_impls.backward._atomics import add, exchange, pointer_to, publish, read, relax
 from softmax_impls.backward._jit import jit
-from softmax_impls.backward._limits import cores
-from softmax_impls.backward._passes import dot, look, move, write_part
+from softmax_impls.backward._limits import STREAMED_FROM, cores
+from softmax_impls.backward._passes import move, needs_shift, shifted_dot, write_and_look, write_part
 from softmax_impls.backward._rows import rows
-from softmax_impls.backward._vectors import Pointer, address, lanes, pointer
+from softmax_impls.backward._vectors import Pointer, address, lanes, pointer, splat
 from softmax_impls.contract import Array
 
 Words = NDArray[np.int64]
@@ -36,18 +37,26 @@ Floats = NDArray[np.float64]
 
 # Words. The two that change while others look at them have a cache line each.
 TICKET, FINISHED = 0, 8
-PHASE, ITEMSIZE, PROBS, GRAD, OUT, CLASSES, FROM, TO, STEP, BLOCKS, HELPERS, STREAMING, IN_PLACE = range(16, 29)
+PHASE, ITEMSIZE, PROBS, GRAD, OUT, CLASSES, FROM, TO, STEP, BLOCKS, THREADS, STREAMING, IN_PLACE = range(16, 29)
 WORDS = 32
-NUMBER_BITS = 20
-CLOSED = (1 << NUMBER_BITS) - 1  # no block has this number
+MOST_BLOCKS = 32
+TAKEN = (1 << MOST_BLOCKS) - 1  # all blocks, and those there are not
 
-ROWS, MOVE, LOOK, SUM, WRITE = range(5)  # whole rows; a measure of memory; or one row in three steps, by its parts
+ROWS, MOVE, LOOK, SUM, WRITE = range(5)  # whole rows; a measure of memory; or the passes of one row, by its parts
 SHIFT, TOTAL, FOUND, LINE = 0, 1, 8, 8  # among floats: the row's; and from FOUND on, a LINE for what each block found
 
 PATIENCE = 2000  # times that an idle helper looks for work: 20 to 100 µs
 BLOCKS_EACH = 4  # for each thread, so that waiting for the last one is short
 SMALLEST_BLOCK = 32_768  # bytes moved; shorter ones would be spent on taking them
-MOST_BLOCKS = 1024
+
+
+@jit(nogil=True)
+def _free(ticket: int, start: int, blocks: int) -> int:
+    """Return the first block that is not taken, from `start` on and around; there is one."""
+    for i in range(start, start + blocks):
+        if not ticket >> (i % blocks) & 1:
+            return i % blocks
+    return 0
 
 
 @jit(inline="always")
@@ -61,11 +70,12 @@ def _work(words: Words, floats: Floats, probs: Pointer, grad: Pointer, out: Poin
     elif phase == MOVE:
         move(probs, grad, out, start, stop, streaming)
     elif phase == LOOK:
-        p, g = look(probs, grad, start, stop - start)
-        floats[FOUND + LINE * block] = p
-        floats[FOUND + LINE * block + 1] = g
+        none = splat(probs, 0)
+        _, p, g, dot = write_and_look(probs, grad, out, start, start, none, none, streaming, start, stop - start)
+        place = FOUND + LINE * block
+        floats[place], floats[place + 1], floats[place + 2] = p, g, dot
     elif phase == SUM:
-        floats[FOUND + LINE * block] = dot(probs, grad, start, stop - start, floats[SHIFT])
+        floats[FOUND + LINE * block] = shifted_dot(probs, grad, start, stop - start, floats[SHIFT])
     else:
         write_part(probs, grad, out, start, stop, floats[SHIFT], floats[TOTAL], streaming)
 
@@ -77,10 +87,10 @@ def _help(words: Words, floats: Floats, me: int, patience: int, like: Any, items
     idle = 0
     while idle < patience:
         ticket = read(shared, TICKET)
-        block = ticket & CLOSED
-        if block < words[BLOCKS] and me < words[HELPERS] and words[ITEMSIZE] == itemsize:
+        if ticket & TAKEN != TAKEN and me < words[THREADS] and words[ITEMSIZE] == itemsize:
             probs, grad, out = words[PROBS], words[GRAD], words[OUT]
-            if exchange(shared, TICKET, ticket, ticket + 1):
+            block = _free(ticket, me * words[BLOCKS] // words[THREADS], words[BLOCKS])
+            if exchange(shared, TICKET, ticket, ticket | 1 << block):
                 _work(words, floats, pointer_to(probs, like), pointer_to(grad, like), pointer_to(out, like), block)
                 add(shared, FINISHED, 1)
                 idle = 0
@@ -91,76 +101,77 @@ def _help(words: Words, floats: Floats, me: int, patience: int, like: Any, items
 
 @jit(nogil=True)
 def _lead(
-    words: Words,
-    floats: Floats,
-    probs: Array,
-    grad: Array,
-    out: Array,
-    phase: int,
-    threads: int,
-    streaming: bool,
-    in_place: bool,
+    words: Words, floats: Floats, probs: Array, grad: Array, out: Array, phase: int, threads: int, streamed_from: int
 ) -> None:
     """Do a whole call together with up to `threads` - 1 helpers, phase by phase."""
     p, g, o = pointer(probs), pointer(grad), pointer(out)
     classes = probs.shape[-1]
     number = probs.size // classes
     shared = pointer(words)
-    publish(shared, TICKET, read(shared, TICKET) | CLOSED)  # nobody looks at the words while they change
+    publish(shared, TICKET, read(shared, TICKET) | TAKEN)  # nobody looks at the words while they change
     words[PROBS], words[GRAD], words[OUT] = address(p), address(g), address(o)
-    words[ITEMSIZE], words[HELPERS], words[CLASSES] = probs.itemsize, threads - 1, classes
-    words[STREAMING], words[IN_PLACE] = streaming, in_place
+    words[ITEMSIZE], words[THREADS], words[CLASSES] = probs.itemsize, threads, classes
+    words[STREAMING] = 3 * probs.size * probs.itemsize > streamed_from
+    words[IN_PLACE] = address(o) == address(p) or address(o) == address(g)
     smallest = SMALLEST_BLOCK // (3 * probs.itemsize)  # elements
     row = 0
     if phase == MOVE:
         words[PHASE], words[FROM], words[TO] = MOVE, 0, probs.size
-        words[STEP] = max(smallest, probs.size // (BLOCKS_EACH * threads), probs.size // MOST_BLOCKS)
-    elif threads == 1 or number >= 2 * threads or classes < 2 * smallest:
+        words[STEP] = max(smallest, probs.size // (BLOCKS_EACH * threads))
+    elif number >= 2 * threads or classes < 2 * smallest:
         words[PHASE], words[FROM], words[TO] = ROWS, 0, number
-        words[STEP] = max(1, number // (BLOCKS_EACH * threads), smallest // classes, number // MOST_BLOCKS)
+        words[STEP] = max(1, number // (BLOCKS_EACH * threads), smallest // classes)
     else:
         words[PHASE], words[FROM], words[TO] = LOOK, 0, classes
-        step = max(smallest, classes // (BLOCKS_EACH * threads), classes // MOST_BLOCKS)
+        step = max(smallest, classes // (BLOCKS_EACH * threads))
         words[STEP] = step // lanes(p) * lanes(p)
     while True:
-        blocks = max(1, (words[TO] - words[FROM]) // words[STEP])
+        blocks = min(MOST_BLOCKS, max(1, (words[TO] - words[FROM]) // words[STEP]))
         words[BLOCKS] = blocks
         publish(shared, FINISHED, 0)
-        publish(shared, TICKET, ((read(shared, TICKET) >> NUMBER_BITS) + 1) << NUMBER_BITS)
+        number_of_call = (read(shared, TICKET) >> MOST_BLOCKS) + 1
+        publish(shared, TICKET, number_of_call << MOST_BLOCKS | (TAKEN ^ ((1 << blocks) - 1)))
         while True:
             ticket = read(shared, TICKET)
-            block = ticket & CLOSED
-            if block >= blocks:
+            if ticket & TAKEN == TAKEN:
                 break
-            if exchange(shared, TICKET, ticket, ticket + 1):
+            block = _free(ticket, 0, blocks)
+            if exchange(shared, TICKET, ticket, ticket | 1 << block):
                 _work(words, floats, p, g, o, block)
                 add(shared, FINISHED, 1)
         while read(shared, FINISHED) < blocks:
             relax()
-        publish(shared, TICKET, read(shared, TICKET) | CLOSED)
         phase = words[PHASE]
         if phase == LOOK:
-            best = 0
-            for block in range(1, blocks):
+            best, total = 0, 0.0
+            for block in range(blocks):
                 if floats[FOUND + LINE * block] > floats[FOUND + LINE * best]:
                     best = block
-            floats[SHIFT] = floats[FOUND + LINE * best + 1]
+                total += floats[FOUND + LINE * block + 2]
+            shift = floats[FOUND + LINE * best + 1]
+            if needs_shift(shift, total):
+                floats[SHIFT] = shift
+                words[PHASE] = SUM
+            else:
+                floats[SHIFT], floats[TOTAL] = 0.0, total
+                words[PHASE] = WRITE
         elif phase == SUM:
             total = 0.0
             for block in range(blocks):
                 total += floats[FOUND + LINE * block]
             floats[TOTAL] = total
+            words[PHASE] = WRITE
         else:
             row += 1
             if phase in (ROWS, MOVE) or row == number:
                 return
-        words[PHASE] = LOOK if phase == WRITE else phase + 1
+            words[PHASE] = LOOK
         words[FROM], words[TO] = row * classes, (row + 1) * classes
 
 
 def _closed() -> Words:
     words = np.zeros(WORDS, np.int64)
-    words[TICKET] = CLOSED
+    words[TICKET] = TAKEN
     return words
 
 
@@ -174,9 +185,7 @@ class Team:
         self._words = _closed()
         self._floats = np.zeros(FOUND + LINE * 2 * MOST_BLOCKS)
 
-    def run(
-        self, probs: Array, grad: Array, out: Array, phase: int, threads: int, streaming: bool, in_place: bool
-    ) -> bool:
+    def run(self, probs: Array, grad: Array, out: Array, phase: int, threads: int) -> bool:
         """Do a call on (..., D) arrays; returns False, having done nothing, if the team is at work for another."""
         if not self._taken.acquire(blocking=False):
             return False
@@ -189,14 +198,14 @@ class Team:
             for awake in self._awake[: threads - 1]:
                 if not awake.is_set():
                     awake.set()
-            _lead(self._words, self._floats, probs, grad, out, phase, threads, streaming, in_place)
+            _lead(self._words, self._floats, probs, grad, out, phase, threads, STREAMED_FROM)
         finally:
             self._taken.release()
         return True
 
     def _start(self) -> None:
         awake = threading.Event()
-        number = len(self._awake)
+        number = len(self._awake) + 1  # the caller is 0
         threading.Thread(target=self._serve, args=(number, awake), name=f"softmax-impls-{number}", daemon=True).start()
         self._awake.append(awake)
 
@@ -207,7 +216,7 @@ class Team:
             self._help(number, PATIENCE, itemsize)
             if itemsize == self._words[ITEMSIZE]:
                 awake.clear()
-            if (self._words[TICKET] & CLOSED) < self._words[BLOCKS]:  # published since: nobody would wake this one
+            if self._words[TICKET] & TAKEN != TAKEN:  # published since: nobody would wake this one
                 awake.set()
 
     def _help(self, number: int, patience: int, itemsize: int) -> None:
@@ -218,13 +227,9 @@ class Team:
 _team = Team()
 
 
-def run(
-    probs: Array, grad: Array, out: Array, *, threads: int, streaming: bool, in_place: bool, phase: int = ROWS
-) -> None:
-    """Do a call on (..., D) arrays by this process's team, or in this thread alone if that is taken or not needed."""
-    threads = min(threads, cores())
-    if threads == 1 or not _team.run(probs, grad, out, phase, threads, streaming, in_place):
-        _lead(_closed(), np.zeros(FOUND), probs, grad, out, phase, 1, streaming, in_place)
+def run(probs: Array, grad: Array, out: Array, threads: int, phase: int = ROWS) -> bool:
+    """Do a call on (..., D) arrays; returns False, having done nothing, if the team is at work for another thread."""
+    return _team.run(probs, grad, out, phase, min(threads, cores()))
 
 
 def _new_team() -> None:

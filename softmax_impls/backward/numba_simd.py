@@ -38,13 +38,19 @@ def _fits(probs: Array, grad_output: Array, out: Array) -> bool:
 
 
 @jit(nogil=True)
-def _in_place(probs: Array, grad_output: Array, out: Array) -> bool:
-    here = address(pointer(out))
-    return here == address(pointer(probs)) or here == address(pointer(grad_output))
+def _alone(probs: Array, grad_output: Array, out: Array, streamed_from: int) -> None:
+    """Do a call in one thread."""
+    if probs.size:
+        classes = probs.shape[-1]
+        p, g, o = pointer(probs), pointer(grad_output), pointer(out)
+        in_place = address(o) == address(p) or address(o) == address(g)
+        start: Any = np.int64(0)  # typed, since for a literal Numba would compile `rows` once more
+        streaming = 3 * probs.size * probs.itemsize > streamed_from
+        rows(p, g, o, classes, start, probs.size // classes, streaming, in_place)
 
 
 @jit()
-def if_small(probs: Array, grad_output: Array, out: Array) -> int:
+def if_small(probs: Array, grad_output: Array, out: Array, streamed_from: int) -> int:
     """Do a call if it is a small one; returns `DONE`, or else why not, having done nothing: `LARGE` or `UNFIT`.
 
     The arrays are C-contiguous (..., D), of one dtype and one number of dimensions. Python's lock is kept: to give it
@@ -54,22 +60,15 @@ def if_small(probs: Array, grad_output: Array, out: Array) -> int:
         return UNFIT
     if 3 * probs.size * probs.itemsize >= SHARED_FROM:
         return LARGE
-    if probs.size:
-        classes = probs.shape[-1]
-        in_place = _in_place(probs, grad_output, out)
-        p, g, o = pointer(probs), pointer(grad_output), pointer(out)
-        start: Any = np.int64(0)  # typed, as is what follows: for literals, Numba would compile `rows` once more
-        streaming: Any = np.bool_(False)
-        rows(p, g, o, classes, start, probs.size // classes, streaming, in_place)
+    _alone(probs, grad_output, out, streamed_from)
     return DONE
 
 
 def large(probs: Array, grad_output: Array, out: Array) -> None:
     """Do a call that may pay to be shared among threads."""
-    streaming = 3 * probs.nbytes > STREAMED_FROM
     threads = 1 if DISABLE_JIT else _limits.threads()
-    in_place = bool(_in_place(probs, grad_output, out))
-    _team.run(probs, grad_output, out, threads=threads, streaming=streaming, in_place=in_place)
+    if threads == 1 or not _team.run(probs, grad_output, out, threads):
+        _alone(probs, grad_output, out, STREAMED_FROM)
 
 
 @register(
@@ -83,5 +82,5 @@ def large(probs: Array, grad_output: Array, out: Array) -> None:
 )
 def numba_simd(probs: Array, grad_output: Array, out: Array) -> None:
     """With h = g - g[argmax p]: p (h - p·h)."""
-    if if_small(probs, grad_output, out) == LARGE:
+    if if_small(probs, grad_output, out, STREAMED_FROM) == LARGE:
         large(probs, grad_output, out)

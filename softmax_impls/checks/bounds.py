@@ -22,10 +22,9 @@ division are left: γ_{D+18}.
 p_i ≤ 1, or D entries of a Jacobian times |h| ≤ 2 M, and the last product itself. For implementations that flush
 subnormal numbers to zero, inputs included, η/2 is the smallest normal number.
 
-**Which class is the pivot** matters less than it seems. Let it be k' with P_k' ≥ P_k/4. By Δ = |g_k' - g_k|, each |h|
-and E are at most Δ larger, which moves the result by no more than 2 u P_i Δ, while E ≥ P_k' Δ ≥ Δ/(4 D), so that the
-bound above is at least u P_i Δ for it alone. Relative to the largest element of the gradient, which is at least
-P_k' |g_k' - Σ P g|, rounding h_i for such a pivot costs at most 4 u.
+**When no shift is needed.** For c = 0 the sum is off by γ_{D+2} Σ P|g| ≤ γ_{D+2} (E + |g_k|), which includes that
+the p do not sum to 1, and so the result by γ_{D+6} P_i (|h_i| + 2 E + |g_k|). Where |g_k| ≤ K |Σ P g - g_k|, which is
+at most K E, that is within the bound above for K ≤ 2.
 """
 
 from __future__ import annotations

@@ -16,19 +16,17 @@ from softmax_impls.backward._vectors import pointer
 from softmax_impls.contract import Array, Implementation
 
 
-@jit()
-def _small(probs: Array, grad_output: Array, out: Array) -> None:
-    move(pointer(probs), pointer(grad_output), pointer(out), 0, probs.size, probs.size < 0)
+@jit(nogil=True)
+def _alone(probs: Array, grad_output: Array, out: Array, streaming: bool) -> None:
+    move(pointer(probs), pointer(grad_output), pointer(out), 0, probs.size, streaming)
 
 
 def touch(probs: Array, grad_output: Array, out: Array) -> None:
     """Write p g, as fast as memory allows."""
-    if 3 * probs.nbytes < SHARED_FROM:
-        _small(probs, grad_output, out)
-        return
-    threads = 1 if DISABLE_JIT else _limits.threads()
-    streaming = 3 * probs.nbytes > STREAMED_FROM
-    _team.run(probs, grad_output, out, threads=threads, streaming=streaming, in_place=False, phase=_team.MOVE)
+    moved = 3 * probs.nbytes
+    threads = 1 if DISABLE_JIT or moved < SHARED_FROM else _limits.threads()
+    if threads == 1 or not _team.run(probs, grad_output, out, threads, _team.MOVE):
+        _alone(probs, grad_output, out, moved > STREAMED_FROM)
 
 
 YARDSTICK = Implementation("limit", touch, "two reads and a write, as fast as this machine can", threaded=True)
