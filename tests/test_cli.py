@@ -154,7 +154,7 @@ def test_compare_ends_in_a_table_a_rule_and_files(capsys, monkeypatch):
     assert "Winners over the grid, float32, 1 thread" in text
     assert "Use " in text
     rows = [row for rows in results.read(Path("softmax-impls-report/results.jsonl")).values() for row in rows]
-    assert {row["implementation"] for row in rows} == {"numba_rows", "pivoted"}
+    assert {row["implementation"] for row in rows} == {"numba_rows", "pivoted", "limit"}
     for key in ("machine", "versions", "commit", "threads", "samples", "time"):
         assert all(key in row for row in rows)
     assert Path("softmax-impls-report/winners.png").read_bytes().startswith(b"\x89PNG")

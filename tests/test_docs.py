@@ -17,12 +17,23 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def refresh():
-    spec = importlib.util.spec_from_file_location("refresh", ROOT / "docs" / "refresh.py")
+def script(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # dataclasses look it up
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def refresh():
+    return script(ROOT / "docs" / "refresh.py")
+
+
+def test_performance_is_what_its_results_say():
+    performance = script(ROOT / "docs" / "performance.py")
+    made = performance.page(*performance.read(performance.RESULTS))
+    assert made == performance.PAGE.read_text(encoding="utf-8"), "run: python docs/performance.py --report"
 
 
 def test_readme_is_what_its_results_say(refresh):

@@ -83,7 +83,7 @@ def _alone(one: Implementation, seed: int, dtypes: Iterable[str]) -> tuple[Verdi
                 else:
                     outputs[case] = run(one, case.probs, case.grad_output)
                     verdict.failures += _one_case(one, case, outputs[case])
-                    verdict.note_error(case, case.kind, *_logits_error(case, outputs[case]))
+                    verdict.note_error(case, case.kind, *logits_error(case, outputs[case]))
             except RAISED as raised:
                 verdict.failures.append(_raised(case, raised))
     if not verdict.failed("runs"):
@@ -239,7 +239,8 @@ def _value_bound(case: Case, flushes: bool) -> bounds.Floats:
     return bounds.given_probs(case.probs, sums.largest, sums.total, sums.defect, flushes)
 
 
-def _logits_error(case: Case, out: Array) -> tuple[bounds.Floats, bounds.Floats]:
+def logits_error(case: Case, out: Array) -> tuple[bounds.Floats, bounds.Floats]:
+    """Return the error against the true gradient with respect to the logits, and that gradient."""
     truth = np.where(case.finite[:, np.newaxis], case.given_logits.high, np.nan)
     return case.given_logits.error_of(out), truth
 

@@ -62,7 +62,12 @@ class Entry:
 
 
 def measure(
-    cell: Cell, implementations: Iterable[Implementation], seconds: float, largest_temporaries: int, seed: int = 0
+    cell: Cell,
+    implementations: Iterable[Implementation],
+    seconds: float,
+    largest_temporaries: int,
+    seed: int = 0,
+    most_rounds: int = MOST_ROUNDS,
 ) -> list[Entry]:
     """Measure one cell in about that many seconds; returns an entry for each implementation and for the control."""
     start = time.perf_counter()
@@ -87,7 +92,7 @@ def measure(
         twin, limit = _line_up(racing, arrays, start + seconds - time.perf_counter(), seconds)
         entries += [twin, limit]
         racing = [entry for entry in racing if entry.status == TIMED]
-        _race([*racing, twin, limit], start + seconds, seconds, seed, settling)
+        _race([*racing, twin, limit], start + seconds, seconds, seed, settling, most_rounds)
         for entry in racing:  # once more, those that may win: a kernel may have learnt to do nothing
             if entry.status == TIMED:
                 _verify(entry, arrays, sums)
@@ -193,14 +198,14 @@ def _calibrate(entry: Entry, target: float) -> None:
     entry.loops = max(1, round(target / entry.seconds))
 
 
-def _race(racing: list[Entry], deadline: float, seconds: float, seed: int, settling: float) -> None:
+def _race(racing: list[Entry], deadline: float, seconds: float, seed: int, settling: float, most_rounds: int) -> None:
     """Take samples round by round until the implementations are told apart or the time is up."""
     rng = np.random.default_rng(seed)
     look = FIRST_LOOK
     collecting = gc.isenabled()
     gc.disable()
     try:
-        for rounds in range(1, MOST_ROUNDS + 1):
+        for rounds in range(1, most_rounds + 1):
             active = [entry for entry in racing if entry.status in (TIMED, LIMIT)]
             for index in rng.permutation(len(active)):
                 active[index].samples.append(_sample(active[index], settling))

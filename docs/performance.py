@@ -1,0 +1,246 @@
+"""Measure "auto" against the other libraries, the source's loop and the machine's limit; write docs/performance.md.
+
+``python docs/performance.py`` takes a quarter of an hour and keeps the raw results; ``--report`` only writes the page
+from those that are kept. The peers have to be installed: ``pip install '.[compare,peers]'``, with CPU builds.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from softmax_impls import softmax_backward
+from softmax_impls.backward import catalogue, get
+from softmax_impls.backward._limits import STREAMED_FROM, cores
+from softmax_impls.checks import gate, inputs, verdict
+from softmax_impls.contract import LARGEST_TEMPORARIES, Array, Bound, Implementation
+from softmax_impls.report.table import in_seconds
+from softmax_impls.timing import machine, sampler, workloads
+from softmax_impls.timing.statistics import Ratio, paired_ratio
+from softmax_impls.timing.workloads import CUSTOM, GRID, WORKLOADS, Cell
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results" / "performance.jsonl"
+PAGE = ROOT / "docs" / "performance.md"
+DTYPES = ("float32", "float64")
+LOOP = Cell(CUSTOM, 128, 1000, "float64", 1)  # where the source's loop takes part
+MOST_ROUNDS = 60
+SEEDS = range(10)  # of the inputs that errors are measured on
+OURS, OURS_PLAIN, LIMIT = "auto", "auto (plain)", "limit"
+BEYOND = 2 * STREAMED_FROM  # bytes moved that are more than the last-level cache holds
+
+Row = dict[str, Any]
+
+
+def _public(probs: Array, grad_output: Array, out: Array | None) -> Bound:
+    return functools.partial(softmax_backward, probs, grad_output, out=out), lambda result: result
+
+
+def _plain(one: Implementation) -> Implementation:
+    """Return the same without `out`: the call that allocates its result."""
+    return replace(one, name=f"{one.name} (plain)", bind=lambda probs, grad, out: one.bound(probs, grad, None))
+
+
+def contestants() -> tuple[list[Implementation], dict[str, Implementation], dict[str, str]]:
+    """Return all that is timed; and those whose errors are shown; and what is missing, with why."""
+    usable, missing = catalogue(peers=True)
+    peers = {name: one for name, one in usable.items() if one.family == "peer"}
+    auto = Implementation(OURS, get("numba_simd").kernel, "softmax_backward(probs, grad_output, out=out)", bind=_public)
+    timed = [auto, _plain(auto)]
+    for one in peers.values():
+        timed += [one] if one.allocates else [one, _plain(one)]
+    judged = {"numba_simd": get("numba_simd"), **peers}
+    return timed, judged, {name: why for name, why in missing.items() if name not in usable}
+
+
+def cells() -> list[Cell]:
+    """Return the workloads and the grid, in both dtypes, on one thread and on two if there are as many processors."""
+    shapes = [*WORKLOADS.values(), *workloads.grid()]
+    threads = [1, 2] if cores() > 1 else [1]
+    return [LOOP, *(Cell(one.name, one.rows, one.classes, d, n) for n in threads for one in shapes for d in DTYPES)]
+
+
+def measure(budget: float) -> Iterator[Row]:
+    """Yield a row for each cell and contestant."""
+    timed, judged, _ = contestants()
+    yield {"machine": machine.machine(), "versions": machine.versions(), "commit": machine.commit()}
+    yield from ({"errors": name, **worst} for name, worst in errors(judged).items())
+    todo = cells()
+    with click.progressbar(todo, label="measuring", item_show_func=lambda cell: str(cell or "")) as bar:
+        for cell in bar:
+            taking_part = [*timed, get("column_loop")] if cell == LOOP else timed
+            with machine.pinned(cell.threads), np.errstate(all="ignore"):
+                held = {one.name: one.hold_threads(cell.threads) for one in taking_part if one.hold_threads}
+                if wrong := {name: n for name, n in held.items() if n != cell.threads}:
+                    raise SystemExit(f"{cell}: these run in another number of threads: {wrong}")
+                seconds = budget / len(todo)
+                entries = sampler.measure(cell, taking_part, seconds, LARGEST_TEMPORARIES, most_rounds=MOST_ROUNDS)
+            for entry in entries:
+                yield {
+                    "workload": cell.workload,
+                    "batch": cell.rows,
+                    "dim": cell.classes,
+                    "dtype": cell.dtype,
+                    "threads": cell.threads,
+                    "name": f"{entry.one.name} (control)" if entry.control else entry.one.name,
+                    "status": entry.status,
+                    "note": entry.note,
+                    "samples": [float(f"{sample:.5g}") for sample in entry.samples],
+                }
+
+
+def errors(judged: Mapping[str, Implementation]) -> dict[str, dict[str, float]]:
+    """Return the worst norm-wise error of a row against the logits' gradient, over every family of inputs."""
+    found: dict[str, dict[str, float]] = {name: {} for name in judged}
+    rows = 0
+    for seed in SEEDS:
+        for dtype in DTYPES:
+            for case in inputs.cases(dtype, seed):
+                rows += len(case.probs)
+                for name, one in judged.items():
+                    if case.probs.size:
+                        note = verdict.Verdict(name, "logits")
+                        note.note_error(
+                            case, case.kind, *gate.logits_error(case, gate.run(one, case.probs, case.grad_output))
+                        )
+                        for kind, error in note.errors.get(dtype, {}).items():
+                            key = f"{dtype} {kind}"
+                            found[name][key] = max(found[name].get(key, 0.0), error)
+    return {name: {"rows": rows // 2, **worst} for name, worst in found.items()}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The samples of one cell, by name."""
+
+    cell: Cell
+    samples: Mapping[str, Sequence[float]]
+
+    def ratio(self, one: str, other: str) -> Ratio:
+        """Return the time of one over that of the other."""
+        return paired_ratio(self.samples[one], self.samples[other])
+
+    @property
+    def best_peer(self) -> str:
+        """The fastest peer, with `out` or without."""
+        peers = [name for name in self.samples if name not in (OURS, OURS_PLAIN, LIMIT, "column_loop")]
+        return min(peers, key=lambda name: float(np.median(self.samples[name])))
+
+
+def read(path: Path) -> tuple[Row, dict[str, Row], list[Measured]]:
+    """Return where it was measured, the errors, and the cells."""
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    found: dict[Cell, dict[str, Sequence[float]]] = {}
+    for row in rows:
+        if row.get("samples") and not row["name"].endswith("(control)"):
+            cell = Cell(row["workload"], row["batch"], row["dim"], row["dtype"], row["threads"])
+            found.setdefault(cell, {})[row["name"]] = row["samples"]
+    where = next(row for row in rows if "machine" in row)
+    told = {row["errors"]: row for row in rows if "errors" in row}
+    return where, told, [Measured(cell, samples) for cell, samples in found.items()]
+
+
+def page(where: Row, told: Mapping[str, Row], measured: Sequence[Measured]) -> str:
+    """Return docs/performance.md."""
+    table = [one for one in measured if one.cell != LOOP]
+    beyond = [one for one in table if one.cell.moved_bytes > BEYOND]
+    against_peers = [(one.ratio(one.best_peer, OURS), one) for one in table]
+    plain = [(one.ratio("torch (plain)", OURS_PLAIN), one) for one in table]
+    share = [(one.ratio(LIMIT, OURS), one) for one in beyond]
+    call = next(one for one in table if (one.cell.rows, one.cell.classes, one.cell.dtype) == (1, 10, "float64"))
+    loop = next(one for one in measured if one.cell == LOOP)
+    ours = told["numba_simd"]
+    worst = {dtype: max(v for key, v in ours.items() if key.startswith(dtype)) for dtype in DTYPES}
+    geometric = math.exp(sum(math.log(ratio.value) for ratio, _ in against_peers) / len(against_peers))
+    where_told = where["machine"]
+    lines = [
+        "# Performance",
+        "",
+        "Made by `python docs/performance.py` from [raw results](results/performance.jsonl) that are kept; nothing here is",
+        f"typed by hand. Machine: {where_told['cpu']}, {where_told['cores']} cores, {where_told['system']}; "
+        + ", ".join(f"{name} {version}" for name, version in where["versions"].items())
+        + ".",
+        "",
+        "Ratios are formed within rounds in which all take part, in random order; the median, and a 95 % interval. More than",
+        '1: "auto" is faster. The best peer of a cell is the fastest of torch, torch.compile, JAX and numexpr there, with',
+        "`out` or allocating, whichever is faster. All are held to the same number of threads, read back.",
+        "",
+        "| | must | aim | measured |",
+        "|---|---|---|---|",
+        f"| `softmax_backward(…, out=out)` against the best peer, worst of {len(table)} cells | 1.0 | 1.1 | {_worst(against_peers)} |",
+        f"| … geometric mean over cells | 1.25 | 1.5 | {geometric:.2f} |",
+        f"| `softmax_backward(…)` against torch's allocating call, worst cell | 1.0 | 1.5 | {_worst(plain)} |",
+        f"| share of the streaming limit, worst of {len(beyond)} cells beyond the last-level cache | 0.80 | 0.90 | {_worst(share)} |",
+        f"| … their median | | | {float(np.median([ratio.value for ratio, _ in share])):.2f} |",
+        f"| `softmax_backward(…)` at 1×10 float64 against torch's bare call | 1.0 | 1.3 | {_told(call.ratio('torch (plain)', OURS_PLAIN))} |",
+        f"| against the source's loop, 128×1000 float64 | 2,000 | 4,000 | {loop.ratio('column_loop', OURS).value:,.0f} |",
+        f"| worst error, float32, of {ours['rows']:,} rows | 1e-6 | 2.4e-7 | {worst['float32']:.1e} |",
+        f"| worst error, float64, of {ours['rows']:,} rows | 2e-15 | 4.4e-16 | {worst['float64']:.1e} |",
+        "",
+        "## Errors",
+        "",
+        "The worst row's error relative to its largest gradient with respect to the logits, over every family of inputs that",
+        "`softmax-impls check` has:",
+        "",
+        "| | " + " | ".join(f"{d} {k}" for d in DTYPES for k in ("ordinary", "saturated")) + " |",
+        "|---|" + "---|" * 4,
+        *(
+            f"| {name} | "
+            + " | ".join(f"{row[f'{d} {k}']:.1e}" for d in DTYPES for k in ("ordinary", "saturated"))
+            + " |"
+            for name, row in told.items()
+        ),
+        "",
+        "## Cells",
+        "",
+        "| batch×dim | dtype | threads | auto | best peer | its time ÷ auto's | plain: torch's ÷ auto's | share of limit |",
+        "|---|---|---|---|---|---|---|---|",
+        *(_line(one) for one in sorted(table, key=lambda one: (one.cell.threads, one.cell.elements, one.cell.dtype))),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _line(one: Measured) -> str:
+    cell, peer = one.cell, one.best_peer
+    name = "" if cell.workload == GRID else f" ({cell.workload})"
+    return (
+        f"| {cell.rows}×{cell.classes}{name} | {cell.dtype} | {cell.threads} | {in_seconds(float(np.median(one.samples[OURS])))} "
+        f"| {peer} | {_told(one.ratio(peer, OURS))} | {_told(one.ratio('torch (plain)', OURS_PLAIN))} "
+        f"| {one.ratio(LIMIT, OURS).value:.2f} |"
+    )
+
+
+def _told(ratio: Ratio) -> str:
+    return f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+
+
+def _worst(found: Iterable[tuple[Ratio, Measured]]) -> str:
+    ratio, one = min(found, key=lambda pair: pair[0].value)
+    return f"{_told(ratio)}, {one.cell}"
+
+
+@click.command()
+@click.option("--budget", default=700.0, show_default=True, help="Seconds for the timing, shared by the cells.")
+@click.option("--report", "only_report", is_flag=True, help="Write the page from the results that are kept.")
+def main(budget: float, only_report: bool) -> None:
+    """Measure, keep the results, and write docs/performance.md."""
+    if not only_report:
+        _, _, missing = contestants()
+        if missing:
+            raise SystemExit("not installed: " + "; ".join(f"{name}: {why}" for name, why in missing.items()))
+        rows = list(measure(budget))
+        RESULTS.write_text("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows), encoding="utf-8")
+    PAGE.write_text(page(*read(RESULTS)), encoding="utf-8")
+    click.echo(PAGE.read_text(encoding="utf-8").partition("## Cells")[0])
+
+
+if __name__ == "__main__":
+    main()
