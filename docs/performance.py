@@ -9,6 +9,10 @@ from __future__ import annotations
 import functools
 import json
 import math
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,6 +45,8 @@ Row = dict[str, Any]
 
 
 def _public(probs: Array, grad_output: Array, out: Array | None) -> Bound:
+    if out is None:
+        return functools.partial(softmax_backward, probs, grad_output), lambda result: result
     return functools.partial(softmax_backward, probs, grad_output, out=out), lambda result: result
 
 
@@ -72,6 +78,7 @@ def measure(budget: float) -> Iterator[Row]:
     """Yield a row for each cell and contestant."""
     timed, judged, _ = contestants()
     yield {"machine": machine.machine(), "versions": machine.versions(), "commit": machine.commit()}
+    yield starting()
     yield from ({"errors": name, **worst} for name, worst in errors(judged).items())
     todo = cells()
     with click.progressbar(todo, label="measuring", item_show_func=lambda cell: str(cell or "")) as bar:
@@ -117,6 +124,48 @@ def errors(judged: Mapping[str, Implementation]) -> dict[str, dict[str, float]]:
     return {name: {"rows": rows // 2, **worst} for name, worst in found.items()}
 
 
+STARTING = """
+import json, sys, time
+begin = time.perf_counter()
+import numpy as np
+numpy = time.perf_counter()
+from softmax_impls import softmax_backward
+imported = time.perf_counter()
+small, large = np.full((1, 10), 0.1), np.full((300, 500), 0.002)
+softmax_backward(small, small)
+first = time.perf_counter()
+softmax_backward(large, large)
+shared = time.perf_counter()
+told = {"numpy": numpy - begin, "import": imported - numpy, "first": first - imported, "shared": shared - first}
+print(json.dumps(told))
+"""
+
+CALLING = """
+import resource, sys
+import numpy as np
+from softmax_impls import softmax_backward
+softmax_backward(*[np.full((300, 500), 0.002)] * 2)
+probs, grad, out = (np.full((512, 50257), 1 / 50257) for _ in range(3))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+softmax_backward(probs, grad, out=out if sys.argv[1] == "out" else None)
+print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+"""
+
+
+def starting() -> Row:
+    """Measure, in new processes, imports and first calls, cold and from a cache, and the memory that a large call takes."""
+    found: Row = {}
+    with tempfile.TemporaryDirectory() as cache:
+        for kind in ("cold", "cached", "cached"):
+            found[kind] = json.loads(_run(STARTING, NUMBA_CACHE_DIR=cache))
+    return {"starting": found, "memory": {how: int(_run(CALLING, how)) for how in ("out", "plain")}}
+
+
+def _run(code: str, *arguments: str, **environment: str) -> str:
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=True).stdout
+
+
 @dataclass(frozen=True)
 class Measured:
     """The samples of one cell, by name."""
@@ -143,7 +192,7 @@ def read(path: Path) -> tuple[Row, dict[str, Row], list[Measured]]:
         if row.get("samples") and not row["name"].endswith("(control)"):
             cell = Cell(row["workload"], row["batch"], row["dim"], row["dtype"], row["threads"])
             found.setdefault(cell, {})[row["name"]] = row["samples"]
-    where = next(row for row in rows if "machine" in row)
+    where = next(row for row in rows if "machine" in row) | next(row for row in rows if "starting" in row)
     told = {row["errors"]: row for row in rows if "errors" in row}
     return where, told, [Measured(cell, samples) for cell, samples in found.items()]
 
@@ -199,6 +248,21 @@ def page(where: Row, told: Mapping[str, Row], measured: Sequence[Measured]) -> s
             for name, row in told.items()
         ),
         "",
+        "## Starting",
+        "",
+        "Seconds in a new process; the first calls compile, or load what was compiled before. A call that is large enough to be",
+        "shared among threads compiles once more.",
+        "",
+        "| | import numpy | import softmax_impls | first call, 1×10 | first shared call, 300×500 |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {kind} | {t['numpy']:.2f} | {t['import']:.2f} | {t['first']:.2f} | {t['shared']:.2f} |"
+            for kind, t in where["starting"].items()
+        ),
+        "",
+        f"A call at 512×50257 float64, whose result takes {512 * 50257 * 8 / 1e6:.0f} MB, raises the process's peak memory by "
+        f"{where['memory']['out'] / 1e6:.1f} MB with `out` and by {where['memory']['plain'] / 1e6:.0f} MB without.",
+        "",
         "## Cells",
         "",
         "| batch×dim | dtype | threads | auto | best peer | its time ÷ auto's | plain: torch's ÷ auto's | share of limit |",
@@ -230,9 +294,13 @@ def _worst(found: Iterable[tuple[Ratio, Measured]]) -> str:
 @click.command()
 @click.option("--budget", default=700.0, show_default=True, help="Seconds for the timing, shared by the cells.")
 @click.option("--report", "only_report", is_flag=True, help="Write the page from the results that are kept.")
-def main(budget: float, only_report: bool) -> None:
+@click.option("--starting", "only_starting", is_flag=True, help="Measure imports, first calls and memory only.")
+def main(budget: float, only_report: bool, only_starting: bool) -> None:
     """Measure, keep the results, and write docs/performance.md."""
-    if not only_report:
+    if only_starting:
+        kept = [line for line in RESULTS.read_text(encoding="utf-8").splitlines() if '"starting"' not in line]
+        RESULTS.write_text("\n".join([kept[0], json.dumps(starting()), *kept[1:]]) + "\n", encoding="utf-8")
+    elif not only_report:
         _, _, missing = contestants()
         if missing:
             raise SystemExit("not installed: " + "; ".join(f"{name}: {why}" for name, why in missing.items()))

@@ -111,8 +111,8 @@ def main() -> None:
     picture(textbook, exact, chosen.output)
     for name, history in (("textbook", textbook), ("exact", exact)):
         print(
-            f"{name}: loss {history.loss[-1]:.9f}, accuracy {history.accuracy:.4f}; {history.confident[-1]} confident "
-            f"rows, {history.zero[-1]} of them with a gradient of exactly zero at their label, norm {history.norm[-1]:.6e}"
+            f"{name}: loss {history.loss[-1]:.9f}, accuracy {history.accuracy:.4f}; of {history.confident[-1]} "
+            f"confident rows, {history.zero[-1]} have a zero gradient at their label; norm {history.norm[-1]:.5e}"
         )
     first = textbook.mostly_zero_from
     print(f"most are zero from step {first + 1} on" if first is not None else "at no step were most of them zero")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from softmax_impls.arguments import as_threads, normalize_axes
-from softmax_impls.backward._limits import SHARED_FROM, cores
+from softmax_impls.backward._limits import MOST_THREADS, SHARED_FROM, cores
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,9 @@ def explain(
     rows = math.prod(sizes) // classes if classes else 0
     rule = pick(rows, classes, wanted, allowed)
     shared = rule.impl == "numba_simd" and 3 * rows * classes * max(4, wanted.itemsize) >= SHARED_FROM
-    return Choice(rule.impl, sizes, wanted.name, min(allowed, cores()) if shared else 1, rule.when, rule.because)
+    return Choice(
+        rule.impl, sizes, wanted.name, min(allowed, cores(), MOST_THREADS) if shared else 1, rule.when, rule.because
+    )
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
+MOST_THREADS = 16  # for one call: fewer are enough to wait for memory
 SHARED_FROM = 400_000  # bytes moved: two threads need less time than one even if the helper has to be woken
 
 _limit: ContextVar[int | None] = ContextVar("threads", default=None)

@@ -47,7 +47,7 @@ def needs_shift(g_top: Any, dot: float) -> bool:
 
 
 @jit(nogil=True)
-def shifted_dot(probs: Pointer, grad: Pointer, at: int, n: int, shift: Any) -> float:
+def shifted_dot(probs: Pointer, grad: Pointer, at: int, n: int, shift: float) -> float:
     """Return Σ p (g - shift) over n elements, in float64."""
     width = lanes(probs)
     zero, c = splat(probs, 0), splat(probs, shift)
@@ -95,9 +95,12 @@ def put_vector(out: Pointer, at: int, vector: Vector, streaming: bool) -> None:
 
 
 @jit(nogil=True, forceinline=True)
-def write(probs: Pointer, grad: Pointer, out: Pointer, at: int, end: int, c: Vector, s: Vector, streaming: bool) -> int:
+def write(
+    probs: Pointer, grad: Pointer, out: Pointer, at: int, end: int, shift: float, sum_: float, streaming: bool
+) -> int:
     """Write whole vectors from `at` on that end by `end`; returns where the next one begins."""
     width = lanes(probs)
+    c, s = splat(probs, shift), splat(probs, sum_)
     if streaming:
         while at + width <= end:
             stream(out, at, _value(probs, grad, at, c, s))
@@ -110,11 +113,11 @@ def write(probs: Pointer, grad: Pointer, out: Pointer, at: int, end: int, c: Vec
 
 
 @jit(nogil=True, forceinline=True)
-def write_singly(probs: Pointer, grad: Pointer, out: Pointer, at: int, end: int, c: Vector, s: Vector) -> None:
+def write_singly(probs: Pointer, grad: Pointer, out: Pointer, at: int, end: int, shift: float, sum_: float) -> None:
     """Write the elements that are less than a vector."""
-    shift, sum_ = top(c, s)  # any element of each: they are all the same
+    c, s = top(splat(probs, shift), splat(probs, sum_))  # in the dtype of the computation, as in vectors
     for k in range(at, end):
-        put(out, k, get(probs, k) * ((get(grad, k) - shift) - sum_))
+        put(out, k, get(probs, k) * ((get(grad, k) - c) - s))
 
 
 @jit(nogil=True, forceinline=True)
@@ -132,8 +135,8 @@ def write_and_look(
     out: Pointer,
     at: int,
     end: int,
-    c: Vector,
-    s: Vector,
+    shift: float,
+    sum_: float,
     streaming: bool,
     there: int,
     n: int,
@@ -146,43 +149,35 @@ def write_and_look(
     """
     width = lanes(probs)
     zero = splat(probs, 0)
+    c, s = splat(probs, shift), splat(probs, sum_)
     p, g = load(probs, there), load(grad, there)
-    q, f = p, g
     dot = 0.0
     j = 0
     while j + width <= n:
-        stop = min(n, j + 2 * SEGMENT * width)
-        a, b = zero, zero
+        stop = min(n, j + SEGMENT * width)
+        a = zero  # one sum and one top: twice as many would not fit the registers of AVX2, where a vector takes two
         if streaming:  # two loops, since with the branch inside LLVM makes a mess of both kinds of stores
-            while j + 2 * width <= stop and at + 2 * width <= end:
+            while j + width <= stop and at + width <= end:
                 a, p, g = _see(probs, grad, there + j, a, p, g)
-                b, q, f = _see(probs, grad, there + j + width, b, q, f)
                 stream(out, at, _value(probs, grad, at, c, s))
-                stream(out, at + width, _value(probs, grad, at + width, c, s))
-                at += 2 * width
-                j += 2 * width
+                at += width
+                j += width
         else:
-            while j + 2 * width <= stop and at + 2 * width <= end:
+            while j + width <= stop and at + width <= end:
                 a, p, g = _see(probs, grad, there + j, a, p, g)
-                b, q, f = _see(probs, grad, there + j + width, b, q, f)
                 store(out, at, _value(probs, grad, at, c, s))
-                store(out, at + width, _value(probs, grad, at + width, c, s))
-                at += 2 * width
-                j += 2 * width
-        while j + 2 * width <= stop:
-            a, p, g = _see(probs, grad, there + j, a, p, g)
-            b, q, f = _see(probs, grad, there + j + width, b, q, f)
-            j += 2 * width
-        if j + width <= stop:
+                at += width
+                j += width
+        while j + width <= stop:
             a, p, g = _see(probs, grad, there + j, a, p, g)
             j += width
-        dot += total(a + b)
+        dot += total(a)
     if j < n:  # the last vector, without what it shares with the one before
         p1, g1 = load(probs, there + n - width), load(grad, there + n - width)
         dot += total(where(first(probs, width - n + j), zero, p1 * g1))
-        q, f = better(p1, g1, q, f)
-    p_top, g_top = top(*better(q, f, p, g))
-    return write(probs, grad, out, at, end, c, s, streaming), p_top, g_top, dot
+        p, g = better(p1, g1, p, g)
+    p_top, g_top = top(p, g)
+    return write(probs, grad, out, at, end, shift, sum_, streaming), p_top, g_top, dot
 
 
 @jit(nogil=True)
@@ -207,13 +202,12 @@ def move(probs: Pointer, grad: Pointer, out: Pointer, at: int, end: int, streami
 
 @jit(nogil=True)
 def write_part(
-    probs: Pointer, grad: Pointer, out: Pointer, at: int, end: int, shift: Any, total: Any, streaming: bool
+    probs: Pointer, grad: Pointer, out: Pointer, at: int, end: int, shift: float, total: float, streaming: bool
 ) -> None:
     """Write any stretch of one row."""
-    c, s = splat(probs, shift), splat(probs, total)
     if streaming:
         aligned = min(end, at + to_line(out, at))
-        write_singly(probs, grad, out, at, aligned, c, s)
+        write_singly(probs, grad, out, at, aligned, shift, total)
         at = aligned
-    at = write(probs, grad, out, at, end, c, s, streaming)
-    write_singly(probs, grad, out, at, end, c, s)
+    at = write(probs, grad, out, at, end, shift, total, streaming)
+    write_singly(probs, grad, out, at, end, shift, total)

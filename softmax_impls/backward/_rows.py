@@ -33,6 +33,8 @@ from softmax_impls.backward._vectors import (
     where,
 )
 
+SHORT = 128  # vectors
+
 
 @jit(nogil=True)
 def long_rows(
@@ -40,33 +42,43 @@ def long_rows(
 ) -> None:
     """Do rows of a vector and more.
 
-    While a row is looked at, which waits for memory, the one before is written, which its cache still has.
+    While a row is looked at, which waits for memory, an earlier one is written, which the cache still has: the one
+    before, or if rows are short the one before that, since what the look finds takes a while to become one number.
     """
     width = lanes(probs)
+    behind = 2 if classes < SHORT * width else 1
     done, end = start * classes, stop * classes
-    c = s = old_c = old_s = splat(probs, 0)
-    for i in range(start, stop):
-        here = i * classes
-        until = here if i > start else done
-        done, _, shift, dot = write_and_look(probs, grad, out, done, until, c, s, streaming, here, classes)
-        if needs_shift(shift, dot):
-            dot = shifted_dot(probs, grad, here, classes, np.float64(shift))
-        else:
-            shift = shift * 0
-        old_c, old_s = c, s
-        c, s = splat(probs, shift), splat(probs, dot)
-        if i == start:
-            if streaming:
+    # Of the row that is written, of the one before it, of the one that was looked at last, and of the one before that.
+    shift = old_shift = last_shift = next_shift = 0.0
+    total = old_total = last_total = next_total = 0.0
+    for i in range(start, stop + behind):
+        here, written = i * classes, (i - behind) * classes
+        until = done
+        if i - behind >= start:
+            until = written + classes
+            old_shift, old_total = shift, total
+            shift, total = (last_shift, last_total) if behind == 1 else (next_shift, next_total)
+            if i - behind == start and streaming:
                 aligned = done + to_line(out, done)
-                write_singly(probs, grad, out, done, aligned, c, s)
+                write_singly(probs, grad, out, done, aligned, shift, total)
                 done = aligned
-        elif done < here:  # a vector that begins in the row before
-            mine = first(probs, here - done)
-            shifted = load(grad, done) - where(mine, old_c, c)
-            put_vector(out, done, load(probs, done) * (shifted - where(mine, old_s, s)), streaming)
-            done += width
-    done = write(probs, grad, out, done, end, c, s, streaming)
-    write_singly(probs, grad, out, done, end, c, s)
+            if done < written:  # a vector that begins in the row before
+                mine = first(probs, written - done)
+                c = where(mine, splat(probs, old_shift), splat(probs, shift))
+                s = where(mine, splat(probs, old_total), splat(probs, total))
+                put_vector(out, done, load(probs, done) * ((load(grad, done) - c) - s), streaming)
+                done += width
+        if i < stop:
+            done, _, top_g, dot = write_and_look(probs, grad, out, done, until, shift, total, streaming, here, classes)
+            next_shift, next_total = last_shift, last_total
+            last_shift, last_total = 0.0, dot
+            if needs_shift(top_g, dot):
+                last_shift = np.float64(top_g)
+                last_total = shifted_dot(probs, grad, here, classes, last_shift)
+        else:
+            done = write(probs, grad, out, done, until, shift, total, streaming)
+            next_shift, next_total = last_shift, last_total
+    write_singly(probs, grad, out, done, end, shift, total)
 
 
 @jit(nogil=True)

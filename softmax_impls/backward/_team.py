@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 from softmax_impls.backward._atomics import add, exchange, pointer_to, publish, read, relax
 from softmax_impls.backward._jit import jit
-from softmax_impls.backward._limits import STREAMED_FROM, cores
+from softmax_impls.backward._limits import MOST_THREADS, STREAMED_FROM, cores
 from softmax_impls.backward._passes import move, needs_shift, shifted_dot, write_and_look, write_part
 from softmax_impls.backward._rows import rows
-from softmax_impls.backward._vectors import Pointer, address, lanes, pointer, splat
+from softmax_impls.backward._vectors import Pointer, address, lanes, pointer
 from softmax_impls.contract import Array
 
 Words = NDArray[np.int64]
@@ -39,7 +39,7 @@ Floats = NDArray[np.float64]
 TICKET, FINISHED = 0, 8
 PHASE, ITEMSIZE, PROBS, GRAD, OUT, CLASSES, FROM, TO, STEP, BLOCKS, THREADS, STREAMING, IN_PLACE = range(16, 29)
 WORDS = 32
-MOST_BLOCKS = 32
+MOST_BLOCKS = 2 * MOST_THREADS
 TAKEN = (1 << MOST_BLOCKS) - 1  # all blocks, and those there are not
 
 ROWS, MOVE, LOOK, SUM, WRITE = range(5)  # whole rows; a measure of memory; or the passes of one row, by its parts
@@ -70,8 +70,7 @@ def _work(words: Words, floats: Floats, probs: Pointer, grad: Pointer, out: Poin
     elif phase == MOVE:
         move(probs, grad, out, start, stop, streaming)
     elif phase == LOOK:
-        none = splat(probs, 0)
-        _, p, g, dot = write_and_look(probs, grad, out, start, start, none, none, streaming, start, stop - start)
+        _, p, g, dot = write_and_look(probs, grad, out, start, start, 0.0, 0.0, streaming, start, stop - start)
         place = FOUND + LINE * block
         floats[place], floats[place + 1], floats[place + 2] = p, g, dot
     elif phase == SUM:
@@ -114,19 +113,19 @@ def _lead(
     words[STREAMING] = 3 * probs.size * probs.itemsize > streamed_from
     words[IN_PLACE] = address(o) == address(p) or address(o) == address(g)
     smallest = SMALLEST_BLOCK // (3 * probs.itemsize)  # elements
+    blocks = min(BLOCKS_EACH * threads, MOST_THREADS)  # or more, but less than twice as many
     row = 0
     if phase == MOVE:
         words[PHASE], words[FROM], words[TO] = MOVE, 0, probs.size
-        words[STEP] = max(smallest, probs.size // (BLOCKS_EACH * threads))
+        words[STEP] = max(smallest, probs.size // blocks)
     elif number >= 2 * threads or classes < 2 * smallest:
         words[PHASE], words[FROM], words[TO] = ROWS, 0, number
-        words[STEP] = max(1, number // (BLOCKS_EACH * threads), smallest // classes)
+        words[STEP] = max(1, number // blocks, smallest // classes)
     else:
         words[PHASE], words[FROM], words[TO] = LOOK, 0, classes
-        step = max(smallest, classes // (BLOCKS_EACH * threads))
-        words[STEP] = step // lanes(p) * lanes(p)
+        words[STEP] = max(smallest, classes // blocks) // lanes(p) * lanes(p)
     while True:
-        blocks = min(MOST_BLOCKS, max(1, (words[TO] - words[FROM]) // words[STEP]))
+        blocks = max(1, (words[TO] - words[FROM]) // words[STEP])
         words[BLOCKS] = blocks
         publish(shared, FINISHED, 0)
         number_of_call = (read(shared, TICKET) >> MOST_BLOCKS) + 1
@@ -216,8 +215,8 @@ class Team:
             self._help(number, PATIENCE, itemsize)
             if itemsize == self._words[ITEMSIZE]:
                 awake.clear()
-            if self._words[TICKET] & TAKEN != TAKEN:  # published since: nobody would wake this one
-                awake.set()
+            if self._words[TICKET] & TAKEN != TAKEN and number < self._words[THREADS]:
+                awake.set()  # for what was published since: nobody would wake this one
 
     def _help(self, number: int, patience: int, itemsize: int) -> None:
         like = np.float32(0) if itemsize == 4 else np.float64(0)
@@ -229,7 +228,7 @@ _team = Team()
 
 def run(probs: Array, grad: Array, out: Array, threads: int, phase: int = ROWS) -> bool:
     """Do a call on (..., D) arrays; returns False, having done nothing, if the team is at work for another thread."""
-    return _team.run(probs, grad, out, phase, min(threads, cores()))
+    return _team.run(probs, grad, out, phase, min(threads, cores(), MOST_THREADS))
 
 
 def _new_team() -> None:

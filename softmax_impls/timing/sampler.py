@@ -162,7 +162,10 @@ def _line_up(racing: list[Entry], arrays: Arrays, left: float, seconds: float) -
         _calibrate(entry, target)
     leader = min(racing, key=lambda entry: entry.seconds)
     for entry in racing:
-        if entry.seconds > max(HOPELESSLY * leader.seconds, HOPELESS_SHARE * seconds):
+        hopeless = max(HOPELESSLY * leader.seconds, HOPELESS_SHARE * seconds)
+        if hopeless < entry.seconds < ALLOWANCE * seconds:  # a first call may have had to wait for memory
+            entry.seconds = min(entry.seconds, _sample(entry))
+        if entry.seconds > hopeless:
             entry.status, entry.samples = DROPPED, [entry.seconds]
     _sample(limit)  # may compile
     limit.seconds = 0.0

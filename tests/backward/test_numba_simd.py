@@ -114,28 +114,15 @@ def test_sixteen_python_threads_at_once():
         assert all(pool.map(work, range(16)))
 
 
-def _child(seed):
+def child(seed):
     probs, grad = problem(256, 1000, "float32", seed)
     return bool(np.array_equal(softmax_backward(probs, grad, threads=2), softmax_backward(probs, grad, threads=1)))
 
 
-@jit_only
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_in_child_processes_after_a_shared_call(method):
-    assert _child(0)
-    context = multiprocessing.get_context(method)
-    with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool:
-        assert list(pool.map(_child, range(4), timeout=120)) == [True] * 4
-
-
-@jit_only
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_in_joblib_workers():
-    joblib = pytest.importorskip("joblib")
-    assert _child(0)
-    assert joblib.Parallel(2)(joblib.delayed(_child)(seed) for seed in range(4)) == [True] * 4
+def children(method):
+    """Do shared calls here, then in two child processes, and return whether all gave what one thread gives."""
+    with concurrent.futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as pool:
+        return all([child(0), *pool.map(child, range(4), timeout=120)])
 
 
 def run(code, **environment):
@@ -145,6 +132,21 @@ def run(code, **environment):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@jit_only
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_inchild_processes_after_a_shared_call(method):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"there is no {method} here")
+    assert run(f"print(children({method!r}))") == "True\n"
+
+
+@jit_only
+def test_in_joblib_workers():
+    pytest.importorskip("joblib")
+    code = "import joblib; print(child(0), all(joblib.Parallel(2)(joblib.delayed(child)(seed) for seed in range(4))))"
+    assert run(code) == "True True\n"
 
 
 EVERYTHING = """
@@ -194,7 +196,7 @@ def test_a_cache_that_can_not_be_written_is_no_error(tmp_path):
 
 @jit_only
 def test_threads_are_as_many_as_numba_may_use():
-    code = "print(_limits.threads()); from softmax_impls import explain; print(explain((400, 5000)).threads)"
+    code = "from softmax_impls.backward import _limits; print(_limits.threads()); from softmax_impls import explain; print(explain((400, 5000)).threads)"
     assert run(code, NUMBA_NUM_THREADS="1") == "1\n1\n"
 
 

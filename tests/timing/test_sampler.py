@@ -10,6 +10,7 @@ from softmax_impls import implementations
 from softmax_impls.contract import LARGEST_TEMPORARIES, describe
 from softmax_impls.timing import sampler, workloads
 from softmax_impls.timing.sampler import DROPPED, EXTRAPOLATED, FAILED, LIMIT, PRUNED, TIMED, WRONG, measure, standing
+from softmax_impls.timing.session import Session
 from softmax_impls.timing.workloads import GRID_LARGEST, WORKLOADS, Cell, grid
 
 SMALL = Cell("test", 8, 16, "float64", 1)
@@ -104,7 +105,9 @@ def test_nothing_left_to_time():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 10), (7, 33)])
 def test_ours_are_verified_in_small_cells(dtype, shape):
-    found = measure(Cell("test", *shape, dtype, 1), implementations().values(), 0.2, LARGEST_TEMPORARIES)
+    ours = implementations()
+    Session(ours, 60, LARGEST_TEMPORARIES).prepare([dtype])  # compiles
+    found = measure(Cell("test", *shape, dtype, 1), ours.values(), 0.2, LARGEST_TEMPORARIES)
     for entry in found:
         assert entry.status in (TIMED, DROPPED, LIMIT)
         assert entry.samples
