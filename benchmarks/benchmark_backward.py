@@ -41,7 +41,7 @@ class Backward:
             self.probs, self.grad_output, self.out, reference.row_sums(self.probs, self.grad_output)
         )
         if worst.wrong:
-            raise AssertionError(f"{name} is off by {worst.ratio:.3g} times what rounding explains")
+            raise AssertionError(f"{name} is {worst.in_words()}")
         # asv would time single calls where there is a setup: say how many make a sample.
         start = time.perf_counter()
         self.kernel(self.probs, self.grad_output, self.out)

@@ -26,10 +26,10 @@ from softmax_impls.backward import catalogue, get
 from softmax_impls.backward._limits import STREAMED_FROM, cores
 from softmax_impls.checks import gate, inputs, verdict
 from softmax_impls.contract import LARGEST_TEMPORARIES, Array, Bound, Implementation
-from softmax_impls.report.table import in_seconds
 from softmax_impls.timing import machine, sampler, workloads
 from softmax_impls.timing.statistics import Ratio, paired_ratio
 from softmax_impls.timing.workloads import CUSTOM, GRID, WORKLOADS, Cell
+from softmax_impls.wording import in_seconds
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results" / "performance.jsonl"
@@ -78,8 +78,7 @@ def measure(budget: float) -> Iterator[Row]:
     """Yield a row for each cell and contestant."""
     timed, judged, _ = contestants()
     yield {"machine": machine.machine(), "versions": machine.versions(), "commit": machine.commit()}
-    yield starting()
-    yield from ({"errors": name, **worst} for name, worst in errors(judged).items())
+    yield from rest(judged)
     todo = cells()
     with click.progressbar(todo, label="measuring", item_show_func=lambda cell: str(cell or "")) as bar:
         for cell in bar:
@@ -159,6 +158,12 @@ def starting() -> Row:
         for kind in ("cold", "cached", "cached"):
             found[kind] = json.loads(_run(STARTING, NUMBA_CACHE_DIR=cache))
     return {"starting": found, "memory": {how: int(_run(CALLING, how)) for how in ("out", "plain")}}
+
+
+def rest(judged: Mapping[str, Implementation]) -> Iterator[Row]:
+    """Yield what there is besides times."""
+    yield starting()
+    yield from ({"errors": name, **worst} for name, worst in errors(judged).items())
 
 
 def _run(code: str, *arguments: str, **environment: str) -> str:
@@ -291,21 +296,26 @@ def _worst(found: Iterable[tuple[Ratio, Measured]]) -> str:
     return f"{_told(ratio)}, {one.cell}"
 
 
+def _write(rows: Iterable[Row]) -> None:
+    text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+    RESULTS.write_text(text, encoding="utf-8")
+
+
 @click.command()
 @click.option("--budget", default=700.0, show_default=True, help="Seconds for the timing, shared by the cells.")
 @click.option("--report", "only_report", is_flag=True, help="Write the page from the results that are kept.")
-@click.option("--starting", "only_starting", is_flag=True, help="Measure imports, first calls and memory only.")
-def main(budget: float, only_report: bool, only_starting: bool) -> None:
+@click.option("--rest", "only_rest", is_flag=True, help="Measure all but the times: errors, first calls, memory.")
+def main(budget: float, only_report: bool, only_rest: bool) -> None:
     """Measure, keep the results, and write docs/performance.md."""
-    if only_starting:
-        kept = [line for line in RESULTS.read_text(encoding="utf-8").splitlines() if '"starting"' not in line]
-        RESULTS.write_text("\n".join([kept[0], json.dumps(starting()), *kept[1:]]) + "\n", encoding="utf-8")
+    if only_rest:
+        kept = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
+        kept = [row for row in kept if not {"starting", "errors"} & row.keys()]
+        _write([kept[0], *rest(contestants()[1]), *kept[1:]])
     elif not only_report:
         _, _, missing = contestants()
         if missing:
             raise SystemExit("not installed: " + "; ".join(f"{name}: {why}" for name, why in missing.items()))
-        rows = list(measure(budget))
-        RESULTS.write_text("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows), encoding="utf-8")
+        _write(measure(budget))
     PAGE.write_text(page(*read(RESULTS)), encoding="utf-8")
     click.echo(PAGE.read_text(encoding="utf-8").partition("## Cells")[0])
 

@@ -52,17 +52,6 @@ def _chosen(specs: Sequence[str], peers: bool) -> tuple[dict[str, Implementation
         raise click.BadParameter(str(error), param_hint="--impl") from None
 
 
-impl_option = click.option(
-    "--impl",
-    "specs",
-    multiple=True,
-    metavar="SPEC",
-    help="A name: only the named ones. PACKAGE.MODULE:FUNCTION: your own takes part too. May be repeated.",
-)
-peers_option = click.option("--peers", is_flag=True, help="With other libraries': torch, torch_compile, jax, numexpr.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output instead of tables.")
-
-
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, invoke_without_command=True
 )
@@ -82,9 +71,9 @@ def cli(context: click.Context) -> None:
 
 
 @cli.command("list")
-@impl_option
-@peers_option
-@json_option
+@options.impl
+@options.peers
+@options.as_json
 def list_command(specs: tuple[str, ...], peers: bool, as_json: bool) -> None:
     """List the implementations: what each is, and the temporary memory it takes."""
     usable, unusable = _chosen(specs, peers)
@@ -96,10 +85,10 @@ def list_command(specs: tuple[str, ...], peers: bool, as_json: bool) -> None:
 
 
 @cli.command()
-@impl_option
-@peers_option
+@options.impl
+@options.peers
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the inputs.")
-@json_option
+@options.as_json
 def check(specs: tuple[str, ...], peers: bool, seed: int, as_json: bool) -> int:
     """Check implementations against an exact oracle, numeric gradients and each other; exit 1 if one is wrong.
 
@@ -164,8 +153,8 @@ def check(specs: tuple[str, ...], peers: bool, seed: int, as_json: bool) -> int:
     callback=options.several(int, 1),
     help="Threads each may use; a list like 1,2.",
 )
-@impl_option
-@peers_option
+@options.impl
+@options.peers
 @click.option(
     "--budget",
     type=click.FloatRange(min=1, max=1e6),
@@ -192,7 +181,7 @@ def check(specs: tuple[str, ...], peers: bool, seed: int, as_json: bool) -> int:
 @click.option("--resume", is_flag=True, help="Go on with the results in the output folder: measure what is missing.")
 @click.option("--details", is_flag=True, help="Show every implementation of every cell.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of inputs and orders.")
-@json_option
+@options.as_json
 def compare(
     names: tuple[str, ...],
     batch: tuple[int, ...],

@@ -1,4 +1,4 @@
-"""What options of the command line may hold, and the one line that is said when they don't."""
+"""Options of the command line: those of several commands, and what options may hold, or else the line that is said."""
 
 from __future__ import annotations
 
@@ -56,3 +56,14 @@ def finite(context: click.Context, parameter: click.Parameter, value: float) -> 
     if math.isnan(value):
         raise click.BadParameter("nan is not a number of seconds", context, parameter)
     return value
+
+
+impl = click.option(
+    "--impl",
+    "specs",
+    multiple=True,
+    metavar="SPEC",
+    help="A name: only the named ones. PACKAGE.MODULE:FUNCTION: your own takes part too. May be repeated.",
+)
+peers = click.option("--peers", is_flag=True, help="With other libraries': torch, torch_compile, jax, numexpr.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output instead of tables.")

@@ -1,4 +1,4 @@
-"""How sizes and other people's exceptions are put into words."""
+"""How sizes, times and other people's exceptions are put into words."""
 
 from __future__ import annotations
 
@@ -19,3 +19,11 @@ def in_bytes(number: float) -> str:
         if number >= size:
             return f"{number / size:.1f} {unit}"
     return f"{number:.0f} bytes"
+
+
+def in_seconds(seconds: float) -> str:
+    """Return a time as people write it: 34 µs, three significant digits."""
+    for unit, scale in (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3)):
+        if seconds < 999.5 * scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -190,10 +190,7 @@ def _shapes(one: Implementation, dtype: str, seed: int) -> Iterator[Failure]:
         for attempt in ("", ", called again"):
             worst = reference.worst(probs, grad_output, run(one, probs, grad_output), sums, one.flushes)
             if worst.wrong:
-                seen = (
-                    f"off by {worst.ratio:.3g} times what rounding explains, at row {worst.row}, class {worst.column}"
-                )
-                yield Failure("shapes", f"{shape[0]}×{shape[1]} {dtype}{attempt}", seen)
+                yield Failure("shapes", f"{shape[0]}×{shape[1]} {dtype}{attempt}", worst.in_words())
 
 
 @functools.cache
@@ -221,9 +218,8 @@ def _memory(one: Implementation, dtype: str) -> Iterator[Failure]:
         tracemalloc.stop()
     predicted = one.temporary_bytes(*MEMORY_SHAPE, probs.dtype)
     if taken > predicted + MEMORY_SLACK:
-        yield Failure(
-            "memory", f"shape {MEMORY_SHAPE} {dtype}", f"took {taken} bytes where its record predicts {predicted}"
-        )
+        seen = f"took {taken} bytes where its record predicts {predicted}"
+        yield Failure("memory", f"shape {MEMORY_SHAPE} {dtype}", seen)
 
 
 def _pair(ours: Outputs, theirs: Outputs, rival: str, flushes: bool) -> Iterator[Failure]:
@@ -250,6 +246,5 @@ def _beyond(check: str, where: Case | str, error: bounds.Floats, bound: bounds.F
     wrong = ~(error <= bound)
     if wrong.any():
         worst = np.argmax(np.where(np.isnan(error), np.inf, error) / bound)
-        yield Failure(
-            check, str(where), f"off by {error.flat[worst]:.2g}, where rounding explains {bound.flat[worst]:.2g}"
-        )
+        seen = f"off by {error.flat[worst]:.2g}, where rounding explains {bound.flat[worst]:.2g}"
+        yield Failure(check, str(where), seen)

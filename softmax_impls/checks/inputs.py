@@ -172,6 +172,24 @@ def _(rng: np.random.Generator) -> Made:
     return logits, np.where(np.arange(9) < heavy, rng.random((16, 1)), 0.0)
 
 
+@_family("peaked, long rows", "saturated")
+def _(rng: np.random.Generator) -> Made:
+    return _normal(rng, 8, 133, scale=10)
+
+
+@_family("one-hot, long rows, gradient offset by 1,000,000", "saturated")
+def _(rng: np.random.Generator) -> Made:
+    logits, grad_output = _normal(rng, 8, 70, scale=40)
+    return logits, np.round(grad_output, 1) + 1e6
+
+
+@_family("several heavy classes of a long row with equal gradients", "saturated")
+def _(rng: np.random.Generator) -> Made:
+    heavy = rng.integers(2, 60, size=(8, 1))
+    logits = np.where(np.arange(70) < heavy, 30.0, rng.uniform(-5, 5, (8, 70)))
+    return logits, np.where(np.arange(70) < heavy, rng.random((8, 1)), 0.0)
+
+
 @_family("tiny gradients", "ordinary")
 def _(rng: np.random.Generator) -> Made:
     logits, grad_output = _normal(rng, 1, 8)

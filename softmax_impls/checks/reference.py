@@ -49,6 +49,10 @@ class Discrepancy:
         """Whether the result is off by more than rounding explains."""
         return not self.ratio <= 1
 
+    def in_words(self) -> str:
+        """Return how far it is off, and where."""
+        return f"off by {self.ratio:.3g} times what rounding explains, at row {self.row}, class {self.column}"
+
 
 @np.errstate(all="ignore")
 def row_sums(probs: Array, grad_output: Array) -> RowSums:

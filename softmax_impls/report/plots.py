@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from softmax_impls.choice.ranking import Ranked
-from softmax_impls.report.table import in_seconds
 from softmax_impls.timing.workloads import CUSTOM, GRID
+from softmax_impls.wording import in_seconds
 
 # Okabe and Ito's colours, which colour-blind people tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")

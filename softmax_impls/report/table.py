@@ -15,18 +15,10 @@ from softmax_impls.choice.ranking import Ranked
 from softmax_impls.contract import Implementation
 from softmax_impls.timing.sampler import DROPPED, EXTRAPOLATED, TIMED
 from softmax_impls.timing.workloads import CUSTOM, GRID
-from softmax_impls.wording import in_bytes
+from softmax_impls.wording import in_bytes, in_seconds
 
 WORTH_A_WORD = 1e-3  # seconds
 EXAMPLE_SHAPE = (4096, 512)  # float64, for showing how much temporary memory a call takes
-
-
-def in_seconds(seconds: float) -> str:
-    """Return a time as people write it: 34 µs, three significant digits."""
-    for unit, scale in (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3)):
-        if seconds < 999.5 * scale:
-            return f"{seconds / scale:.3g} {unit}"
-    return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _table() -> Table:

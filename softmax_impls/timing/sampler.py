@@ -148,7 +148,7 @@ def _verify(entry: Entry, arrays: Arrays, sums: reference.RowSums) -> None:
     entry.discrepancy = worst.ratio
     if worst.wrong:
         entry.status = WRONG
-        entry.note = f"off by {worst.ratio:.3g} times what rounding explains, at row {worst.row}, class {worst.column}"
+        entry.note = worst.in_words()
 
 
 def _line_up(racing: list[Entry], arrays: Arrays, left: float, seconds: float) -> tuple[Entry, Entry]:

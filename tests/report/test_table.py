@@ -2,7 +2,7 @@
 
 import pytest
 
-from softmax_impls.report.table import in_seconds
+from softmax_impls.wording import in_seconds
 
 
 @pytest.mark.parametrize(
