@@ -155,6 +155,22 @@ def textbook_that_claims_the_logits(p, g, out):
 
 
 @backward("logits", accurate_for="logits")
+def exact_in_short_rows_only(p, g, out):
+    top = np.argmax(p, axis=-1, keepdims=True)
+    h = g - np.take_along_axis(g, top, axis=-1) if p.shape[1] < 64 else g
+    out[...] = p * (h - np.sum(p * h, axis=-1, keepdims=True))
+
+
+@backward("logits", accurate_for="logits")
+def shift_left_out_too_easily(p, g, out):
+    """Where `numba_simd` allows a factor of 2."""
+    top = np.take_along_axis(g, np.argmax(p, axis=-1, keepdims=True), axis=-1)
+    total = np.sum(p * g, axis=-1, keepdims=True)
+    h = g - np.where(np.abs(top) <= 1000 * np.abs(total - top), 0, top)
+    out[...] = p * (h - np.sum(p * h, axis=-1, keepdims=True))
+
+
+@backward("logits", accurate_for="logits")
 def centred_that_claims_the_logits(p, g, out):
     textbook(p, g - np.vecdot(p, g)[:, np.newaxis], out)
 
