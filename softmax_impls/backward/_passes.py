@@ -128,7 +128,7 @@ def _see(probs: Pointer, grad: Pointer, at: int, dot: Vector, p: Vector, g: Vect
     return dot + p1 * g1, where(larger, p1, p), where(larger, g1, g)
 
 
-@jit(nogil=True)
+@jit(nogil=True, forceinline=True)
 def write_and_look(
     probs: Pointer,
     grad: Pointer,

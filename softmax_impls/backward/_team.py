@@ -47,6 +47,7 @@ SHIFT, TOTAL, FOUND, LINE = 0, 1, 8, 8  # among floats: the row's; and from FOUN
 
 PATIENCE = 2000  # times that an idle helper looks for work: 20 to 100 µs
 BLOCKS_EACH = 4  # for each thread, so that waiting for the last one is short
+FEW_ROWS = 8  # of a block, below which nothing overlaps its first look and its last write
 SMALLEST_BLOCK = 32_768  # bytes moved; shorter ones would be spent on taking them
 
 
@@ -120,7 +121,7 @@ def _lead(
         words[STEP] = max(smallest, probs.size // blocks)
     elif number >= 2 * threads or classes < 2 * smallest:
         words[PHASE], words[FROM], words[TO] = ROWS, 0, number
-        words[STEP] = max(1, number // blocks, smallest // classes)
+        words[STEP] = max(1, number // blocks, min(FEW_ROWS, number // threads), smallest // classes)
     else:
         words[PHASE], words[FROM], words[TO] = LOOK, 0, classes
         words[STEP] = max(smallest, classes // blocks) // lanes(p) * lanes(p)

@@ -159,12 +159,12 @@ def _line_up(racing: list[Entry], arrays: Arrays, left: float, seconds: float) -
     limit = Entry(YARDSTICK, LIMIT, bound=YARDSTICK.bound(*arrays))
     target = min(max(left / (2 * FIRST_LOOK * len(racing)), SHORTEST_SAMPLE), LONGEST_SAMPLE)
     for entry in racing:
+        if target < entry.seconds < ALLOWANCE * seconds:  # a first call may have waited for memory, or loaded code
+            entry.seconds = _sample(entry)
         _calibrate(entry, target)
     leader = min(racing, key=lambda entry: entry.seconds)
     for entry in racing:
         hopeless = max(HOPELESSLY * leader.seconds, HOPELESS_SHARE * seconds)
-        if hopeless < entry.seconds < ALLOWANCE * seconds:  # a first call may have had to wait for memory
-            entry.seconds = min(entry.seconds, _sample(entry))
         if entry.seconds > hopeless:
             entry.status, entry.samples = DROPPED, [entry.seconds]
     _sample(limit)  # may compile
