@@ -2,6 +2,10 @@
 
 ``python examples/confident_rows.py`` trains twice in float32 from the same start, once through the textbook form and
 once through the exact one, writes confident_rows.png, and says what it found. scikit-learn and matplotlib are needed.
+
+What it finds (docs/results/confident_rows.png): the longer one trains, the more rows have a textbook gradient of exactly
+zero at their label's logit. But the loss does not notice: those rows' gradients are too small to matter beside the
+others', and the two runs agree to five digits and more. Who looks at single rows' gradients will notice.
 """
 
 from __future__ import annotations
@@ -103,7 +107,7 @@ def picture(textbook: History, exact: History, path: Path) -> None:
 def main() -> None:
     """Train twice, draw, and say what was found."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--rate", type=float, default=2.0, help="learning rate")
     parser.add_argument("--output", type=Path, default=Path("confident_rows.png"))
     chosen = parser.parse_args()
