@@ -1,6 +1,5 @@
 """Documents say what is so: their commands, examples, tables and numbers."""
 
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -12,17 +11,9 @@ import pytest
 import yaml
 
 import softmax_impls
+from tests.scripts import ROOT, script
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def script(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # dataclasses look it up
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")

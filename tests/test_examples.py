@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.test_docs import ROOT, script
+from tests.scripts import ROOT, script
 
 
 @pytest.fixture(scope="module")
