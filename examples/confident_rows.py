@@ -4,8 +4,8 @@
 once through the exact one, writes confident_rows.png, and says what it found. scikit-learn and matplotlib are needed.
 
 What it finds (docs/results/confident_rows.png): the longer one trains, the more rows have a textbook gradient of
-exactly zero at their label's logit. But the loss does not notice: those rows' gradients are too small to matter beside the
-others', and the two runs agree to five digits and more. Who looks at single rows' gradients will notice.
+exactly zero at their label's logit. But the loss does not notice: those rows' gradients are too small to matter
+beside the others', and the two runs agree to five digits and more. Who looks at single rows' gradients will notice.
 """
 
 from __future__ import annotations
