@@ -42,7 +42,7 @@ LOOP = Cell(CUSTOM, 128, 1000, "float64", 1)  # where the source's loop takes pa
 MOST_ROUNDS = 60
 SEEDS = range(10)  # of the inputs that errors are measured on
 OURS, OURS_PLAIN, LIMIT = "auto", "auto (plain)", "limit"
-BEYOND = 2 * STREAMED_FROM  # bytes moved that are more than the last-level cache holds
+BEYOND = STREAMED_FROM  # bytes moved that are more than the last-level cache holds
 
 Row = dict[str, Any]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy import ndarray
+from numpy import empty, ndarray
 from numpy.typing import ArrayLike
 
 from softmax_impls import backward, dispatch
@@ -164,7 +164,7 @@ def _at_once(probs: object, grad_output: object, out: object) -> Array | None:
     ):
         return None
     if out is None:
-        result = np.empty(probs.shape, dtype)
+        result = empty(probs.shape, dtype)
     elif type(out) is ndarray and out.dtype is dtype and out.ndim == ndim and out.flags.carray:
         result = out
     else:

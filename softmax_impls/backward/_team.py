@@ -10,9 +10,10 @@ Why not Numba's own threads: its default layer aborts the process when two threa
 forked child that calls, and with either every call waits for every thread. Here a second caller finds the team taken
 and works alone, and a forked child, in which threads don't live on, makes itself a new team.
 
-What is shared is one array of words. TICKET holds the number of the call and a bit for each block that is taken; a
-block is taken by exchanging the ticket for one with its bit, which fails if anything changed meanwhile. So whoever
-holds a block has read this call's words, and they stay valid until FINISHED counts that block.
+What is shared is one stretch of memory: words, and behind them floats. TICKET holds the number of the call and a bit
+for each block that is taken; a block is taken by exchanging the ticket for one with its bit, which fails if anything
+changed meanwhile. So whoever holds a block has read this call's words, and they stay valid until FINISHED counts that
+block.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ import threading
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from softmax_impls.backward._atomics import add, exchange, pointer_to, publish, read, relax
 from softmax_impls.backward._jit import jit
@@ -32,23 +32,27 @@ from softmax_impls.backward._rows import rows
 from softmax_impls.backward._vectors import Pointer, address, lanes, pointer
 from softmax_impls.contract import Array
 
-Words = NDArray[np.int64]
-Floats = NDArray[np.float64]
-
 # Words. The two that change while others look at them have a cache line each.
 TICKET, FINISHED = 0, 8
 PHASE, ITEMSIZE, PROBS, GRAD, OUT, CLASSES, FROM, TO, STEP, BLOCKS, THREADS, STREAMING, IN_PLACE = range(16, 29)
 WORDS = 32
+LINE = 8  # words of a cache line
 MOST_BLOCKS = 2 * MOST_THREADS
 TAKEN = (1 << MOST_BLOCKS) - 1  # all blocks, and those there are not
 
 ROWS, MOVE, LOOK, SUM, WRITE = range(5)  # whole rows; a measure of memory; or the passes of one row, by its parts
-SHIFT, TOTAL, FOUND, LINE = 0, 1, 8, 8  # among floats: the row's; and from FOUND on, a LINE for what each block found
+SHIFT, TOTAL, FOUND = 0, 1, LINE  # among floats: the row's; and from FOUND on, a LINE for what each block found
 
 PATIENCE = 2000  # times that an idle helper looks for work: 20 to 100 µs
-BLOCKS_EACH = 4  # for each thread, so that waiting for the last one is short
+BLOCKS_EACH = 2  # for each thread, so that waiting for the last one is short
 FEW_ROWS = 8  # of a block, below which nothing overlaps its first look and its last write
 SMALLEST_BLOCK = 32_768  # bytes moved; shorter ones would be spent on taking them
+
+
+@jit(nogil=True, forceinline=True)
+def _shared(memory: int) -> tuple[Pointer, Pointer]:
+    """Return the words and the floats at an address."""
+    return pointer_to(memory, np.int64(0)), pointer_to(memory + 8 * WORDS, np.float64(0))
 
 
 @jit(nogil=True)
@@ -61,7 +65,7 @@ def _free(ticket: int, start: int, blocks: int) -> int:
 
 
 @jit(inline="always")
-def _work(words: Words, floats: Floats, probs: Pointer, grad: Pointer, out: Pointer, block: int) -> None:
+def _work(words: Pointer, floats: Pointer, probs: Pointer, grad: Pointer, out: Pointer, block: int) -> None:
     """Do one block, of rows or of elements."""
     start = words[FROM] + block * words[STEP]
     stop = words[TO] if block == words[BLOCKS] - 1 else start + words[STEP]
@@ -81,18 +85,18 @@ def _work(words: Words, floats: Floats, probs: Pointer, grad: Pointer, out: Poin
 
 
 @jit(nogil=True)
-def _help(words: Words, floats: Floats, me: int, patience: int, like: Any, itemsize: int) -> None:
+def _help(memory: int, me: int, patience: int, like: Any, itemsize: int) -> None:
     """Take blocks of calls in the dtype of `like`, until there was no such call for a while."""
-    shared = pointer(words)
+    words, floats = _shared(memory)
     idle = 0
     while idle < patience:
-        ticket = read(shared, TICKET)
+        ticket = read(words, TICKET)
         if ticket & TAKEN != TAKEN and me < words[THREADS] and words[ITEMSIZE] == itemsize:
             probs, grad, out = words[PROBS], words[GRAD], words[OUT]
             block = _free(ticket, me * words[BLOCKS] // words[THREADS], words[BLOCKS])
-            if exchange(shared, TICKET, ticket, ticket | 1 << block):
+            if exchange(words, TICKET, ticket, ticket | 1 << block):
                 _work(words, floats, pointer_to(probs, like), pointer_to(grad, like), pointer_to(out, like), block)
-                add(shared, FINISHED, 1)
+                add(words, FINISHED, 1)
                 idle = 0
         else:
             relax()
@@ -100,15 +104,13 @@ def _help(words: Words, floats: Floats, me: int, patience: int, like: Any, items
 
 
 @jit(nogil=True)
-def _lead(
-    words: Words, floats: Floats, probs: Array, grad: Array, out: Array, phase: int, threads: int, streamed_from: int
-) -> None:
+def _lead(memory: int, probs: Array, grad: Array, out: Array, phase: int, threads: int, streamed_from: int) -> None:
     """Do a whole call together with up to `threads` - 1 helpers, phase by phase."""
     p, g, o = pointer(probs), pointer(grad), pointer(out)
     classes = probs.shape[-1]
     number = probs.size // classes
-    shared = pointer(words)
-    publish(shared, TICKET, read(shared, TICKET) | TAKEN)  # nobody looks at the words while they change
+    words, floats = _shared(memory)
+    publish(words, TICKET, read(words, TICKET) | TAKEN)  # nobody looks at the words while they change
     words[PROBS], words[GRAD], words[OUT] = address(p), address(g), address(o)
     words[ITEMSIZE], words[THREADS], words[CLASSES] = probs.itemsize, threads, classes
     words[STREAMING] = 3 * probs.size * probs.itemsize > streamed_from
@@ -128,18 +130,18 @@ def _lead(
     while True:
         blocks = max(1, (words[TO] - words[FROM]) // words[STEP])
         words[BLOCKS] = blocks
-        publish(shared, FINISHED, 0)
-        number_of_call = (read(shared, TICKET) >> MOST_BLOCKS) + 1
-        publish(shared, TICKET, number_of_call << MOST_BLOCKS | (TAKEN ^ ((1 << blocks) - 1)))
+        publish(words, FINISHED, 0)
+        number_of_call = (read(words, TICKET) >> MOST_BLOCKS) + 1
+        publish(words, TICKET, number_of_call << MOST_BLOCKS | (TAKEN ^ ((1 << blocks) - 1)))
         while True:
-            ticket = read(shared, TICKET)
+            ticket = read(words, TICKET)
             if ticket & TAKEN == TAKEN:
                 break
             block = _free(ticket, 0, blocks)
-            if exchange(shared, TICKET, ticket, ticket | 1 << block):
+            if exchange(words, TICKET, ticket, ticket | 1 << block):
                 _work(words, floats, p, g, o, block)
-                add(shared, FINISHED, 1)
-        while read(shared, FINISHED) < blocks:
+                add(words, FINISHED, 1)
+        while read(words, FINISHED) < blocks:
             relax()
         phase = words[PHASE]
         if phase == LOOK:
@@ -169,12 +171,6 @@ def _lead(
         words[FROM], words[TO] = row * classes, (row + 1) * classes
 
 
-def _closed() -> Words:
-    words = np.zeros(WORDS, np.int64)
-    words[TICKET] = TAKEN
-    return words
-
-
 class Team:
     """The helpers, which are started as they are asked for, and what they share."""
 
@@ -182,32 +178,38 @@ class Team:
         self._taken = threading.Lock()
         self._awake: list[threading.Event] = []
         self._compiled: set[np.dtype[Any]] = set()
-        self._words = _closed()
-        self._floats = np.zeros(FOUND + LINE * 2 * MOST_BLOCKS)
+        space = np.zeros(WORDS + FOUND + LINE * 2 * MOST_BLOCKS + LINE, np.int64)
+        self._words = space[-space.ctypes.data // 8 % LINE :]  # from the beginning of a cache line on
+        self._words[TICKET] = TAKEN
+        self._memory = self._words.ctypes.data
+        self._most = min(cores(), MOST_THREADS)
 
-    def run(self, probs: Array, grad: Array, out: Array, phase: int, threads: int) -> bool:
+    def run(self, probs: Array, grad: Array, out: Array, threads: int, phase: int) -> bool:
         """Do a call on (..., D) arrays; returns False, having done nothing, if the team is at work for another."""
-        if not self._taken.acquire(blocking=False):
+        if not self._taken.acquire(False):
             return False
         try:
             if probs.dtype not in self._compiled:
                 self._help(0, 0, probs.itemsize)  # here, so that the first call takes long and not the next ones
                 self._compiled.add(probs.dtype)
-            while len(self._awake) < threads - 1:
-                self._start()
+            if threads > self._most:
+                threads = self._most
+            if len(self._awake) < threads - 1:
+                self._start(threads - 1)
             for awake in self._awake[: threads - 1]:
                 if not awake.is_set():
                     awake.set()
-            _lead(self._words, self._floats, probs, grad, out, phase, threads, STREAMED_FROM)
+            _lead(self._memory, probs, grad, out, phase, threads, STREAMED_FROM)
         finally:
             self._taken.release()
         return True
 
-    def _start(self) -> None:
-        awake = threading.Event()
-        number = len(self._awake) + 1  # the caller is 0
-        threading.Thread(target=self._serve, args=(number, awake), name=f"softmax-impls-{number}", daemon=True).start()
-        self._awake.append(awake)
+    def _start(self, helpers: int) -> None:
+        for number in range(len(self._awake) + 1, helpers + 1):  # the caller is 0
+            awake = threading.Event()
+            name = f"softmax-impls-{number}"
+            threading.Thread(target=self._serve, args=(number, awake), name=name, daemon=True).start()
+            self._awake.append(awake)
 
     def _serve(self, number: int, awake: threading.Event) -> None:
         while True:
@@ -221,7 +223,7 @@ class Team:
 
     def _help(self, number: int, patience: int, itemsize: int) -> None:
         like = np.float32(0) if itemsize == 4 else np.float64(0)
-        _help(self._words, self._floats, number, patience, like, itemsize)
+        _help(self._memory, number, patience, like, itemsize)
 
 
 _team = Team()
@@ -229,7 +231,7 @@ _team = Team()
 
 def run(probs: Array, grad: Array, out: Array, threads: int, phase: int = ROWS) -> bool:
     """Do a call on (..., D) arrays; returns False, having done nothing, if the team is at work for another thread."""
-    return _team.run(probs, grad, out, phase, min(threads, cores(), MOST_THREADS))
+    return _team.run(probs, grad, out, threads, phase)
 
 
 def _new_team() -> None:
