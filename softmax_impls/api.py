@@ -12,12 +12,13 @@ from numpy.typing import ArrayLike
 
 from softmax_impls import backward, dispatch
 from softmax_impls.arguments import Axis, Layout, as_real_array, as_threads
-from softmax_impls.backward._limits import limited
+from softmax_impls.backward._limits import DONE, UNFIT, limited
 from softmax_impls.contract import Array, Impl, Implementation, invoke, read_only
 
 AUTO = "auto"
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-_simd: Any = None  # the module of that name, once it is needed
+_if_small: Any = None  # what "auto" picks, once it is needed: `numba_simd` for a small call,
+_large: Any = None  # and for any other
 
 
 def softmax(x: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array:
@@ -152,7 +153,7 @@ def _at_once(probs: object, grad_output: object, out: object) -> Array | None:
     Plain arrays of one native dtype, C-contiguous, aligned and writeable: what is left to check, the kernel does. All
     the checks in Python take ten times as long as a small call's arithmetic.
     """
-    if not (type(probs) is ndarray and type(grad_output) is ndarray and (_simd is not None or _load())):
+    if not (type(probs) is ndarray and type(grad_output) is ndarray and (_if_small is not None or _load())):
         return None
     dtype, ndim = probs.dtype, probs.ndim
     if not (
@@ -169,18 +170,22 @@ def _at_once(probs: object, grad_output: object, out: object) -> Array | None:
         result = out
     else:
         return None
-    state = _simd.if_small(probs, grad_output, result, _simd.STREAMED_FROM)
-    if state == _simd.LARGE:
-        _simd.large(probs, grad_output, result)
-    return None if state == _simd.UNFIT else result
+    state = _if_small(probs, grad_output, result)
+    if state == DONE:
+        return result
+    if state == UNFIT:
+        return None
+    _large(probs, grad_output, result)
+    return result
 
 
 def _load() -> bool:
     """Load what "auto" picks for every call where Numba compiles; returns whether it does."""
-    global _simd
+    global _if_small, _large
     if dispatch.has_compiler():
-        _simd = importlib.import_module("softmax_impls.backward.numba_simd")
-    return _simd is not None
+        kernel = importlib.import_module("softmax_impls.backward.numba_simd")
+        _if_small, _large = kernel.if_small, kernel.large
+    return _if_small is not None
 
 
 def _implementation(impl: object) -> Implementation:

@@ -9,7 +9,7 @@ from softmax_impls import api, dispatch, explain, implementations, softmax_backw
 @pytest.fixture(params=[True, False])
 def compiler(request, monkeypatch):
     monkeypatch.setattr(dispatch, "has_compiler", lambda: request.param)
-    monkeypatch.setattr(api, "_simd", None)
+    monkeypatch.setattr(api, "_if_small", None)
     return request.param
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
+UNFIT, DONE, LARGE = range(3)  # what becomes of a call: not for this kernel, done, or to be done by other means
+
 MOST_THREADS = 16  # for one call: fewer are enough to wait for memory
 SHARED_FROM = 400_000  # bytes moved: two threads need less time than one even if the helper has to be woken
 

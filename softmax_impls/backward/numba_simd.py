@@ -17,12 +17,10 @@ from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 
 from softmax_impls.backward import _limits, _team
 from softmax_impls.backward._jit import jit
-from softmax_impls.backward._limits import SHARED_FROM, STREAMED_FROM
+from softmax_impls.backward._limits import DONE, LARGE, SHARED_FROM, STREAMED_FROM, UNFIT
 from softmax_impls.backward._rows import rows
 from softmax_impls.backward._vectors import address, pointer
 from softmax_impls.contract import Array, register
-
-UNFIT, DONE, LARGE = range(3)
 
 
 @jit(nogil=True)
@@ -50,17 +48,17 @@ def _alone(probs: Array, grad_output: Array, out: Array, streamed_from: int) -> 
 
 
 @jit()
-def if_small(probs: Array, grad_output: Array, out: Array, streamed_from: int) -> int:
+def if_small(probs: Array, grad_output: Array, out: Array) -> int:
     """Do a call if it is a small one; returns `DONE`, or else why not, having done nothing: `LARGE` or `UNFIT`.
 
     The arrays are C-contiguous (..., D), of one dtype and one number of dimensions. Python's lock is kept: to give it
-    up takes a tenth of the time of a small call.
+    up takes a tenth of the time of a small call. No cache is too small for these.
     """
     if not _fits(probs, grad_output, out):
         return UNFIT
     if 3 * probs.size * probs.itemsize >= SHARED_FROM:
         return LARGE
-    _alone(probs, grad_output, out, streamed_from)
+    _alone(probs, grad_output, out, 3 * SHARED_FROM)
     return DONE
 
 
@@ -82,5 +80,5 @@ def large(probs: Array, grad_output: Array, out: Array) -> None:
 )
 def numba_simd(probs: Array, grad_output: Array, out: Array) -> None:
     """With h = g - g[argmax p]: p (h - p·h)."""
-    if if_small(probs, grad_output, out, STREAMED_FROM) == LARGE:
+    if if_small(probs, grad_output, out) == LARGE:
         large(probs, grad_output, out)
