@@ -83,25 +83,37 @@ def long_rows(
     write_singly(probs, grad, out, done, end, shift, total)
 
 
+@jit(nogil=True, forceinline=True)
+def _safe(classes: int, whole: int, start: int, stop: int, in_place: bool) -> int:
+    """Return up to which row one may load and store `whole` elements, though a row has fewer.
+
+    What is loaded too much is masked, and what is stored too much is stored again, rightly, with the rows it belongs
+    to. Not so at the end, nor where that would overwrite an input.
+    """
+    if in_place and classes < whole:
+        return start
+    return max(start, stop - (whole - 1) // classes)
+
+
 @jit(nogil=True)
 def rows_of_one(
     probs: Pointer, grad: Pointer, out: Pointer, classes: int, start: int, stop: int, in_place: bool
 ) -> None:
-    """Do rows of a vector or less, which stay in registers.
-
-    Where the next row takes up less than the rest of the vector, loading and storing whole ones is right all the same:
-    what is loaded too much is masked, and what is stored too much is stored again, rightly, with the rows it belongs
-    to. Not so at the end, nor where that would overwrite an input.
-    """
+    """Do rows of a vector or less, which stay in registers; two at a time, which don't wait for each other."""
     width = lanes(probs)
     zero = splat(probs, 0)
     mine = first(probs, classes)
-    safe = start if in_place else max(start, stop - (width + classes - 1) // classes)
-    for i in range(start, safe):
-        at = i * classes
+    safe = _safe(classes, width, start, stop, in_place)
+    safe -= (safe - start) % 2
+    for i in range(start, safe, 2):
+        at, there = i * classes, (i + 1) * classes
         p, g = where(mine, load(probs, at), zero), where(mine, load(grad, at), zero)
-        h = g - splat(probs, top(p, g)[1])
-        store(out, at, p * (h - splat(probs, total(p * h))))
+        q, f = where(mine, load(probs, there), zero), where(mine, load(grad, there), zero)
+        c, d = top(p, g)[1], top(q, f)[1]
+        h, e = g - splat(probs, c), f - splat(probs, d)
+        s, t = total(p * h), total(q * e)
+        store(out, at, p * (h - splat(probs, s)))
+        store(out, there, q * (e - splat(probs, t)))
     for i in range(safe, stop):
         at = i * classes
         p, g = load_some(probs, at, mine, zero), load_some(grad, at, mine, zero)
@@ -117,7 +129,7 @@ def rows_of_two(
     width = lanes(probs)
     zero = splat(probs, 0)
     mine = first(probs, classes - width)
-    safe = start if in_place else max(start, stop - (2 * width + classes - 1) // classes)
+    safe = _safe(classes, 2 * width, start, stop, in_place)
     for i in range(start, stop):
         at = i * classes
         p, g = load(probs, at), load(grad, at)
