@@ -10,7 +10,7 @@ from benchmarks import _accuracy, _cells, backward, calls
 from softmax_impls import implementations, register
 from softmax_impls.backward import names
 
-SUITES = (backward.Grid, backward.Workload, backward.Memory, backward.Accuracy)
+SUITES = (backward.Grid, backward.Workload, backward.Bandwidth, backward.Memory, backward.Accuracy)
 
 
 @pytest.mark.parametrize("suite", SUITES)
@@ -44,8 +44,8 @@ def test_a_wrong_one_fails_instead_of_being_timed(registry):
         _ = ("flipped", 128, 10, "float64") in _cells.Skipped(_cells.verified)
 
 
-def test_bandwidth_is_that_of_the_bytes_moved(monkeypatch):
-    suite = backward.Workload()
+def test_bandwidth_is_that_of_the_bytes_moved():
+    suite = backward.Bandwidth()
     cell = ("numba_rows", "imagenet", "float64")
     assert cell not in suite.skip_params
     assert 0.1 < suite.track_bandwidth(*cell) < 10_000
