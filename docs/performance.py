@@ -40,6 +40,7 @@ PAGE = ROOT / "docs" / "performance.md"
 DTYPES = ("float32", "float64")
 LOOP = Cell(CUSTOM, 128, 1000, "float64", 1)  # where the source's loop takes part
 MOST_ROUNDS = 60
+UNTOLD = 5.0  # times its lower end: an interval that wide tells nothing
 SEEDS = range(10)  # of the inputs that errors are measured on
 OURS, OURS_PLAIN, LIMIT = "auto", "auto (plain)", "limit"
 BEYOND = STREAMED_FROM  # bytes moved that are more than the last-level cache holds
@@ -302,6 +303,8 @@ def _line(one: Measured) -> str:
 
 
 def _told(ratio: Ratio) -> str:
+    if ratio.high > UNTOLD * ratio.low:
+        return f"{ratio.value:.2f} (too few rounds for an interval)"
     return f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
 
 

@@ -16,9 +16,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 
 from softmax_impls import softmax, softmax_backward
+
+try:
+    from sklearn.datasets import load_digits
+except ImportError as error:
+    raise SystemExit("the digits come with scikit-learn: pip install scikit-learn matplotlib") from error
 
 Floats = NDArray[np.float32]
 TEXTBOOK, EXACT = "closed_form", "auto"

@@ -95,7 +95,8 @@ def softmax_backward(
         ``kernel(probs, grad_output, out)``, or its record, see `register`.
     threads : int, optional
         How many threads "auto" and ``"numba_simd"`` may use where that pays; by default as many as Numba may, which
-        NUMBA_NUM_THREADS says. Other implementations keep to their own libraries' settings.
+        NUMBA_NUM_THREADS says. Other implementations keep to their own libraries' settings. Where there are fewer long
+        rows than threads, each is summed by parts: its last bit may then depend on how many threads there were.
 
     Returns
     -------
@@ -130,7 +131,7 @@ def softmax_backward(
     >>> softmax_backward(probs, [1.0, 0.0])
     array([ 5.55111512e-17, -5.55111512e-17])
     """
-    if impl is AUTO and threads is None and axis == -1 and (result := _at_once(probs, grad_output, out)) is not None:
+    if impl is AUTO and threads is None and (result := _at_once(probs, grad_output, axis, out)) is not None:
         return result
     if threads is not None:
         with limited(as_threads(threads)):
@@ -147,26 +148,28 @@ def softmax_backward(
     return _call(implementation.kernel, implementation.in_place, arrays, layout, out, guarded=guarded)
 
 
-def _at_once(probs: object, grad_output: object, out: object) -> Array | None:
+def _at_once(probs: object, grad_output: object, axis: object, out: object) -> Array | None:
     """Do the most frequent kind of call without ceremony, or return None: then it takes the way that all calls can.
 
-    Plain arrays of one native dtype, C-contiguous, aligned and writeable: what is left to check, the kernel does. All
-    the checks in Python take ten times as long as a small call's arithmetic.
+    Plain arrays of one native dtype, C-contiguous, aligned and writeable, over the last axis: what is left to check,
+    the kernel does. All the checks in Python take ten times as long as a small call's arithmetic.
     """
     if not (type(probs) is ndarray and type(grad_output) is ndarray and (_if_small is not None or _load())):
         return None
     dtype, ndim = probs.dtype, probs.ndim
     if not (
-        (dtype is FLOAT32 or dtype is FLOAT64)
-        and grad_output.dtype is dtype
+        (dtype is FLOAT32 or dtype is FLOAT64 or dtype in (FLOAT32, FLOAT64))
+        and (grad_output.dtype is dtype or grad_output.dtype == dtype)
         and grad_output.ndim == ndim != 0
+        and type(axis) is int
+        and (axis == -1 or axis == ndim - 1)
         and probs.flags.carray
         and grad_output.flags.carray
     ):
         return None
     if out is None:
         result = empty(probs.shape, dtype)
-    elif type(out) is ndarray and out.dtype is dtype and out.ndim == ndim and out.flags.carray:
+    elif type(out) is ndarray and out.dtype == dtype and out.ndim == ndim and out.flags.carray:
         result = out
     else:
         return None

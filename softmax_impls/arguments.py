@@ -11,6 +11,7 @@ import math
 import operator
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -108,21 +109,22 @@ class Layout:
             told = " and ".join(f"{name} {array.shape}" for name, array in arrays.items())
             raise ValueError(f"{' and '.join(arrays)} must have the same shape, got {told}")
         (shape,) = shapes
-        result = np.result_type(*(array.dtype.newbyteorder("=") for array in arrays.values()))
-        compute = np.result_type(result, np.float32)  # float16 is computed in float32 and rounded once
+        # By their types: NumPy's own objects for them are the ones that the next call knows at a glance.
+        result = np.dtype(np.result_type(*(array.dtype for array in arrays.values())).type)
+        compute = np.dtype(np.result_type(result, np.float32).type)  # float16 is computed in float32 and rounded once
         return cls(shape, normalize_axes(axis, len(shape)), result, compute)
 
-    @property
+    @cached_property
     def order(self) -> tuple[int, ...]:
         """The axes, those of the rows first."""
         return (*(a for a in range(len(self.shape)) if a not in self.axes), *self.axes)
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """B: the product of the sizes that are not reduced over."""
         return math.prod(n for a, n in enumerate(self.shape) if a not in self.axes)
 
-    @property
+    @cached_property
     def classes(self) -> int:
         """D: the product of the sizes of `axes`; 1 if there are none."""
         return math.prod(self.shape[a] for a in self.axes)

@@ -125,7 +125,7 @@ def check(specs: tuple[str, ...], peers: bool, seed: int, as_json: bool) -> int:
     multiple=True,
     metavar="B",
     callback=options.several(int, 1),
-    help="Rows: with --dim, your own shapes instead of those above.",
+    help="Rows: with --dim, your own shapes; without --workload, only those.",
 )
 @click.option(
     "--dim",

@@ -8,7 +8,8 @@ so that in a loop they are there within a microsecond; then they sleep.
 
 Why not Numba's own threads: its default layer aborts the process when two threads call at once, GNU OpenMP's kills a
 forked child that calls, and with either every call waits for every thread. Here a second caller finds the team taken
-and works alone, and a forked child, in which threads don't live on, makes itself a new team.
+and works alone, and a forked child, in which threads don't live on, makes itself a new team. The team is taken and
+given back in compiled code, and helpers are woken by a single call into C, so that Ctrl-C can't come in between.
 
 What is shared is one stretch of memory: words, and behind them floats. TICKET holds the number of the call and a bit
 for each block that is taken; a block is taken by exchanging the ticket for one with its bit, which fails if anything
@@ -18,6 +19,7 @@ block.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from typing import Any
@@ -34,6 +36,7 @@ from softmax_impls.contract import Array
 
 # Words. The two that change while others look at them have a cache line each.
 TICKET, FINISHED = 0, 8
+BUSY = 29  # 1 while the team is at work for a caller
 PHASE, ITEMSIZE, PROBS, GRAD, OUT, CLASSES, FROM, TO, STEP, BLOCKS, THREADS, STREAMING, IN_PLACE = range(16, 29)
 WORDS = 32
 LINE = 8  # words of a cache line
@@ -104,12 +107,14 @@ def _help(memory: int, me: int, patience: int, like: Any, itemsize: int) -> None
 
 
 @jit(nogil=True)
-def _lead(memory: int, probs: Array, grad: Array, out: Array, phase: int, threads: int, streamed_from: int) -> None:
-    """Do a whole call together with up to `threads` - 1 helpers, phase by phase."""
+def _lead(memory: int, probs: Array, grad: Array, out: Array, phase: int, threads: int, streamed_from: int) -> bool:
+    """Do a whole call together with up to `threads` - 1 helpers, phase by phase; or nothing, if they are busy."""
     p, g, o = pointer(probs), pointer(grad), pointer(out)
     classes = probs.shape[-1]
     number = probs.size // classes
     words, floats = _shared(memory)
+    if not exchange(words, BUSY, 0, 1):
+        return False
     publish(words, TICKET, read(words, TICKET) | TAKEN)  # nobody looks at the words while they change
     words[PROBS], words[GRAD], words[OUT] = address(p), address(g), address(o)
     words[ITEMSIZE], words[THREADS], words[CLASSES] = probs.itemsize, threads, classes
@@ -166,7 +171,8 @@ def _lead(memory: int, probs: Array, grad: Array, out: Array, phase: int, thread
         else:
             row += 1
             if phase in (ROWS, MOVE) or row == number:
-                return
+                publish(words, BUSY, 0)
+                return True
             words[PHASE] = LOOK
         words[FROM], words[TO] = row * classes, (row + 1) * classes
 
@@ -175,51 +181,45 @@ class Team:
     """The helpers, which are started as they are asked for, and what they share."""
 
     def __init__(self) -> None:
-        self._taken = threading.Lock()
-        self._awake: list[threading.Event] = []
-        self._compiled: set[np.dtype[Any]] = set()
+        self._bells: list[Any] = []  # one for each helper, who sleeps while it is locked, and locks it again
+        self._starting = threading.Lock()
+        self._compiled: set[int] = set()  # for elements of so many bytes
+        self._most = min(cores(), MOST_THREADS)
         space = np.zeros(WORDS + FOUND + LINE * 2 * MOST_BLOCKS + LINE, np.int64)
         self._words = space[-space.ctypes.data // 8 % LINE :]  # from the beginning of a cache line on
         self._words[TICKET] = TAKEN
         self._memory = self._words.ctypes.data
-        self._most = min(cores(), MOST_THREADS)
 
     def run(self, probs: Array, grad: Array, out: Array, threads: int, phase: int) -> bool:
         """Do a call on (..., D) arrays; returns False, having done nothing, if the team is at work for another."""
-        if not self._taken.acquire(False):
-            return False
-        try:
-            if probs.dtype not in self._compiled:
-                self._help(0, 0, probs.itemsize)  # here, so that the first call takes long and not the next ones
-                self._compiled.add(probs.dtype)
-            if threads > self._most:
-                threads = self._most
-            if len(self._awake) < threads - 1:
-                self._start(threads - 1)
-            for awake in self._awake[: threads - 1]:
-                if not awake.is_set():
-                    awake.set()
-            _lead(self._memory, probs, grad, out, phase, threads, STREAMED_FROM)
-        finally:
-            self._taken.release()
-        return True
+        if probs.itemsize not in self._compiled:
+            self._help(0, 0, probs.itemsize)  # here, so that no helper ever compiles
+            self._compiled.add(probs.itemsize)
+        helpers = min(threads, self._most) - 1
+        if len(self._bells) < helpers:
+            self._start(helpers)
+        for bell in self._bells[:helpers]:
+            if bell.locked():
+                with contextlib.suppress(RuntimeError):  # another caller has rung it
+                    bell.release()
+        return bool(_lead(self._memory, probs, grad, out, phase, helpers + 1, STREAMED_FROM))
 
     def _start(self, helpers: int) -> None:
-        for number in range(len(self._awake) + 1, helpers + 1):  # the caller is 0
-            awake = threading.Event()
-            name = f"softmax-impls-{number}"
-            threading.Thread(target=self._serve, args=(number, awake), name=name, daemon=True).start()
-            self._awake.append(awake)
+        with self._starting, contextlib.suppress(RuntimeError):  # there may be no more threads: fewer will do
+            while len(self._bells) < helpers:
+                bell = threading.Lock()
+                number = len(self._bells) + 1  # the caller is 0
+                name = f"softmax-impls-{number}"
+                threading.Thread(target=self._serve, args=(number, bell), name=name, daemon=True).start()
+                self._bells.append(bell)
 
-    def _serve(self, number: int, awake: threading.Event) -> None:
+    def _serve(self, number: int, bell: Any) -> None:
         while True:
-            awake.wait()
-            itemsize = int(self._words[ITEMSIZE])
-            self._help(number, PATIENCE, itemsize)
-            if itemsize == self._words[ITEMSIZE]:
-                awake.clear()
-            if self._words[TICKET] & TAKEN != TAKEN and number < self._words[THREADS]:
-                awake.set()  # for what was published since: nobody would wake this one
+            bell.acquire()
+            served = 0
+            while (itemsize := int(self._words[ITEMSIZE])) != served and itemsize in self._compiled:
+                self._help(number, PATIENCE, itemsize)
+                served = itemsize
 
     def _help(self, number: int, patience: int, itemsize: int) -> None:
         like = np.float32(0) if itemsize == 4 else np.float64(0)

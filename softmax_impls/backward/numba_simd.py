@@ -70,7 +70,7 @@ def large(probs: Array, grad_output: Array, out: Array) -> None:
 
 
 @register(
-    summary="the pivoted form in whole vectors and by several threads: exact where rows saturate, and the fastest",
+    summary="the pivoted form in whole vectors and by several threads: exact where rows saturate, made for speed",
     family="numba",
     accurate_for="logits",
     temporaries=lambda rows, classes, itemsize: 0,

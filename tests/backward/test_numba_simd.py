@@ -228,3 +228,52 @@ def test_threads_of_one_thread_are_not_another_ones():
 def test_bad_threads(threads, error, match):
     with pytest.raises(error, match=match):
         softmax_backward([0.5, 0.5], [1.0, 0.0], threads=threads)
+
+
+@jit_only
+def test_interrupts_neither_hang_nor_lose_the_team():
+    code = """
+import signal, time
+from softmax_impls.backward import _team
+class Interrupt(KeyboardInterrupt): pass
+def interrupt(*_): raise Interrupt
+p, g = problem(300, 500, "float32")
+softmax_backward(p, g)
+signal.signal(signal.SIGALRM, interrupt)
+seen, end = 0, time.perf_counter() + 3
+while time.perf_counter() < end:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1e-4 + seen % 7 * 1e-4)
+        while True:
+            softmax_backward(p, g)
+    except Interrupt:
+        seen += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    assert_right(p, g, softmax_backward(p, g))
+print(seen > 100, _team._team._words[_team.BUSY])
+"""
+    assert run(code) == "True 0\n"
+
+
+@jit_only
+def test_helpers_never_compile():
+    code = """
+import time
+from softmax_impls.backward import _team
+p, g = problem(300, 500, "float32")
+for _ in range(20):
+    softmax_backward(p, g, threads=2)
+    time.sleep(0.02)
+print(len(_team._help.signatures))
+"""
+    assert run(code) == "1\n"
+
+
+@jit_only
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_softmax_returns_takes_the_short_way(dtype, monkeypatch):
+    probs = softmax(np.zeros((2, 3), dtype))
+    monkeypatch.setattr("softmax_impls.api.Layout", None)  # what the long way needs
+    for grad in (np.ones_like(probs), np.ones_like(probs).astype(np.dtype(dtype).newbyteorder("="))):
+        assert softmax_backward(probs, grad, axis=1).dtype is np.dtype(dtype)
