@@ -118,7 +118,10 @@ def explain(
     >>> implementations()[choice.impl].accurate_for
     'logits'
     """
-    sizes = tuple(operator.index(n) for n in (shape if isinstance(shape, tuple | list) else (shape,)))
+    try:
+        sizes = tuple(operator.index(n) for n in (shape if isinstance(shape, tuple | list) else (shape,)))
+    except TypeError as error:
+        raise TypeError(f"shape must be an integer or a tuple of integers: {error}") from None
     if any(n < 0 for n in sizes):
         raise ValueError(f"shape must not have negative sizes, got {sizes}")
     wanted = np.dtype(dtype)

@@ -58,3 +58,9 @@ def test_bad_threads_and_axis():
 def test_compiler_switched_off(monkeypatch, value, expected):
     monkeypatch.setenv("NUMBA_DISABLE_JIT", value)
     assert dispatch.has_compiler.__wrapped__() is expected
+
+
+@pytest.mark.parametrize("shape", ["ab", np.array([3, 4]), (3, 4.0)])
+def test_a_shape_that_is_none_is_refused_by_name(shape):
+    with pytest.raises(TypeError, match="shape must be"):
+        explain(shape)
