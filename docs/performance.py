@@ -39,7 +39,7 @@ RESULTS = ROOT / "docs" / "results" / "performance.jsonl"
 PAGE = ROOT / "docs" / "performance.md"
 DTYPES = ("float32", "float64")
 LOOP = Cell(CUSTOM, 128, 1000, "float64", 1)  # where the source's loop takes part
-MOST_ROUNDS = 60
+FEWEST_ROUNDS, MOST_ROUNDS = 7, 60
 UNTOLD = 5.0  # times its lower end: an interval that wide tells nothing
 SEEDS = range(10)  # of the inputs that errors are measured on
 OURS, OURS_PLAIN, LIMIT = "auto", "auto (plain)", "limit"
@@ -100,7 +100,8 @@ def times(todo: Sequence[Cell], timed: Sequence[Implementation], budget: float) 
                 if wrong := {name: n for name, n in held.items() if n != cell.threads}:
                     raise SystemExit(f"{cell}: these run in another number of threads: {wrong}")
                 seconds = budget / len(todo)
-                entries = sampler.measure(cell, taking_part, seconds, LARGEST_TEMPORARIES, most_rounds=MOST_ROUNDS)
+                rounds = {"fewest_rounds": FEWEST_ROUNDS, "most_rounds": MOST_ROUNDS}
+                entries = sampler.measure(cell, taking_part, seconds, LARGEST_TEMPORARIES, **rounds)
             for entry in entries:
                 yield {
                     "workload": cell.workload,
@@ -249,18 +250,18 @@ def page(where: Row, told: Mapping[str, Row], measured: Sequence[Measured]) -> s
         "| | must | aim | measured | |",
         "|---|---|---|---|---|",
         _goal(
-            f"`softmax_backward(…, out=out)` against the best peer, worst of {len(table)} cells",
+            "`softmax_backward(…, out=out)` against the best peer, worst cell",
             1.0,
             1.1,
-            *_worst(against_peers),
+            *_worst(against_peers, 1.0),
         ),
         _goal("… geometric mean over cells", 1.25, 1.5, geometric, f"{geometric:.2f}"),
-        _goal("`softmax_backward(…)` against torch's allocating call, worst cell", 1.0, 1.5, *_worst(plain)),
+        _goal("`softmax_backward(…)` against torch's allocating call, worst cell", 1.0, 1.5, *_worst(plain, 1.0)),
         _goal(
-            f"share of the streaming limit, worst of {len(beyond)} cells beyond the last-level cache",
+            "share of the streaming limit, worst of the cells beyond the last-level cache",
             0.8,
             0.9,
-            *_worst(share),
+            *_worst(share, 0.8),
         ),
         _goal("… their median", 0.8, 0.9, median, f"{median:.2f}"),
         _goal(
@@ -338,9 +339,11 @@ def _told(ratio: Ratio) -> str:
     return f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
 
 
-def _worst(found: Iterable[tuple[Ratio, Measured]]) -> tuple[float, str]:
+def _worst(found: Sequence[tuple[Ratio, Measured]], must: float) -> tuple[float, str]:
+    """Return the smallest ratio; and told with where that was, and how many are surely less than they must be."""
     ratio, one = min(found, key=lambda pair: pair[0].value)
-    return ratio.value, f"{_told(ratio)}, {one.cell}"
+    less = sum(other.high < must for other, _ in found)
+    return ratio.value, f"{_told(ratio)}, {one.cell}; surely less than {must:g} in {less} of {len(found)} cells"
 
 
 def _goal(what: str, must: float, aim: float, value: float, told: str, most: bool = False) -> str:

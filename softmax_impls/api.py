@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from softmax_impls import backward, dispatch
 from softmax_impls.arguments import Axis, Layout, as_real_array, as_threads
-from softmax_impls.backward._limits import DONE, UNFIT, limited
+from softmax_impls.backward._limits import LARGE, UNFIT, limited
 from softmax_impls.contract import Array, Impl, Implementation, invoke, read_only
 
 AUTO = "auto"
@@ -131,8 +131,40 @@ def softmax_backward(
     >>> softmax_backward(probs, [1.0, 0.0])
     array([ 5.55111512e-17, -5.55111512e-17])
     """
-    if impl is AUTO and threads is None and (result := _at_once(probs, grad_output, axis, out)) is not None:
-        return result
+    # The most frequent kind of call goes without ceremony: plain arrays of one native dtype, C-contiguous, aligned and
+    # writeable, over the last axis. What is left to check, the kernel does; all the checks in Python take ten times as
+    # long as a small call's arithmetic, and one more function around this a thirtieth.
+    if (
+        impl is AUTO
+        and threads is None
+        and type(probs) is ndarray
+        and type(grad_output) is ndarray
+        and (_if_small is not None or _load())
+    ):
+        dtype, ndim = probs.dtype, probs.ndim
+        if (
+            (dtype is FLOAT32 or dtype is FLOAT64 or dtype in (FLOAT32, FLOAT64))
+            and (grad_output.dtype is dtype or grad_output.dtype == dtype)
+            and grad_output.ndim == ndim != 0
+            and type(axis) is int
+            and (axis == -1 or axis == ndim - 1)
+            and probs.flags.carray
+            and grad_output.flags.carray
+            and (out is None or (type(out) is ndarray and out.dtype == dtype and out.ndim == ndim and out.flags.carray))
+        ):
+            result = empty(probs.shape, dtype) if out is None else out
+            state = _if_small(probs, grad_output, result)
+            if state == LARGE:
+                _large(probs, grad_output, result)
+            if state != UNFIT:
+                return result
+    return _with_care(probs, grad_output, axis, out, impl, threads)
+
+
+def _with_care(
+    probs: ArrayLike, grad_output: ArrayLike, axis: Axis, out: Array | None, impl: Impl, threads: int | None
+) -> Array:
+    """Do any call: check all there is to check, and bring the arrays into the form that kernels take."""
     if threads is not None:
         with limited(as_threads(threads)):
             return softmax_backward(probs, grad_output, axis=axis, out=out, impl=impl)
@@ -146,40 +178,6 @@ def softmax_backward(
     implementation = _implementation(impl)
     guarded = not backward.is_ours(implementation)
     return _call(implementation.kernel, implementation.in_place, arrays, layout, out, guarded=guarded)
-
-
-def _at_once(probs: object, grad_output: object, axis: object, out: object) -> Array | None:
-    """Do the most frequent kind of call without ceremony, or return None: then it takes the way that all calls can.
-
-    Plain arrays of one native dtype, C-contiguous, aligned and writeable, over the last axis: what is left to check,
-    the kernel does. All the checks in Python take ten times as long as a small call's arithmetic.
-    """
-    if not (type(probs) is ndarray and type(grad_output) is ndarray and (_if_small is not None or _load())):
-        return None
-    dtype, ndim = probs.dtype, probs.ndim
-    if not (
-        (dtype is FLOAT32 or dtype is FLOAT64 or dtype in (FLOAT32, FLOAT64))
-        and (grad_output.dtype is dtype or grad_output.dtype == dtype)
-        and grad_output.ndim == ndim != 0
-        and type(axis) is int
-        and (axis == -1 or axis == ndim - 1)
-        and probs.flags.carray
-        and grad_output.flags.carray
-    ):
-        return None
-    if out is None:
-        result = empty(probs.shape, dtype)
-    elif type(out) is ndarray and out.dtype == dtype and out.ndim == ndim and out.flags.carray:
-        result = out
-    else:
-        return None
-    state = _if_small(probs, grad_output, result)
-    if state == DONE:
-        return result
-    if state == UNFIT:
-        return None
-    _large(probs, grad_output, result)
-    return result
 
 
 def _load() -> bool:

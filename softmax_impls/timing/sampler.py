@@ -67,6 +67,7 @@ def measure(
     seconds: float,
     largest_temporaries: int,
     seed: int = 0,
+    fewest_rounds: int = FEWEST_ROUNDS,
     most_rounds: int = MOST_ROUNDS,
 ) -> list[Entry]:
     """Measure one cell in about that many seconds; returns an entry for each implementation and for the control."""
@@ -92,7 +93,7 @@ def measure(
         twin, limit = _line_up(racing, arrays, start + seconds - time.perf_counter(), seconds)
         entries += [twin, limit]
         racing = [entry for entry in racing if entry.status == TIMED]
-        _race([*racing, twin, limit], start + seconds, seconds, seed, settling, most_rounds)
+        _race([*racing, twin, limit], start + seconds, seconds, seed, settling, range(fewest_rounds, most_rounds))
         for entry in racing:  # once more, those that may win: a kernel may have learnt to do nothing
             if entry.status == TIMED:
                 _verify(entry, arrays, sums)
@@ -201,19 +202,24 @@ def _calibrate(entry: Entry, target: float) -> None:
     entry.loops = max(1, round(target / entry.seconds))
 
 
-def _race(racing: list[Entry], deadline: float, seconds: float, seed: int, settling: float, most_rounds: int) -> None:
-    """Take samples round by round until the implementations are told apart or the time is up."""
+def _race(racing: list[Entry], deadline: float, seconds: float, seed: int, settling: float, enough: range) -> None:
+    """Take samples round by round until the implementations are told apart or the time is up.
+
+    `enough` has the fewest rounds and the most.
+    """
     rng = np.random.default_rng(seed)
     look = FIRST_LOOK
     collecting = gc.isenabled()
     gc.disable()
     try:
-        for rounds in range(1, most_rounds + 1):
+        for rounds in range(1, enough.stop + 1):
             active = [entry for entry in racing if entry.status in (TIMED, LIMIT)]
             for index in rng.permutation(len(active)):
                 active[index].samples.append(_sample(active[index], settling))
+            if rounds < enough.start:  # nobody is dropped either: one slow call may have been the machine's doing
+                continue
             _drop([entry for entry in active if entry.status == TIMED], rounds, seconds)
-            if rounds >= FEWEST_ROUNDS and time.perf_counter() >= deadline:
+            if time.perf_counter() >= deadline:
                 break
             if rounds == look:
                 look += look // 2

@@ -57,6 +57,12 @@ def test_hopeless_is_dropped_and_what_was_seen_is_kept():
     assert standing(found.values()).ratios["hopeless"].value > 5
 
 
+def test_nobody_is_dropped_before_the_fewest_rounds():
+    kernels = [delayed(1e-4, "fast"), delayed(1e-3, "hopeless")]
+    found = {entry.one.name: entry for entry in measure(SMALL, kernels, 0.1, LARGEST_TEMPORARIES, fewest_rounds=20)}
+    assert len(found["hopeless"].samples) == 20
+
+
 def test_what_would_eat_the_budget_is_extrapolated():
     def slow(probs, grad_output, out):
         time.sleep(0.004 * len(probs))
