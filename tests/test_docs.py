@@ -21,6 +21,14 @@ def refresh():
     return script(ROOT / "docs" / "refresh.py")
 
 
+def test_history_is_what_its_results_say():
+    pytest.importorskip("asv")
+    history = script(ROOT / "docs" / "history.py")
+    text = history.PAGE.read_text(encoding="utf-8")
+    assert history.page(text, history.read()) == text, "run: python docs/history.py report"
+    assert f"--factor {history.FACTOR} " in text
+
+
 def test_performance_is_what_its_results_say():
     performance = script(ROOT / "docs" / "performance.py")
     made = performance.page(*performance.read(performance.RESULTS))
