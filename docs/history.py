@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -193,10 +193,13 @@ def read() -> list[Row]:
     return [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
 
 
-def _keep(kind: str, rows: Sequence[Row]) -> None:
-    """Put rows in the place of those of their kind."""
+def _keep(kind: str, rows: Iterable[Row]) -> None:
+    """Put rows in the place of those of their kind, as they come."""
     kept = [row for row in (read() if RESULTS.exists() else ()) if ("timing" in row) != (kind == "timing")]
-    RESULTS.write_text("".join(json.dumps(row, allow_nan=False) + "\n" for row in [*kept, *rows]), encoding="utf-8")
+    with RESULTS.open("w", encoding="utf-8") as file:
+        for row in itertools.chain(kept, rows):
+            file.write(json.dumps(row, allow_nan=False) + "\n")
+            file.flush()
 
 
 @click.group()
@@ -209,7 +212,7 @@ def main() -> None:
 @click.option("--bench", default=BENCHMARKS, help="Which benchmarks, as a regular expression.")
 def same_command(times: int, bench: str) -> None:
     """Measure this commit against itself."""
-    _keep("same", list(same(times, bench)))
+    _keep("same", same(times, bench))
 
 
 @main.command("timing")

@@ -1,0 +1,111 @@
+"""One table of what was measured, whoever measured it: `compare`, asv or pytest-benchmark.
+
+A file that is not what it seems to be costs one line that says where it is wrong, and not the others.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from softmax_impls.choice.formats import Broken, Row, in_words, of_asv, of_compare, of_pytest
+
+COLUMNS = (
+    "tool",  # who measured it: compare, asv or pytest-benchmark
+    "implementation",
+    "workload",
+    "batch",
+    "dim",
+    "dtype",
+    "threads",
+    "median",  # seconds of a call, and an interval for the median
+    "low",
+    "high",
+    "samples",  # seconds, as many as were kept
+    "peak_memory",  # bytes that the process had taken, from asv
+    "temporary_bytes",  # what a call takes beside its arrays, from compare
+    "error",  # the worst relative one against the logits' gradient, over the kinds of input that the tool has
+    "verified",  # whether the result was found right on the arrays that were timed
+    "machine",
+    "commit",
+    "versions",
+    "file",
+)
+LARGEST_FILE = 500_000_000  # bytes
+SKIPPED = ("machine.json", "benchmarks.json")  # asv's own, beside its results
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What could be read.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        A row for each implementation and cell of each file, with `COLUMNS`.
+    problems : list of str
+        A line for each file, or part of one, that could not be used.
+    """
+
+    frame: pd.DataFrame
+    problems: list[str]
+
+
+def load(paths: Iterable[Path]) -> Loaded:
+    """Read results files, and folders of them, into one table.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Files: `compare`'s results.jsonl, asv's results, pytest-benchmark's JSON. Folders are searched for them.
+    """
+    rows: list[Row] = []
+    problems: list[str] = []
+    for path in paths:
+        files = _files(path)
+        if not files:
+            problems.append(f"{path}: no results there")
+        for file in files:
+            try:
+                found, told = _read(file)
+            except Broken as error:
+                problems.append(f"{file}: {in_words(error)}")
+                continue
+            rows += [row | {"file": str(file)} for row in found]
+            problems += [f"{file}: {line}" for line in told]
+    return Loaded(pd.DataFrame(rows, columns=list(COLUMNS)), problems)
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = sorted(itertools.chain(path.rglob("*.jsonl"), path.rglob("*.json")))
+    return [file for file in found if file.name not in SKIPPED]
+
+
+def _read(file: Path) -> tuple[list[Row], list[str]]:
+    """Return a file's rows, and what is wrong with it although it could be read."""
+    if file.stat().st_size > LARGEST_FILE:
+        raise ValueError(f"larger than {LARGEST_FILE // 10**6} MB")
+    if file.suffix == ".jsonl":
+        return list(of_compare(file)), _cut_off(file)
+    told = json.loads(file.read_bytes())
+    if isinstance(told, dict) and "result_columns" in told:
+        return list(of_asv(told, file.parent.name)), []
+    if isinstance(told, dict) and "benchmarks" in told and "machine_info" in told:
+        return list(of_pytest(told)), []
+    raise ValueError("neither asv's results nor pytest-benchmark's")
+
+
+def _cut_off(file: Path) -> list[str]:
+    with file.open("rb") as opened:
+        opened.seek(0, 2)
+        if opened.tell() == 0:
+            return ["empty"]
+        opened.seek(-1, 2)
+        return [] if opened.read() == b"\n" else ["cut off in its last line, whose cell is left out"]

@@ -1,0 +1,154 @@
+"""One table from three tools; and what is broken, cut off or hostile costs a line and nothing else."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from softmax_impls.choice.frame import COLUMNS, load
+from tests.scripts import ROOT
+
+COMPARED = ROOT / "docs" / "results" / "results.jsonl"
+SECONDS = 1e-4
+TIME = "backward.Workload.time_kernel"
+PARAMS = [["'numba_rows'", "'pivoted'"], ["'digits'"], ["'float64'"]]
+
+
+def of_asv(**changes):
+    told = {
+        "version": 2,
+        "commit_hash": "c0ffee",
+        "python": "3.11",
+        "requirements": {"numpy": "2.4.6"},
+        "env_vars": {"NUMBA_NUM_THREADS": "2"},
+        "result_columns": ["result", "params", "stats_ci_99_a", "stats_ci_99_b", "samples"],
+        "results": {
+            TIME: [[SECONDS, None], PARAMS, [9e-5, None], [1.1e-4, None]],
+            "backward.Memory.peakmem_kernel": [[77e6, 78e6], PARAMS],
+            "backward.Accuracy.track_error": [[2.0, 3.0], [PARAMS[0], ["'long'"], PARAMS[2]]],
+            "calls.Starting.timeraw_import": [[0.1], []],
+        },
+    }
+    return json.dumps({**told, **changes})
+
+
+def of_pytest(**changes):
+    one = {
+        "params": {"workload": "digits", "name": "pivoted"},
+        "extra_info": {
+            "implementation": "pivoted",
+            "batch": 128,
+            "dim": 10,
+            "dtype": "float32",
+            "threads": 1,
+            "versions": {"numpy": "2.4.6"},
+        },
+        "stats": {"data": [SECONDS, 2 * SECONDS, 3 * SECONDS], "median": 2 * SECONDS},
+    }
+    one["extra_info"] |= changes
+    return json.dumps(
+        {"machine_info": {"cpu": {"brand_raw": "a cpu"}}, "commit_info": {"id": "f00"}, "benchmarks": [one]}
+    )
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="one.json"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+        return file
+
+    return write
+
+
+def test_what_compare_measured():
+    loaded = load([COMPARED])
+    assert loaded.problems == []
+    assert tuple(loaded.frame.columns) == COLUMNS
+    one = loaded.frame.query("implementation == 'numba_simd' and workload == 'gpt2' and dtype == 'float64'").iloc[0]
+    assert (one.tool, one.batch, one.dim, one.threads, one.verified) == ("compare", 512, 50257, 1, True)
+    assert one.low <= one["median"] <= one.high
+    assert one["median"] == np.median(one.samples)
+    assert one.error < 1e-15 < loaded.frame.query("implementation == 'numba_rows'").error.min()
+    assert not loaded.frame.duplicated(["implementation", "workload", "batch", "dim", "dtype", "threads"]).any()
+
+
+def test_what_asv_measured(write):
+    frame = load([write(of_asv(), "vm/one.json")]).frame
+    assert len(frame) == 1  # the other one is n/a
+    one = frame.iloc[0]
+    assert (one.tool, one.implementation, one.batch, one.dim) == ("asv", "numba_rows", 128, 10)
+    assert (one.threads, one.machine, one.commit, one["median"], one.low) == (2, "vm", "c0ffee", SECONDS, 9e-5)
+    assert one.peak_memory == 77e6
+    assert one.error == 2.0 * 2.0**-53
+
+
+def test_what_pytest_benchmark_measured(write):
+    one = load([write(of_pytest())]).frame.iloc[0]
+    assert (one.tool, one.implementation, one["dtype"], one["median"]) == (
+        "pytest-benchmark",
+        "pivoted",
+        "float32",
+        2e-4,
+    )
+    assert (one.machine, one.commit) == ("a cpu", "f00")
+
+
+def test_a_folder_is_searched(write):
+    write("{}", "vm/machine.json")  # asv's own
+    file = write(of_asv(), "vm/one.json")
+    loaded = load([file.parents[1]])
+    assert (len(loaded.frame), loaded.problems) == (1, [])
+
+
+LINES = COMPARED.read_text(encoding="utf-8").splitlines(keepends=True)[:11]  # a cell
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "told"),
+    [
+        ("".join(LINES)[:-20], "a.jsonl", "cut off in its last line"),
+        ("", "a.jsonl", "empty"),
+        ("".join(LINES).replace('"schema": 1', '"schema": 99', 1), "a.jsonl", "line 1: .*schema 99"),
+        ("".join(LINES).replace('"threads": 1', '"threads": "one"', 1), "a.jsonl", "line 1: .*threads is 'one'"),
+        ("".join(LINES).replace('"seconds": ', '"seconds": 1' + "0" * 400 + ", ", 1), "a.jsonl", "line 1: "),
+        ("".join(LINES).replace('"seconds": ', '"seconds": NaN, "was": ', 1), "a.jsonl", "line 1: .*NaN is no number"),
+        (of_asv()[:-50], "a.json", "char"),
+        (of_asv(version=3), "a.json", "version 3, not 2"),
+        (of_asv(results={"backward.Grid.time_kernel": [[1.0], PARAMS]}), "a.json", "1 results for 2 cells"),
+        (
+            of_asv(results={"backward.Workload.time_kernel": [["slow", 1e-5], PARAMS]}),
+            "a.json",
+            "positive number, got 'slow'",
+        ),
+        (
+            of_asv(results={"backward.Workload.time_kernel": [[-1.0, 1e-5], PARAMS]}),
+            "a.json",
+            "positive number, got -1.0",
+        ),
+        (of_asv(env_vars=[]), "a.json", "get"),
+        (of_pytest(batch="128"), "a.json", "benchmark 0: expected a size, got '128'"),
+        (of_pytest(batch=10**30), "a.json", "benchmark 0: expected a size"),
+        (of_pytest(dtype="<b>float32</b>"), "a.json", "expected float32 or float64"),
+        (of_pytest(implementation="x" * 1000), "a.json", "expected a name"),
+        ("[" * 100_000, "a.json", "nested too deeply"),
+        ("[1, 2]", "a.json", "neither asv's results nor pytest-benchmark's"),
+        ("\x00\xff", "a.json", "char|decode"),
+    ],
+)
+def test_what_is_broken_costs_a_line_that_names_file_and_place(write, text, name, told):
+    broken, good = write(text, name), write(of_pytest(), "good.json")
+    loaded = load([broken, good])
+    assert loaded.frame.implementation.tolist() == ["pivoted"]
+    (line,) = loaded.problems
+    assert line.startswith(f"{broken}: ")
+    assert "\n" not in line
+    assert len(line) < 500
+    assert re.search(told, line), line
+
+
+def test_what_is_not_there_is_told(tmp_path):
+    assert "No such file" in load([tmp_path / "gone.json"]).problems[0]
+    assert load([tmp_path]).problems == [f"{tmp_path}: no results there"]
