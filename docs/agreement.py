@@ -25,21 +25,25 @@ from softmax_impls.wording import in_seconds
 
 ROOT = Path(__file__).parents[1]
 SHARED = ("sample-10", "digits", "imagenet")  # workloads that all three have
-MARGIN = 1.05  # what intervals have to be apart, since processes differ by more than samples within one
+MARGIN = (
+    1.1  # what medians and fastest samples have to be apart, since processes differ by more than samples within one
+)
 
 Cell = tuple[str, str]  # workload, dtype
 
 
 class Time(NamedTuple):
-    """A median and an interval for it, in seconds."""
+    """Of a call, in seconds. A median is moved by what disturbs the machine for a while, the fastest sample by less."""
 
     median: float
-    low: float
-    high: float
+    fastest: float
 
     def surely_less(self, other: Time) -> bool:
-        """Whether the intervals are apart."""
-        return self.high * MARGIN < other.low
+        """Whether both are."""
+        return self.median * MARGIN < other.median and self.fastest * MARGIN < other.fastest
+
+    def __str__(self) -> str:
+        return f"{in_seconds(self.median)}, fastest {in_seconds(self.fastest)}"
 
 
 Ranking = Mapping[Cell, Mapping[str, Time]]  # by implementation
@@ -53,7 +57,7 @@ def measure(clone: Path) -> pd.DataFrame:
     shared = ",".join(SHARED)
     for tool, arguments in {
         "asv, for its machine file": ("asv", "machine", "--yes"),
-        "asv": ("asv", "run", *same, "--bench", rf"Workload.time_.*'({shared.replace(',', '|')})'"),
+        "asv": ("asv", "run", *same, "--record-samples", "--bench", rf"Workload.time_.*'({shared.replace(',', '|')})'"),
         "pytest-benchmark": (
             "pytest",
             "-q",
@@ -79,7 +83,7 @@ def rankings(frame: pd.DataFrame) -> Mapping[str, Ranking]:
         if rows.tool.nunique() == frame.tool.nunique():
             for one in rows.itertuples():
                 cells = found.setdefault(str(one.tool), {})
-                time = Time(float(one.median), float(one.low), float(one.high))  # type: ignore[arg-type]
+                time = Time(float(one.median), min(one.samples))  # type: ignore[arg-type]
                 cells.setdefault((str(one.workload), str(one.dtype)), {})[str(one.implementation)] = time
     return found
 
@@ -124,8 +128,8 @@ def main() -> None:
     for cell, (one, two), faster in against:
         console.print(f"{' '.join(cell)}: {one} or {two}?", markup=False)
         for tool, name in faster.items():
-            times = (f"{other} {in_seconds(found[tool][cell][other].median)}" for other in (one, two))
-            console.print(f"    {tool} says {name}: {', '.join(times)}", markup=False)
+            times = (f"{other} {found[tool][cell][other]}" for other in (one, two))
+            console.print(f"    {tool} says {name}: {'; '.join(times)}", markup=False)
     sure = sum(len(faster) > 1 for _, _, faster in told)
     console.print(
         f"{len(told)} pairs; two tools or more are sure about {sure}, and contradict each other in {len(against)}"
