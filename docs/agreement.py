@@ -26,8 +26,6 @@ from softmax_impls.wording import in_seconds
 ROOT = Path(__file__).parents[1]
 SHARED = ("sample-10", "digits", "imagenet")  # workloads that all three have
 MARGIN = 1.1  # what medians and fastest samples have to be apart: processes differ by more than samples within one
-    1.1  # what medians and fastest samples have to be apart, since processes differ by more than samples within one
-)
 
 Cell = tuple[str, str]  # workload, dtype
 
