@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CELLS = r"Workload.*'(closed_form|closed_form_vecdot|pivoted)', '(digits|sample-1000)', 'float64'"  # NumPy's, verified in no time
+# NumPy's own, which are verified in no time.
+CELLS = r"Workload.*'(closed_form|closed_form_vecdot|pivoted)', '(digits|sample-1000)', 'float64'"
 SLOWED = "closed_form"
 
 COMMENT = "\n# A comment.\n"
