@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from softmax_impls.choice import results
-from softmax_impls.timing.sampler import LIMIT
+from softmax_impls.choice import ranking, results
+from softmax_impls.timing.sampler import DROPPED, TIMED
 from softmax_impls.timing.statistics import median_interval
 from softmax_impls.timing.workloads import GRID, WORKLOADS, Cell
 
@@ -47,18 +48,23 @@ def of_compare(file: Path) -> Iterator[Row]:
     except results.ResultsError as error:
         raise ValueError(str(error).removeprefix(f"{file}, ").removeprefix(f"{file}: ")) from None
     for cell, rows in cells.items():
+        ranked = ranking.rank(rows, cell)
         for row in rows:
-            if row["samples"] and not row["control"] and row["status"] != LIMIT:
+            if row["samples"] and not row["control"] and row["status"] in (TIMED, DROPPED):
                 errors = [error for error in row["errors"].values() if error is not None]
                 yield _row(
                     "compare",
                     row["implementation"],
                     cell,
                     row["samples"],
+                    status=row["status"],
+                    noise=ranked.standing.noise if ranked.standing else 0.0,
+                    limit=ranked.limit["seconds"] if ranked.limit else math.nan,
                     temporary_bytes=row["temporary_bytes"],
                     error=max(errors, default=math.nan),
                     verified=True,
                     machine=_machine(row["machine"]),
+                    time=_time(row.get("time")),
                     commit=row.get("commit"),
                     versions=row["versions"],
                 )
@@ -81,6 +87,7 @@ def of_pytest(told: Mapping[str, Any]) -> Iterator[Row]:
                 cell,
                 one["stats"]["data"] if "data" in one["stats"] else (one["stats"]["median"],),
                 verified=True,
+                time=_time(told.get("datetime")),
                 machine=_text(machine["cpu"].get("brand_raw", machine.get("machine", "?"))),
                 commit=commit.get("id"),
                 versions=extra["versions"],
@@ -119,6 +126,7 @@ def of_asv(told: Mapping[str, Any], machine: str) -> Iterator[Row]:
                     error=errors.get((name, dtype), math.nan),
                     verified=True,
                     machine=machine,
+                    time=_time(told.get("date")),
                     commit=told["commit_hash"],
                     versions=versions,
                 )
@@ -167,6 +175,7 @@ def _row(
         "low": float(low),
         "high": float(high),
         "samples": taken,
+        "status": TIMED,
         **others,
     }
 
@@ -184,6 +193,14 @@ def _text(value: object) -> str:
     if not isinstance(value, str) or len(value) > LONGEST_NAME:
         raise TypeError(f"expected a name, got {repr(value)[:50]}")
     return value
+
+
+def _time(value: object) -> pd.Timestamp:
+    """Return a time from what `datetime` writes, or from milliseconds since 1970; NaT if there is none."""
+    if value is None:
+        return pd.Timestamp("NaT")
+    found = pd.Timestamp(_text(value)) if isinstance(value, str) else pd.Timestamp(_positive(value), unit="ms")
+    return found.tz_localize("UTC") if found.tzinfo is None else found.tz_convert("UTC")
 
 
 def _size(value: object) -> int:

@@ -27,10 +27,14 @@ COLUMNS = (
     "low",
     "high",
     "samples",  # seconds, as many as were kept
+    "status",  # timed, or dropped: taken out of the race for being far behind
+    "noise",  # by how much an implementation seems to differ from itself in that cell, from compare
+    "limit",  # seconds that moving the bytes takes on that machine, from compare
     "peak_memory",  # bytes that the process had taken, from asv
     "temporary_bytes",  # what a call takes beside its arrays, from compare
     "error",  # the worst relative one against the logits' gradient, over the kinds of input that the tool has
     "verified",  # whether the result was found right on the arrays that were timed
+    "time",  # when, in UTC
     "machine",
     "commit",
     "versions",
@@ -54,6 +58,21 @@ class Loaded:
 
     frame: pd.DataFrame
     problems: list[str]
+
+    def to_csv(self, path: Path) -> None:
+        """Write the table as text; samples and versions become JSON."""
+        told = self.frame.assign(**{column: self.frame[column].map(json.dumps) for column in ("samples", "versions")})
+        told.to_csv(path, index=False)
+
+    def to_parquet(self, path: Path) -> None:
+        """Write the table as Parquet, which takes pyarrow; versions become JSON.
+
+        Raises
+        ------
+        ImportError
+            If pyarrow is not installed.
+        """
+        self.frame.assign(versions=self.frame["versions"].map(json.dumps)).to_parquet(path, engine="pyarrow")
 
 
 def load(paths: Iterable[Path]) -> Loaded:

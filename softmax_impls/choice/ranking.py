@@ -9,7 +9,7 @@ from typing import Any
 
 from softmax_impls.timing.sampler import DROPPED, EXTRAPOLATED, FAILED, LIMIT, TIMED, WRONG
 from softmax_impls.timing.session import Row
-from softmax_impls.timing.statistics import Ratio, Standing, median_interval, paired_ratio, stand
+from softmax_impls.timing.statistics import Ratio, Standing, median_interval, noise_of, paired_ratio, stand
 from softmax_impls.timing.workloads import GRID, Cell
 
 BASELINE = "column_loop"  # the source's, which every speed-up is quoted against
@@ -132,11 +132,12 @@ def rank(rows: Sequence[Row], cell: Cell) -> Ranked:
     """Rank one cell from its raw rows; what is wrong, failed or was never run is not ranked."""
     ranked = (row for row in rows if row["samples"] and row["status"] in (TIMED, DROPPED) and not row["control"])
     samples = {row["implementation"]: row["samples"] for row in ranked}
-    control = next(((row["implementation"], row["samples"]) for row in rows if row["control"]), None)
+    twin = next((row for row in rows if row["control"]), None)
+    noise = noise_of(twin["samples"], samples.get(twin["implementation"], ())) if twin else 0.0
     by_name = {row["implementation"]: row for row in rows if not (row["control"] or row["status"] == LIMIT)}
     limit = next((row for row in rows if row["status"] == LIMIT), None)
     dropped = [name for name in samples if by_name[name]["status"] == DROPPED]
-    return Ranked(cell, by_name, stand(samples, control, dropped) if samples else None, limit)
+    return Ranked(cell, by_name, stand(samples, noise, dropped) if samples else None, limit)
 
 
 def rank_all(cells: Mapping[Cell, Sequence[Row]]) -> list[Ranked]:

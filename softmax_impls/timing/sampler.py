@@ -20,7 +20,7 @@ from softmax_impls.contract import Array, Bound, Implementation
 from softmax_impls.timing import workloads
 from softmax_impls.timing.limit import YARDSTICK
 from softmax_impls.timing.prediction import predict
-from softmax_impls.timing.statistics import Standing, stand
+from softmax_impls.timing.statistics import Standing, noise_of, stand
 from softmax_impls.timing.workloads import Cell
 from softmax_impls.wording import RAISED, told
 
@@ -104,8 +104,9 @@ def standing(entries: Iterable[Entry]) -> Standing:
     """Compare those entries that have samples."""
     entries = list(entries)
     samples = {entry.one.name: entry.samples for entry in entries if entry.ranked and not entry.control}
-    control = next(((entry.one.name, entry.samples) for entry in entries if entry.control), None)
-    return stand(samples, control, [entry.one.name for entry in entries if entry.status == DROPPED])
+    twin = next((entry for entry in entries if entry.control), None)
+    noise = noise_of(twin.samples, samples.get(twin.one.name, ())) if twin else 0.0
+    return stand(samples, noise, [entry.one.name for entry in entries if entry.status == DROPPED])
 
 
 def _admit(entry: Entry, arrays: Arrays, sums: reference.RowSums, allowance: float) -> None:

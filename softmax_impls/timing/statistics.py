@@ -93,17 +93,15 @@ def median_interval(samples: Samples, confidence: float = CONFIDENCE) -> tuple[f
     return ordered[outside - 1], ordered[-outside]
 
 
-def stand(
-    samples: Mapping[str, Samples], control: tuple[str, Samples] | None = None, dropped: Collection[str] = ()
-) -> Standing:
+def stand(samples: Mapping[str, Samples], noise: float = 0.0, dropped: Collection[str] = ()) -> Standing:
     """Compare implementations by the samples they have.
 
     Parameters
     ----------
     samples : mapping of str to sequence of float
         Seconds for each implementation, one sample a round, from the first round on; at least one each.
-    control : (str, sequence of float), optional
-        The name of an implementation, and its samples when it ran once more in each round, as if it were another.
+    noise : float, optional
+        What `noise_of` says about the cell.
     dropped : collection of str, optional
         Those taken out of the race for being far behind in every round. A few rounds make for a wide interval, but a
         tie they are not.
@@ -112,7 +110,6 @@ def stand(
     rivals = [name for name in samples if name != best]
     confidence = 1 - (1 - CONFIDENCE) / max(1, len(rivals))  # for all of them at once (Bonferroni)
     ratios = {name: paired_ratio(samples[name], samples[best], confidence) for name in rivals}
-    noise = _noise(samples, control)
     margin = max(SMALLEST_MARGIN, noise)
     racing = [name for name in rivals if name not in dropped]
     ties = tuple(name for name in racing if ratios[name].low <= 1 + margin)
@@ -120,8 +117,9 @@ def stand(
     return Standing(best, ratios, noise, margin, ties, settled)
 
 
-def _noise(samples: Mapping[str, Samples], control: tuple[str, Samples] | None) -> float:
-    if control is None or not control[1] or control[0] not in samples:
+def noise_of(control: Samples, samples: Samples) -> float:
+    """Return by how much an implementation may seem to differ from itself, run once more in each round."""
+    if not (control and samples):
         return 0.0
-    again = paired_ratio(control[1], samples[control[0]])
+    again = paired_ratio(control, samples)
     return max(again.high, 1 / again.low) - 1

@@ -1,9 +1,11 @@
 """One table from three tools; and what is broken, cut off or hostile costs a line and nothing else."""
 
+import importlib.util
 import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from softmax_impls.choice.frame import COLUMNS, load
@@ -181,3 +183,27 @@ def test_what_is_broken_costs_a_line_that_names_file_and_place(write, text, name
 def test_what_is_not_there_is_told(tmp_path):
     assert "No such file" in load([tmp_path / "gone.json"]).problems[0]
     assert load([tmp_path]).problems == [f"{tmp_path}: no results there"]
+
+
+def test_the_table_can_be_taken_elsewhere(tmp_path):
+    loaded = load([COMPARED])
+    loaded.to_csv(tmp_path / "all.csv")
+    again = pd.read_csv(tmp_path / "all.csv")
+    assert tuple(again.columns) == COLUMNS
+    assert again["median"].tolist() == loaded.frame["median"].tolist()
+    assert json.loads(again.samples[0]) == loaded.frame.samples[0]
+    if importlib.util.find_spec("pyarrow"):
+        loaded.to_parquet(tmp_path / "all.parquet")
+        assert pd.read_parquet(tmp_path / "all.parquet").samples[0].tolist() == loaded.frame.samples[0]
+    else:
+        with pytest.raises(ImportError, match="pyarrow"):
+            loaded.to_parquet(tmp_path / "all.parquet")
+
+
+def test_noise_limit_and_time_come_along(write):
+    frame = load([COMPARED]).frame
+    cell = frame[(frame.workload == "imagenet") & (frame.dtype == "float32")]
+    assert (cell.limit < cell["median"].min() * 1.2).all()
+    assert cell.noise.nunique() == 1
+    assert frame.time.dt.year.eq(2026).all()
+    assert load([write(of_asv(date=1_700_000_000_000), "vm/one.json")]).frame.time[0].year == 2023

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from softmax_impls.timing.statistics import median_interval, paired_ratio, stand
+from softmax_impls.timing.statistics import median_interval, noise_of, paired_ratio, stand
 
 
 def noisy(rng, mean, rounds=40, spread=0.01, drift=None):
@@ -55,12 +55,12 @@ def test_one_percent_is_a_tie_however_sure(rng):
 
 def test_noise_of_the_control_widens_the_margin(rng):
     samples = {"a": noisy(rng, 1.0), "b": noisy(rng, 1.1)}
-    assert stand(samples, ("a", noisy(rng, 1.0))).ties == ()
-    noisy_twin = stand(samples, ("a", noisy(rng, 1.15)))
+    assert stand(samples, noise_of(noisy(rng, 1.0), samples["a"])).ties == ()
+    noisy_twin = stand(samples, noise_of(noisy(rng, 1.15), samples["a"]))
     assert noisy_twin.noise > 0.13
     assert noisy_twin.margin == noisy_twin.noise
     assert noisy_twin.ties == ("b",)
-    faster_twin = stand(samples, ("a", noisy(rng, 1 / 1.15)))
+    faster_twin = stand(samples, noise_of(noisy(rng, 1 / 1.15), samples["a"]))
     assert faster_twin.noise > 0.13
 
 
