@@ -18,6 +18,7 @@ from softmax_impls.timing import machine
 from softmax_impls.timing.session import Row, Session, fingerprint
 from softmax_impls.timing.workloads import Cell
 
+FOLDER = "softmax-impls-report"  # where results go, unless told otherwise
 PICTURE = "winners.png"
 
 
