@@ -34,6 +34,11 @@ def test_performance_is_what_its_results_say():
     assert made == performance.PAGE.read_text(encoding="utf-8"), "run: python docs/performance.py --report"
 
 
+def test_how_to_choose_is_what_its_results_say():
+    choosing = script(ROOT / "docs" / "choosing.py")
+    assert choosing.page() == choosing.PAGE.read_text(encoding="utf-8"), "run: python docs/choosing.py report"
+
+
 def test_readme_is_what_its_results_say(refresh):
     assert refresh.readme(README) == README, "run: python docs/refresh.py"
 

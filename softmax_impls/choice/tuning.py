@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import qmc
 
 from softmax_impls import tuned
 from softmax_impls.choice.ranking import Ranked
 from softmax_impls.dispatch import COMPILED
 from softmax_impls.timing.ceremony import Ceremony
 from softmax_impls.timing.sampler import DROPPED, TIMED
-from softmax_impls.timing.workloads import CUSTOM, GRID_LARGEST, Cell
+from softmax_impls.timing.workloads import CUSTOM, Cell
 from softmax_impls.tuned import CONDITIONS, Line
 
 MOST_LINES = 8
@@ -27,7 +28,7 @@ WORTH_A_LINE = 0.005  # of the time of a call, in the mean over all cells: what 
 FEWEST = 2  # cells for a line
 BUILT_IN = (Line(COMPILED),)
 Conditions = tuple[tuple[str, int], ...]
-ROWS, CLASSES = (1, 8, 64, 512, 4096), (8, 64, 512, 4096, 32768)
+EXTENT, LARGEST = ((0, 2.5), (12.5, 15.5)), 2**22  # of shapes: log2 of batch and dim, and elements
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,14 @@ class Sample:
         return self.seconds.get(name, math.inf) / self.best
 
 
-def shapes(seed: int | None = None) -> list[tuple[int, int]]:
-    """Return the shapes that a rule is made from, or with a seed as many others between them, to judge it by."""
-    if seed is None:
-        return [(b, d) for b, d in itertools.product(ROWS, CLASSES) if b * d <= GRID_LARGEST / 4]
-    rng = np.random.default_rng(seed)
-    drawn = np.exp2(rng.uniform((0, 3), (12, 15), (100, 2))).astype(int)
-    return [(int(b), int(d)) for b, d in drawn if b * d <= GRID_LARGEST / 4][:12]
+def shapes(seed: int, number: int = 20) -> list[tuple[int, int]]:
+    """Return that many shapes, spread over sizes by the logarithm; those of another seed are to judge by.
+
+    Not powers of two: those lie in caches and vectors as few others do.
+    """
+    points = qmc.scale(qmc.Halton(2, rng=seed).random(4 * number), *EXTENT)
+    drawn = np.exp2(points).round().astype(int).tolist()
+    return [(b, d) for b, d in drawn if b * d <= LARGEST][:number]
 
 
 def cells(shapes: Sequence[tuple[int, int]], threads: Sequence[int]) -> list[Cell]:

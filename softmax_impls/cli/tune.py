@@ -25,7 +25,6 @@ from softmax_impls.timing.workloads import Cell
 
 RESULTS = "rule-results.jsonl"
 FOR_JUDGING = 0.3  # of the time: for cells that the rule is not made from
-SHAPES_TO_JUDGE_BY = 20261124  # a seed
 
 
 @click.command()
@@ -82,8 +81,8 @@ def _make(place: Path, budget: float, any_accuracy: bool) -> None:
     usable, _ = backward.catalogue()
     chosen = {name: one for name, one in usable.items() if _may_be_picked(one, any_accuracy)}
     threads = sorted({1, cores()})
-    fitted = tuning.cells(tuning.shapes(), threads)
-    judged = tuning.cells(tuning.shapes(SHAPES_TO_JUDGE_BY), threads)
+    fitted = tuning.cells(tuning.shapes(0), threads)
+    judged = tuning.cells(tuning.shapes(1, 10), threads)
     place.parent.mkdir(parents=True, exist_ok=True)
     session = Session(chosen, budget, machine.largest_temporaries())
     with kernels_to_stderr():
