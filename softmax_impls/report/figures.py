@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from softmax_impls.choice.ranking import Ranked
 from softmax_impls.report.plots import INK, PAGE, Look, drawing, legend, panels
-from softmax_impls.report.runs import Panel, Run, cell_of, in_panel, in_shape, panel, query, records, representative
+from softmax_impls.report.runs import Panel, Run, in_panel, in_shape, panel, representative
 from softmax_impls.wording import in_bytes, in_seconds
 
 SMALLEST_BYTES = 10  # of a memory axis that has a zero, the scale is linear up to here
@@ -153,8 +153,9 @@ def _line(
 def _points(
     axis: Axes, x: pd.Series[float], y: pd.Series[float], rows: pd.DataFrame, look: Look, size: float = 20
 ) -> None:
-    drawn = axis.scatter(x, y, s=size, marker=look[1], color=look[0], edgecolors=INK, linewidths=0.4, zorder=3)
-    drawn.set_urls([f"{PAGE}{query(cell_of(row))}&row={number}" for number, row in records(rows).items()])
+    looks = {"marker": look[1], "color": look[0], "edgecolors": INK, "linewidths": 0.4}
+    drawn = axis.scatter(x, y, s=size, zorder=3, clip_on=False, **looks)  # type: ignore[arg-type]
+    drawn.set_urls([f"{PAGE}#row={number}" for number in rows.index])
 
 
 def _format(axis: Axes, x: Callable[[float], str] | None = None, y: Callable[[float], str] | None = None) -> None:

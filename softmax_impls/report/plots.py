@@ -119,7 +119,8 @@ def _shorter(tag: re.Match[str]) -> str:
     """Return a tag in the theme's colours, without digits and names that nobody needs."""
     text = re.sub(r"(\.\d\d)\d+", r"\1", tag[0])
     text = re.sub(r'<g id="[^"]*"', "<g", text)
-    text = text.replace(f'xlink:href="{PAGE}#', 'tabindex="-1" href="#').replace(' target="_blank"', "")
+    text = re.sub(r" font-family: [^;]*;| transform=\"rotate\(-0 [^\"]*\"", "", text)
+    text = text.replace(f'xlink:href="{PAGE}#', 'href="#').replace(' target="_blank"', "")
     return text.replace(INK, "currentColor").replace(PAPER, "var(--paper)")
 
 
@@ -161,7 +162,7 @@ def _panel(axis: Axes, shown: Sequence[Ranked], styles: Mapping[str, Look]) -> N
         axis.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor=PAPER, linewidth=1.5))
         label = in_seconds(one.seconds) + ("" if one.cell.workload in (GRID, CUSTOM) else f"\n{one.cell.workload}")
         box = {"boxstyle": "round,pad=0.15", "facecolor": PAPER, "alpha": 0.88, "linewidth": 0}
-        axis.text(x + 0.5, y + 0.37, label, ha="center", va="center", fontsize=6.5, bbox=box)
+        axis.text(x + 0.5, y + 0.37, label, ha="center", va="center", fontsize=6.8, bbox=box)
         axis.add_patch(Rectangle((x + 0.02, y + 0.72), 0.96, 0.26, facecolor=PAPER, alpha=0.88, linewidth=0))
         for place, name in enumerate(one.winners[:MOST_TIED]):
             colour, shape = styles[name]

@@ -17,6 +17,7 @@ from softmax_impls.timing.workloads import CUSTOM, GRID, Cell
 RUN = ["machine", "commit", "tool"]
 SHAPE = ["batch", "dim", "dtype", "threads"]
 CELL = ["workload", *SHAPE]
+TEXTS = ["tool", "implementation", "workload", "dtype", "machine", "commit", "file"]
 MOST_COMMIT = 10  # characters of it that are shown
 
 Panel = tuple[str, int]  # dtype and threads
@@ -80,7 +81,7 @@ def runs(frame: pd.DataFrame) -> tuple[list[Run], list[str]]:
         What was left out, a line each: of a cell that a run has more than once, the newest is kept.
     """
     frame = frame.reset_index(drop=True)
-    frame = frame.assign(commit=frame["commit"].fillna(""))
+    frame = frame.assign(**{column: frame[column].fillna("").map(_printable) for column in TEXTS})
     newest = _newest(frame)
     again = len(frame) - len(newest)
     notes = [f"{again} rows of cells that were measured again later are left out."] if again else []
@@ -93,6 +94,11 @@ def runs(frame: pd.DataFrame) -> tuple[list[Run], list[str]]:
     order = sorted(dated, key=lambda key: when[key], reverse=True) + [key for key in when if key not in dated]
     by_key = dict(groups)
     return [_run(by_key[key]) for key in order], notes
+
+
+def _printable(text: str) -> str:
+    """Return a text without what no text file may have, half characters and controls, nor what turns text round."""
+    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def _newest(frame: pd.DataFrame) -> pd.DataFrame:
