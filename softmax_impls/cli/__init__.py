@@ -13,6 +13,7 @@ from softmax_impls.checks import gate
 from softmax_impls.cli import options
 from softmax_impls.cli.choose import choose
 from softmax_impls.cli.compare import compare
+from softmax_impls.cli.report import report
 from softmax_impls.cli.tune import tune
 from softmax_impls.report import table
 from softmax_impls.report.console import console, kernels_to_stderr, print_json, print_lines
@@ -99,5 +100,5 @@ def check(specs: tuple[str, ...], peers: bool, seed: int, as_json: bool) -> int:
     return 1 if wrong else 0
 
 
-for command in (compare, choose, tune):
+for command in (compare, choose, report, tune):
     cli.add_command(command)

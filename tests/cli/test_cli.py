@@ -49,7 +49,7 @@ def test_as_a_module_and_as_a_command(module):
         assert "\x1b" not in done.stdout
 
 
-@pytest.mark.parametrize("command", ["list", "check", "compare", "choose", "tune"])
+@pytest.mark.parametrize("command", ["list", "check", "compare", "choose", "tune", "report"])
 def test_help(capsys, command):
     text = output(capsys, command, "--help")
     assert f"softmax-impls {command} [OPTIONS]" in text

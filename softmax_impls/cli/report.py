@@ -1,4 +1,4 @@
-"""The command `softmax-impls report`."""
+"""softmax-impls report."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from softmax_impls import options
 from softmax_impls.choice.frame import load
+from softmax_impls.cli import options
+from softmax_impls.comparison import FOLDER
 from softmax_impls.report.console import console, print_json, print_lines
 from softmax_impls.report.files import write
 
@@ -18,7 +19,7 @@ from softmax_impls.report.files import write
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
-    default="softmax-impls-report",
+    default=FOLDER,
     show_default=True,
     metavar="FOLDER",
     help="Where report.html and the folder of figures go.",
