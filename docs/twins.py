@@ -21,7 +21,7 @@ from softmax_impls.choice import ranking
 from softmax_impls.choice.ranking import Ranked
 from softmax_impls.contract import Array, Bound, Implementation, describe
 from softmax_impls.timing import machine, workloads
-from softmax_impls.timing.sampler import DROPPED
+from softmax_impls.timing.entry import DROPPED
 from softmax_impls.timing.session import Row, Session
 from softmax_impls.timing.statistics import stand
 from softmax_impls.timing.workloads import Cell

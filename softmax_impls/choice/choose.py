@@ -14,7 +14,7 @@ from softmax_impls.choice.answer import INTERPOLATED, MEASURED, OUTSIDE, Answer,
 from softmax_impls.choice.formats import Row
 from softmax_impls.choice.surface import Shape, Surface
 from softmax_impls.contract import Implementation
-from softmax_impls.timing.sampler import DROPPED
+from softmax_impls.timing.entry import DROPPED
 from softmax_impls.timing.statistics import SMALLEST_MARGIN, Ratio, Standing, stand
 from softmax_impls.wording import in_bytes
 
@@ -127,7 +127,7 @@ def _stand_between(shape: Shape, known: Mapping[str, Mapping[Shape, float]]) -> 
             ratio = Surface(known[name]).at(shape) / Surface(known[best]).at(shape) if math.isnan(ratio) else ratio
             ratios[name] = Ratio(ratio, ratio / off, ratio * off)
     ties = tuple(name for name in ratios if ratios[name].low <= 1 + SMALLEST_MARGIN)
-    return Standing(best, ratios, 0.0, SMALLEST_MARGIN, ties, settled=not ties)
+    return Standing(best, ratios, 0.0, SMALLEST_MARGIN, ties, behind=(), settled=not ties)
 
 
 def _fastest_first(found: Mapping[str, Contender], standing: Standing | None) -> dict[str, Contender]:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from softmax_impls.choice import ranking, results
-from softmax_impls.timing.sampler import DROPPED, LIMIT, TIMED
+from softmax_impls.timing.entry import DROPPED, LIMIT, TIMED
 from softmax_impls.timing.statistics import median_interval
 from softmax_impls.timing.workloads import GRID, WORKLOADS, Cell
 

@@ -19,7 +19,7 @@ from softmax_impls import tuned
 from softmax_impls.choice.ranking import Ranked
 from softmax_impls.dispatch import COMPILED
 from softmax_impls.timing.ceremony import Ceremony
-from softmax_impls.timing.sampler import DROPPED, TIMED
+from softmax_impls.timing.entry import DROPPED, TIMED
 from softmax_impls.timing.workloads import CUSTOM, Cell
 from softmax_impls.tuned import CONDITIONS, Line
 

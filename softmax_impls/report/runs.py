@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from softmax_impls.choice.ranking import Ranked
-from softmax_impls.timing.sampler import DROPPED
+from softmax_impls.timing.entry import DROPPED
 from softmax_impls.timing.statistics import stand
 from softmax_impls.timing.workloads import CUSTOM, GRID, Cell
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from softmax_impls.checks.verdict import Verdict
 from softmax_impls.choice.ranking import Ranked
 from softmax_impls.contract import Implementation
-from softmax_impls.timing.sampler import DROPPED, EXTRAPOLATED, TIMED
+from softmax_impls.timing.entry import DROPPED, EXTRAPOLATED, TIMED
 from softmax_impls.timing.workloads import CUSTOM, GRID
 from softmax_impls.wording import in_bytes, in_seconds
 

@@ -19,6 +19,7 @@ from softmax_impls.checks.gate import judge
 from softmax_impls.checks.verdict import Verdict
 from softmax_impls.contract import Implementation, invoke
 from softmax_impls.timing import sampler
+from softmax_impls.timing.entry import FAILED, WRONG, Entry
 from softmax_impls.timing.limit import YARDSTICK
 from softmax_impls.timing.machine import commit, free_memory, machine, pinned, versions
 from softmax_impls.timing.workloads import GRID, Cell
@@ -110,13 +111,13 @@ class Session:
         for one in right:
             if one not in obedient:
                 note = f"runs in {held[one.name]} threads where {cell.threads} were asked for"
-                entries.append(sampler.Entry(one, sampler.FAILED, note))
+                entries.append(Entry(one, FAILED, note))
         for name, verdict in self.verdicts.items():
             if not verdict.right:
-                entries.append(sampler.Entry(self.implementations[name], sampler.WRONG, str(verdict.failures[0])))
+                entries.append(Entry(self.implementations[name], WRONG, str(verdict.failures[0])))
         return [self._row(cell, entry, len(entries)) for entry in entries]
 
-    def _row(self, cell: Cell, entry: sampler.Entry, of: int) -> Row:
+    def _row(self, cell: Cell, entry: Entry, of: int) -> Row:
         name = entry.one.name
         return {
             "schema": SCHEMA,

@@ -4,7 +4,7 @@ import math
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from softmax_impls.choice.surface import UNKNOWN, Surface
 
@@ -15,6 +15,7 @@ def surface(time, shapes=GRID):
     return Surface({(b, d): time(b, d) for b, d in shapes})
 
 
+@settings(deadline=None)
 @given(st.floats(1, 4096), st.floats(16, 4096), st.floats(-1, 2), st.floats(-1, 2))
 def test_a_power_law_is_met_exactly(b, d, m, n):
     found = surface(lambda b, d: 1e-9 * b**m * d**n)

@@ -9,7 +9,8 @@ import pytest
 from softmax_impls import implementations
 from softmax_impls.contract import LARGEST_TEMPORARIES, describe
 from softmax_impls.timing import sampler, workloads
-from softmax_impls.timing.sampler import DROPPED, EXTRAPOLATED, FAILED, LIMIT, PRUNED, TIMED, WRONG, measure, standing
+from softmax_impls.timing.entry import DROPPED, EXTRAPOLATED, FAILED, LIMIT, PRUNED, TIMED, WRONG, standing
+from softmax_impls.timing.sampler import measure
 from softmax_impls.timing.session import Session
 from softmax_impls.timing.workloads import GRID_LARGEST, WORKLOADS, Cell, grid
 
@@ -59,7 +60,7 @@ def test_hopeless_is_dropped_and_what_was_seen_is_kept():
 
 def test_nobody_is_dropped_before_the_fewest_rounds():
     kernels = [delayed(1e-4, "fast"), delayed(1e-3, "hopeless")]
-    found = {entry.one.name: entry for entry in measure(SMALL, kernels, 0.1, LARGEST_TEMPORARIES, fewest_rounds=20)}
+    found = {entry.one.name: entry for entry in measure(SMALL, kernels, 1.0, LARGEST_TEMPORARIES, fewest_rounds=20)}
     assert len(found["hopeless"].samples) == 20
 
 
