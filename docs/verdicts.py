@@ -1,7 +1,7 @@
 """Do verdicts hold? `compare` ten times, half of them beside a process that makes load; and twins to tell apart.
 
-``python docs/verdicts.py run`` measures, ``python docs/verdicts.py report`` writes docs/how-the-numbers-are-made.md from
-the rows that are kept. A run is `softmax-impls compare` as it comes, and then docs/twins.py.
+``python docs/verdicts.py run`` measures, and ``python docs/verdicts.py report`` writes docs/how-the-numbers-are-made.md
+from the rows that are kept. A run is `softmax-impls compare` as it comes, and then docs/twins.py.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from softmax_impls.choice.frame import Loaded
 from softmax_impls.choice.ranking import Ranked
-from softmax_impls.report import embedded, figures, plots
+from softmax_impls.report import embedded, figures, growth, plots
 from softmax_impls.report.markup import Safe, html_table
 from softmax_impls.report.runs import CELL, Run, in_panel, in_shape, panel, query, runs
 from softmax_impls.report.table import count
@@ -88,6 +88,10 @@ class Report:
         html = Template(_source("page.html")).substitute(
             cells="\n".join(_titled(self.runs, run, _cells(run)) for run in self.runs),
             data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
+            growth="\n".join(
+                _section(name, title, words, [_titled(self.runs, run, html) for run, html in tables])
+                for name, title, words, tables in growth.sections(self.runs)
+            ),
             machines=_machines(self.runs),
             notes=_list([*notes, f"Made from {', '.join(sorted(set(self.loaded.frame['file'])))}."]),
             problems=_problems(self.loaded.problems),
@@ -149,12 +153,13 @@ def _sections(report: Report, notes: list[str]) -> str:
             drawn[name].append(_titled(report.runs, run, f'<div class="runs">{"".join(svgs)}</div>'))
     if left_out:
         notes.append(f"Figures of {count(len(left_out), 'run')} would make the page too large: {'; '.join(left_out)}.")
-    return "\n".join(
-        f'<section aria-labelledby="{name}-title"><h2 id="{name}-title">{SECTIONS[name][0]}</h2>'
-        f"<p>{SECTIONS[name][1]} A point or tile leads to its raw row.</p>{''.join(parts)}</section>"
-        for name, parts in drawn.items()
-        if parts
-    )
+    leads = " A point or tile leads to its raw row."
+    return "\n".join(_section(name, title, words + leads, drawn[name]) for name, (title, words) in SECTIONS.items())
+
+
+def _section(name: str, title: str, words: str, parts: Sequence[str]) -> str:
+    heading = f'<h2 id="{name}-title">{title}</h2><p>{words}</p>'
+    return f'<section aria-labelledby="{name}-title">{heading}{"".join(parts)}</section>' if parts else ""
 
 
 def _titled(all_runs: Sequence[Run], run: Run, html: str) -> str:
