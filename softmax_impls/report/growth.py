@@ -11,9 +11,6 @@ from softmax_impls.report.markup import html_table
 from softmax_impls.report.runs import Run, in_panel
 
 OVERTAKING = "Who overtakes whom", "As one size grows and the other stays: where each is surely the faster on its side."
-    "Who overtakes whom",
-    "As one size grows and the other stays: where each is clearly the faster on its side.",
-)
 GROWTH = "Growth", "Time as a power of a size, between its two largest values; a warning where theory says otherwise."
 
 Section = tuple[str, str, str, list[tuple[Run, str]]]  # name, title, what is to be seen, and each run's table
