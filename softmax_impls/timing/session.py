@@ -31,6 +31,7 @@ SCHEMA = 1
 # closely) and something for its bytes, which covers making the arrays, verifying each implementation, and samples.
 WORKLOAD_COST, GRID_COST, BYTE_COST = 1.0, 0.4, 1e-8
 SETUP_COST = 6e-8  # of that, per element, before the first sample
+LEAST_SHARE = 0.4  # of what a cell was to have, if others took longer, as they do on a busy machine: the total overruns
 
 FIRST_SHAPES = ((2, 3), (200, 300))  # a small call, and one large enough to be shared among threads
 
@@ -90,8 +91,9 @@ class Session:
         """
         ordered = sorted(cells, key=lambda cell: cell.elements)
         costs = [_cost(cell) for cell in ordered]
+        planned = self.left / sum(costs) if costs else 0.0
         for index, cell in enumerate(ordered):
-            share = self.left * costs[index] / sum(costs[index:])
+            share = max(self.left / sum(costs[index:]), LEAST_SHARE * planned) * costs[index]
             if SETUP_COST * cell.elements > share:
                 yield cell, f"the budget leaves it {share:.1f} s, and setting it up alone takes longer: raise --budget"
                 continue
