@@ -9,7 +9,7 @@ import click
 
 from softmax_impls.choice import results
 from softmax_impls.cli import options
-from softmax_impls.comparison import FOLDER, PICTURE, Comparison
+from softmax_impls.comparison import PICTURE, Comparison
 from softmax_impls.report import table
 from softmax_impls.report.console import console, kernels_to_stderr, print_json, print_lines
 from softmax_impls.timing import machine, workloads
@@ -76,14 +76,7 @@ from softmax_impls.timing.workloads import GRID, WORKLOADS, Cell
     metavar="SIZE",
     help="Temporary memory an implementation may take, like 8GB. By default 4GB, or half of what is free.",
 )
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=FOLDER,
-    show_default=True,
-    metavar="FOLDER",
-    help=f"Where {results.FILE} and {PICTURE} go.",
-)
+@options.output(f"{results.FILE} and {PICTURE}")
 @click.option("--resume", is_flag=True, help="Go on with the results in the output folder: measure what is missing.")
 @click.option("--details", is_flag=True, help="Show every implementation of every cell.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of inputs and orders.")

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from softmax_impls.backward import from_specs
 from softmax_impls.backward._limits import cores
+from softmax_impls.comparison import FOLDER
 from softmax_impls.contract import Implementation
 from softmax_impls.report.console import kernels_to_stderr
 from softmax_impls.timing.workloads import WORKLOADS
 
 Part = tuple[int, int, float]  # of a mix: batch, dim, weight
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def several(kind: type, least: int | None = None) -> Callable[..., Any]:
@@ -112,3 +115,15 @@ impl = click.option(
 )
 peers = click.option("--peers", is_flag=True, help="With other libraries': torch, torch_compile, jax, numexpr.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output instead of tables.")
+
+
+def output(what: str) -> Callable[[Command], Command]:
+    """Return the option that says where files go."""
+    return click.option(
+        "--output",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=FOLDER,
+        show_default=True,
+        metavar="FOLDER",
+        help=f"Where {what} go.",
+    )

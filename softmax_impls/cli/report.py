@@ -9,21 +9,13 @@ import click
 
 from softmax_impls.choice.frame import load
 from softmax_impls.cli import options
-from softmax_impls.comparison import FOLDER
 from softmax_impls.report.console import console, print_json, print_lines
 from softmax_impls.report.files import write
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=FOLDER,
-    show_default=True,
-    metavar="FOLDER",
-    help="Where report.html and the folder of figures go.",
-)
+@options.output("report.html and the folder of figures")
 @options.as_json
 def report(paths: tuple[Path, ...], output: Path, as_json: bool) -> int:
     """Make a page of results that opens anywhere, and a PNG and an SVG of each figure.
