@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from softmax_impls.choice.ranking import Ranked
 from softmax_impls.report.plots import INK, PAGE, Look, drawing, legend, panels
@@ -22,6 +22,8 @@ from softmax_impls.wording import in_bytes, in_seconds
 
 SMALLEST_BYTES = 10  # of a memory axis that has a zero, the scale is linear up to here
 SMALLEST_ERROR = 1e-20  # what an error of 0 is drawn as
+
+FEW = 5  # times the smallest: an axis that goes no further has no powers of ten worth marking
 
 Styles = Mapping[str, Look]
 Draw = Callable[[Axes, pd.DataFrame, Styles], list[Line2D]]
@@ -94,7 +96,7 @@ def _by_panel(run: Run, only: Sequence[Panel], styles: Styles, draw: Draw) -> Fi
 
 
 def _times(axis: Axes, rows: pd.DataFrame, styles: Styles) -> list[Line2D]:
-    axis.set_xscale("log")
+    _span(axis, rows)
     axis.set_yscale("log")
     for name, some in _each(rows):
         colour, _ = styles[name]
@@ -112,7 +114,7 @@ def _times(axis: Axes, rows: pd.DataFrame, styles: Styles) -> list[Line2D]:
 
 
 def _memory(axis: Axes, rows: pd.DataFrame, styles: Styles, column: str) -> list[Line2D]:
-    axis.set_xscale("log")
+    _span(axis, rows)
     axis.set_yscale("symlog", linthresh=SMALLEST_BYTES) if (rows[column] == 0).any() else axis.set_yscale("log")
     for name, some in _each(rows[rows[column].notna()]):
         _points(axis, _size(some), some[column], some, styles[name])
@@ -142,6 +144,12 @@ def _size(rows: pd.DataFrame) -> pd.Series[float]:
     return rows["batch"].astype(float) * rows["dim"].astype(float)
 
 
+def _span(axis: Axes, rows: pd.DataFrame) -> None:
+    """Give the sizes room before anything is drawn: one alone makes an axis of no width."""
+    axis.set_xscale("log")
+    axis.set_xlim(_size(rows).min() / 2, _size(rows).max() * 2)
+
+
 def _line(
     axis: Axes, rows: pd.DataFrame, column: str, colour: str, ls: str = "-", lw: float = 0.9, alpha: float = 0.45
 ) -> None:
@@ -163,8 +171,10 @@ def _format(axis: Axes, x: Callable[[float], str] | None = None, y: Callable[[fl
         if words:
             one.set_major_formatter(FuncFormatter(lambda value, _, words=words: words(value)))
             low, high = sorted(one.get_view_interval())
-            few = high < 20 * max(low, 1e-300)  # a decade has few major ticks, or none
+            few = 0 < high < 20 * low  # powers of ten, or none
             one.set_minor_formatter(_some_minor(words) if few else NullFormatter())
+            if 0 < high < FEW * low:
+                one.set_major_locator(MaxNLocator(4))
 
 
 def _some_minor(words: Callable[[float], str]) -> FuncFormatter:

@@ -126,20 +126,20 @@ function showTable(parent, run, ranked, caption, opened) {
   const table = make(box, "table");
   make(table, "caption", {}, caption);
   const head = make(make(table, "thead"), "tr");
-  for (const [text, kind] of [["Implementation", ""], ["Time", "n"], ["× the fastest", "n"], ["Worst error", "n"], ["Temporary", "n"], ["", ""]])
+  for (const [text, kind] of [["Implementation", ""], ["", ""], ["Time", "n"], ["× the fastest", "n"], ["Worst error", "n"], ["Temporary", "n"]])
     make(head, text ? "th" : "td", text ? { scope: "col", class: kind } : {}, text);
   const body = make(table, "tbody");
   for (const one of ranked) {
     const line = make(body, "tr", one.tied ? { class: "best" } : {});
     const first = row(one.numbers[0]);
     make(line, "th", { scope: "row" }, one.name);
+    const button = make(make(line, "td"), "button", { type: "button", "aria-expanded": "false" },
+      one.numbers.length > 1 ? "raw rows" : "raw row");
+    button.setAttribute("aria-label", `${button.textContent} of ${one.name}`);
     make(line, "td", { class: "n" }, (one.measured ? "" : "≈ ") + inSeconds(one.seconds));
     make(line, "td", { class: "n" }, one.ratio === 1 ? "1" : `${times(one.ratio)} (${times(one.low)} to ${times(one.high)})`);
     make(line, "td", { class: "n" }, first.error === null ? "–" : inPowers(first.error));
     make(line, "td", { class: "n" }, one.measured ? inBytes(first.temporary_bytes) : "–");
-    const button = make(make(line, "td"), "button", { type: "button", "aria-expanded": "false" },
-      one.numbers.length > 1 ? "raw rows" : "raw row");
-    button.setAttribute("aria-label", `${button.textContent} of ${one.name}`);
     const toggle = () => {
       const open = button.getAttribute("aria-expanded") === "true";
       button.setAttribute("aria-expanded", String(!open));

@@ -7,6 +7,19 @@ const MARKS = {
 };
 const HEIGHT = 34, LEFT = 170, WIDTH = 760, RIGHT = 20;
 
+/** Powers of ten, with 2 and 5 times them where there is room; even steps where there are none of those. */
+function ticks(low, high) {
+  const found = [], steps = Math.exp(high) - Math.exp(low), step = 10 ** Math.floor(Math.log10(steps / 2));
+  if (high - low < Math.log(5)) {
+    const wide = steps / step > 8 ? 5 * step : steps / step > 4 ? 2 * step : step;
+    for (let at = Math.ceil(Math.exp(low) / wide) * wide; at < Math.exp(high); at += wide) found.push(at);
+    return found;
+  }
+  for (let power = Math.floor(low / Math.LN10); power <= high / Math.LN10; power++)
+    for (const digit of high - low > 8 ? [1] : [1, 2, 5]) found.push(digit * 10 ** power);
+  return found;
+}
+
 function drawSamples(run, cell) {
   const figure = document.getElementById("samples");
   figure.replaceChildren();
@@ -17,11 +30,11 @@ function drawSamples(run, cell) {
   const bottom = rows.length * HEIGHT + 8;
   const label = `Samples at ${shapeOf(cell)}, ${cell.dtype}, ${threadsInWords(cell.threads)}`;
   const svg = make(figure, "svg", { viewBox: `0 0 ${WIDTH} ${bottom + 42}`, role: "img", "aria-label": label, "font-size": 12 });
-  for (let power = Math.floor(low / Math.LN10); power <= high / Math.LN10; power++) for (const digit of [1, 2, 5]) {
-    const at = x(digit * 10 ** power);
-    if (at < LEFT || at > WIDTH - RIGHT || (digit > 1 && high - low > 8)) continue;
+  for (const seconds of ticks(low, high)) {
+    const at = x(seconds);
+    if (at < LEFT || at > WIDTH - RIGHT) continue;
     make(svg, "line", { x1: at, x2: at, y1: 0, y2: bottom, stroke: "var(--line)" });
-    make(svg, "text", { x: at, y: bottom + 16, "text-anchor": "middle", fill: "currentColor" }, inSeconds(digit * 10 ** power));
+    make(svg, "text", { x: at, y: bottom + 16, "text-anchor": "middle", fill: "currentColor" }, inSeconds(seconds));
   }
   make(svg, "text", { x: (LEFT + WIDTH) / 2, y: bottom + 36, "text-anchor": "middle", fill: "currentColor" }, "time of one call");
   rows.forEach((one, i) => {
