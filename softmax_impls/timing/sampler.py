@@ -1,64 +1,71 @@
 """One cell: implementations admitted, verified on the very arrays, and timed in rounds until they are told apart.
 
 Each round takes one sample of every implementation still in the race, in a fresh random order, so that whatever slows
-the machine down hits all alike. One of them, the fastest at first sight, runs under a second name as well: how much it
-seems to differ from itself is the cell's noise floor.
+the machine down hits all alike. Who is clearly behind leaves, and the time goes to those that are close. One of them,
+the fastest at first sight, runs under a second name as well: how much it seems to differ from itself is the cell's
+noise floor.
 """
 
 from __future__ import annotations
 
 import gc
-import math
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from softmax_impls.checks import reference
-from softmax_impls.contract import Array, Bound, Implementation
+from softmax_impls.contract import Array, Implementation
 from softmax_impls.timing import workloads
+from softmax_impls.timing.entry import (
+    DROPPED,
+    EXTRAPOLATED,
+    FAILED,
+    LIMIT,
+    PRUNED,
+    STATUSES,
+    TIMED,
+    WRONG,
+    Entry,
+    calibrate,
+    sample,
+    standing,
+)
 from softmax_impls.timing.limit import YARDSTICK
 from softmax_impls.timing.prediction import predict
-from softmax_impls.timing.statistics import Standing, noise_of, stand
+from softmax_impls.timing.statistics import Standing
 from softmax_impls.timing.workloads import Cell
 from softmax_impls.wording import RAISED, told
 
-STATUSES = ("timed", "dropped", "extrapolated", "pruned", "wrong", "failed", "limit")
-TIMED, DROPPED, EXTRAPOLATED, PRUNED, WRONG, FAILED, LIMIT = STATUSES
+__all__ = [
+    "DROPPED",
+    "EXTRAPOLATED",
+    "FAILED",
+    "LIMIT",
+    "PRUNED",
+    "STATUSES",
+    "TIMED",
+    "WRONG",
+    "Entry",
+    "measure",
+    "standing",
+]
 
-ALLOWANCE = 0.1  # of the cell's time, for the first call of one implementation
-SHORTEST_SAMPLE, LONGEST_SAMPLE = 200e-6, 2e-3  # seconds; a longer call is a sample of its own
+ALLOWANCE = 0.06  # of the cell's time, for all that happens to one implementation up to its first call
+RACE = 0.5  # of the cell's time, at least, for samples, whatever came before
+SHORTEST_SAMPLE, LONGEST_SAMPLE = 200e-6, 5e-4  # seconds; a longer call is a sample of its own, a longer batch would be
+#                                                 more likely to have another process in it
 FEWEST_ROUNDS, FIRST_LOOK, MOST_ROUNDS = 3, 15, 400
+LAST_DROP = 30  # rounds, after which who is left has come to stay
+LIMIT_ROUNDS = 30  # of the machine's limit, which nobody has to be told apart from
 HOPELESS = 2.0  # times the leader, in each of at least DROP_AFTER rounds
 DROP_AFTER = 6
 HOPELESSLY, HOPELESS_SHARE = 20.0, 0.01  # times the leader, and of the cell's time: the call that was verified will do
 SETTLING = 0.015  # seconds of calls before a sample in several threads: until others' have stopped waiting for work
-FAR_BEHIND = 4.0  # times the leader: not worth that many rounds, if they are long
-FAR_BEHIND_SHARE = 0.03  # of the cell's time
+FAR_BEHIND = 3.0  # times the leader: not worth that many rounds, if they are long
+FAR_BEHIND_SHARE = 0.02  # of the cell's time
 
 Arrays = tuple[Array, Array, Array]  # probs, grad_output, out
-
-
-@dataclass
-class Entry:
-    """One implementation in one cell, and all that was seen of it."""
-
-    one: Implementation
-    status: str = TIMED
-    note: str = ""
-    control: bool = False
-    seconds: float = math.nan  # one call, roughly: predicted or from calibration
-    discrepancy: float | None = None  # worst error on these arrays, as a multiple of its bound
-    temporary_bytes: int = 0
-    loops: int = 1
-    bound: Bound | None = None  # the call that is timed, its arrays converted
-    samples: list[float] = field(default_factory=list)  # seconds per call, one a round
-
-    @property
-    def ranked(self) -> bool:
-        """Whether it was verified and timed."""
-        return self.status in (TIMED, DROPPED) and bool(self.samples)
 
 
 def measure(
@@ -93,20 +100,12 @@ def measure(
         twin, limit = _line_up(racing, arrays, start + seconds - time.perf_counter(), seconds)
         entries += [twin, limit]
         racing = [entry for entry in racing if entry.status == TIMED]
-        _race([*racing, twin, limit], start + seconds, seconds, seed, settling, range(fewest_rounds, most_rounds))
+        deadline = max(start + seconds, time.perf_counter() + RACE * seconds)
+        _race([*racing, twin, limit], deadline, seconds, seed, settling, range(fewest_rounds, most_rounds))
         for entry in racing:  # once more, those that may win: a kernel may have learnt to do nothing
             if entry.status == TIMED:
                 _verify(entry, arrays, sums)
     return entries
-
-
-def standing(entries: Iterable[Entry]) -> Standing:
-    """Compare those entries that have samples."""
-    entries = list(entries)
-    samples = {entry.one.name: entry.samples for entry in entries if entry.ranked and not entry.control}
-    twin = next((entry for entry in entries if entry.control), None)
-    noise = noise_of(twin.samples, samples.get(twin.one.name, ())) if twin else 0.0
-    return stand(samples, noise, [entry.one.name for entry in entries if entry.status == DROPPED])
 
 
 def _admit(entry: Entry, arrays: Arrays, sums: reference.RowSums, allowance: float) -> None:
@@ -162,45 +161,20 @@ def _line_up(racing: list[Entry], arrays: Arrays, left: float, seconds: float) -
     target = min(max(left / (2 * FIRST_LOOK * len(racing)), SHORTEST_SAMPLE), LONGEST_SAMPLE)
     for entry in racing:
         if target < entry.seconds < ALLOWANCE * seconds:  # a first call may have waited for memory, or loaded code
-            entry.seconds = _sample(entry)
-        _calibrate(entry, target)
+            entry.seconds = sample(entry)
+        calibrate(entry, target)
     leader = min(racing, key=lambda entry: entry.seconds)
     for entry in racing:
         hopeless = max(HOPELESSLY * leader.seconds, HOPELESS_SHARE * seconds)
         if entry.seconds > hopeless:
             entry.status, entry.samples = DROPPED, [entry.seconds]
-    _sample(limit)  # may compile
+    sample(limit)  # may compile
     limit.seconds = 0.0
-    _calibrate(limit, target)
+    calibrate(limit, target)
     twin = Entry(
         leader.one, control=True, bound=leader.bound, loops=leader.loops, temporary_bytes=leader.temporary_bytes
     )
     return twin, limit
-
-
-def _sample(entry: Entry, settling: float = 0.0) -> float:
-    """Return seconds per call over a batch of calls."""
-    assert entry.bound is not None  # it was verified
-    call, loops = entry.bound[0], range(entry.loops)
-    until = time.perf_counter() + settling
-    while settling and time.perf_counter() < until:
-        call()
-    start = time.perf_counter_ns()
-    for _ in loops:
-        call()
-    return (time.perf_counter_ns() - start) / entry.loops / 1e9
-
-
-def _calibrate(entry: Entry, target: float) -> None:
-    """Find how many calls make a sample of the target's length; a long call is one."""
-    if entry.seconds > target:
-        return
-    while True:
-        entry.seconds = _sample(entry)
-        if entry.seconds * entry.loops >= target / 2:
-            break
-        entry.loops *= 4
-    entry.loops = max(1, round(target / entry.seconds))
 
 
 def _race(racing: list[Entry], deadline: float, seconds: float, seed: int, settling: float, enough: range) -> None:
@@ -214,21 +188,33 @@ def _race(racing: list[Entry], deadline: float, seconds: float, seed: int, settl
     gc.disable()
     try:
         for rounds in range(1, enough.stop + 1):
-            active = [entry for entry in racing if entry.status in (TIMED, LIMIT)]
+            active = [entry for entry in racing if entry.racing and entry.status in (TIMED, LIMIT)]
             for index in rng.permutation(len(active)):
-                active[index].samples.append(_sample(active[index], settling))
+                active[index].samples.append(sample(active[index], settling))
             if rounds < enough.start:  # nobody is dropped either: one slow call may have been the machine's doing
                 continue
-            _drop([entry for entry in active if entry.status == TIMED], rounds, seconds)
+            if rounds <= LAST_DROP:
+                _drop([entry for entry in active if entry.status == TIMED], rounds, seconds)
             if time.perf_counter() >= deadline:
                 break
             if rounds == look:
                 look += look // 2
-                if standing(racing).settled:
+                found = standing(racing)
+                if found.settled:
                     break
+                _part(racing, found, rounds)
     finally:
         if collecting:
             gc.enable()
+
+
+def _part(racing: list[Entry], found: Standing, rounds: int) -> None:
+    """Let those go that more samples would say nothing new about."""
+    for entry in racing:
+        if entry.status == LIMIT:
+            entry.racing = rounds < LIMIT_ROUNDS
+        else:  # the control as well, with the one that it is
+            entry.racing = entry.racing and entry.one.name not in found.behind
 
 
 def _drop(active: list[Entry], rounds: int, seconds: float) -> None:

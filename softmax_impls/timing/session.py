@@ -27,8 +27,8 @@ from softmax_impls.wording import RAISED, in_bytes
 SCHEMA = 1
 
 # What a cell takes, in seconds, for sharing out a budget: something for being there (a named one is looked at more
-# closely) and something for its size, which covers making the arrays, verifying each implementation, and samples.
-WORKLOAD_COST, GRID_COST, ELEMENT_COST = 1.0, 0.4, 1.8e-7
+# closely) and something for its bytes, which covers making the arrays, verifying each implementation, and samples.
+WORKLOAD_COST, GRID_COST, BYTE_COST = 1.0, 0.4, 1e-8
 SETUP_COST = 6e-8  # of that, per element, before the first sample
 
 FIRST_SHAPES = ((2, 3), (200, 300))  # a small call, and one large enough to be shared among threads
@@ -158,7 +158,7 @@ class Session:
 
 
 def _cost(cell: Cell) -> float:
-    return (GRID_COST if cell.workload == GRID else WORKLOAD_COST) + ELEMENT_COST * cell.elements
+    return (GRID_COST if cell.workload == GRID else WORKLOAD_COST) + BYTE_COST * cell.moved_bytes
 
 
 def _number(value: float | None) -> float | None:

@@ -1,0 +1,143 @@
+"""What `compare` says of three copies of one kernel: *one*, *again*, and *slower*, which waits after each call.
+
+``python docs/twins.py numba_simd`` prints it as JSON, for docs/verdicts.py: the cells of `softmax-impls compare` in the
+same time, with the copies in the place of the fastest two implementations. *slower* waits for 5 % of what each call
+took; what it really waited is measured. All three look at the clock alike.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import timeit
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import click
+import numpy as np
+
+from softmax_impls.backward import implementations
+from softmax_impls.choice import ranking
+from softmax_impls.choice.ranking import Ranked
+from softmax_impls.contract import Array, Bound, Implementation, describe
+from softmax_impls.timing import machine, workloads
+from softmax_impls.timing.sampler import DROPPED
+from softmax_impls.timing.session import Row, Session
+from softmax_impls.timing.statistics import stand
+from softmax_impls.timing.workloads import Cell
+
+BUDGET = 60.0  # seconds, the default of `compare`
+TWINNED = ("numba_simd", "numba_rows")  # the fastest nearly everywhere
+ONE, AGAIN, SLOWER = "one", "again", "slower"
+DELAY = 0.05  # of each call's own time
+TICK = min(timeit.repeat(time.perf_counter, number=10_000)) / 10_000  # seconds that a look at the clock takes
+
+
+@dataclass
+class Twin:
+    """A kernel that waits after each call for a part of the time that the call took.
+
+    Attributes
+    ----------
+    kernel : callable
+    delay : float
+        That part.
+    spent : dict
+        For each shape and dtype, the seconds in the kernel and those after it, all calls together.
+    """
+
+    kernel: Callable[[Array, Array, Array], None]
+    delay: float
+    spent: dict[tuple[int, int, str], list[float]] = field(default_factory=dict)
+
+    def bind(self, probs: Array, grad_output: Array, out: Array | None) -> Bound:
+        """Return a call on these arrays."""
+        result = np.empty_like(probs) if out is None else out
+        kernel, delay, now = self.kernel, self.delay, time.perf_counter
+        early = TICK / 2 if delay else 0.0  # the last look at the clock is late by half a one
+        spent = self.spent.setdefault((*probs.shape, probs.dtype.name), [0.0, 0.0])
+
+        def call() -> None:
+            begin = now()
+            kernel(probs, grad_output, result)
+            end = now()
+            until = end + delay * (end - begin) + early
+            while (last := now()) < until:
+                pass
+            spent[0] += end - begin
+            spent[1] += last - end
+
+        return call, lambda _: result
+
+    def waited(self, cell: Cell) -> float:
+        """Return the time after calls as a part of that in them."""
+        inside, after = self.spent[cell.rows, cell.classes, cell.dtype]
+        return after / inside
+
+
+def twins(name: str, budget: float = BUDGET) -> Iterator[Row]:
+    """Yield what is said of the twins of an implementation, in each cell of a comparison that they take part in."""
+    usable = implementations()
+    original = usable[name]
+    copies = {key: Twin(original.kernel, DELAY * (key == SLOWER)) for key in (ONE, AGAIN, SLOWER)}
+    others = {key: one for key, one in usable.items() if key not in TWINNED}
+    ours = {key: _record(original, key, twin) for key, twin in copies.items()}
+    session = Session({**ours, **others}, budget, machine.largest_temporaries())
+    session.prepare(["float32", "float64"])
+    for cell, rows in session.run(default_cells()):
+        if isinstance(rows, str):
+            raise SystemExit(f"{cell} not measured: {rows}")
+        told = ranking.rank(rows, cell)
+        yield {
+            "cell": str(cell),
+            "seconds": told.rows[ONE]["seconds"],
+            "rounds": len(told.rows[ONE]["samples"]),
+            "delay": copies[SLOWER].waited(cell) - copies[ONE].waited(cell),
+            "noise": told.standing.noise if told.standing else None,
+            AGAIN: between(told, AGAIN),
+            SLOWER: between(told, SLOWER),
+        }
+
+
+def default_cells() -> list[Cell]:
+    """Return the cells of `softmax-impls compare`."""
+    chosen = workloads.chosen((), ())
+    return [Cell(one.name, one.rows, one.classes, dtype, 1) for one in chosen for dtype in ("float32", "float64")]
+
+
+def between(told: Ranked, other: str) -> Row:
+    """Return what would be said of two twins if nothing in the cell were faster than they are."""
+    kept = {name: row["samples"] for name, row in told.rows.items() if row["samples"]}
+    pair = (ONE, other)
+    fastest = min(float(np.median(kept[name])) for name in pair)
+    behind = (name for name in kept if name not in (ONE, AGAIN, SLOWER) and float(np.median(kept[name])) > fastest)
+    samples = {name: kept[name] for name in (*pair, *behind)}
+    assert told.standing is not None  # they have samples
+    found = stand(samples, told.standing.noise, [name for name in samples if told.rows[name]["status"] == DROPPED])
+    (second,) = set(pair) - {found.best}
+    ratio = found.ratios[second]
+    interval = [float(f"{one:.5g}") for one in (ratio.value, ratio.low, ratio.high)]
+    return {"best": found.best, "interval": interval, "margin": found.margin, "tie": second in found.ties}
+
+
+def _record(original: Implementation, name: str, twin: Twin) -> Implementation:
+    return describe(
+        original.kernel,
+        name=name,
+        accurate_for=original.accurate_for,
+        temporaries=original.temporaries,
+        threaded=original.threaded,
+        bind=twin.bind,
+    )
+
+
+@click.command()
+@click.argument("name", type=click.Choice(TWINNED))
+@click.option("--budget", default=BUDGET, show_default=True, help="Seconds for all cells.")
+def main(name: str, budget: float) -> None:
+    """Print what is said of the twins of an implementation, as JSON."""
+    click.echo(json.dumps(list(twins(name, budget))))
+
+
+if __name__ == "__main__":
+    main()

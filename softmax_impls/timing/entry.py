@@ -1,0 +1,75 @@
+"""One implementation in one cell: what became of it, the call that is timed, and its samples."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from softmax_impls.contract import Bound, Implementation
+from softmax_impls.timing.statistics import Standing, noise_of, stand
+
+STATUSES = ("timed", "dropped", "extrapolated", "pruned", "wrong", "failed", "limit")
+TIMED, DROPPED, EXTRAPOLATED, PRUNED, WRONG, FAILED, LIMIT = STATUSES
+
+CALIBRATIONS = 3  # of which the fastest counts: batches of one length have to be equally long
+
+
+@dataclass
+class Entry:
+    """One implementation in one cell, and all that was seen of it."""
+
+    one: Implementation
+    status: str = TIMED
+    note: str = ""
+    control: bool = False
+    racing: bool = True  # False: clearly behind, though not enough to be dropped
+    seconds: float = math.nan  # one call, roughly: predicted or from calibration
+    discrepancy: float | None = None  # worst error on these arrays, as a multiple of its bound
+    temporary_bytes: int = 0
+    loops: int = 1
+    bound: Bound | None = None  # the call that is timed, its arrays converted
+    samples: list[float] = field(default_factory=list)  # seconds per call, one a round
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it was verified and timed."""
+        return self.status in (TIMED, DROPPED) and bool(self.samples)
+
+
+def standing(entries: Iterable[Entry]) -> Standing:
+    """Compare those entries that have samples."""
+    entries = list(entries)
+    samples = {entry.one.name: entry.samples for entry in entries if entry.ranked and not entry.control}
+    twin = next((entry for entry in entries if entry.control), None)
+    noise = noise_of(twin.samples, samples.get(twin.one.name, ())) if twin else 0.0
+    return stand(samples, noise, [entry.one.name for entry in entries if entry.status == DROPPED])
+
+
+def sample(entry: Entry, settling: float = 0.0) -> float:
+    """Return seconds per call over a batch of calls, after one that finds what others left in the caches."""
+    assert entry.bound is not None  # it was verified
+    call, loops = entry.bound[0], range(entry.loops)
+    if entry.loops > 1:
+        call()
+    until = time.perf_counter() + settling
+    while settling and time.perf_counter() < until:
+        call()
+    start = time.perf_counter_ns()
+    for _ in loops:
+        call()
+    return (time.perf_counter_ns() - start) / entry.loops / 1e9
+
+
+def calibrate(entry: Entry, target: float) -> None:
+    """Find how many calls make a sample of the target's length; a long call is one."""
+    if entry.seconds > target:
+        return
+    while True:
+        entry.seconds = sample(entry)
+        if entry.seconds * entry.loops >= target / 2:
+            break
+        entry.loops *= 4
+    entry.seconds = min(entry.seconds, *(sample(entry) for _ in range(CALIBRATIONS - 1)))
+    entry.loops = max(1, round(target / entry.seconds))
