@@ -1,7 +1,7 @@
 """Do verdicts hold? `compare` ten times, half of them beside a process that makes load; and twins to tell apart.
 
-``python docs/verdicts.py run`` measures; ``python docs/verdicts.py report`` writes docs/how-the-numbers-are-made.md
-from what is kept. A run is `softmax-impls compare` as it comes, and then docs/twins.py.
+``python docs/verdicts.py run`` measures, and ``python docs/verdicts.py report`` writes docs/how-the-numbers-are-made.md
+from the rows that are kept. A run is `softmax-impls compare` as it comes, and then docs/twins.py.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ PAGE = ROOT / "docs" / "how-the-numbers-are-made.md"
 BEGIN, END = "<!-- verdicts -->\n", "<!-- end of verdicts -->\n"
 BUDGET = 60.0  # the default of `compare`
 TWINNED = ("numba_simd", "numba_rows")  # by turns
+TWINS = ROOT / "docs" / "twins.py"
 SHORTEST = 1e-5  # seconds; from there on, the slower one is to be found
 SIZES = {"10 to 100 µs": 1e-4, "100 µs to 1 ms": 1e-3, "1 to 10 ms": 1e-2, "longer": float("inf")}
 BURSTS = (0.05, 2.0)  # seconds of load, and of none: anything between
@@ -80,7 +81,7 @@ def measure(number: int) -> Iterator[Row]:
             "kind": "twins",
             "of": name,
             **about,
-            "cells": json.loads(_python("-m", "docs.twins", name, "--budget", str(BUDGET))),
+            "cells": json.loads(_python(str(TWINS), name, "--budget", str(BUDGET))),
         }
 
 

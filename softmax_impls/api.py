@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
-from collections.abc import Callable
+import math
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,16 @@ from numpy.typing import ArrayLike
 from softmax_impls import backward, dispatch
 from softmax_impls.arguments import Axis, Layout, as_real_array, as_threads
 from softmax_impls.backward._limits import LARGE, UNFIT, limited
-from softmax_impls.contract import Array, Impl, Implementation, invoke, read_only
+from softmax_impls.backward._limits import threads as current_threads
+from softmax_impls.contract import Array, Impl, Implementation, invoke
+from softmax_impls.running import resolved, run
 
 AUTO = "auto"
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _if_small: Any = None  # what "auto" picks, once it is needed: `numba_simd` for a small call,
-_large: Any = None  # and for any other
+_large: Any = None  # and for any other;
+_by_rule: Any = None  # or what asks the rule, where one is followed that picks others, too,
+_asked_above = 0  # for calls of more elements than that
 
 
 def softmax(x: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array:
@@ -64,7 +69,7 @@ def softmax(x: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array
            [0.5, 0.5]])
     """
     arrays = {"x": as_real_array("x", x)}
-    return _call(_forward, ("x",), arrays, Layout.of(arrays, axis), out)
+    return run(_forward, ("x",), arrays, Layout.of(arrays, axis), out)
 
 
 def softmax_backward(
@@ -153,6 +158,8 @@ def softmax_backward(
             and (out is None or (type(out) is ndarray and out.dtype == dtype and out.ndim == ndim and out.flags.carray))
         ):
             result = empty(probs.shape, dtype) if out is None else out
+            if _by_rule is not None and probs.size > _asked_above and _by_rule(probs, grad_output, out, result):
+                return result
             state = _if_small(probs, grad_output, result)
             if state == LARGE:
                 _large(probs, grad_output, result)
@@ -174,65 +181,45 @@ def _with_care(
     }
     layout = Layout.of(arrays, axis)
     if isinstance(impl, str) and impl == AUTO:
-        impl = dispatch.pick(layout.rows, layout.classes, layout.compute).impl
-    implementation = _implementation(impl)
+        impl = dispatch.pick(layout.rows, layout.classes, layout.compute, current_threads()).impl
+    implementation = resolved(impl)
     guarded = not backward.is_ours(implementation)
-    return _call(implementation.kernel, implementation.in_place, arrays, layout, out, guarded=guarded)
+    return run(implementation.kernel, implementation.in_place, arrays, layout, out, guarded=guarded)
 
 
 def _load() -> bool:
-    """Load what "auto" picks for every call where Numba compiles; returns whether it does."""
-    global _if_small, _large
+    """Load what "auto" picks where Numba compiles, by the built-in rule for every call; returns whether it does."""
+    global _if_small, _large, _by_rule, _asked_above
     if dispatch.has_compiler():
+        asked_above = dispatch.asked_above()
+        _by_rule, _asked_above = (None, 0) if asked_above is None else (_plain_by_rule, asked_above)
+        _picked.cache_clear()
         kernel = importlib.import_module("softmax_impls.backward.numba_simd")
         _if_small, _large = kernel.if_small, kernel.large
     return _if_small is not None
 
 
-def _implementation(impl: object) -> Implementation:
-    if isinstance(impl, str):
-        return backward.get(impl)
-    if isinstance(impl, Implementation):
-        return impl
-    if callable(impl):
-        return backward.from_kernel(impl)
-    raise TypeError(f"impl must be a name, 'auto' or a kernel (probs, grad_output, out), got {type(impl).__name__}")
+def _plain_by_rule(probs: Array, grad_output: Array, out: Array | None, result: Array) -> bool:
+    """Do a plain call by what the rule picks; False if that is `numba_simd`, which has its own way for each."""
+    picked = _picked(probs.shape, probs.dtype, current_threads())
+    if picked is None:
+        return False
+    if not backward.is_ours(picked) or (
+        out is not None and (np.may_share_memory(out, probs) or np.may_share_memory(out, grad_output))
+    ):
+        _with_care(probs, grad_output, -1, result, AUTO, None)
+    else:
+        shape = -1, probs.shape[-1]
+        invoke(picked.kernel, probs.reshape(shape), grad_output.reshape(shape), out=result.reshape(shape))
+    return True
 
 
-def _call(
-    kernel: Callable[..., Any],
-    in_place: tuple[str, ...],
-    arrays: dict[str, Array],
-    layout: Layout,
-    out: Array | None,
-    guarded: bool = False,
-) -> Array:
-    """Run a kernel on rows of these arrays, writing its result straight to where it belongs if that can be done."""
-    result = layout.new_out() if out is None else layout.checked_out(out)
-    if not layout.empty:
-        inputs = {name: layout.read(array) for name, array in arrays.items()}
-        if guarded:
-            inputs = {name: read_only(array) for name, array in inputs.items()}
-        rows = layout.view(result)
-        shared = [] if rows is None else [name for name in inputs if np.may_share_memory(rows, inputs[name])]
-        # Straight to where it belongs, unless that would overwrite an input in a way the kernel can't stand.
-        direct = not shared or (len(shared) == 1 and shared[0] in in_place and _is_same(rows, inputs[shared[0]]))
-        if rows is None or not direct:
-            rows, direct = np.empty((layout.rows, layout.classes), layout.compute), False
-        if guarded and not (direct and shared):
-            rows.fill(np.nan)  # a kernel that writes nothing is not to return whatever lay there
-        invoke(kernel, *inputs.values(), out=rows)
-        if not direct:
-            with np.errstate(all="ignore"):  # float16 may overflow
-                layout.write(rows, result)
-    if out is not None:
-        return out
-    return result if result.ndim else result[()]
-
-
-def _is_same(a: Array | None, b: Array) -> bool:
-    """Whether two C-contiguous arrays of one shape and dtype are the very same memory."""
-    return a is not None and bool(a.__array_interface__["data"][0] == b.__array_interface__["data"][0])
+@functools.lru_cache(maxsize=1024)
+def _picked(shape: tuple[int, ...], dtype: np.dtype[Any], threads: int) -> Implementation | None:
+    """Return what the rule picks; None for `numba_simd`, and where there is nothing to do."""
+    size, classes = math.prod(shape), shape[-1]
+    name = dispatch.pick(size // classes, classes, dtype, threads).impl if size else dispatch.COMPILED
+    return None if name == dispatch.COMPILED else backward.get(name)
 
 
 def _forward(x: Array, out: Array) -> None:

@@ -8,16 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
 from softmax_impls.choice import ranking, results
 from softmax_impls.choice.ranking import Ranked
 from softmax_impls.report import plots, table
-from softmax_impls.report.console import console
+from softmax_impls.report.console import console, progress
 from softmax_impls.timing import machine
 from softmax_impls.timing.session import Row, Session, fingerprint
 from softmax_impls.timing.workloads import Cell
 
+FOLDER = "softmax-impls-report"  # where results go, unless told otherwise
 PICTURE = "winners.png"
 
 
@@ -88,16 +87,7 @@ class Comparison:
         screen = console(stderr=True, narrowest=0)
         if not screen.is_terminal:
             screen.print(f"comparing {table.count(len(todo), 'cell')} in about {session.budget:g} s")
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[left]}"),
-        )
-        # Without a thread that redraws: it would take its time from what is being timed.
-        with Progress(
-            *columns, console=screen, auto_refresh=False, transient=True, disable=not screen.is_terminal
-        ) as bar:
+        with progress(screen) as bar:
             task = bar.add_task("compiling and checking", total=len(todo), left="")
             bar.refresh()
 

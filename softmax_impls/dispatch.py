@@ -1,4 +1,7 @@
-"""The rule that ``impl="auto"`` follows, as data that can be read, and the reason it gives for what it picks."""
+"""The rule that ``impl="auto"`` follows, as data that can be read, and the reason it gives for what it picks.
+
+There is one built in, and there may be one that was made from measurements on this machine, see `tuned`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import importlib.util
 import math
 import operator
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from softmax_impls import tuned
 from softmax_impls.arguments import as_threads, normalize_axes
 from softmax_impls.backward._limits import MOST_THREADS, SHARED_FROM, cores
 
@@ -39,6 +44,8 @@ class Rule:
     because: str
 
 
+COMPILED = "numba_simd"  # what Numba compiles by the built-in rule; `api` has a short way into it
+
 # No rule looks at the size: `numba_simd` has a way for each by itself, and of those that are exact it is the fastest at
 # every size that `softmax-impls compare` looks at. "auto" never trades accuracy for speed.
 RULES = (
@@ -49,7 +56,7 @@ RULES = (
         because="without the compiler NumPy is far faster than interpreted loops, and this form is just as exact",
     ),
     Rule(
-        "numba_simd",
+        COMPILED,
         when="Numba compiles",
         holds=lambda call: True,
         because="it is right about the logits' gradient, also where rows saturate, and the fastest of those that are",
@@ -67,16 +74,50 @@ class Choice:
     threads: int
     when: str
     because: str
+    rule: str = tuned.BUILT_IN  # or the file that it was read from
 
     def __str__(self) -> str:
         threads = f", in {self.threads} threads" if self.threads > 1 else ""
-        return f"{self.impl}, for shape {self.shape} of {self.dtype}{threads} ({self.when}): {self.because}"
+        told = f"{self.impl}, for shape {self.shape} of {self.dtype}{threads} ({self.when}): {self.because}"
+        return f"{told} [{self.rule} rule]" if self.rule == tuned.BUILT_IN else f"{told} [rule of {self.rule}]"
 
 
 def pick(rows: int, classes: int, dtype: np.dtype[Any], threads: int = 1) -> Rule:
     """Return the first rule that holds."""
     call = Call(rows, classes, dtype, threads, compiler=has_compiler())
-    return next(rule for rule in RULES if rule.holds(call))
+    return next(rule for rule in in_force()[0] if rule.holds(call))
+
+
+@functools.cache
+def in_force() -> tuple[tuple[Rule, ...], str, tuple[tuned.Line, ...]]:
+    """Return the rules that are followed, where they come from, and the lines they had there.
+
+    They are looked up once in a process.
+    """
+    path = tuned.place() if has_compiler() else None
+    if path is None or not (path.exists() or os.environ.get(tuned.VARIABLE)):
+        return RULES, tuned.BUILT_IN, ()
+    try:
+        lines = tuned.read(path)
+        return tuple(_rule(line) for line in lines), str(path), lines
+    except (OSError, ValueError) as error:
+        warnings.warn(f"the built-in rule is used instead of {path}: {error}", RuntimeWarning, stacklevel=4)
+        return RULES, tuned.BUILT_IN, ()
+
+
+def asked_above() -> int | None:
+    """Return above how many elements the rule has to be asked where Numba compiles; None if it need not be."""
+    lines = in_force()[2]
+    return tuned.asked_above(lines, COMPILED) if lines else None
+
+
+def _rule(line: tuned.Line) -> Rule:
+    return Rule(
+        line.impl,
+        when=line.in_words(),
+        holds=lambda call: line.holds(call.rows, call.classes, max(4, call.dtype.itemsize), call.threads),
+        because="measured on this machine, by softmax-impls tune",
+    )
 
 
 def explain(
@@ -102,7 +143,8 @@ def explain(
     Returns
     -------
     Choice
-        With `impl`, `when` and `because`; it prints as a sentence.
+        With `impl`, `when`, `because`, and `rule`: "built-in", or the file that softmax-impls tune has written; it
+        prints as a sentence.
 
     Raises
     ------
@@ -131,10 +173,9 @@ def explain(
     classes = math.prod(sizes[a] for a in normalize_axes(axis, len(sizes)) if sizes)
     rows = math.prod(sizes) // classes if classes else 0
     rule = pick(rows, classes, wanted, allowed)
-    shared = rule.impl == "numba_simd" and 3 * rows * classes * max(4, wanted.itemsize) >= SHARED_FROM
-    return Choice(
-        rule.impl, sizes, wanted.name, min(allowed, cores(), MOST_THREADS) if shared else 1, rule.when, rule.because
-    )
+    shared = rule.impl == COMPILED and 3 * rows * classes * max(4, wanted.itemsize) >= SHARED_FROM
+    running = min(allowed, cores(), MOST_THREADS) if shared else 1
+    return Choice(rule.impl, sizes, wanted.name, running, rule.when, rule.because, in_force()[1])
 
 
 @functools.cache

@@ -67,6 +67,11 @@ def test_a_slower_twin_is_found_if_it_is_said_to_be_slower(verdicts):
     assert not verdicts.found(cell("slower", False))
 
 
+def test_how_to_choose_is_what_its_results_say():
+    choosing = script(ROOT / "docs" / "choosing.py")
+    assert choosing.page() == choosing.PAGE.read_text(encoding="utf-8"), "run: python docs/choosing.py report"
+
+
 def test_readme_is_what_its_results_say(refresh):
     assert refresh.readme(README) == README, "run: python docs/refresh.py"
 

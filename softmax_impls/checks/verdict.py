@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from softmax_impls.checks.bounds import Floats
 from softmax_impls.checks.inputs import Case
+from softmax_impls.wording import told
 
 
 @dataclass(frozen=True)
@@ -63,3 +65,17 @@ class Verdict:
         }
         failures = [dataclasses.asdict(failure) for failure in self.failures]
         return {"right": self.right, "accurate_for": self.accurate_for, "errors": errors, "failures": failures}
+
+
+def raised(where: object, error: BaseException) -> Failure:
+    """Return the failure that an exception is."""
+    return Failure("runs", str(where), f"raised {told(error)}")
+
+
+def beyond(check: str, where: object, error: Floats, bound: Floats) -> Iterable[Failure]:
+    """Yield a failure if an error is beyond its bound, or NaN."""
+    wrong = ~(error <= bound)
+    if wrong.any():
+        worst = np.argmax(np.where(np.isnan(error), np.inf, error) / bound)
+        seen = f"off by {error.flat[worst]:.2g}, where rounding explains {bound.flat[worst]:.2g}"
+        yield Failure(check, str(where), seen)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from softmax_impls.choice import ranking, results
-from softmax_impls.timing.sampler import DROPPED, TIMED
+from softmax_impls.timing.entry import DROPPED, LIMIT, TIMED
 from softmax_impls.timing.statistics import median_interval
 from softmax_impls.timing.workloads import GRID, WORKLOADS, Cell
 
@@ -42,7 +42,7 @@ def in_words(error: Exception) -> str:
 
 
 def of_compare(file: Path) -> Iterator[Row]:
-    """Yield what `compare` keeps in results.jsonl."""
+    """Yield what `compare` keeps in results.jsonl; what has no times comes with a note on why, and without samples."""
     try:
         cells = results.read(file)
     except results.ResultsError as error:
@@ -50,7 +50,11 @@ def of_compare(file: Path) -> Iterator[Row]:
     for cell, rows in cells.items():
         ranked = ranking.rank(rows, cell)
         for row in rows:
-            if row["samples"] and not row["control"] and row["status"] in (TIMED, DROPPED):
+            if row["control"] or row["status"] == LIMIT:
+                continue
+            if not row["samples"]:
+                yield _shape(cell) | {key: row[key] for key in ("implementation", "status", "note")}
+            elif row["status"] in (TIMED, DROPPED):
                 errors = [error for error in row["errors"].values() if error is not None]
                 yield _row(
                     "compare",
@@ -63,7 +67,7 @@ def of_compare(file: Path) -> Iterator[Row]:
                     temporary_bytes=row["temporary_bytes"],
                     error=max(errors, default=math.nan),
                     verified=True,
-                    machine=_machine(row["machine"]),
+                    machine=machine_name(row["machine"]),
                     time=_time(row.get("time")),
                     commit=row.get("commit"),
                     versions=row["versions"],
@@ -161,22 +165,28 @@ def _row(
     low, high = interval
     if low is None or high is None:
         low, high = median_interval(taken) if len(taken) > 1 else (math.nan, math.nan)
-    if cell.dtype not in ("float32", "float64"):
-        raise ValueError(f"expected float32 or float64, got {repr(cell.dtype)[:50]}")
     return {
         "tool": tool,
         "implementation": _text(implementation),
-        "workload": cell.workload,
-        "batch": _size(cell.rows),
-        "dim": _size(cell.classes),
-        "dtype": cell.dtype,
-        "threads": _size(cell.threads),
+        **_shape(cell),
         "median": middle,
         "low": float(low),
         "high": float(high),
         "samples": taken,
         "status": TIMED,
         **others,
+    }
+
+
+def _shape(cell: Cell) -> Row:
+    if cell.dtype not in ("float32", "float64"):
+        raise ValueError(f"expected float32 or float64, got {repr(cell.dtype)[:50]}")
+    return {
+        "workload": _text(cell.workload),
+        "batch": _size(cell.rows),
+        "dim": _size(cell.classes),
+        "dtype": cell.dtype,
+        "threads": _size(cell.threads),
     }
 
 
@@ -215,5 +225,6 @@ def _positive(value: object, most: float = math.inf) -> float:
     return float(value)
 
 
-def _machine(told: Mapping[str, Any]) -> str:
+def machine_name(told: Mapping[str, Any]) -> str:
+    """Return how the table names a machine that `compare` describes."""
     return f"{told['cpu']}, {told['cores']} cores, {told['system']}"

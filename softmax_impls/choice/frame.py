@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -54,10 +54,13 @@ class Loaded:
         A row for each implementation and cell of each file, with `COLUMNS`.
     problems : list of str
         A line for each file, or part of one, that could not be used.
+    unranked : list of dict
+        Implementation, cell and file of what has no times, with status and note.
     """
 
     frame: pd.DataFrame
     problems: list[str]
+    unranked: list[Row] = field(default_factory=list)
 
     def to_csv(self, path: Path) -> None:
         """Write the table as text; samples and versions become JSON."""
@@ -97,7 +100,9 @@ def load(paths: Iterable[Path]) -> Loaded:
                 continue
             rows += [row | {"file": str(file)} for row in found]
             problems += [f"{file}: {line}" for line in told]
-    return Loaded(pd.DataFrame(rows, columns=list(COLUMNS)), problems)
+    timed = [row for row in rows if "samples" in row]
+    unranked = [row for row in rows if "samples" not in row]
+    return Loaded(pd.DataFrame(timed, columns=list(COLUMNS)), problems, unranked)
 
 
 def _files(path: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from softmax_impls.timing.sampler import DROPPED, EXTRAPOLATED, FAILED, LIMIT, TIMED, WRONG
+from softmax_impls.timing.entry import DROPPED, EXTRAPOLATED, FAILED, LIMIT, TIMED, WRONG
 from softmax_impls.timing.session import Row
 from softmax_impls.timing.statistics import Ratio, Standing, median_interval, noise_of, paired_ratio, stand
 from softmax_impls.timing.workloads import GRID, Cell

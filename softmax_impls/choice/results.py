@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from softmax_impls.timing.sampler import LIMIT, STATUSES
+from softmax_impls.timing.entry import LIMIT, STATUSES
 from softmax_impls.timing.session import SCHEMA, Row
 from softmax_impls.timing.workloads import Cell
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 WIDTH = 150  # of tables that go to a file or a pipe
 NARROWEST = 110  # a narrower terminal wraps lines, rather than tables their cells
@@ -32,6 +33,15 @@ def kernels_to_stderr() -> Iterator[None]:
     """Send what users' modules and kernels print to standard error, so that standard output holds the answer alone."""
     with redirect_stdout(sys.stderr):
         yield
+
+
+def progress(screen: Console) -> Progress:
+    """Return a bar that counts cells; tasks have a field `left`. Only a terminal shows it.
+
+    There is no thread that redraws: it would take its time from what is being timed.
+    """
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
+    return Progress(*columns, console=screen, auto_refresh=False, transient=True, disable=not screen.is_terminal)
 
 
 def print_lines(lines: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from rich.table import Table
 from softmax_impls.checks.verdict import Verdict
 from softmax_impls.choice.ranking import Ranked
 from softmax_impls.contract import Implementation
-from softmax_impls.timing.sampler import DROPPED, EXTRAPOLATED, TIMED
+from softmax_impls.timing.entry import DROPPED, EXTRAPOLATED, TIMED
 from softmax_impls.timing.workloads import CUSTOM, GRID
 from softmax_impls.wording import in_bytes, in_seconds
 
@@ -21,13 +21,14 @@ WORTH_A_WORD = 1e-3  # seconds
 EXAMPLE_SHAPE = (4096, 512)  # float64, for showing how much temporary memory a call takes
 
 
-def _table() -> Table:
+def plain_table() -> Table:
+    """Return an empty table without lines around it."""
     return Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
 
 
 def listing(usable: Mapping[str, Implementation], unusable: Mapping[str, str]) -> RenderableType:
     """Return a table of what there is."""
-    table = _table()
+    table = plain_table()
     table.add_column("name", no_wrap=True)
     for heading in ("family", "right about", "temporaries*", "what it is"):
         table.add_column(heading)
@@ -42,7 +43,7 @@ def listing(usable: Mapping[str, Implementation], unusable: Mapping[str, str]) -
 
 def verdicts(found: Mapping[str, Verdict], forward: Verdict) -> RenderableType:
     """Return the table of a check: errors against the logits' gradient, and what passed."""
-    table = _table()
+    table = plain_table()
     table.add_column("implementation", no_wrap=True)
     for dtype in ("float32", "float64"):
         for kind in ("ordinary", "saturated"):
@@ -105,7 +106,7 @@ def _verdict(one: Verdict) -> str:
 
 def cells(ranked: Sequence[Ranked]) -> RenderableType:
     """Return the table of a comparison: the fastest of each cell, and how fast that is."""
-    table = _table()
+    table = plain_table()
     table.add_column("workload")
     table.add_column("batch×dim", justify="right")
     table.add_column("dtype")
@@ -185,7 +186,7 @@ def _winner(one: Ranked | None) -> str:
 
 def details(ranked: Sequence[Ranked]) -> RenderableType:
     """Return every implementation of every cell: time, interval, how far from the fastest, and what became of it."""
-    table = _table()
+    table = plain_table()
     for heading in ("cell", "implementation"):
         table.add_column(heading, no_wrap=True)
     for heading in ("time", "× the fastest", "interval", "% of limit", "rounds", "first call"):
@@ -201,8 +202,8 @@ def details(ranked: Sequence[Ranked]) -> RenderableType:
                 str(one.cell) if first else "",
                 name,
                 mark + in_seconds(row["seconds"]) if row["seconds"] else "–",
-                _times(ratio.value) if ratio else "1" if name in one.winners else "–",
-                f"{_times(ratio.low)} to {_times(ratio.high)}" if ratio else "",
+                times(ratio.value) if ratio else "1" if name in one.winners else "–",
+                f"{times(ratio.low)} to {times(ratio.high)}" if ratio else "",
                 _share(one, name),
                 str(len(row["samples"])),
                 in_seconds(row["first_call_seconds"]),
@@ -224,7 +225,8 @@ def first_calls(ranked: Sequence[Ranked]) -> list[str]:
     return [f"First calls, not counted above: {', '.join(told)}."] if told else []
 
 
-def _times(ratio: float) -> str:
+def times(ratio: float) -> str:
+    """Return a ratio with the digits that it has."""
     return f"{ratio:.2f}" if ratio < 100 else f"{ratio:,.0f}"
 
 

@@ -23,7 +23,6 @@ from softmax_impls.timing.entry import (
     FAILED,
     LIMIT,
     PRUNED,
-    STATUSES,
     TIMED,
     WRONG,
     Entry,
@@ -36,20 +35,6 @@ from softmax_impls.timing.prediction import predict
 from softmax_impls.timing.statistics import Standing
 from softmax_impls.timing.workloads import Cell
 from softmax_impls.wording import RAISED, told
-
-__all__ = [
-    "DROPPED",
-    "EXTRAPOLATED",
-    "FAILED",
-    "LIMIT",
-    "PRUNED",
-    "STATUSES",
-    "TIMED",
-    "WRONG",
-    "Entry",
-    "measure",
-    "standing",
-]
 
 ALLOWANCE = 0.06  # of the cell's time, for all that happens to one implementation up to its first call
 RACE = 0.5  # of the cell's time, at least, for samples, whatever came before

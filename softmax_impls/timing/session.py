@@ -19,6 +19,7 @@ from softmax_impls.checks.gate import judge
 from softmax_impls.checks.verdict import Verdict
 from softmax_impls.contract import Implementation, invoke
 from softmax_impls.timing import sampler
+from softmax_impls.timing.entry import FAILED, WRONG, Entry
 from softmax_impls.timing.limit import YARDSTICK
 from softmax_impls.timing.machine import commit, free_memory, machine, pinned, versions
 from softmax_impls.timing.workloads import GRID, Cell
@@ -30,6 +31,7 @@ SCHEMA = 1
 # closely) and something for its bytes, which covers making the arrays, verifying each implementation, and samples.
 WORKLOAD_COST, GRID_COST, BYTE_COST = 1.0, 0.4, 1e-8
 SETUP_COST = 6e-8  # of that, per element, before the first sample
+LEAST_SHARE = 0.4  # of what a cell was to have, if others took longer, as they do on a busy machine: the total overruns
 
 FIRST_SHAPES = ((2, 3), (200, 300))  # a small call, and one large enough to be shared among threads
 
@@ -89,8 +91,9 @@ class Session:
         """
         ordered = sorted(cells, key=lambda cell: cell.elements)
         costs = [_cost(cell) for cell in ordered]
+        planned = self.left / sum(costs) if costs else 0.0
         for index, cell in enumerate(ordered):
-            share = self.left * costs[index] / sum(costs[index:])
+            share = max(self.left / sum(costs[index:]), LEAST_SHARE * planned) * costs[index]
             if SETUP_COST * cell.elements > share:
                 yield cell, f"the budget leaves it {share:.1f} s, and setting it up alone takes longer: raise --budget"
                 continue
@@ -110,13 +113,13 @@ class Session:
         for one in right:
             if one not in obedient:
                 note = f"runs in {held[one.name]} threads where {cell.threads} were asked for"
-                entries.append(sampler.Entry(one, sampler.FAILED, note))
+                entries.append(Entry(one, FAILED, note))
         for name, verdict in self.verdicts.items():
             if not verdict.right:
-                entries.append(sampler.Entry(self.implementations[name], sampler.WRONG, str(verdict.failures[0])))
+                entries.append(Entry(self.implementations[name], WRONG, str(verdict.failures[0])))
         return [self._row(cell, entry, len(entries)) for entry in entries]
 
-    def _row(self, cell: Cell, entry: sampler.Entry, of: int) -> Row:
+    def _row(self, cell: Cell, entry: Entry, of: int) -> Row:
         name = entry.one.name
         return {
             "schema": SCHEMA,

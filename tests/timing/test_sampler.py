@@ -11,8 +11,8 @@ from softmax_impls import implementations
 from softmax_impls.contract import LARGEST_TEMPORARIES, describe
 from softmax_impls.timing import entry as entry_module
 from softmax_impls.timing import sampler, workloads
-from softmax_impls.timing.entry import Entry
-from softmax_impls.timing.sampler import DROPPED, EXTRAPOLATED, FAILED, LIMIT, PRUNED, TIMED, WRONG, measure, standing
+from softmax_impls.timing.entry import DROPPED, EXTRAPOLATED, FAILED, LIMIT, PRUNED, TIMED, WRONG, Entry, standing
+from softmax_impls.timing.sampler import measure
 from softmax_impls.timing.session import Session, _cost
 from softmax_impls.timing.workloads import GRID_LARGEST, WORKLOADS, Cell, grid
 
@@ -62,7 +62,7 @@ def test_hopeless_is_dropped_and_what_was_seen_is_kept():
 
 def test_nobody_is_dropped_before_the_fewest_rounds():
     kernels = [delayed(1e-4, "fast"), delayed(1e-3, "hopeless")]
-    found = {entry.one.name: entry for entry in measure(SMALL, kernels, 0.3, LARGEST_TEMPORARIES, fewest_rounds=20)}
+    found = {entry.one.name: entry for entry in measure(SMALL, kernels, 1.0, LARGEST_TEMPORARIES, fewest_rounds=20)}
     assert len(found["hopeless"].samples) == 20
 
 

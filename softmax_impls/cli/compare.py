@@ -1,117 +1,23 @@
-"""The command line: list, check, compare. Thin: what it prints is made in `report`, what it decides in `choice`."""
+"""softmax-impls compare."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from softmax_impls import __version__, options
-from softmax_impls.backward import from_specs
-from softmax_impls.backward._limits import cores
-from softmax_impls.checks import gate
 from softmax_impls.choice import results
-from softmax_impls.comparison import PICTURE, Comparison
-from softmax_impls.contract import Implementation
+from softmax_impls.cli import options
+from softmax_impls.comparison import FOLDER, PICTURE, Comparison
 from softmax_impls.report import table
 from softmax_impls.report.console import console, kernels_to_stderr, print_json, print_lines
 from softmax_impls.timing import machine, workloads
 from softmax_impls.timing.session import Session
 from softmax_impls.timing.workloads import GRID, WORKLOADS, Cell
 
-PROGRAM = "softmax-impls"
-RECORD = ("family", "summary", "accurate_for", "in_place", "requires", "threaded")  # what `list --json` tells
 
-
-def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 1 if something is wrong, 2 for a bad command line."""
-    try:
-        return int(cli.main(arguments, prog_name=PROGRAM, standalone_mode=False) or 0)
-    except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        command = context.command_path if context else PROGRAM
-        message = " ".join(error.format_message().split())
-        print(f"{PROGRAM}: error: {message} (see '{command} --help')", file=sys.stderr)
-        return 2
-    except (click.Abort, KeyboardInterrupt):
-        print("interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-
-
-def _chosen(specs: Sequence[str], peers: bool) -> tuple[dict[str, Implementation], dict[str, str]]:
-    try:
-        with kernels_to_stderr():
-            return from_specs(specs, peers=peers)
-    except (ValueError, ImportError) as error:
-        raise click.BadParameter(str(error), param_hint="--impl") from None
-
-
-@click.group(
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, invoke_without_command=True
-)
-@click.version_option(__version__, prog_name=PROGRAM)
-@click.pass_context
-def cli(context: click.Context) -> None:
-    """Softmax backward, many ways: which are there, are they right, and which one to use.
-
-    \b
-    Examples:
-      softmax-impls compare
-      softmax-impls compare --batch 64 --dim 1000 --dtype float32 --budget 10
-      softmax-impls check --impl mypackage.kernels:my_backward
-    """  # noqa: D301
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help())
-
-
-@cli.command("list")
-@options.impl
-@options.peers
-@options.as_json
-def list_command(specs: tuple[str, ...], peers: bool, as_json: bool) -> None:
-    """List the implementations: what each is, and the temporary memory it takes."""
-    usable, unusable = _chosen(specs, peers)
-    if as_json:
-        records = {name: {key: getattr(one, key) for key in RECORD} for name, one in usable.items()}
-        print_json({"implementations": records, "not_available": unusable})
-    else:
-        console().print(table.listing(usable, unusable))
-
-
-@cli.command()
-@options.impl
-@options.peers
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the inputs.")
-@options.as_json
-def check(specs: tuple[str, ...], peers: bool, seed: int, as_json: bool) -> int:
-    """Check implementations against an exact oracle, numeric gradients and each other; exit 1 if one is wrong.
-
-    \b
-    Example:
-      softmax-impls check --impl mypackage.kernels:my_backward
-    """  # noqa: D301
-    usable, unusable = _chosen(specs, peers)
-    with console(stderr=True).status(f"checking {len(usable)} implementations"), kernels_to_stderr():
-        found = gate.judge(usable, seed)
-        forward = gate.judge_softmax(seed=seed)
-    wrong = table.failures([*found.values(), forward])
-    if as_json:
-        verdicts = {name: one.as_dict() for name, one in {**found, "softmax (forward)": forward}.items()}
-        print_json({"verdicts": verdicts, "not_available": unusable})
-    else:
-        console().print(table.verdicts(found, forward))
-        print_lines(wrong or ["All right."])
-        print_lines([f"{name} not available: {why}" for name, why in unusable.items()])
-    return 1 if wrong else 0
-
-
-@cli.command()
+@click.command()
 @click.option(
     "--workload",
     "names",
@@ -173,7 +79,7 @@ def check(specs: tuple[str, ...], peers: bool, seed: int, as_json: bool) -> int:
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
-    default="softmax-impls-report",
+    default=FOLDER,
     show_default=True,
     metavar="FOLDER",
     help=f"Where {results.FILE} and {PICTURE} go.",
@@ -211,7 +117,7 @@ def compare(
       softmax-impls compare --batch 1,64 --dim 1000 --impl mypackage.kernels:my_backward --budget 10
       softmax-impls compare --resume --budget 120
     """  # noqa: D301
-    usable, unusable = _chosen(specs, peers)
+    usable, unusable = options.chosen(specs, peers)
     cells = _cells(names, batch, dim, dtypes, threads)
     limit = machine.largest_temporaries() if max_memory is None else max_memory
     comparison = Comparison(Session(usable, budget, limit, seed), unusable, cells, output)
@@ -239,8 +145,7 @@ def _cells(
 ) -> list[Cell]:
     if bool(batch) != bool(dim):
         raise click.UsageError("--batch and --dim go together")
-    if max(threads) > cores():
-        raise click.UsageError(f"--threads: {max(threads)} threads, but this process has {cores()} processors")
+    options.check_threads(max(threads))
     if batch and any(b * d * 8 > 2e9 for b in batch for d in dim):
         raise click.UsageError("--batch × --dim: an array would take more than 2 GB")
     chosen = workloads.chosen(names, [(b, d) for b in batch for d in dim])

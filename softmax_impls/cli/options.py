@@ -9,6 +9,14 @@ from typing import Any
 
 import click
 
+from softmax_impls.backward import from_specs
+from softmax_impls.backward._limits import cores
+from softmax_impls.contract import Implementation
+from softmax_impls.report.console import kernels_to_stderr
+from softmax_impls.timing.workloads import WORKLOADS
+
+Part = tuple[int, int, float]  # of a mix: batch, dim, weight
+
 
 def several(kind: type, least: int | None = None) -> Callable[..., Any]:
     """Make the callback of an option that may be repeated, or hold several values with commas between them."""
@@ -41,6 +49,21 @@ def words(allowed: Sequence[str]) -> Callable[..., Any]:
     return callback
 
 
+def chosen(specs: Sequence[str], peers: bool) -> tuple[dict[str, Implementation], dict[str, str]]:
+    """Return what --impl and --peers ask for, and what is not available, with why."""
+    try:
+        with kernels_to_stderr():
+            return from_specs(specs, peers=peers)
+    except (ValueError, ImportError) as error:
+        raise click.BadParameter(str(error), param_hint="--impl") from None
+
+
+def check_threads(threads: int) -> None:
+    """Refuse more threads than can run at once."""
+    if threads > cores():
+        raise click.UsageError(f"--threads: {threads} threads, but this process has {cores()} processors")
+
+
 def size_in_bytes(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
     """Read a size like 8GB, 500 MB or a number of bytes."""
     if text is None:
@@ -51,11 +74,33 @@ def size_in_bytes(context: click.Context, parameter: click.Parameter, text: str 
     return int(float(found[1]) * {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[found[2].upper()])
 
 
-def finite(context: click.Context, parameter: click.Parameter, value: float) -> float:
+def finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
     """Refuse NaN, which no range excludes."""
-    if math.isnan(value):
-        raise click.BadParameter("nan is not a number of seconds", context, parameter)
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("nan is not a number", context, parameter)
     return value
+
+
+def in_mix(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[Part]:
+    """Read parts of a mix: the name of a workload or a shape like 256x1000, and a weight after a colon."""
+    parts = []
+    for text in (part.strip() for value in values for part in value.split(",")):
+        name, _, weight = text.partition(":")
+        shape = re.fullmatch(r"(\d{1,12})[x×](\d{1,12})", name)
+        if name not in WORKLOADS and not shape:
+            known = ", ".join(WORKLOADS)
+            raise click.BadParameter(
+                f"{name!r} is neither a shape like 256x1000 nor one of {known}", context, parameter
+            )
+        try:
+            share = float(weight or 1)
+        except ValueError:
+            share = math.nan
+        batch, dim = (int(shape[1]), int(shape[2])) if shape else (WORKLOADS[name].rows, WORKLOADS[name].classes)
+        if not (0 < share < math.inf and batch and dim):
+            raise click.BadParameter(f"{text!r}: sizes and weight have to be positive numbers", context, parameter)
+        parts.append((batch, dim, share))
+    return parts
 
 
 impl = click.option(
