@@ -59,12 +59,12 @@ def test_contradictions_are_counted(verdicts, winners, two, apart):
 
 
 def test_a_slower_twin_is_found_if_it_is_said_to_be_slower(verdicts):
-    def cell(best, tie):
-        return {"slower": {"best": best, "tie": tie}}
+    def cell(best, low):
+        return {"slower": {"best": best, "interval": [1.05, low, 1.1], "margin": 0.02}}
 
-    assert verdicts.found(cell("one", False))
-    assert not verdicts.found(cell("one", True))
-    assert not verdicts.found(cell("slower", False))
+    assert verdicts.found(cell("one", 1.03))
+    assert not verdicts.found(cell("one", 1.01))
+    assert not verdicts.found(cell("slower", 1.03))
 
 
 def test_how_to_choose_is_what_its_results_say():
