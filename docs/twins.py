@@ -23,7 +23,7 @@ from softmax_impls.contract import Array, Bound, Implementation, describe
 from softmax_impls.timing import machine, workloads
 from softmax_impls.timing.entry import DROPPED
 from softmax_impls.timing.session import Row, Session
-from softmax_impls.timing.statistics import stand
+from softmax_impls.timing.statistics import quiet_ratio, stand
 from softmax_impls.timing.workloads import Cell
 
 BUDGET = 60.0  # seconds, the default of `compare`
@@ -109,12 +109,18 @@ def default_cells() -> list[Cell]:
 def between(told: Ranked, other: str) -> Row:
     """Return what would be said of two twins if nothing in the cell were faster than they are."""
     kept = {name: row["samples"] for name, row in told.rows.items() if row["samples"]}
-    pair = (ONE, other)
-    fastest = min(float(np.median(kept[name])) for name in pair)
-    behind = (name for name in kept if name not in (ONE, AGAIN, SLOWER) and float(np.median(kept[name])) > fastest)
-    samples = {name: kept[name] for name in (*pair, *behind)}
+    pair = {name: kept.pop(name) for name in (ONE, other)}
+    rounds = len(pair[ONE])
+    best = pair[stand(pair).best]
+    behind = {
+        name: samples[:rounds]
+        for name, samples in kept.items()
+        if name not in (AGAIN, SLOWER) and quiet_ratio(samples, best).value > 1
+    }
     assert told.standing is not None  # they have samples
-    found = stand(samples, told.standing.noise, [name for name in samples if told.rows[name]["status"] == DROPPED])
+    # A twin may have been dropped as well, for something that is faster than both, and so is not here.
+    dropped = [name for name in behind if told.rows[name]["status"] == DROPPED]
+    found = stand({**pair, **behind}, told.standing.noise, dropped)
     (second,) = set(pair) - {found.best}
     ratio = found.ratios[second]
     interval = [float(f"{one:.5g}") for one in (ratio.value, ratio.low, ratio.high)]

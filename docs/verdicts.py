@@ -118,16 +118,21 @@ def _figures(rows: Sequence[Row]) -> Iterator[str]:
     against = [contradictions(winners) for winners in cells.values()]
     yield from (f"{sum(kind)} of {len(cells)}" for kind in zip(*against, strict=True))
     told = [cell for row in rows if row["kind"] == "twins" for cell in row["cells"]]
-    yield _share([cell["again"]["tie"] for cell in told])
+    yield _share([tied(cell["again"]) for cell in told])
     least = SHORTEST
     for most in SIZES.values():
         yield _share([found(cell) for cell in told if least <= cell["seconds"] < most])
         least = most
 
 
+def tied(pair: Row) -> bool:
+    """Whether two twins were not told apart."""
+    return bool(pair["interval"][1] <= 1 + pair["margin"])
+
+
 def found(cell: Row) -> bool:
     """Whether the slower twin was called so."""
-    return cell["slower"]["best"] == "one" and not cell["slower"]["tie"]
+    return cell["slower"]["best"] == "one" and not tied(cell["slower"])
 
 
 def _share(verdicts: Sequence[bool]) -> str:

@@ -40,6 +40,39 @@ def test_performance_is_what_its_results_say():
     assert made == performance.PAGE.read_text(encoding="utf-8"), "run: python docs/performance.py --report"
 
 
+@pytest.fixture(scope="module")
+def verdicts():
+    return script(ROOT / "docs" / "verdicts.py")
+
+
+def test_verdicts_are_what_their_results_say(verdicts):
+    text = verdicts.PAGE.read_text(encoding="utf-8")
+    assert verdicts.page(text, verdicts.read()) == text, "run: python docs/verdicts.py report"
+
+
+@pytest.mark.parametrize(
+    ("winners", "two", "apart"),
+    [
+        (["a", "a", "ab"], False, False),
+        (["a", "b", "ab"], True, True),
+        (["ab", "c", "a"], True, True),
+        (["ab", "cd", "ac"], False, True),
+        (["ab", "bc", "ca"], False, False),
+    ],
+)
+def test_contradictions_are_counted(verdicts, winners, two, apart):
+    assert verdicts.contradictions(winners) == (two, apart)
+
+
+def test_a_slower_twin_is_found_if_it_is_said_to_be_slower(verdicts):
+    def cell(best, low):
+        return {"slower": {"best": best, "interval": [1.05, low, 1.1], "margin": 0.02}}
+
+    assert verdicts.found(cell("one", 1.03))
+    assert not verdicts.found(cell("one", 1.01))
+    assert not verdicts.found(cell("slower", 1.03))
+
+
 def test_how_to_choose_is_what_its_results_say():
     choosing = script(ROOT / "docs" / "choosing.py")
     assert choosing.page() == choosing.PAGE.read_text(encoding="utf-8"), "run: python docs/choosing.py report"

@@ -2,9 +2,9 @@
 
 Samples come in rounds: sample i of every implementation was taken in the same round, within moments of the others, so
 what slows the machine down for long slows them all. What disturbs it for moments only ever makes a sample longer, and
-where other processes run, it does so to more than half of them. So two implementations are compared by the fastest
-quarter of their samples. On twins that differ by 5 %, that needs a third to a half of the rounds that the median of
-ratios within rounds does.
+where other processes run, it does so to more than half of them. So who is faster is told by the fastest quarter of
+their samples. Of twins that differ by 5 %, in calls of 10 µs to 1 ms and 30 rounds, that found 86 % where the median of
+ratios within rounds found 69 %; beside a process that made load, 77 % and 62 %.
 """
 
 from __future__ import annotations
@@ -68,25 +68,43 @@ class Standing:
 
 
 def paired_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE) -> Ratio:
+    """Return the median of a/b over the rounds that both were in, with an interval: what a usual call is like.
+
+    The interval is the median's by bootstrap (percentile method); for few rounds, of which that makes too much, it is
+    Student's of the mean logarithm, at least as wide as what was seen.
+    """
+    rounds = min(len(a), len(b))
+    logs = np.log(np.asarray(a[:rounds]) / np.asarray(b[:rounds]))
+    if rounds < FEWEST:
+        return _of_few(logs, confidence)
+    found = stats.bootstrap(
+        (logs,), np.median, confidence_level=confidence, n_resamples=RESAMPLES, method="percentile", rng=rounds
+    )
+    low, high = (float(end) for end in found.confidence_interval)
+    return Ratio(math.exp(np.median(logs)), math.exp(low), math.exp(high))
+
+
+def quiet_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE) -> Ratio:
     """Return a's time over b's, from the fastest quarter of each one's samples in the rounds that both were in.
 
     The interval is by bootstrap, rounds drawn whole, and wider by what Student's is than the normal distribution's:
-    a quarter of the rounds is few. For fewer than ten rounds it is Student's of the mean logarithm of ratios within
-    rounds, at least as wide as what was seen.
+    a quarter of the rounds is few. For fewer than ten rounds it is that of `paired_ratio`.
     """
     rounds = min(len(a), len(b))
     pair = np.log(np.array([a[:rounds], b[:rounds]], dtype=float))
     if rounds < FEWEST:
-        logs = pair[0] - pair[1]
-        half = _students_half_width(logs, confidence)
-        value = float(np.median(logs))
-        low, high = min(logs.mean() - half, logs.min()), max(logs.mean() + half, logs.max())
-    else:
-        value = float(np.subtract(*_quiet(pair)))
-        drawn = np.random.default_rng(rounds).integers(rounds, size=(RESAMPLES, rounds))
-        ends = np.quantile(np.subtract(*_quiet(pair[:, drawn])), ((1 - confidence) / 2, (1 + confidence) / 2))
-        low, high = value + _widening(rounds, confidence) * (ends - value)
+        return _of_few(pair[0] - pair[1], confidence)
+    value = float(np.subtract(*_quiet(pair)))
+    drawn = np.random.default_rng(rounds).integers(rounds, size=(RESAMPLES, rounds))
+    ends = np.quantile(np.subtract(*_quiet(pair[:, drawn])), ((1 - confidence) / 2, (1 + confidence) / 2))
+    low, high = value + _widening(rounds, confidence) * (ends - value)
     return Ratio(math.exp(value), math.exp(min(low, value)), math.exp(max(high, value)))
+
+
+def _of_few(logs: NDArray[np.float64], confidence: float) -> Ratio:
+    half = _students_half_width(logs, confidence)
+    low, high = min(logs.mean() - half, logs.min()), max(logs.mean() + half, logs.max())
+    return Ratio(math.exp(np.median(logs)), math.exp(low), math.exp(high))
 
 
 def _quiet(logs: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -135,7 +153,7 @@ def stand(samples: Mapping[str, Samples], noise: float = 0.0, dropped: Collectio
     rivals = [name for name in samples if name != best]
     racing = [name for name in rivals if name not in dropped]
     confidence = 1 - (1 - CONFIDENCE) / max(1, len(racing))  # for all of them at once (Bonferroni)
-    ratios = {name: paired_ratio(samples[name], samples[best], confidence) for name in rivals}
+    ratios = {name: quiet_ratio(samples[name], samples[best], confidence) for name in rivals}
     margin = max(SMALLEST_MARGIN, noise)
     ties = tuple(name for name in racing if ratios[name].low <= 1 + margin)
     behind = tuple(name for name in racing if ratios[name].low > 1 + 2 * margin)
@@ -150,7 +168,7 @@ def noise_of(control: Samples, samples: Samples) -> float:
     """
     if not (control and samples):
         return 0.0
-    again = paired_ratio(control, samples)
+    again = quiet_ratio(control, samples)
     if min(len(control), len(samples)) < FEWEST:
         return max(again.high, 1 / again.low) - 1
     return max(again.value, 1 / again.value) - 1

@@ -58,3 +58,21 @@ def test_whole_that_is_just_too_long():
     assert not found.allowed
     assert found.seconds == pytest.approx(0.1, rel=0.5)
     assert max(b for b, _ in sizes) <= 500
+
+
+def test_the_ladder_and_the_call_after_it_are_within_the_allowance():
+    calls = []
+
+    def law(b, d):
+        calls.append(1e-4 * b)
+        return 1e-4 * b
+
+    one, _ = sleeper(law)
+    assert not predict(one, *arrays(400, 8), allowance=0.05).allowed  # the call itself would take 0.04
+    assert sum(calls) <= 0.05
+
+
+def test_one_stalled_call_on_the_ladder_says_nothing():
+    stalls = iter([0.03])
+    one, _ = sleeper(lambda b, d: next(stalls, 1e-5))
+    assert predict(one, *arrays(128, 10), allowance=0.03).allowed

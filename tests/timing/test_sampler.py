@@ -2,16 +2,18 @@
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from softmax_impls import implementations
 from softmax_impls.contract import LARGEST_TEMPORARIES, describe
+from softmax_impls.timing import entry as entry_module
 from softmax_impls.timing import sampler, workloads
-from softmax_impls.timing.entry import DROPPED, EXTRAPOLATED, FAILED, LIMIT, PRUNED, TIMED, WRONG, standing
+from softmax_impls.timing.entry import DROPPED, EXTRAPOLATED, FAILED, LIMIT, PRUNED, TIMED, WRONG, Entry, standing
 from softmax_impls.timing.sampler import measure
-from softmax_impls.timing.session import Session
+from softmax_impls.timing.session import Session, _cost
 from softmax_impls.timing.workloads import GRID_LARGEST, WORKLOADS, Cell, grid
 
 SMALL = Cell("test", 8, 16, "float64", 1)
@@ -62,6 +64,46 @@ def test_nobody_is_dropped_before_the_fewest_rounds():
     kernels = [delayed(1e-4, "fast"), delayed(1e-3, "hopeless")]
     found = {entry.one.name: entry for entry in measure(SMALL, kernels, 1.0, LARGEST_TEMPORARIES, fewest_rounds=20)}
     assert len(found["hopeless"].samples) == 20
+
+
+def test_who_is_clearly_behind_leaves_the_time_to_those_that_are_close(monkeypatch):
+    kernels = [delayed(1e-4, "fast"), delayed(1.01e-4, "close"), delayed(1.5e-4, "behind")]
+    monkeypatch.setattr(sampler, "standing", lambda racing: replace(standing(racing), settled=False))
+    found = entries(SMALL, kernels, seconds=0.5)
+    assert found["behind"].status == TIMED
+    assert sampler.FIRST_LOOK <= len(found["behind"].samples) < len(found["close"].samples)
+    assert len(found["close"].samples) == len(found["fast"].samples)
+    assert len(found["limit"].samples) < len(found["fast"].samples)
+    assert "behind" not in standing(found.values()).ties
+
+
+def test_there_is_time_for_samples_whatever_came_before(monkeypatch):
+    """Another process had the processor while the arrays were made; the cell's time was over before the first round."""
+    seen = []
+
+    def race(racing, deadline, *rest):
+        seen.append(deadline - time.perf_counter())
+        for entry in racing:
+            entry.samples.append(1.0)
+
+    monkeypatch.setattr(sampler, "_race", race)
+    monkeypatch.setattr(sampler.time, "perf_counter", clock([0.0], then=100.0))
+    entries(SMALL, [describe(textbook)], seconds=0.4)
+    assert seen == [pytest.approx(0.4 * sampler.RACE)]
+
+
+def clock(times, then):
+    """A clock that shows these times first, and then stands still."""
+    left = list(times)
+    return lambda: left.pop(0) if left else then
+
+
+def test_a_disturbed_batch_does_not_shorten_all_that_follow(monkeypatch):
+    batches = iter([50e-6, 1e-6, 1e-6])  # seconds per call; another process got into the first
+    monkeypatch.setattr(entry_module, "sample", lambda entry: next(batches))
+    one = Entry(describe(textbook), loops=16)
+    entry_module.calibrate(one, target=500e-6)
+    assert one.loops == 500
 
 
 def test_what_would_eat_the_budget_is_extrapolated():
@@ -133,6 +175,11 @@ def test_seconds_are_kept_to():
 def test_workloads_are_those_of_real_models():
     shapes = {(one.rows, one.classes) for one in WORKLOADS.values()}
     assert shapes == {(128, 10), (256, 1000), (6144, 512), (512, 30522), (512, 50257), (1, 10), (1, 1000)}
+
+
+def test_a_cell_gets_time_by_its_bytes():
+    single, double = (_cost(Cell("grid", 4096, 4096, dtype, 1)) for dtype in ("float32", "float64"))
+    assert 1.5 < double / single < 2
 
 
 def test_grid_fits_a_gigabyte():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from softmax_impls.timing.statistics import median_interval, noise_of, paired_ratio, stand
+from softmax_impls.timing.statistics import median_interval, noise_of, paired_ratio, quiet_ratio, stand
 
 
 def noisy(rng, mean, rounds=40, spread=0.01, drift=None):
@@ -16,10 +16,16 @@ def rng():
     return np.random.default_rng(0)
 
 
-def test_paired_ratio_sees_through_drift(rng):
+def disturbed(rng, mean, rounds=60):
+    """Samples of which other processes got into three of five, for up to as long again."""
+    return [s * (1 + (rng.random() < 0.6) * rng.exponential()) for s in noisy(rng, mean, rounds)]
+
+
+@pytest.mark.parametrize("ratio_of", [paired_ratio, quiet_ratio])
+def test_ratio_sees_through_drift(rng, ratio_of):
     """The machine gets four times as slow; the ratio of what ran side by side does not care."""
     drift = np.geomspace(1, 4, 40)
-    ratio = paired_ratio(noisy(rng, 1.3e-3, drift=drift), noisy(rng, 1e-3, drift=drift))
+    ratio = ratio_of(noisy(rng, 1.3e-3, drift=drift), noisy(rng, 1e-3, drift=drift))
     assert 1.25 < ratio.low < 1.3 < ratio.high < 1.35
 
 
@@ -32,13 +38,48 @@ def test_few_rounds_prove_little():
     assert (single.low, single.value, single.high) == pytest.approx((1.5, 3, 6))
 
 
+@pytest.mark.parametrize("ratio_of", [paired_ratio, quiet_ratio])
 @pytest.mark.parametrize("rounds", [2, 3, 5, 9, 10, 15, 40])
-def test_interval_covers_the_true_ratio_as_often_as_it_says(rng, rounds):
+def test_interval_covers_the_true_ratio_as_often_as_it_says(rng, rounds, ratio_of):
     hits = 0
     for _ in range(300):
-        ratio = paired_ratio(noisy(rng, 1.1, rounds, 0.05), noisy(rng, 1.0, rounds, 0.05))
+        ratio = ratio_of(noisy(rng, 1.1, rounds, 0.05), noisy(rng, 1.0, rounds, 0.05))
         hits += ratio.low <= 1.1 <= ratio.high
     assert hits >= 0.9 * 300  # 95 % is promised; 270 or fewer of 300 would have a chance of 1 in 2000
+
+
+def test_five_percent_are_found_under_what_hides_them_from_the_median(rng):
+    """Out of 100: chance takes 5 from the 95 or more that a sure method finds down to 88 about once in 300 times."""
+    pairs = [(disturbed(rng, 1.05), disturbed(rng, 1.0)) for _ in range(100)]
+    assert sum(quiet_ratio(*pair).low > 1.02 for pair in pairs) > 88
+    assert sum(paired_ratio(*pair).low > 1.02 for pair in pairs) < 50
+
+
+def test_a_against_a_is_a_tie_under_disturbance(rng):
+    found = [stand({name: disturbed(rng, 1.0) for name in "ab"}) for _ in range(300)]
+    assert sum(not one.ties for one in found) <= 3  # an interval of 95 % and a margin of 2 % leave less than 1 in 100
+
+
+def test_who_left_early_is_not_the_best_for_having_been_there_in_better_times(rng):
+    slow_later = np.where(np.arange(40) < 15, 1, 3)
+    samples = {"left": noisy(rng, 1.2, 15), "stayed": noisy(rng, 1.0, 40, drift=slow_later)}
+    found = stand(samples)
+    assert (found.best, found.behind) == ("stayed", ("left",))
+
+
+def test_behind_is_beyond_twice_the_margin(rng):
+    found = stand(
+        {"a": noisy(rng, 1.0, 400, 0.001), "b": noisy(rng, 1.03, 400, 0.001), "c": noisy(rng, 1.05, 400, 0.001)}
+    )
+    assert (found.best, found.ties, found.behind) == ("a", (), ("c",))
+
+
+def test_sampling_error_is_no_noise(rng):
+    """It is in the interval already: a control whose samples spread, but no more than the others', widens nothing."""
+    wide = [noise_of(noisy(rng, 1.0, 40, 0.03), noisy(rng, 1.0, 40, 0.03)) for _ in range(100)]
+    again = [quiet_ratio(noisy(rng, 1.0, 40, 0.03), noisy(rng, 1.0, 40, 0.03)) for _ in range(100)]
+    assert np.median(wide) < np.median([one.high - 1 for one in again]) / 2
+    assert noise_of(noisy(rng, 1.0, 5), noisy(rng, 1.0, 5)) > 0.005  # too few rounds to tell: the interval's end
 
 
 def test_clear_winner(rng):
