@@ -105,8 +105,8 @@ def times(todo: Sequence[Cell], timed: Sequence[Implementation], budget: float) 
                 if wrong := {name: n for name, n in held.items() if n != cell.threads}:
                     raise SystemExit(f"{cell}: these run in another number of threads: {wrong}")
                 seconds = budget / len(todo)
-                rounds = {"fewest_rounds": FEWEST_ROUNDS, "most_rounds": MOST_ROUNDS}
-                entries = sampler.measure(cell, taking_part, seconds, LARGEST_TEMPORARIES, **rounds)
+                most = LARGEST_TEMPORARIES
+                entries = sampler.measure(cell, taking_part, seconds, most, 0, FEWEST_ROUNDS, MOST_ROUNDS)
             for entry in entries:
                 yield {
                     "workload": cell.workload,

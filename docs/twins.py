@@ -84,10 +84,13 @@ def twins(name: str, budget: float = BUDGET) -> Iterator[Row]:
     ours = {key: _record(original, key, twin) for key, twin in copies.items()}
     session = Session({**ours, **others}, budget, machine.largest_temporaries())
     session.prepare(["float32", "float64"])
+    found = {}
     for cell, rows in session.run(default_cells()):
         if isinstance(rows, str):  # `compare` would say so
             click.echo(f"{cell} not measured: {rows}", err=True)
-            continue
+        else:
+            found[cell] = rows  # in place of those of an earlier visit
+    for cell, rows in found.items():
         told = ranking.rank(rows, cell)
         yield {
             "cell": str(cell),
@@ -120,7 +123,8 @@ def between(told: Ranked, other: str) -> Row:
     assert told.standing is not None  # they have samples
     # A twin may have been dropped as well, for something that is faster than both, and so is not here.
     dropped = [name for name in behind if told.rows[name]["status"] == DROPPED]
-    found = stand({**pair, **behind}, told.standing.noise, dropped)
+    visits = max((row["visits"] for row in told.rows.values()), key=sum)
+    found = stand({**pair, **behind}, told.standing.noise, dropped, visits)
     (second,) = set(pair) - {found.best}
     ratio = found.ratios[second]
     interval = [float(f"{one:.5g}") for one in (ratio.value, ratio.low, ratio.high)]

@@ -28,12 +28,6 @@ def test_history_is_what_its_results_say():
     assert history.page(text, history.read()) == text, "run: python docs/history.py report"
 
 
-def test_what_is_said_of_verdicts_is_what_their_runs_say():
-    verdicts = script(ROOT / "docs" / "verdicts.py")
-    text = verdicts.PAGE.read_text(encoding="utf-8")
-    assert verdicts.page(text, verdicts.read()) == text, "run: python docs/verdicts.py report"
-
-
 def test_performance_is_what_its_results_say():
     performance = script(ROOT / "docs" / "performance.py")
     made = performance.page(*performance.read(performance.RESULTS))

@@ -28,9 +28,10 @@ def test_contradictions(verdicts, winners, two, apart):
 
 def runs():
     machine = {"cpu": "a", "cores": 2}
-    twin = {"best": "one", "tie": False}
-    slow = {"cell": "x", "seconds": 2e-5, "delay": 0.05, "again": twin | {"tie": True}, "slower": twin}
-    quick = {"cell": "y", "seconds": 1e-6, "delay": 0.05, "again": twin, "slower": twin | {"tie": True}}
+    twin = {"best": "one", "interval": [1.05, 1.03, 1.07], "margin": 0.02}
+    tied = twin | {"interval": [1.05, 1.01, 1.09]}
+    slow = {"cell": "x", "seconds": 2e-5, "delay": 0.05, "again": tied, "slower": twin}
+    quick = {"cell": "y", "seconds": 1e-6, "delay": 0.05, "again": twin, "slower": tied}
     missed = slow | {"slower": twin | {"best": "slower"}}
     for run, (loaded, winners, told) in enumerate([(False, A, [slow, quick]), (True, B, [missed])], start=1):
         about = {"run": run, "loaded": loaded, "machine": machine}

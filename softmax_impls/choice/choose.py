@@ -84,7 +84,9 @@ def _measured(question: Question, cell: pd.DataFrame, group: pd.DataFrame, unran
     standing = None
     if allowed:
         dropped = [name for name in allowed if rows[name]["status"] == DROPPED]
-        standing = stand({name: rows[name]["samples"] for name in allowed}, max(0.0, cell.noise.max()), dropped)
+        visits = max(cell.visits, key=sum)
+        samples = {name: rows[name]["samples"] for name in allowed}
+        standing = stand(samples, max(0.0, cell.noise.max()), dropped, visits)
     rounds = len(rows[standing.best]["samples"]) if standing else 0
     return Answer(question, MEASURED, _fastest_first(allowed, standing), standing, ruled_out, rounds)
 

@@ -61,6 +61,7 @@ def of_compare(file: Path) -> Iterator[Row]:
                     row["implementation"],
                     cell,
                     row["samples"],
+                    visits=row.get("visits", []),
                     status=row["status"],
                     noise=ranked.standing.noise if ranked.standing else 0.0,
                     limit=ranked.limit["seconds"] if ranked.limit else math.nan,
@@ -173,6 +174,7 @@ def _row(
         "low": float(low),
         "high": float(high),
         "samples": taken,
+        "visits": [],
         "status": TIMED,
         **others,
     }

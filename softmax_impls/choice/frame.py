@@ -27,6 +27,7 @@ COLUMNS = (
     "low",
     "high",
     "samples",  # seconds, as many as were kept
+    "visits",  # how many of them were taken in each visit to the cell, from compare
     "status",  # timed, or dropped: taken out of the race for being far behind
     "noise",  # by how much an implementation seems to differ from itself in that cell, from compare
     "limit",  # seconds that moving the bytes takes on that machine, from compare
@@ -40,6 +41,7 @@ COLUMNS = (
     "versions",
     "file",
 )
+JSON = ("samples", "visits", "versions")  # what a CSV file has no form for
 LARGEST_FILE = 500_000_000  # bytes
 SKIPPED = ("machine.json", "benchmarks.json")  # asv's own, beside its results
 
@@ -63,8 +65,8 @@ class Loaded:
     unranked: list[Row] = field(default_factory=list)
 
     def to_csv(self, path: Path) -> None:
-        """Write the table as text; samples and versions become JSON."""
-        told = self.frame.assign(**{column: self.frame[column].map(json.dumps) for column in ("samples", "versions")})
+        """Write the table as text; samples, visits and versions become JSON."""
+        told = self.frame.assign(**{column: self.frame[column].map(json.dumps) for column in JSON})
         told.to_csv(path, index=False)
 
     def to_parquet(self, path: Path) -> None:

@@ -137,7 +137,8 @@ def rank(rows: Sequence[Row], cell: Cell) -> Ranked:
     by_name = {row["implementation"]: row for row in rows if not (row["control"] or row["status"] == LIMIT)}
     limit = next((row for row in rows if row["status"] == LIMIT), None)
     dropped = [name for name in samples if by_name[name]["status"] == DROPPED]
-    return Ranked(cell, by_name, stand(samples, noise, dropped) if samples else None, limit)
+    visits: list[int] = max((row.get("visits", []) for row in rows), key=sum, default=[])
+    return Ranked(cell, by_name, stand(samples, noise, dropped, visits) if samples else None, limit)
 
 
 def rank_all(cells: Mapping[Cell, Sequence[Row]]) -> list[Ranked]:

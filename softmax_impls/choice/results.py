@@ -119,6 +119,9 @@ def _check(row: Any) -> None:
     numbers = [*row["samples"], 1 if row["seconds"] is None else row["seconds"]]
     if not all(isinstance(number, int | float) and 0 < float(number) < math.inf for number in numbers):
         raise ValueError("samples and seconds are not all positive numbers")
+    visits = row.get("visits", [])
+    if not (isinstance(visits, list) and all(type(n) is int and n > 0 for n in visits) and sum(visits) <= len(numbers)):
+        raise ValueError(f"visits are {str(visits)[:50]}")
     if not all(error is None or isinstance(error, int | float) for error in row["errors"].values()):
         raise TypeError(f"errors are {row['errors']!r}")
     if row["status"] not in STATUSES:

@@ -137,7 +137,7 @@ def _measure(question: Question, usable: Mapping[str, Implementation], file: Pat
     session = Session(usable, BUDGET, machine.largest_temporaries())
     with console(stderr=True).status(f"measuring {cell}"), kernels_to_stderr():
         session.prepare([question.dtype])
-        ((_, rows),) = session.run([cell])
+        *_, (_, rows) = session.run([cell])
     if isinstance(rows, str):
         raise click.ClickException(f"{cell} can't be measured: {rows}")
     try:

@@ -126,7 +126,8 @@ def _ranked(rows: pd.DataFrame) -> Ranked:
     first = next(iter(named.values()))
     noise = 0.0 if math.isnan(first["noise"]) else float(first["noise"])
     dropped = [name for name, row in named.items() if row["status"] == DROPPED]
-    standing = stand({name: row["samples"] for name, row in named.items()}, noise, dropped)
+    visits = max((row["visits"] for row in named.values()), key=sum)
+    standing = stand({name: row["samples"] for name, row in named.items()}, noise, dropped, visits)
     return Ranked(cell_of(first), named, standing)
 
 

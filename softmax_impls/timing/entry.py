@@ -31,6 +31,7 @@ class Entry:
     loops: int = 1
     bound: Bound | None = None  # the call that is timed, its arrays converted
     samples: list[float] = field(default_factory=list)  # seconds per call, one a round
+    visits: list[int] = field(default_factory=list)  # rounds of each visit to the cell, if it stayed
 
     @property
     def ranked(self) -> bool:
@@ -44,7 +45,8 @@ def standing(entries: Iterable[Entry]) -> Standing:
     samples = {entry.one.name: entry.samples for entry in entries if entry.ranked and not entry.control}
     twin = next((entry for entry in entries if entry.control), None)
     noise = noise_of(twin.samples, samples.get(twin.one.name, ())) if twin else 0.0
-    return stand(samples, noise, [entry.one.name for entry in entries if entry.status == DROPPED])
+    visits = max((entry.visits for entry in entries), key=sum, default=[])
+    return stand(samples, noise, [entry.one.name for entry in entries if entry.status == DROPPED], visits)
 
 
 def sample(entry: Entry, settling: float = 0.0) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -61,8 +62,12 @@ def measure(
     seed: int = 0,
     fewest_rounds: int = FEWEST_ROUNDS,
     most_rounds: int = MOST_ROUNDS,
+    leaving: bool = True,
 ) -> list[Entry]:
-    """Measure one cell in about that many seconds; returns an entry for each implementation and for the control."""
+    """Measure one cell in about that many seconds; returns an entry for each implementation and for the control.
+
+    With `leaving`, those that are clearly behind leave the race; without, they are there when it is visited again.
+    """
     start = time.perf_counter()
     arrays = workloads.arrays(cell, seed)
     sums = reference.row_sums(*arrays[:2])
@@ -72,9 +77,9 @@ def measure(
         if too_large := one.too_large(cell.rows, cell.classes, np.dtype(cell.dtype), largest_temporaries):
             entry.status, entry.note = PRUNED, too_large
         else:
-            before = _fingerprint(*arrays[:2])
+            before = workloads.fingerprint(*arrays[:2])
             _admit(entry, arrays, sums, ALLOWANCE * seconds)
-            if _fingerprint(*arrays[:2]) != before:
+            if workloads.fingerprint(*arrays[:2]) != before:
                 entry.status, entry.note = WRONG, "modified its inputs"
                 for array, fresh in zip(arrays, workloads.arrays(cell, seed), strict=True):
                     array[...] = fresh  # in place, since others are bound to these arrays already
@@ -86,11 +91,45 @@ def measure(
         entries += [twin, limit]
         racing = [entry for entry in racing if entry.status == TIMED]
         deadline = max(start + seconds, time.perf_counter() + RACE * seconds)
-        _race([*racing, twin, limit], deadline, seconds, seed, settling, range(fewest_rounds, most_rounds))
+        enough = range(fewest_rounds, most_rounds)
+        _race([*racing, twin, limit], deadline, seconds, seed, settling, enough, leaving)
         for entry in racing:  # once more, those that may win: a kernel may have learnt to do nothing
             if entry.status == TIMED:
                 _verify(entry, arrays, sums)
+        _count_visit(entries, 0)
     return entries
+
+
+def visit(cell: Cell, entries: Iterable[Entry], seconds: float, seed: int) -> None:
+    """Go on with a cell some time later, on arrays of its own, with those that were not dropped."""
+    start = time.perf_counter()
+    entries = list(entries)
+    arrays = workloads.arrays(cell, seed)
+    sums = reference.row_sums(*arrays[:2])
+    before = max(len(entry.samples) for entry in entries)
+    racing = [entry for entry in entries if entry.status in (TIMED, LIMIT) and len(entry.samples) == before]
+    for entry in racing:
+        entry.bound = entry.one.bound(*arrays)
+        if entry.status == TIMED:
+            _verify(entry, arrays, sums)
+    racing = [entry for entry in racing if entry.status in (TIMED, LIMIT)]
+    deadline = max(start + seconds, time.perf_counter() + RACE * seconds)
+    later = [replace(entry, samples=[], visits=[]) for entry in racing]
+    settling = SETTLING if cell.threads > 1 else 0.0
+    _race(later, deadline, seconds, seed, settling, range(FEWEST_ROUNDS, MOST_ROUNDS), leaving=False)
+    for entry, after in zip(racing, later, strict=True):
+        entry.samples += after.samples
+        entry.status, entry.note = after.status, after.note
+    _count_visit(entries, before)
+
+
+def _count_visit(entries: list[Entry], before: int) -> None:
+    """Note how many rounds there were in this visit, for those that were in all of them."""
+    rounds = max((len(entry.samples) for entry in entries), default=0)
+    for entry in entries:
+        if len(entry.samples) == rounds:
+            entry.visits.append(rounds - before)
+        entry.bound = None  # its arrays are free to go
 
 
 def _admit(entry: Entry, arrays: Arrays, sums: reference.RowSums, allowance: float) -> None:
@@ -105,14 +144,6 @@ def _admit(entry: Entry, arrays: Arrays, sums: reference.RowSums, allowance: flo
         entry.status, entry.note = FAILED, told(error)
         return
     _verify(entry, arrays, sums)
-
-
-def _fingerprint(*arrays: Array) -> tuple[bytes, ...]:
-    """Return something small that changes when the arrays do: exclusive or and sum of the elements' bits."""
-    return tuple(
-        np.array([np.bitwise_xor.reduce(bits), bits.sum()]).tobytes()
-        for bits in (array.reshape(-1).view(np.uint32 if array.itemsize == 4 else np.uint64) for array in arrays)
-    )
 
 
 def _verify(entry: Entry, arrays: Arrays, sums: reference.RowSums) -> None:
@@ -162,7 +193,9 @@ def _line_up(racing: list[Entry], arrays: Arrays, left: float, seconds: float) -
     return twin, limit
 
 
-def _race(racing: list[Entry], deadline: float, seconds: float, seed: int, settling: float, enough: range) -> None:
+def _race(
+    racing: list[Entry], deadline: float, seconds: float, seed: int, settling: float, enough: range, leaving: bool
+) -> None:
     """Take samples round by round until the implementations are told apart or the time is up.
 
     `enough` has the fewest rounds and the most.
@@ -187,7 +220,8 @@ def _race(racing: list[Entry], deadline: float, seconds: float, seed: int, settl
                 found = standing(racing)
                 if found.settled:
                     break
-                _part(racing, found, rounds)
+                if leaving:
+                    _part(racing, found, rounds)
     finally:
         if collecting:
             gc.enable()

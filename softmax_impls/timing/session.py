@@ -8,6 +8,7 @@ import inspect
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,19 +20,14 @@ from softmax_impls.checks.gate import judge
 from softmax_impls.checks.verdict import Verdict
 from softmax_impls.contract import Implementation, invoke
 from softmax_impls.timing import sampler
-from softmax_impls.timing.entry import FAILED, WRONG, Entry
+from softmax_impls.timing.entry import FAILED, TIMED, WRONG, Entry
 from softmax_impls.timing.limit import YARDSTICK
-from softmax_impls.timing.machine import commit, free_memory, machine, pinned, versions
-from softmax_impls.timing.workloads import GRID, Cell
-from softmax_impls.wording import RAISED, in_bytes
+from softmax_impls.timing.machine import commit, machine, pinned, versions
+from softmax_impls.timing.plan import LEAST_SHARE, cost, visits, why_not
+from softmax_impls.timing.workloads import Cell
+from softmax_impls.wording import RAISED
 
 SCHEMA = 1
-
-# What a cell takes, in seconds, for sharing out a budget: something for being there (a named one is looked at more
-# closely) and something for its bytes, which covers making the arrays, verifying each implementation, and samples.
-WORKLOAD_COST, GRID_COST, BYTE_COST = 1.0, 0.4, 1e-8
-SETUP_COST = 6e-8  # of that, per element, before the first sample
-LEAST_SHARE = 0.4  # of what a cell was to have, if others took longer, as they do on a busy machine: the total overruns
 
 FIRST_SHAPES = ((2, 3), (200, 300))  # a small call, and one large enough to be shared among threads
 
@@ -87,29 +83,33 @@ class Session:
     ) -> Iterator[tuple[Cell, list[Row] | str]]:
         """Yield each cell with its rows, one for each implementation; or with why it was not measured.
 
-        `starting` is called with each cell before it is measured.
+        Small cells come again with more samples; the last rows of a cell have all of them. `starting` is called with
+        each cell before it is measured.
         """
-        ordered = sorted(cells, key=lambda cell: cell.elements)
-        costs = [_cost(cell) for cell in ordered]
+        plan = visits(cells)
+        costs = [cost(cell) / of for cell, _, of in plan]
         planned = self.left / sum(costs) if costs else 0.0
-        for index, cell in enumerate(ordered):
+        seen: dict[Cell, list[Entry]] = {}
+        for index, (cell, number, of) in enumerate(plan):
             share = max(self.left / sum(costs[index:]), LEAST_SHARE * planned) * costs[index]
-            if SETUP_COST * cell.elements > share:
-                yield cell, f"the budget leaves it {share:.1f} s, and setting it up alone takes longer: raise --budget"
+            if number == 0:
+                if why := why_not(cell, share):
+                    yield cell, why
+                    continue
+                starting(cell)
+                seen[cell] = self._measure(cell, share, leaving=of == 1)
+            elif cell in seen and _are_rivals(seen[cell]):
+                starting(cell)
+                self._measure_again(cell, seen[cell], share, self.seed + number)
+            else:
                 continue
-            if cell.moved_bytes > free_memory() / 2:
-                yield cell, f"its arrays take {in_bytes(cell.moved_bytes)}, more than half of the memory that is free"
-                continue
-            starting(cell)
-            yield cell, self._measure(cell, share)
+            yield cell, [self._row(cell, entry, len(seen[cell])) for entry in seen[cell]]
 
-    def _measure(self, cell: Cell, share: float) -> list[Row]:
+    def _measure(self, cell: Cell, share: float, leaving: bool) -> list[Entry]:
         right = [one for name, one in self.implementations.items() if self.verdicts[name].right]
-        with pinned(cell.threads), np.errstate(all="ignore"):
-            held = self._hold(cell.threads)
+        with self._held(cell.threads) as held:
             obedient = [one for one in right if held[one.name] == cell.threads]
-            entries = sampler.measure(cell, obedient, share, self.largest_temporaries, self.seed)
-            self._hold(self.cores)
+            entries = sampler.measure(cell, obedient, share, self.largest_temporaries, self.seed, leaving=leaving)
         for one in right:
             if one not in obedient:
                 note = f"runs in {held[one.name]} threads where {cell.threads} were asked for"
@@ -117,7 +117,11 @@ class Session:
         for name, verdict in self.verdicts.items():
             if not verdict.right:
                 entries.append(Entry(self.implementations[name], WRONG, str(verdict.failures[0])))
-        return [self._row(cell, entry, len(entries)) for entry in entries]
+        return entries
+
+    def _measure_again(self, cell: Cell, entries: list[Entry], share: float, seed: int) -> None:
+        with self._held(cell.threads):
+            sampler.visit(cell, entries, share, seed)
 
     def _row(self, cell: Cell, entry: Entry, of: int) -> Row:
         name = entry.one.name
@@ -135,6 +139,7 @@ class Session:
             "note": entry.note,
             "seconds": float(np.median(entry.samples)) if entry.samples else _number(entry.seconds),
             "samples": [float(f"{sample:.6g}") for sample in entry.samples],
+            "visits": entry.visits,
             "calls_per_sample": entry.loops,
             "discrepancy": _number(entry.discrepancy),
             "temporary_bytes": entry.temporary_bytes,
@@ -150,6 +155,13 @@ class Session:
             "versions": versions(),
         }
 
+    @contextmanager
+    def _held(self, threads: int) -> Iterator[dict[str, int]]:
+        """Hold everybody to a number of threads for a while; gives what each one then has."""
+        with pinned(threads), np.errstate(all="ignore"):
+            yield self._hold(threads)
+            self._hold(self.cores)
+
     def _hold(self, threads: int) -> dict[str, int]:
         """Set the threads of those who have their own setting, and return what each one then has."""
         everybody = self.implementations.items()
@@ -160,8 +172,9 @@ class Session:
         return verdict.errors.get(dtype, {}) if verdict else {}
 
 
-def _cost(cell: Cell) -> float:
-    return (GRID_COST if cell.workload == GRID else WORKLOAD_COST) + BYTE_COST * cell.moved_bytes
+def _are_rivals(entries: Sequence[Entry]) -> bool:
+    """Whether there are two that could change places."""
+    return sum(entry.status == TIMED and not entry.control for entry in entries) > 1
 
 
 def _number(value: float | None) -> float | None:

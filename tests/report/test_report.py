@@ -11,11 +11,11 @@ import pytest
 
 from softmax_impls.choice import ranking, results
 from softmax_impls.choice.frame import load
+from softmax_impls.cli.report import report as command
 from softmax_impls.report import embedded, figures, page, plots
 from softmax_impls.report.notebook import Results
 from softmax_impls.report.page import Report
 from softmax_impls.report.runs import representative, runs
-from softmax_impls.report_command import report as command
 from tests.report.results import cell, square
 from tests.scripts import ROOT
 

@@ -12,8 +12,9 @@ from softmax_impls.contract import LARGEST_TEMPORARIES, describe
 from softmax_impls.timing import entry as entry_module
 from softmax_impls.timing import sampler, workloads
 from softmax_impls.timing.entry import DROPPED, EXTRAPOLATED, FAILED, LIMIT, PRUNED, TIMED, WRONG, Entry, standing
+from softmax_impls.timing.plan import cost
 from softmax_impls.timing.sampler import measure
-from softmax_impls.timing.session import Session, _cost
+from softmax_impls.timing.session import Session
 from softmax_impls.timing.workloads import GRID_LARGEST, WORKLOADS, Cell, grid
 
 SMALL = Cell("test", 8, 16, "float64", 1)
@@ -178,7 +179,7 @@ def test_workloads_are_those_of_real_models():
 
 
 def test_a_cell_gets_time_by_its_bytes():
-    single, double = (_cost(Cell("grid", 4096, 4096, dtype, 1)) for dtype in ("float32", "float64"))
+    single, double = (cost(Cell("grid", 4096, 4096, dtype, 1)) for dtype in ("float32", "float64"))
     assert 1.5 < double / single < 2
 
 

@@ -139,3 +139,12 @@ def test_median_interval_covers_the_median(rng, count):
         hits += low <= 0 <= high
     if count >= 6:  # fewer can't
         assert hits >= 0.9 * 200
+
+
+def test_what_visits_disagree_about_is_a_tie(rng):
+    """Within each visit all is clear; which one is faster is another each time."""
+    a, b = ([f * s for f in factors for s in noisy(rng, 1.0, 30)] for factors in ((1.0, 1.06, 1.0), (1.1, 1.04, 1.1)))
+    assert stand({"a": a, "b": b}).ties == ()
+    assert stand({"a": a, "b": b}, visits=[30, 30, 30]).ties == ("b",)
+    clear = [1.2 * s for s in noisy(rng, 1.0, 90)]
+    assert stand({"a": a, "b": clear}, visits=[30, 30, 30]).ties == ()

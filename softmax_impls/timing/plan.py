@@ -1,0 +1,45 @@
+"""How a budget is shared out: in which order cells are visited, how often, and what each visit may take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from softmax_impls.timing.machine import free_memory
+from softmax_impls.timing.workloads import GRID, Cell
+from softmax_impls.wording import in_bytes
+
+# What a cell takes, in seconds, for sharing out a budget: something for being there (a named one is looked at more
+# closely) and something for its bytes, which covers making the arrays, verifying each implementation, and samples.
+WORKLOAD_COST, GRID_COST, BYTE_COST = 1.0, 0.4, 1e-8
+SETUP_COST = 6e-8  # of that, per element, before the first sample
+LEAST_SHARE = 0.4  # of what a cell was to have, if others took longer, as they do on a busy machine: the total overruns
+
+VISITS, VISITED_ONCE_FROM = 3, 2**22  # elements: there, making the arrays and verifying again would take too long
+
+
+def visits(cells: Sequence[Cell]) -> list[tuple[Cell, int, int]]:
+    """Return in which order cells are visited: cell, number of the visit, and of how many.
+
+    What a cell's arrays happen to share a cache with, and what the machine is doing for a second, favours one or the
+    other for as long as it lasts. So small cells are visited again, seconds later and on new arrays; in large ones,
+    rounds lie seconds apart as it is.
+    """
+    ordered = sorted(cells, key=lambda cell: cell.elements)
+    small = [cell for cell in ordered if cell.elements < VISITED_ONCE_FROM]
+    large = [(cell, 0, 1) for cell in ordered if cell.elements >= VISITED_ONCE_FROM]
+    first, second, third = ([(cell, number, VISITS) for cell in small] for number in range(VISITS))
+    return [*first, *second, *large, *third]
+
+
+def why_not(cell: Cell, share: float) -> str:
+    """Return why a cell can't be measured; empty if it can."""
+    if SETUP_COST * cell.elements > share:
+        return f"the budget leaves it {share:.1f} s, and setting it up alone takes longer: raise --budget"
+    if cell.moved_bytes > free_memory() / 2:
+        return f"its arrays take {in_bytes(cell.moved_bytes)}, more than half of the memory that is free"
+    return ""
+
+
+def cost(cell: Cell) -> float:
+    """Return what a cell takes, in parts of a budget."""
+    return (GRID_COST if cell.workload == GRID else WORKLOAD_COST) + BYTE_COST * cell.moved_bytes
