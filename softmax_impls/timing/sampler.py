@@ -43,7 +43,8 @@ SHORTEST_SAMPLE, LONGEST_SAMPLE = 200e-6, 5e-4  # seconds; a longer call is a sa
 #                                                 more likely to have another process in it
 FEWEST_ROUNDS, FIRST_LOOK, MOST_ROUNDS = 3, 15, 400
 LAST_DROP = 30  # rounds, after which who is left has come to stay
-LIMIT_ROUNDS = 30  # of the machine's limit, which nobody has to be told apart from
+FAR_ENOUGH = 1.3  # times the leader: no other place of the arrays makes up for that
+LIMIT_ROUNDS = 15  # of the machine's limit, which nobody has to be told apart from
 HOPELESS = 2.0  # times the leader, in each of at least DROP_AFTER rounds
 DROP_AFTER = 6
 HOPELESSLY, HOPELESS_SHARE = 20.0, 0.01  # times the leader, and of the cell's time: the call that was verified will do
@@ -66,7 +67,8 @@ def measure(
 ) -> list[Entry]:
     """Measure one cell in about that many seconds; returns an entry for each implementation and for the control.
 
-    With `leaving`, those that are clearly behind leave the race; without, they are there when it is visited again.
+    With `leaving`, those that are clearly behind leave the race; without, only those far behind, and the others are
+    there when it is visited again.
     """
     start = time.perf_counter()
     arrays = workloads.arrays(cell, seed)
@@ -119,7 +121,7 @@ def visit(cell: Cell, entries: Iterable[Entry], seconds: float, seed: int) -> No
     _race(later, deadline, seconds, seed, settling, range(FEWEST_ROUNDS, MOST_ROUNDS), leaving=False)
     for entry, after in zip(racing, later, strict=True):
         entry.samples += after.samples
-        entry.status, entry.note = after.status, after.note
+        entry.status, entry.note, entry.racing = after.status, after.note, after.racing
     _count_visit(entries, before)
 
 
@@ -220,20 +222,21 @@ def _race(
                 found = standing(racing)
                 if found.settled:
                     break
-                if leaving:
-                    _part(racing, found, rounds)
+                _part(racing, found, rounds, leaving)
     finally:
         if collecting:
             gc.enable()
 
 
-def _part(racing: list[Entry], found: Standing, rounds: int) -> None:
-    """Let those go that more samples would say nothing new about."""
+def _part(racing: list[Entry], found: Standing, rounds: int, leaving: bool) -> None:
+    """Let those go that more samples, or another visit, would say nothing new about."""
+    far = {name for name, ratio in found.ratios.items() if ratio.low > FAR_ENOUGH}
+    behind = found.behind if leaving else far
     for entry in racing:
         if entry.status == LIMIT:
             entry.racing = rounds < LIMIT_ROUNDS
         else:  # the control as well, with the one that it is
-            entry.racing = entry.racing and entry.one.name not in found.behind
+            entry.racing = entry.racing and entry.one.name not in behind
 
 
 def _drop(active: list[Entry], rounds: int, seconds: float) -> None:

@@ -174,7 +174,7 @@ class Session:
 
 def _are_rivals(entries: Sequence[Entry]) -> bool:
     """Whether there are two that could change places."""
-    return sum(entry.status == TIMED and not entry.control for entry in entries) > 1
+    return sum(entry.status == TIMED and entry.racing and not entry.control for entry in entries) > 1
 
 
 def _number(value: float | None) -> float | None:

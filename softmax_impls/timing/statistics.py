@@ -4,7 +4,7 @@ Samples come in rounds: sample i of every implementation was taken in the same r
 what slows the machine down for long slows them all. What disturbs it for moments only ever makes a sample longer, and
 where other processes run, it does so to more than half of them. So who is faster is told by the fastest quarter of
 their samples. What depends on where arrays lie, or on what the machine was doing for a second, is the same in all
-rounds of one visit to a cell: an interval is at least as wide as what several visits saw.
+rounds of one visit to a cell: what one of several visits surely denies is not sure.
 """
 
 from __future__ import annotations
@@ -170,12 +170,12 @@ def stand(
 
 
 def _over_visits(a: Samples, b: Samples, confidence: float, visits: Sequence[int]) -> Ratio:
-    """Return the ratio with an interval that has in it what each visit says for itself."""
+    """Return the ratio, its interval wide enough to meet that of each visit: what a visit surely denies is not sure."""
     found, ends = quiet_ratio(a, b, confidence), list(itertools.accumulate(visits, initial=0))
     for start, end in itertools.pairwise(ends):
         if len(visits) > 1 and min(len(a), len(b)) >= end:
-            one = math.exp(_quiet(np.log(a[start:end])) - _quiet(np.log(b[start:end])))
-            found = Ratio(found.value, min(found.low, one), max(found.high, one))
+            one = quiet_ratio(a[start:end], b[start:end], confidence)
+            found = Ratio(found.value, min(found.low, one.high), max(found.high, one.low))
     return found
 
 
