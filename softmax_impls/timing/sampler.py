@@ -32,12 +32,13 @@ from softmax_impls.timing.entry import (
     standing,
 )
 from softmax_impls.timing.limit import YARDSTICK
+from softmax_impls.timing.plan import VISITS
 from softmax_impls.timing.prediction import predict
 from softmax_impls.timing.statistics import Standing
 from softmax_impls.timing.workloads import Cell
 from softmax_impls.wording import RAISED, told
 
-ALLOWANCE = 0.06  # of the cell's time, for all that happens to one implementation up to its first call
+ALLOWANCE = 0.06  # of the cell's time in all visits, for all that happens to one implementation up to its first call
 RACE = 0.5  # of the cell's time, at least, for samples, whatever came before
 SHORTEST_SAMPLE, LONGEST_SAMPLE = 200e-6, 5e-4  # seconds; a longer call is a sample of its own, a longer batch would be
 #                                                 more likely to have another process in it
@@ -80,7 +81,7 @@ def measure(
             entry.status, entry.note = PRUNED, too_large
         else:
             before = workloads.fingerprint(*arrays[:2])
-            _admit(entry, arrays, sums, ALLOWANCE * seconds)
+            _admit(entry, arrays, sums, ALLOWANCE * seconds * (1 if leaving else VISITS))
             if workloads.fingerprint(*arrays[:2]) != before:
                 entry.status, entry.note = WRONG, "modified its inputs"
                 for array, fresh in zip(arrays, workloads.arrays(cell, seed), strict=True):
