@@ -97,7 +97,7 @@ def twins(name: str, budget: float = BUDGET) -> Iterator[Row]:
             "seconds": told.rows[ONE]["seconds"],
             "rounds": len(told.rows[ONE]["samples"]),
             "delay": copies[SLOWER].waited(cell) - copies[ONE].waited(cell),
-            "noise": told.standing.noise if told.standing else None,
+            "noise": told.noise,
             AGAIN: between(told, AGAIN),
             SLOWER: between(told, SLOWER),
         }
@@ -124,7 +124,7 @@ def between(told: Ranked, other: str) -> Row:
     # A twin may have been dropped as well, for something that is faster than both, and so is not here.
     dropped = [name for name in behind if told.rows[name]["status"] == DROPPED]
     visits = max((row["visits"] for row in told.rows.values()), key=sum)
-    found = stand({**pair, **behind}, told.standing.noise, dropped, visits)
+    found = stand({**pair, **behind}, told.standing.margin, dropped, visits)
     (second,) = set(pair) - {found.best}
     ratio = found.ratios[second]
     interval = [float(f"{one:.5g}") for one in (ratio.value, ratio.low, ratio.high)]

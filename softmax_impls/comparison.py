@@ -13,7 +13,7 @@ from softmax_impls.choice.ranking import Ranked
 from softmax_impls.report import plots, table
 from softmax_impls.report.console import console, progress
 from softmax_impls.timing import machine
-from softmax_impls.timing.plan import visits
+from softmax_impls.timing.plan import turns
 from softmax_impls.timing.session import Row, Session, fingerprint
 from softmax_impls.timing.workloads import Cell
 
@@ -89,7 +89,7 @@ class Comparison:
         if not screen.is_terminal:
             screen.print(f"comparing {table.count(len(todo), 'cell')} in about {session.budget:g} s")
         with progress(screen) as bar:
-            task = bar.add_task("compiling and checking", total=len(visits(todo)), left="")
+            task = bar.add_task("compiling and checking", total=len(turns(todo)), left="")
             bar.refresh()
 
             def starting(cell: Cell) -> None:

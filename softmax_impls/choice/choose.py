@@ -86,7 +86,7 @@ def _measured(question: Question, cell: pd.DataFrame, group: pd.DataFrame, unran
         dropped = [name for name in allowed if rows[name]["status"] == DROPPED]
         visits = max(cell.visits, key=sum)
         samples = {name: rows[name]["samples"] for name in allowed}
-        standing = stand(samples, max(0.0, cell.noise.max()), dropped, visits)
+        standing = stand(samples, max(SMALLEST_MARGIN, cell.margin.max()), dropped, visits)
     rounds = len(rows[standing.best]["samples"]) if standing else 0
     return Answer(question, MEASURED, _fastest_first(allowed, standing), standing, ruled_out, rounds)
 
@@ -129,7 +129,7 @@ def _stand_between(shape: Shape, known: Mapping[str, Mapping[Shape, float]]) -> 
             ratio = Surface(known[name]).at(shape) / Surface(known[best]).at(shape) if math.isnan(ratio) else ratio
             ratios[name] = Ratio(ratio, ratio / off, ratio * off)
     ties = tuple(name for name in ratios if ratios[name].low <= 1 + SMALLEST_MARGIN)
-    return Standing(best, ratios, 0.0, SMALLEST_MARGIN, ties, behind=(), settled=not ties)
+    return Standing(best, ratios, SMALLEST_MARGIN, ties, behind=(), settled=not ties)
 
 
 def _fastest_first(found: Mapping[str, Contender], standing: Standing | None) -> dict[str, Contender]:

@@ -63,7 +63,7 @@ def of_compare(file: Path) -> Iterator[Row]:
                     row["samples"],
                     visits=row.get("visits", []),
                     status=row["status"],
-                    noise=ranked.standing.noise if ranked.standing else 0.0,
+                    margin=ranked.standing.margin if ranked.standing else math.nan,
                     limit=ranked.limit["seconds"] if ranked.limit else math.nan,
                     temporary_bytes=row["temporary_bytes"],
                     error=max(errors, default=math.nan),

@@ -29,7 +29,7 @@ COLUMNS = (
     "samples",  # seconds, as many as were kept
     "visits",  # how many of them were taken in each visit to the cell, from compare
     "status",  # timed, or dropped: taken out of the race for being far behind
-    "noise",  # by how much an implementation seems to differ from itself in that cell, from compare
+    "margin",  # what a difference has to clear in that cell: 1 %, or its noise, from compare
     "limit",  # seconds that moving the bytes takes on that machine, from compare
     "peak_memory",  # bytes that the process had taken, from asv
     "temporary_bytes",  # what a call takes beside its arrays, from compare

@@ -9,7 +9,15 @@ from typing import Any
 
 from softmax_impls.timing.entry import DROPPED, EXTRAPOLATED, FAILED, LIMIT, TIMED, WRONG
 from softmax_impls.timing.session import Row
-from softmax_impls.timing.statistics import Ratio, Standing, median_interval, noise_of, paired_ratio, stand
+from softmax_impls.timing.statistics import (
+    Ratio,
+    Standing,
+    margin_of,
+    median_interval,
+    paired_ratio,
+    quiet_ratio,
+    stand,
+)
 from softmax_impls.timing.workloads import GRID, Cell
 
 BASELINE = "column_loop"  # the source's, which every speed-up is quoted against
@@ -29,12 +37,15 @@ class Ranked:
         None if nothing could be ranked.
     limit : dict or None
         The raw row of what the machine can do at best, see `softmax_impls.timing.limit`.
+    again : Ratio or None
+        Of an implementation to itself, run under a second name.
     """
 
     cell: Cell
     rows: Mapping[str, Row]
     standing: Standing | None
     limit: Row | None = None
+    again: Ratio | None = None
 
     @property
     def winners(self) -> tuple[str, ...]:
@@ -55,6 +66,11 @@ class Ranked:
         """Return the machine's limit over an implementation's time, within rounds; None if either is unknown."""
         samples = self.rows[name]["samples"] if name in self.rows else []
         return paired_ratio(self.limit["samples"], samples) if self.limit and samples else None
+
+    @property
+    def noise(self) -> float | None:
+        """By how much an implementation seemed to differ from itself; None where it did not run twice."""
+        return max(self.again.value, 1 / self.again.value) - 1 if self.again else None
 
     @property
     def speedup(self) -> tuple[float, bool] | None:
@@ -88,7 +104,7 @@ class Ranked:
             "speedup_over_source": speedup and speedup[0],
             "speedup_is_extrapolated": speedup and speedup[1],
             "limit_seconds": self.limit and self.limit["seconds"],
-            "noise": self.standing and self.standing.noise,
+            "noise": self.noise,
             "margin": self.standing and self.standing.margin,
             "implementations": {name: self._one_as_dict(name, row) for name, row in self.rows.items()},
         }
@@ -133,12 +149,14 @@ def rank(rows: Sequence[Row], cell: Cell) -> Ranked:
     ranked = (row for row in rows if row["samples"] and row["status"] in (TIMED, DROPPED) and not row["control"])
     samples = {row["implementation"]: row["samples"] for row in ranked}
     twin = next((row for row in rows if row["control"]), None)
-    noise = noise_of(twin["samples"], samples.get(twin["implementation"], ())) if twin else 0.0
+    visits: list[int] = max((row.get("visits", []) for row in rows), key=sum, default=[])
+    known = twin is not None and twin["samples"] and twin["implementation"] in samples
+    again = quiet_ratio(twin["samples"], samples[twin["implementation"]], visits=visits) if twin and known else None
     by_name = {row["implementation"]: row for row in rows if not (row["control"] or row["status"] == LIMIT)}
     limit = next((row for row in rows if row["status"] == LIMIT), None)
     dropped = [name for name in samples if by_name[name]["status"] == DROPPED]
-    visits: list[int] = max((row.get("visits", []) for row in rows), key=sum, default=[])
-    return Ranked(cell, by_name, stand(samples, noise, dropped, visits) if samples else None, limit)
+    standing = stand(samples, margin_of(again), dropped, visits) if samples else None
+    return Ranked(cell, by_name, standing, limit, again)
 
 
 def rank_all(cells: Mapping[Cell, Sequence[Row]]) -> list[Ranked]:

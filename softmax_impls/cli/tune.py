@@ -20,7 +20,7 @@ from softmax_impls.contract import Implementation
 from softmax_impls.dispatch import has_compiler
 from softmax_impls.report.console import console, kernels_to_stderr, print_json, print_lines, progress
 from softmax_impls.timing import ceremony, machine
-from softmax_impls.timing.plan import visits
+from softmax_impls.timing.plan import turns
 from softmax_impls.timing.session import Session
 from softmax_impls.timing.workloads import Cell
 
@@ -118,7 +118,7 @@ def _measured(session: Session, parts: Sequence[Sequence[Cell]], file: Path) -> 
     file.unlink(missing_ok=True)
     found: list[list[Ranked]] = []
     with progress(screen) as bar:
-        task = bar.add_task("compiling and checking", total=sum(len(visits(cells)) for cells in parts), left="")
+        task = bar.add_task("compiling and checking", total=sum(len(turns(cells)) for cells in parts), left="")
         bar.refresh()
         session.prepare(["float32", "float64"])
         end = session.deadline

@@ -11,7 +11,7 @@ import pandas as pd
 
 from softmax_impls.choice.ranking import Ranked
 from softmax_impls.timing.entry import DROPPED
-from softmax_impls.timing.statistics import stand
+from softmax_impls.timing.statistics import SMALLEST_MARGIN, stand
 from softmax_impls.timing.workloads import CUSTOM, GRID, Cell
 
 RUN = ["machine", "commit", "tool"]
@@ -124,10 +124,10 @@ def _ranked(rows: pd.DataFrame) -> Ranked:
     """Rank a cell from the table's rows."""
     named = {row["implementation"]: row | {"seconds": row["median"], "row": n} for n, row in records(rows).items()}
     first = next(iter(named.values()))
-    noise = 0.0 if math.isnan(first["noise"]) else float(first["noise"])
+    margin = SMALLEST_MARGIN if math.isnan(first["margin"]) else float(first["margin"])
     dropped = [name for name, row in named.items() if row["status"] == DROPPED]
     visits = max((row["visits"] for row in named.values()), key=sum)
-    standing = stand({name: row["samples"] for name, row in named.items()}, noise, dropped, visits)
+    standing = stand({name: row["samples"] for name, row in named.items()}, margin, dropped, visits)
     return Ranked(cell_of(first), named, standing)
 
 

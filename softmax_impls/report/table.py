@@ -131,7 +131,7 @@ def _cell(one: Ranked) -> tuple[str, ...]:
         return (*start, "nothing to rank", "", "", "", "", "")
     times = _speedup(*one.speedup) if one.speedup else "–"
     winners = f"[bold]{one.winners[0]}[/]" + "".join(f" = {name}" for name in one.winners[1:])
-    noise = f"{one.standing.noise:.1%}"
+    noise = "–" if one.noise is None else f"{one.noise:.1%}"
     share = _share(one, one.winners[0])
     return (*start, winners, in_seconds(one.seconds), times, f"{one.gigabytes_per_second:.1f}", share, noise)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from softmax_impls.contract import Bound, Implementation
-from softmax_impls.timing.statistics import Standing, noise_of, stand
+from softmax_impls.timing.statistics import Standing, margin_of, quiet_ratio, stand
 
 STATUSES = ("timed", "dropped", "extrapolated", "pruned", "wrong", "failed", "limit")
 TIMED, DROPPED, EXTRAPOLATED, PRUNED, WRONG, FAILED, LIMIT = STATUSES
@@ -34,6 +34,16 @@ class Entry:
     visits: list[int] = field(default_factory=list)  # rounds of each visit to the cell, if it stayed
 
     @property
+    def active(self) -> bool:
+        """Whether it gives samples."""
+        return self.racing and self.status in (TIMED, LIMIT)
+
+    @property
+    def timed(self) -> bool:
+        """Whether it gives samples in its own name, and is ranked by them."""
+        return self.racing and self.status == TIMED and not self.control
+
+    @property
     def ranked(self) -> bool:
         """Whether it was verified and timed."""
         return self.status in (TIMED, DROPPED) and bool(self.samples)
@@ -44,9 +54,12 @@ def standing(entries: Iterable[Entry]) -> Standing:
     entries = list(entries)
     samples = {entry.one.name: entry.samples for entry in entries if entry.ranked and not entry.control}
     twin = next((entry for entry in entries if entry.control), None)
-    noise = noise_of(twin.samples, samples.get(twin.one.name, ())) if twin else 0.0
     visits = max((entry.visits for entry in entries), key=sum, default=[])
-    return stand(samples, noise, [entry.one.name for entry in entries if entry.status == DROPPED], visits)
+    again = (
+        quiet_ratio(twin.samples, samples[twin.one.name], visits=visits) if twin and twin.one.name in samples else None
+    )
+    dropped = [entry.one.name for entry in entries if entry.status == DROPPED]
+    return stand(samples, margin_of(again), dropped, visits)
 
 
 def sample(entry: Entry, settling: float = 0.0) -> float:

@@ -1,4 +1,4 @@
-"""How a budget is shared out: in which order cells are visited, how often, and what each visit may take."""
+"""How a budget is shared out: in which order cells have their turns, how many, and what each may take."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ WORKLOAD_COST, GRID_COST, BYTE_COST = 1.0, 0.4, 1e-8
 SETUP_COST = 6e-8  # of that, per element, before the first sample
 LEAST_SHARE = 0.4  # of what a cell was to have, if others took longer, as they do on a busy machine: the total overruns
 
-VISITS, VISITED_ONCE_FROM = 3, 2**22  # elements: there, making the arrays and verifying again would take too long
+TURNS = 3
+LARGE = 2**22  # elements, from which a cell has one turn: making the arrays and verifying again would take too long
 
 
-def visits(cells: Sequence[Cell]) -> list[tuple[Cell, int, int]]:
-    """Return in which order cells are visited: cell, number of the visit, and of how many.
+def turns(cells: Sequence[Cell]) -> list[tuple[Cell, int, int]]:
+    """Return in which order cells have their turns: cell, number of the turn, and of how many.
 
-    What a cell's arrays happen to share a cache with, and what the machine is doing for a second, favours one or the
-    other for as long as it lasts. So small cells are visited again, seconds later and on new arrays; in large ones,
-    rounds lie seconds apart as it is.
+    What the machine is doing for a second favours one or the other for as long as it lasts. So small cells have several
+    turns, seconds apart; in large ones, rounds lie seconds apart as it is, and they get what the others leave.
     """
     ordered = sorted(cells, key=lambda cell: cell.elements)
-    small = [cell for cell in ordered if cell.elements < VISITED_ONCE_FROM]
-    large = [(cell, 0, 1) for cell in ordered if cell.elements >= VISITED_ONCE_FROM]
-    first, second, third = ([(cell, number, VISITS) for cell in small] for number in range(VISITS))
-    return [*first, *second, *large, *third]
+    small = [cell for cell in ordered if cell.elements < LARGE]
+    large = [(cell, 0, 1) for cell in ordered if cell.elements >= LARGE]
+    return [*((cell, number, TURNS) for number in range(TURNS) for cell in small), *large]
 
 
 def why_not(cell: Cell, share: float) -> str:

@@ -1,23 +1,19 @@
-"""One cell: implementations admitted, verified on the very arrays, and timed in rounds until they are told apart.
+"""One cell: implementations admitted, verified on the very arrays, and timed until they are told apart.
 
-Each round takes one sample of every implementation still in the race, in a fresh random order, so that whatever slows
-the machine down hits all alike. Who is clearly behind leaves, and the time goes to those that are close. One of them,
-the fastest at first sight, runs under a second name as well: how much it seems to differ from itself is the cell's
-noise floor.
+One of them, the fastest at first sight, runs under a second name as well: how much it seems to differ from itself is
+the cell's noise floor. So does the machine's limit, which moves the same bytes.
 """
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from softmax_impls.checks import reference
 from softmax_impls.contract import Array, Implementation
-from softmax_impls.timing import workloads
+from softmax_impls.timing import race, workloads
 from softmax_impls.timing.entry import (
     DROPPED,
     EXTRAPOLATED,
@@ -29,29 +25,18 @@ from softmax_impls.timing.entry import (
     Entry,
     calibrate,
     sample,
-    standing,
 )
 from softmax_impls.timing.limit import YARDSTICK
-from softmax_impls.timing.plan import VISITS
 from softmax_impls.timing.prediction import predict
-from softmax_impls.timing.statistics import Standing
 from softmax_impls.timing.workloads import Cell
 from softmax_impls.wording import RAISED, told
 
-ALLOWANCE = 0.06  # of the cell's time in all visits, for all that happens to one implementation up to its first call
+ALLOWANCE = 0.06  # of the cell's time in all turns, for all that happens to one implementation up to its first call
 RACE = 0.5  # of the cell's time, at least, for samples, whatever came before
 SHORTEST_SAMPLE, LONGEST_SAMPLE = 200e-6, 5e-4  # seconds; a longer call is a sample of its own, a longer batch would be
 #                                                 more likely to have another process in it
-FEWEST_ROUNDS, FIRST_LOOK, MOST_ROUNDS = 3, 15, 400
-LAST_DROP = 30  # rounds, after which who is left has come to stay
-FAR_ENOUGH = 1.3  # times the leader: no other place of the arrays makes up for that
-LIMIT_ROUNDS = 15  # of the machine's limit, which nobody has to be told apart from
-HOPELESS = 2.0  # times the leader, in each of at least DROP_AFTER rounds
-DROP_AFTER = 6
+ROUNDS = 30  # that the time is to be enough for, where that makes samples longer
 HOPELESSLY, HOPELESS_SHARE = 20.0, 0.01  # times the leader, and of the cell's time: the call that was verified will do
-SETTLING = 0.015  # seconds of calls before a sample in several threads: until others' have stopped waiting for work
-FAR_BEHIND = 3.0  # times the leader: not worth that many rounds, if they are long
-FAR_BEHIND_SHARE = 0.02  # of the cell's time
 
 Arrays = tuple[Array, Array, Array]  # probs, grad_output, out
 
@@ -62,26 +47,26 @@ def measure(
     seconds: float,
     largest_temporaries: int,
     seed: int = 0,
-    fewest_rounds: int = FEWEST_ROUNDS,
-    most_rounds: int = MOST_ROUNDS,
-    leaving: bool = True,
+    fewest_rounds: int = race.FEWEST_ROUNDS,
+    most_rounds: int = race.MOST_ROUNDS,
+    turns: int = 1,
 ) -> list[Entry]:
     """Measure one cell in about that many seconds; returns an entry for each implementation and for the control.
 
-    With `leaving`, those that are clearly behind leave the race; without, only those far behind, and the others are
-    there when it is visited again.
+    If it is going to have several turns, arrays are placed anew every few rounds, and only those that are far behind
+    leave; else they stay, and all leave that are clearly behind.
     """
     start = time.perf_counter()
     arrays = workloads.arrays(cell, seed)
     sums = reference.row_sums(*arrays[:2])
+    before = workloads.fingerprint(*arrays[:2])
     entries = []
     for one in implementations:
         entry = Entry(one, temporary_bytes=one.temporary_bytes(cell.rows, cell.classes, np.dtype(cell.dtype)))
         if too_large := one.too_large(cell.rows, cell.classes, np.dtype(cell.dtype), largest_temporaries):
             entry.status, entry.note = PRUNED, too_large
         else:
-            before = workloads.fingerprint(*arrays[:2])
-            _admit(entry, arrays, sums, ALLOWANCE * seconds * (1 if leaving else VISITS))
+            _admit(entry, arrays, sums, ALLOWANCE * seconds * turns)
             if workloads.fingerprint(*arrays[:2]) != before:
                 entry.status, entry.note = WRONG, "modified its inputs"
                 for array, fresh in zip(arrays, workloads.arrays(cell, seed), strict=True):
@@ -89,50 +74,55 @@ def measure(
         entries.append(entry)
     racing = [entry for entry in entries if entry.status == TIMED]
     if racing:
-        settling = SETTLING if cell.threads > 1 else 0.0
         twin, limit = _line_up(racing, arrays, start + seconds - time.perf_counter(), seconds)
         entries += [twin, limit]
-        racing = [entry for entry in racing if entry.status == TIMED]
-        deadline = max(start + seconds, time.perf_counter() + RACE * seconds)
-        enough = range(fewest_rounds, most_rounds)
-        _race([*racing, twin, limit], deadline, seconds, seed, settling, enough, leaving)
-        for entry in racing:  # once more, those that may win: a kernel may have learnt to do nothing
-            if entry.status == TIMED:
-                _verify(entry, arrays, sums)
-        _count_visit(entries, 0)
+        terms = _terms(cell, start, seconds, seed, fewest_rounds, most_rounds)
+        _race(entries, arrays, sums, terms, moving=turns > 1)
     return entries
 
 
-def visit(cell: Cell, entries: Iterable[Entry], seconds: float, seed: int) -> None:
-    """Go on with a cell some time later, on arrays of its own, with those that were not dropped."""
+def again(cell: Cell, entries: Sequence[Entry], seconds: float, seed: int) -> None:
+    """Go on with a cell some time later, on arrays of its own, with those that have not left."""
     start = time.perf_counter()
-    entries = list(entries)
     arrays = workloads.arrays(cell, seed)
     sums = reference.row_sums(*arrays[:2])
-    before = max(len(entry.samples) for entry in entries)
-    racing = [entry for entry in entries if entry.status in (TIMED, LIMIT) and len(entry.samples) == before]
-    for entry in racing:
-        entry.bound = entry.one.bound(*arrays)
-        if entry.status == TIMED:
-            _verify(entry, arrays, sums)
-    racing = [entry for entry in racing if entry.status in (TIMED, LIMIT)]
+    _bind(entries, arrays, sums)
+    _race(entries, arrays, sums, _terms(cell, start, seconds, seed), moving=True)
+
+
+def _terms(cell: Cell, start: float, seconds: float, seed: int, *enough: int) -> race.Terms:
     deadline = max(start + seconds, time.perf_counter() + RACE * seconds)
-    later = [replace(entry, samples=[], visits=[]) for entry in racing]
-    settling = SETTLING if cell.threads > 1 else 0.0
-    _race(later, deadline, seconds, seed, settling, range(FEWEST_ROUNDS, MOST_ROUNDS), leaving=False)
-    for entry, after in zip(racing, later, strict=True):
-        entry.samples += after.samples
-        entry.status, entry.note, entry.racing = after.status, after.note, after.racing
-    _count_visit(entries, before)
+    return race.Terms(seconds, deadline, cell.threads, seed, *enough)
 
 
-def _count_visit(entries: list[Entry], before: int) -> None:
-    """Note how many rounds there were in this visit, for those that were in all of them."""
-    rounds = max((len(entry.samples) for entry in entries), default=0)
+def _race(entries: Sequence[Entry], arrays: Arrays, sums: reference.RowSums, terms: race.Terms, moving: bool) -> None:
+    """Have them race, and verify once more those that may win: a kernel may have learnt to do nothing."""
+
+    def move() -> None:
+        nonlocal arrays
+        arrays = workloads.placed(arrays[0], arrays[1], len(arrays[0]))
+        _bind(entries, arrays, sums)
+
+    race.run([entry for entry in entries if entry.active], terms, move if moving else None)
     for entry in entries:
-        if len(entry.samples) == rounds:
-            entry.visits.append(rounds - before)
+        if entry.timed:
+            _verify(entry, arrays, sums)
         entry.bound = None  # its arrays are free to go
+
+
+def _bind(entries: Iterable[Entry], arrays: Arrays, sums: reference.RowSums) -> None:
+    """Give new arrays to those that are still in the race, and verify their results on them."""
+    for entry in entries:
+        entry.bound = None
+        if entry.timed:
+            _verify(entry, arrays, sums)
+    bound = {entry.one.name: entry.bound for entry in entries if not entry.control}
+    for entry in entries:
+        if entry.control:
+            entry.bound = bound[entry.one.name]
+            entry.racing = entry.bound is not None
+        elif entry.active and entry.status == LIMIT:
+            entry.bound = entry.one.bound(*arrays)
 
 
 def _admit(entry: Entry, arrays: Arrays, sums: reference.RowSums, allowance: float) -> None:
@@ -177,7 +167,7 @@ def _line_up(racing: list[Entry], arrays: Arrays, left: float, seconds: float) -
     They run beside the others, so that what they are compared with happened to them as well.
     """
     limit = Entry(YARDSTICK, LIMIT, bound=YARDSTICK.bound(*arrays))
-    target = min(max(left / (2 * FIRST_LOOK * len(racing)), SHORTEST_SAMPLE), LONGEST_SAMPLE)
+    target = min(max(left / (ROUNDS * len(racing)), SHORTEST_SAMPLE), LONGEST_SAMPLE)
     for entry in racing:
         if target < entry.seconds < ALLOWANCE * seconds:  # a first call may have waited for memory, or loaded code
             entry.seconds = sample(entry)
@@ -194,57 +184,3 @@ def _line_up(racing: list[Entry], arrays: Arrays, left: float, seconds: float) -
         leader.one, control=True, bound=leader.bound, loops=leader.loops, temporary_bytes=leader.temporary_bytes
     )
     return twin, limit
-
-
-def _race(
-    racing: list[Entry], deadline: float, seconds: float, seed: int, settling: float, enough: range, leaving: bool
-) -> None:
-    """Take samples round by round until the implementations are told apart or the time is up.
-
-    `enough` has the fewest rounds and the most.
-    """
-    rng = np.random.default_rng(seed)
-    look = FIRST_LOOK
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        for rounds in range(1, enough.stop + 1):
-            active = [entry for entry in racing if entry.racing and entry.status in (TIMED, LIMIT)]
-            for index in rng.permutation(len(active)):
-                active[index].samples.append(sample(active[index], settling))
-            if rounds < enough.start:  # nobody is dropped either: one slow call may have been the machine's doing
-                continue
-            if rounds <= LAST_DROP:
-                _drop([entry for entry in active if entry.status == TIMED], rounds, seconds)
-            if time.perf_counter() >= deadline:
-                break
-            if rounds == look:
-                look += look // 2
-                found = standing(racing)
-                if found.settled:
-                    break
-                _part(racing, found, rounds, leaving)
-    finally:
-        if collecting:
-            gc.enable()
-
-
-def _part(racing: list[Entry], found: Standing, rounds: int, leaving: bool) -> None:
-    """Let those go that more samples, or another visit, would say nothing new about."""
-    far = {name for name, ratio in found.ratios.items() if ratio.low > FAR_ENOUGH}
-    behind = found.behind if leaving else far
-    for entry in racing:
-        if entry.status == LIMIT:
-            entry.racing = rounds < LIMIT_ROUNDS
-        else:  # the control as well, with the one that it is
-            entry.racing = entry.racing and entry.one.name not in behind
-
-
-def _drop(active: list[Entry], rounds: int, seconds: float) -> None:
-    """Take those out of the race that have no chance; what was seen of them stays."""
-    leader = min(active, key=lambda entry: float(np.median(entry.samples)))
-    for entry in active:
-        behind = min(mine / best for mine, best in zip(entry.samples, leader.samples, strict=True))
-        spent = sum(entry.samples) * entry.loops
-        if (rounds >= DROP_AFTER and behind > HOPELESS) or (behind > FAR_BEHIND and spent > FAR_BEHIND_SHARE * seconds):
-            entry.status = DROPPED

@@ -20,10 +20,10 @@ from softmax_impls.checks.gate import judge
 from softmax_impls.checks.verdict import Verdict
 from softmax_impls.contract import Implementation, invoke
 from softmax_impls.timing import sampler
-from softmax_impls.timing.entry import FAILED, TIMED, WRONG, Entry
+from softmax_impls.timing.entry import FAILED, WRONG, Entry
 from softmax_impls.timing.limit import YARDSTICK
 from softmax_impls.timing.machine import commit, machine, pinned, versions
-from softmax_impls.timing.plan import LEAST_SHARE, cost, visits, why_not
+from softmax_impls.timing.plan import LEAST_SHARE, cost, turns, why_not
 from softmax_impls.timing.workloads import Cell
 from softmax_impls.wording import RAISED
 
@@ -86,7 +86,7 @@ class Session:
         Small cells come again with more samples; the last rows of a cell have all of them. `starting` is called with
         each cell before it is measured.
         """
-        plan = visits(cells)
+        plan = turns(cells)
         costs = [cost(cell) / of for cell, _, of in plan]
         planned = self.left / sum(costs) if costs else 0.0
         seen: dict[Cell, list[Entry]] = {}
@@ -97,7 +97,7 @@ class Session:
                     yield cell, why
                     continue
                 starting(cell)
-                seen[cell] = self._measure(cell, share, leaving=of == 1)
+                seen[cell] = self._measure(cell, share, turns=of)
             elif cell in seen and _are_rivals(seen[cell]):
                 starting(cell)
                 self._measure_again(cell, seen[cell], share, self.seed + number)
@@ -105,11 +105,11 @@ class Session:
                 continue
             yield cell, [self._row(cell, entry, len(seen[cell])) for entry in seen[cell]]
 
-    def _measure(self, cell: Cell, share: float, leaving: bool) -> list[Entry]:
+    def _measure(self, cell: Cell, share: float, turns: int) -> list[Entry]:
         right = [one for name, one in self.implementations.items() if self.verdicts[name].right]
         with self._held(cell.threads) as held:
             obedient = [one for one in right if held[one.name] == cell.threads]
-            entries = sampler.measure(cell, obedient, share, self.largest_temporaries, self.seed, leaving=leaving)
+            entries = sampler.measure(cell, obedient, share, self.largest_temporaries, self.seed, turns=turns)
         for one in right:
             if one not in obedient:
                 note = f"runs in {held[one.name]} threads where {cell.threads} were asked for"
@@ -121,7 +121,7 @@ class Session:
 
     def _measure_again(self, cell: Cell, entries: list[Entry], share: float, seed: int) -> None:
         with self._held(cell.threads):
-            sampler.visit(cell, entries, share, seed)
+            sampler.again(cell, entries, share, seed)
 
     def _row(self, cell: Cell, entry: Entry, of: int) -> Row:
         name = entry.one.name
@@ -174,7 +174,7 @@ class Session:
 
 def _are_rivals(entries: Sequence[Entry]) -> bool:
     """Whether there are two that could change places."""
-    return sum(entry.status == TIMED and entry.racing and not entry.control for entry in entries) > 1
+    return sum(entry.timed for entry in entries) > 1
 
 
 def _number(value: float | None) -> float | None:

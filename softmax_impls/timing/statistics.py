@@ -1,10 +1,11 @@
 """What samples say, and what they don't: paired ratios with intervals, a noise floor, and ties.
 
 Samples come in rounds: sample i of every implementation was taken in the same round, within moments of the others, so
-what slows the machine down for long slows them all. What disturbs it for moments only ever makes a sample longer, and
-where other processes run, it does so to more than half of them. So who is faster is told by the fastest quarter of
-their samples. What depends on where arrays lie, or on what the machine was doing for a second, is the same in all
-rounds of one visit to a cell: what one of several visits surely denies is not sure.
+what slows the machine down for long slows them all. What disturbs it for moments only ever makes a sample longer. So
+of some rounds the fastest samples are held against each other; and what several such stretches say is told by their
+trimmed mean, so that it takes more than one that was disturbed throughout to be misled. A stretch is a visit to the
+cell, on arrays of its own, seconds or moments apart from the others: what stays the same within a visit, such as where
+arrays lie, widens the interval if it does not stay so.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-SMALLEST_MARGIN = 0.02
+SMALLEST_MARGIN = 0.01
 CONFIDENCE = 0.95
 RESAMPLES = 999
-FEWEST = 10  # rounds, for a bootstrap
-QUIETEST = 4  # the fastest one in so many samples counts
+FEWEST = 10  # rounds, for more than what was seen at the least
+FEWEST_VISITS = 4  # to tell by
+FEWEST_PIECES, SHORTEST = 6, 3  # pieces of fewer visits, and rounds of a piece, unless that would make fewer of them
+QUIETEST = 4  # the fastest one in so many samples of a stretch counts
+TRIMMED = 0.2  # of the stretches, at either end
 UNKNOWN = 2.0  # a factor either way: how far off a single ratio may be
 
 Samples = Sequence[float]
@@ -47,10 +51,8 @@ class Standing:
         The fastest of those that were in every round, by the fastest quarter of its samples.
     ratios : dict of str to Ratio
         Time of each other one over the best one's.
-    noise : float
-        By how much the control, the same implementation under another name, seems to differ from it.
     margin : float
-        What an interval has to clear: the noise, or 2 %.
+        What an interval has to clear.
     ties : tuple of str
         Those that the best one does not beat by more than the margin.
     behind : tuple of str
@@ -61,7 +63,6 @@ class Standing:
 
     best: str
     ratios: dict[str, Ratio]
-    noise: float
     margin: float
     ties: tuple[str, ...]
     behind: tuple[str, ...]
@@ -85,21 +86,32 @@ def paired_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE) -> Rati
     return Ratio(math.exp(np.median(logs)), math.exp(low), math.exp(high))
 
 
-def quiet_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE) -> Ratio:
-    """Return a's time over b's, from the fastest quarter of each one's samples in the rounds that both were in.
+def quiet_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE, visits: Sequence[int] = ()) -> Ratio:
+    """Return a's time over b's, from the fastest quarter of each one's samples in each stretch of rounds.
 
-    The interval is by bootstrap, rounds drawn whole, and wider by what Student's is than the normal distribution's:
-    a quarter of the rounds is few. For fewer than ten rounds it is that of `paired_ratio`.
+    The ratio is the trimmed mean over stretches, the interval Student's of it (K. K. Yuen, "The two-sample trimmed t
+    for unequal population variances", Biometrika 61 (1), 1974). Stretches are the visits, of which so many rounds each
+    are told, or else what few of them, or one, are cut into. For fewer than ten rounds it is that of `paired_ratio`.
     """
     rounds = min(len(a), len(b))
-    pair = np.log(np.array([a[:rounds], b[:rounds]], dtype=float))
+    logs = np.log(np.array([a[:rounds], b[:rounds]], dtype=float))
     if rounds < FEWEST:
-        return _of_few(pair[0] - pair[1], confidence)
-    value = float(np.subtract(*_quiet(pair)))
-    drawn = np.random.default_rng(rounds).integers(rounds, size=(RESAMPLES, rounds))
-    ends = np.quantile(np.subtract(*_quiet(pair[:, drawn])), ((1 - confidence) / 2, (1 + confidence) / 2))
-    low, high = value + _widening(rounds, confidence) * (ends - value)
-    return Ratio(math.exp(value), math.exp(min(low, value)), math.exp(max(high, value)))
+        return _of_few(logs[0] - logs[1], confidence)
+    told = [np.subtract(*_quiet(logs[:, start:end])) for start, end in _stretches(rounds, visits)]
+    value = stats.trim_mean(told, TRIMMED)
+    low, high = stats.mstats.trimmed_mean_ci(told, (TRIMMED, TRIMMED), alpha=1 - confidence)
+    return Ratio(*(math.exp(one) for one in (value, low, high)))
+
+
+def _stretches(rounds: int, visits: Sequence[int]) -> list[tuple[int, int]]:
+    """Return where each stretch begins and ends: visits that are whole, if there are enough of them, or pieces."""
+    ends = [end for end in itertools.accumulate(visits) if end <= rounds]
+    if len(ends) < FEWEST_VISITS:
+        pieces = rounds // SHORTEST
+        if pieces < FEWEST_PIECES:
+            pieces = rounds
+        ends = [rounds * number // pieces for number in range(1, pieces + 1)]
+    return list(itertools.pairwise([0, *ends]))
 
 
 def _of_few(logs: NDArray[np.float64], confidence: float) -> Ratio:
@@ -113,12 +125,6 @@ def _quiet(logs: NDArray[np.float64]) -> NDArray[np.float64]:
     count = math.ceil(logs.shape[-1] / QUIETEST)
     smallest: NDArray[np.float64] = np.partition(logs, count - 1, axis=-1)[..., :count].mean(axis=-1)
     return smallest
-
-
-def _widening(rounds: int, confidence: float) -> float:
-    """Return Student's quantile over the normal one: a quarter of the rounds, of each of two, is what there is."""
-    tail, freedom = (1 + confidence) / 2, 2 * math.ceil(rounds / QUIETEST) - 2
-    return float(stats.t.ppf(tail, freedom) / stats.norm.ppf(tail))
 
 
 def _students_half_width(logs: NDArray[np.float64], confidence: float) -> float:
@@ -137,7 +143,7 @@ def median_interval(samples: Samples, confidence: float = CONFIDENCE) -> tuple[f
 
 def stand(
     samples: Mapping[str, Samples],
-    noise: float = 0.0,
+    margin: float = SMALLEST_MARGIN,
     dropped: Collection[str] = (),
     visits: Sequence[int] = (),
 ) -> Standing:
@@ -147,8 +153,8 @@ def stand(
     ----------
     samples : mapping of str to sequence of float
         Seconds for each implementation, one sample a round, from the first round on; at least one each.
-    noise : float, optional
-        What `noise_of` says about the cell.
+    margin : float, optional
+        What a difference has to clear, see `margin_of`.
     dropped : collection of str, optional
         Those taken out of the race for being far behind in every round. A few rounds make for a wide interval, but a
         tie they are not.
@@ -156,37 +162,19 @@ def stand(
         How many rounds there were in each visit to the cell, if there were several.
     """
     rounds = max(map(len, samples.values()))
-    level = {name: _quiet(np.log(taken)) for name, taken in samples.items() if len(taken) == rounds}
-    best = min(level, key=lambda name: float(level[name]))  # who left early left for being slow
+    whole = {name: taken for name, taken in samples.items() if len(taken) == rounds}  # the others left for being slow
+    quickest = min(whole, key=lambda name: float(_quiet(np.log(whole[name]))))
+    best = min(whole, key=lambda name: quiet_ratio(whole[name], whole[quickest], visits=visits).value)
     rivals = [name for name in samples if name != best]
     racing = [name for name in rivals if name not in dropped]
-    confidence = 1 - (1 - CONFIDENCE) / max(1, len(racing))  # for all of them at once (Bonferroni)
-    ratios = {name: _over_visits(samples[name], samples[best], confidence, visits) for name in rivals}
-    margin = max(SMALLEST_MARGIN, noise)
+    confidence = 1 - 2 * (1 - CONFIDENCE) / max(2, len(racing))  # each end for all of them at once (Bonferroni)
+    ratios = {name: quiet_ratio(samples[name], samples[best], confidence, visits) for name in rivals}
     ties = tuple(name for name in racing if ratios[name].low <= 1 + margin)
     behind = tuple(name for name in racing if ratios[name].low > 1 + 2 * margin)
     settled = all(ratios[name].low > 1 + margin or ratios[name].high < 1 + margin for name in racing)
-    return Standing(best, ratios, noise, margin, ties, behind, settled)
+    return Standing(best, ratios, margin, ties, behind, settled)
 
 
-def _over_visits(a: Samples, b: Samples, confidence: float, visits: Sequence[int]) -> Ratio:
-    """Return the ratio, its interval wide enough to meet that of each visit: what a visit surely denies is not sure."""
-    found, ends = quiet_ratio(a, b, confidence), list(itertools.accumulate(visits, initial=0))
-    for start, end in itertools.pairwise(ends):
-        if len(visits) > 1 and min(len(a), len(b)) >= end:
-            one = quiet_ratio(a[start:end], b[start:end], confidence)
-            found = Ratio(found.value, min(found.low, one.high), max(found.high, one.low))
-    return found
-
-
-def noise_of(control: Samples, samples: Samples) -> float:
-    """Return by how much an implementation seems to differ from itself, run once more in each round.
-
-    Where rounds are too few to tell, by how much it may seem to: the interval's end.
-    """
-    if not (control and samples):
-        return 0.0
-    again = quiet_ratio(control, samples)
-    if min(len(control), len(samples)) < FEWEST:
-        return max(again.high, 1 / again.low) - 1
-    return max(again.value, 1 / again.value) - 1
+def margin_of(again: Ratio | None) -> float:
+    """Return what a difference has to clear: 1 %, or by how much the control surely seems to differ from itself."""
+    return max(SMALLEST_MARGIN, again.low - 1, 1 / again.high - 1) if again else SMALLEST_MARGIN

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -65,6 +67,7 @@ GRID_ROWS = (1, 16, 256, 4096)
 GRID_CLASSES = (16, 256, 4096, 65536)
 GRID_LARGEST = 2**24  # elements: 400 MB for the three arrays in float64
 MOST_DRAWN = 2**21  # elements of an array that are random numbers of their own
+HEADER, PAGE, HUGE_PAGE = 16, 2**12, 2**21  # bytes: what malloc keeps before a block; of memory, here and elsewhere
 GRID, CUSTOM = "grid", "custom"  # cells without a name: of the grid, or asked for by shape
 
 
@@ -83,17 +86,38 @@ def chosen(names: Sequence[str], shapes: Sequence[tuple[int, int]]) -> list[Work
 
 
 def arrays(cell: Cell, seed: int) -> tuple[Array, Array, Array]:
-    """Return probabilities, gradient and an `out` to write, all of them touched: (B, D) each.
+    """Return probabilities, gradient and an `out` to write, placed and touched: (B, D) each.
 
     In large ones, rows repeat after a while: that takes 0.7 of the time of drawing them all (512×50257 float64).
     """
     rng = np.random.default_rng([seed, cell.rows, cell.classes])
-    shape, dtype = (cell.rows, cell.classes), np.dtype(cell.dtype)
-    draw = np.float32 if dtype == np.float32 else np.float64
+    draw = np.float32 if cell.dtype == "float32" else np.float64
     drawn = (max(1, min(cell.rows, MOST_DRAWN // max(1, cell.classes))), cell.classes)
     logits = rng.standard_normal(drawn, dtype=draw)
-    probs, grad_output = softmax(logits, out=logits), rng.standard_normal(drawn, dtype=draw)
-    return np.resize(probs, shape), np.resize(grad_output, shape), np.zeros(shape, dtype)
+    return placed(softmax(logits, out=logits), rng.standard_normal(drawn, dtype=draw), cell.rows)
+
+
+def placed(probs: Array, grad_output: Array, rows: int) -> tuple[Array, Array, Array]:
+    """Copy into new memory, rows repeated as often as it takes; returns probabilities, gradient and an `out`.
+
+    Where arrays happen to lie makes a kernel up to a third slower: a store then seems to hit what is loaded next, four
+    kilobytes away, or two arrays want the same part of a cache. Left to chance, that decides who wins. So each of them
+    begins where large arrays of NumPy do, 16 bytes into a page, but on pages, and parts of the cache, of its own.
+    """
+    found = [_empty((rows, probs.shape[1]), probs.dtype, HEADER + number * PAGE) for number in range(3)]
+    for array, source in zip(found, (probs, grad_output), strict=False):
+        for start in range(0, rows, max(1, len(source))):
+            array[start : start + len(source)] = source[: rows - start]
+    found[2].fill(0)
+    return found[0], found[1], found[2]
+
+
+def _empty(shape: tuple[int, int], dtype: np.dtype[Any], offset: int) -> Array:
+    """Return an array that begins so many bytes into a huge page, which NumPy asks the system for in large buffers."""
+    size = math.prod(shape) * dtype.itemsize
+    buffer = np.empty(max(size + offset, HUGE_PAGE) + HUGE_PAGE, np.uint8)
+    start = -buffer.ctypes.data % HUGE_PAGE + offset
+    return buffer[start : start + size].view(dtype).reshape(shape)
 
 
 def fingerprint(*arrays: Array) -> tuple[bytes, ...]:

@@ -200,10 +200,10 @@ def test_the_table_can_be_taken_elsewhere(tmp_path):
             loaded.to_parquet(tmp_path / "all.parquet")
 
 
-def test_noise_limit_and_time_come_along(write):
+def test_margin_limit_and_time_come_along(write):
     frame = load([COMPARED]).frame
     cell = frame[(frame.workload == "imagenet") & (frame.dtype == "float32")]
     assert (cell.limit < cell["median"].min() * 1.2).all()
-    assert cell.noise.nunique() == 1
+    assert cell.margin.nunique() == 1
     assert frame.time.dt.year.eq(2026).all()
     assert load([write(of_asv(date=1_700_000_000_000), "vm/one.json")]).frame.time[0].year == 2023

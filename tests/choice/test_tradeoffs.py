@@ -36,7 +36,7 @@ def answered(**times):
         Question(1, 1, "float32"),
         MEASURED,
         {name: one(name, t) for name, t in times.items()},
-        Standing(best, ratios, 0.0, 0.02, (), (), True),
+        Standing(best, ratios, 0.02, (), (), True),
     )
 
 

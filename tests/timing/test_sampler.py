@@ -10,7 +10,7 @@ import pytest
 from softmax_impls import implementations
 from softmax_impls.contract import LARGEST_TEMPORARIES, describe
 from softmax_impls.timing import entry as entry_module
-from softmax_impls.timing import sampler, workloads
+from softmax_impls.timing import race, sampler, workloads
 from softmax_impls.timing.entry import DROPPED, EXTRAPOLATED, FAILED, LIMIT, PRUNED, TIMED, WRONG, Entry, standing
 from softmax_impls.timing.plan import cost
 from softmax_impls.timing.sampler import measure
@@ -69,10 +69,10 @@ def test_nobody_is_dropped_before_the_fewest_rounds():
 
 def test_who_is_clearly_behind_leaves_the_time_to_those_that_are_close(monkeypatch):
     kernels = [delayed(1e-4, "fast"), delayed(1.01e-4, "close"), delayed(1.5e-4, "behind")]
-    monkeypatch.setattr(sampler, "standing", lambda racing: replace(standing(racing), settled=False))
+    monkeypatch.setattr(race, "standing", lambda racing: replace(standing(racing), settled=False))
     found = entries(SMALL, kernels, seconds=0.5)
     assert found["behind"].status == TIMED
-    assert sampler.FIRST_LOOK <= len(found["behind"].samples) < len(found["close"].samples)
+    assert race.FIRST_LOOK <= len(found["behind"].samples) < len(found["close"].samples)
     assert len(found["close"].samples) == len(found["fast"].samples)
     assert len(found["limit"].samples) < len(found["fast"].samples)
     assert "behind" not in standing(found.values()).ties
@@ -82,15 +82,52 @@ def test_there_is_time_for_samples_whatever_came_before(monkeypatch):
     """Another process had the processor while the arrays were made; the cell's time was over before the first round."""
     seen = []
 
-    def race(racing, deadline, *rest):
-        seen.append(deadline - time.perf_counter())
-        for entry in racing:
-            entry.samples.append(1.0)
+    def run(entries, terms, move):
+        seen.append(terms.deadline - time.perf_counter())
 
-    monkeypatch.setattr(sampler, "_race", race)
+    monkeypatch.setattr(race, "run", run)
     monkeypatch.setattr(sampler.time, "perf_counter", clock([0.0], then=100.0))
     entries(SMALL, [describe(textbook)], seconds=0.4)
     assert seen == [pytest.approx(0.4 * sampler.RACE)]
+
+
+def test_with_more_turns_to_come_arrays_move_and_results_are_verified_where_they_are():
+    places = set()
+
+    def noting(probs, grad_output, out):
+        textbook(probs, grad_output, out)
+        places.add(out.ctypes.data)
+
+    (entry, *_) = measure(SMALL, [describe(noting)], 0.1, LARGEST_TEMPORARIES, turns=3)
+    assert len(entry.visits) >= race.VISITS
+    assert sum(entry.visits) == len(entry.samples)
+    assert len(places) > 1
+
+
+def test_a_kernel_that_is_wrong_on_other_arrays_is_found_out():
+    """It answers from what it has seen, which is what makes a benchmark's second call so fast."""
+    seen = {}
+
+    def lazy(probs, grad_output, out):
+        key = probs.shape, probs.dtype
+        if key not in seen:
+            seen[key] = np.empty_like(out)
+            textbook(probs, grad_output, seen[key])
+        out[...] = seen[key]
+
+    found = measure(SMALL, [describe(textbook), describe(lazy)], 0.1, LARGEST_TEMPORARIES, turns=3)
+    sampler.again(SMALL, found, 0.1, seed=1)
+    assert {entry.one.name: entry.status for entry in found if not entry.control}["lazy"] == WRONG
+
+
+def test_all_wrong_on_other_arrays_ends_the_race():
+    def once(probs, grad_output, out, calls=[]):  # noqa: B006
+        textbook(probs, grad_output, out)
+        out.flat[0] += len(calls) > 500
+        calls.append(1)
+
+    (one, *_) = measure(SMALL, [describe(once)], 0.1, LARGEST_TEMPORARIES, turns=3)
+    assert one.status == WRONG
 
 
 def clock(times, then):

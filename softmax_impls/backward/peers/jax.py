@@ -21,11 +21,17 @@ def _value(p: Any, g: Any) -> Any:
     return p * (g - jnp.sum(p * g, axis=-1, keepdims=True))
 
 
+@functools.cache
+def _compiled(shape: tuple[int, int], dtype: Any) -> Any:
+    any_of_these = library.ShapeDtypeStruct(shape, dtype)
+    return library.jit(_value).lower(any_of_these, any_of_these).compile()
+
+
 def bind(probs: Array, grad_output: Array, out: Array | None) -> Bound:
     """Compile for these arrays; in a context of its own, since float64 is a setting of the whole process in JAX."""
     with library.enable_x64(True):
         p, g = library.device_put(probs), library.device_put(grad_output)
-        compiled = library.jit(_value).lower(p, g).compile()
+        compiled = _compiled(p.shape, p.dtype)
     call = functools.partial(_wait_for, compiled, p, g)
     return call, np.asarray
 
@@ -46,6 +52,7 @@ def hold_threads(number: int) -> int:
     os.sched_setaffinity(0, sorted(processors)[:number])
     try:
         clear_backends()
+        _compiled.cache_clear()
         library.devices()
     finally:
         os.sched_setaffinity(0, processors)
