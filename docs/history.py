@@ -24,6 +24,7 @@ import numpy as np
 from asv.commands.compare import _is_result_better
 from asv.results import Results
 from asv_runner.statistics import compute_stats
+from blocks import replaced
 
 from softmax_impls.timing import machine
 
@@ -216,13 +217,7 @@ def _share(verdict: Callable[[Samples, Samples], bool], found: Sequence[Pair]) -
 
 def page(text: str, rows: Sequence[Row]) -> str:
     """Return docs/history.md with its blocks made anew."""
-    for name, lines in blocks(rows).items():
-        before, begin, rest = text.partition(f"<!-- {name} -->\n")
-        _, end, after = rest.partition(f"<!-- end of {name} -->\n")
-        if not (begin and end):
-            raise SystemExit(f"{PAGE.name} has no block {name}")
-        text = before + begin + "\n".join(lines) + "\n" + end + after
-    return text
+    return replaced(text, {name: "\n".join(lines) + "\n" for name, lines in blocks(rows).items()})
 
 
 def read() -> list[Row]:

@@ -9,6 +9,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+from blocks import replaced
 from rich.console import Console
 
 from softmax_impls import implementations
@@ -49,16 +50,7 @@ def listing() -> str:
 
 def readme(text: str) -> str:
     """Return the README with its blocks made anew."""
-    for begin, content, end in (
-        ("<!-- output of softmax-impls compare -->\n", f"```text\n{output()}```\n", "<!-- end of output -->\n"),
-        ("<!-- implementations -->\n", listing(), "<!-- end of implementations -->\n"),
-    ):
-        before, found, rest = text.partition(begin)
-        _, found_end, after = rest.partition(end)
-        if not (found and found_end):
-            raise SystemExit(f"README.md has no block {begin.strip()}")
-        text = before + begin + content + end + after
-    return text
+    return replaced(text, {"output": f"```text\n{output()}```\n", "implementations": listing()})
 
 
 if __name__ == "__main__":

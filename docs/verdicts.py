@@ -20,6 +20,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from blocks import replaced
 
 from softmax_impls.timing import machine
 from softmax_impls.timing.session import Row
@@ -27,7 +28,6 @@ from softmax_impls.timing.session import Row
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results" / "verdicts.jsonl"
 PAGE = ROOT / "docs" / "how-the-numbers-are-made.md"
-BEGIN, END = "<!-- verdicts -->\n", "<!-- end of verdicts -->\n"
 BUDGET = 60.0  # the default of `compare`
 TWINNED = ("numba_simd", "numba_rows")  # by turns
 SHORTEST = 1e-5  # seconds; from there on, the slower one is to be found
@@ -157,11 +157,7 @@ def block(rows: Sequence[Row]) -> str:
 
 def page(text: str, rows: Sequence[Row]) -> str:
     """Return the page with its block made anew."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"{PAGE.name} has no block {BEGIN.strip()}")
-    return before + begin + block(rows) + end + after
+    return replaced(text, {"verdicts": block(rows)})
 
 
 @click.group()

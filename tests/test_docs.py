@@ -67,6 +67,12 @@ def test_a_slower_twin_is_found_if_it_is_said_to_be_slower(verdicts):
     assert not verdicts.found(cell("slower", 1.03))
 
 
+def test_places_are_what_their_results_say():
+    places = script(ROOT / "docs" / "places.py")
+    text = places.PAGE.read_text(encoding="utf-8")
+    assert places.page(text, places.read()) == text, "run: python docs/places.py report"
+
+
 def test_how_to_choose_is_what_its_results_say():
     choosing = script(ROOT / "docs" / "choosing.py")
     assert choosing.page() == choosing.PAGE.read_text(encoding="utf-8"), "run: python docs/choosing.py report"
@@ -77,7 +83,7 @@ def test_readme_is_what_its_results_say(refresh):
 
 
 def test_readme_without_its_blocks_is_noticed(refresh):
-    with pytest.raises(SystemExit, match=r"README\.md has no block"):
+    with pytest.raises(SystemExit, match="there is no block <!-- output -->"):
         refresh.readme("# empty")
 
 

@@ -25,7 +25,7 @@ from softmax_impls.timing.session import Session
 from softmax_impls.timing.workloads import Cell
 
 RESULTS = "rule-results.jsonl"
-FOR_JUDGING = 0.3  # of the time: for cells that the rule is not made from
+SHARES = (0.7, 0.3)  # of the time: for cells that the rule is made from, and for those that it is judged by
 
 
 @click.command()
@@ -121,9 +121,9 @@ def _measured(session: Session, parts: Sequence[Sequence[Cell]], file: Path) -> 
         task = bar.add_task("compiling and checking", total=sum(len(turns(cells)) for cells in parts), left="")
         bar.refresh()
         session.prepare(["float32", "float64"])
-        end = session.deadline
-        for cells in parts:
-            session.deadline = end if found else time.perf_counter() + (1 - FOR_JUDGING) * session.left
+        total = session.left
+        for cells, share in zip(parts, SHARES, strict=True):
+            session.deadline = time.perf_counter() + share * total  # its own, should the first part overrun
 
             def starting(cell: Cell) -> None:
                 bar.update(task, description=str(cell), refresh=True)

@@ -86,7 +86,7 @@ def _how_sure(answer: Answer) -> str:
 
 def _doubt(answer: Answer) -> str:
     assert answer.standing is not None
-    return "interpolating may be off" if answer.basis == INTERPOLATED else f"{answer.standing.margin:.1%}, the noise"
+    return "interpolating may be off" if answer.basis == INTERPOLATED else f"{answer.standing.margin:.1%}"
 
 
 def notes(answer: Answer, unavailable: Mapping[str, str]) -> list[str]:

@@ -22,7 +22,7 @@ LAST_DROP = 30  # rounds, after which who is left has come to stay
 FAR_ENOUGH = 1.3  # times the leader: no other place of the arrays makes up for that
 LIMIT_ROUNDS = 15  # of the machine's limit, which nobody has to be told apart from
 DROP_AFTER = 6  # rounds in each of which one has to have been behind
-HOPELESS, HOPELESS_IF_LONG = 2.0, 1.3  # times the leader
+HOPELESS, HOPELESS_IF_LONG = 2.0, 1.5  # times the leader; the latter where arrays stay
 FAR_BEHIND = 3.0  # times the leader: not worth that many rounds, if they are long
 LONG = 0.02  # of the cell's time, for all samples so far
 SETTLING = 0.015  # seconds of calls before a sample in several threads: until others' have stopped waiting for work
@@ -79,7 +79,7 @@ def _one_visit(entries: Sequence[Entry], terms: Terms, rng: np.random.Generator)
         _round(entries, terms, rng)
         if rounds < terms.fewest:  # nobody is dropped either: one slow call may have been the machine's doing
             continue
-        _drop(entries, terms)
+        _drop(entries, terms, HOPELESS_IF_LONG)
         if terms.over:
             break
         if rounds == look:
@@ -99,7 +99,7 @@ def _many_visits(entries: Sequence[Entry], terms: Terms, rng: np.random.Generato
                 break
         for _ in range(VISIT_ROUNDS):
             _round(entries, terms, rng)
-            _drop(entries, terms)
+            _drop(entries, terms, HOPELESS)
         _count(entries, VISIT_ROUNDS)
         if visits < VISITS:
             continue
@@ -133,7 +133,7 @@ def _part(entries: Sequence[Entry], behind: Sequence[str]) -> None:
             entry.racing = False
 
 
-def _drop(entries: Sequence[Entry], terms: Terms) -> None:
+def _drop(entries: Sequence[Entry], terms: Terms, hopeless_if_long: float) -> None:
     """Take those out of the race that have no chance; what was seen of them stays."""
     active = [entry for entry in entries if entry.active and entry.status == TIMED]
     if not terms.fewest <= len(active[0].samples) <= LAST_DROP:
@@ -143,7 +143,7 @@ def _drop(entries: Sequence[Entry], terms: Terms) -> None:
     for entry in active:
         behind = min(mine / best for mine, best in zip(entry.samples, leader.samples, strict=True))
         long = sum(entry.samples) * entry.loops > LONG * terms.seconds
-        if (long and behind > FAR_BEHIND) or (often and behind > (HOPELESS_IF_LONG if long else HOPELESS)):
+        if (long and behind > FAR_BEHIND) or (often and behind > (hopeless_if_long if long else HOPELESS)):
             entry.status = DROPPED
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from softmax_impls import tuned
 from softmax_impls.cli import run
+from softmax_impls.cli.tune import _measured
+from softmax_impls.timing.session import Session
 from softmax_impls.tuned import Line
 
 CALL = "from softmax_impls import explain; print(explain((2, 3)).rule)"
@@ -65,6 +67,22 @@ def test_a_rule_is_made_and_followed_by_processes_that_start_afterwards(capsys, 
     assert rule.with_name("rule-results.jsonl").stat().st_size
     done = subprocess.run([sys.executable, "-c", CALL], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(rule)
+
+
+def test_cells_to_judge_by_have_time_even_if_those_before_took_too_long(tmp_path):
+    lefts = []
+
+    class Slow(Session):
+        def prepare(self, dtypes):
+            pass
+
+        def run(self, cells, starting):
+            lefts.append(self.left)
+            self.deadline = 0.0
+            return iter([])
+
+    _measured(Slow({}, 100.0, 10**9), [[], []], tmp_path / "results.jsonl")
+    assert lefts == [pytest.approx(70, abs=1), pytest.approx(30, abs=1)]
 
 
 @pytest.mark.slow

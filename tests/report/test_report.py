@@ -59,7 +59,10 @@ def test_cells_are_ranked_as_compare_ranks_them(compared):
     (one,) = compared.runs
     found = {ranked.cell: ranked.winners for ranked in one.cells}
     assert found == {ranked.cell: ranked.winners for ranked in ranking.rank_all(results.read(COMPARED))}
-    assert one.title == "znver3, 2 cores, Linux x86_64 · c3f348f849+changes · compare"
+    row = json.loads(COMPARED.read_text(encoding="utf-8").splitlines()[0])
+    commit, _, changes = row["commit"].partition("+")
+    machine = "{cpu}, {cores} cores, {system}".format(**row["machine"])
+    assert one.title == f"{machine} · {commit[:10]}{'+' if changes else ''}{changes} · compare"
 
 
 def test_a_cell_measured_again_counts_once_with_its_newest_file(report_of):
