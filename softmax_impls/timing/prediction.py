@@ -24,6 +24,7 @@ STEP = 4
 TRIES = 2  # calls on each rung, of which the shorter counts: one that another process got into says nothing
 FLICKER = 1e-6  # seconds, by which one call may differ from the next
 FEWEST = 3  # rungs, for a fit
+HOPELESS = 8  # times what is allowed
 SEEN = 0.1  # of a rung's time, at least once, is what a cost has to be
 STEEPEST = 2.0  # time grows at most with the square of D: a Jacobian's
 
@@ -46,12 +47,13 @@ def predict(one: Implementation, probs: Array, grad_output: Array, out: Array, a
     spent = 0.0  # not by the clock, whose time may have been another process's
     seen: list[Rung] = []
     for b, d in _rungs(rows, classes):
-        if (
-            seen
-            and spent + TRIES * _at_most(seen[-1], b, d) > allowance
-            and spent + _beyond(seen, rows, classes) > allowance  # what would be started whole may be tried in part
-        ):
-            break
+        if seen:
+            beyond = _beyond(seen, rows, classes)
+            too_long = spent + TRIES * _at_most(seen[-1], b, d) > allowance
+            if too_long and spent + beyond > allowance:  # what would be started whole may be tried in part
+                break
+            if beyond > HOPELESS * allowance and spent > allowance / HOPELESS:  # more would not change that
+                break
         seen.append((b, d, _time(one, probs[:b, :d].copy(), grad_output[:b, :d].copy(), out[:b, :d].copy())))
         spent += TRIES * seen[-1][2]
     seconds = _beyond(seen, rows, classes)

@@ -7,6 +7,7 @@ the machine down hits all alike. Who is clearly behind leaves, and the time goes
 from __future__ import annotations
 
 import gc
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,11 +17,12 @@ import numpy as np
 
 from softmax_impls.timing.entry import DROPPED, LIMIT, TIMED, Entry, sample, standing
 
-FEWEST_ROUNDS, FIRST_LOOK, MOST_ROUNDS = 3, 18, 400
+FEWEST_ROUNDS, FIRST_LOOK, MOST_ROUNDS = 3, 12, 400
 VISIT_ROUNDS, VISITS = 6, 4  # rounds of a visit, and visits at least, where arrays are placed anew
 LAST_DROP = 30  # rounds, after which who is left has come to stay
 FAR_ENOUGH = 1.3  # times the leader: no other place of the arrays makes up for that
-LIMIT_ROUNDS = 15  # of the machine's limit, which nobody has to be told apart from
+LIMIT_ROUNDS, CONTROL_ROUNDS = 15, 24  # at least, of the machine's limit and the control: nobody has to be told apart
+#                                        from them
 DROP_AFTER = 6  # rounds in each of which one has to have been behind
 HOPELESS, HOPELESS_IF_LONG = 2.0, 1.5  # times the leader; the latter where arrays stay
 FAR_BEHIND = 2.0  # times the leader: not worth that many rounds, if they are long
@@ -65,6 +67,8 @@ def run(entries: Sequence[Entry], terms: Terms, move: Callable[[], None] | None 
     With `move`, which places the arrays anew, it is called between visits of a few rounds, and only those that are far
     behind leave: the others are there when the cell is visited again, seconds later.
     """
+    if not any(entry.timed for entry in entries):
+        return
     rng = np.random.default_rng(terms.seed)
     with _without_garbage_collection():
         if move is None:
@@ -127,15 +131,14 @@ def _count(entries: Sequence[Entry], rounds: int) -> None:
 def _part(entries: Sequence[Entry], behind: Sequence[str]) -> None:
     """Let those go that more samples, or another visit, would say nothing new about."""
     for entry in entries:
-        if entry.status == LIMIT:
-            entry.racing = len(entry.samples) < LIMIT_ROUNDS
-        elif entry.one.name in behind:  # the control as well, with the one that it is
+        enough = LIMIT_ROUNDS if entry.status == LIMIT else CONTROL_ROUNDS if entry.control else math.inf
+        if entry.one.name in behind or len(entry.samples) >= enough:  # the control as well, with the one that it is
             entry.racing = False
 
 
 def _drop(entries: Sequence[Entry], terms: Terms, hopeless_if_long: float) -> None:
     """Take those out of the race that have no chance; what was seen of them stays."""
-    active = [entry for entry in entries if entry.active and entry.status == TIMED]
+    active = [entry for entry in entries if entry.active and entry.status == TIMED and not entry.control]
     if not terms.fewest <= len(active[0].samples) <= LAST_DROP:
         return
     leader = min(active, key=lambda entry: float(np.median(entry.samples)))

@@ -35,7 +35,7 @@ ALLOWANCE = 0.04  # of the cell's time in all turns, for all that happens to one
 RACE = 0.5  # of the cell's time, at least, for samples, whatever came before
 SHORTEST_SAMPLE, LONGEST_SAMPLE = 200e-6, 5e-4  # seconds; a longer call is a sample of its own, a longer batch would be
 #                                                 more likely to have another process in it
-SHORT = 0.02  # seconds: a first call that may be tried again, whatever the cell's time
+SHORT = 0.01  # seconds: a first call that may be tried again, whatever the cell's time
 ROUNDS = 30  # that the time is to be enough for, where that makes samples longer
 HOPELESSLY, HOPELESS_SHARE = 20.0, 0.01  # times the leader, and of the cell's time: the call that was verified will do
 
@@ -121,7 +121,7 @@ def _bind(entries: Iterable[Entry], arrays: Arrays, sums: reference.RowSums) -> 
     for entry in entries:
         if entry.control:
             entry.bound = bound[entry.one.name]
-            entry.racing = entry.bound is not None
+            entry.racing &= entry.bound is not None
         elif entry.active and entry.status == LIMIT:
             entry.bound = entry.one.bound(*arrays)
 
@@ -170,12 +170,14 @@ def _line_up(racing: list[Entry], arrays: Arrays, left: float, seconds: float) -
     limit = Entry(YARDSTICK, LIMIT, bound=YARDSTICK.bound(*arrays))
     target = min(max(left / (ROUNDS * len(racing)), SHORTEST_SAMPLE), LONGEST_SAMPLE)
     for entry in racing:
-        if target < entry.seconds < max(ALLOWANCE * seconds, SHORT):  # it may have waited for memory, or loaded code
+        if target < entry.seconds < SHORT:  # it may have waited for memory, or loaded code
             entry.seconds = sample(entry)
         calibrate(entry, target)
     leader = min(racing, key=lambda entry: entry.seconds)
+    hopeless = max(HOPELESSLY * leader.seconds, HOPELESS_SHARE * seconds)
     for entry in racing:
-        hopeless = max(HOPELESSLY * leader.seconds, HOPELESS_SHARE * seconds)
+        if hopeless < entry.seconds < ALLOWANCE * seconds:  # likewise
+            entry.seconds = sample(entry)
         if entry.seconds > hopeless:
             entry.status, entry.samples = DROPPED, [entry.seconds]
     sample(limit)  # may compile

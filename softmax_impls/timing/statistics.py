@@ -58,7 +58,7 @@ class Standing:
     behind : tuple of str
         Those that it beats by more than twice the margin: more samples would not change that.
     settled : bool
-        Whether more samples could not change much: each of the others is clearly beyond the margin or within it.
+        Whether more samples could not change much: each of the others is clearly beyond the margin, or within twice it.
     """
 
     best: str
@@ -166,11 +166,12 @@ def stand(
     best = min(whole, key=lambda name: quiet_ratio(whole[name], whole[quickest], visits=visits).value)
     rivals = [name for name in samples if name != best]
     racing = [name for name in rivals if name not in dropped]
-    confidence = 1 - 2 * (1 - CONFIDENCE) / max(2, len(racing))  # each end for all of them at once (Bonferroni)
+    left = sum(name in whole for name in racing)
+    confidence = 1 - 2 * (1 - CONFIDENCE) / max(2, left)  # each end for all of them at once (Bonferroni)
     ratios = {name: quiet_ratio(samples[name], samples[best], confidence, visits) for name in rivals}
     ties = tuple(name for name in racing if ratios[name].low <= 1 + margin)
     behind = tuple(name for name in racing if ratios[name].low > 1 + 2 * margin)
-    settled = all(ratios[name].low > 1 + margin or ratios[name].high < 1 + margin for name in racing)
+    settled = all(ratios[name].low > 1 + margin or ratios[name].high < 1 + 2 * margin for name in racing)
     return Standing(best, ratios, margin, ties, behind, settled)
 
 
