@@ -48,5 +48,5 @@ def test_the_table_counts_them(verdicts):
 
 
 def test_a_page_without_its_block_is_noticed(verdicts):
-    with pytest.raises(SystemExit, match="has no block"):
+    with pytest.raises(SystemExit, match="there is no block"):
         verdicts.page("nothing", list(runs()))

@@ -139,7 +139,7 @@ class Session:
             "note": entry.note,
             "seconds": float(np.median(entry.samples)) if entry.samples else _number(entry.seconds),
             "samples": [float(f"{sample:.6g}") for sample in entry.samples],
-            "visits": entry.visits,
+            "visits": list(entry.visits),  # what it is now: it goes on growing
             "calls_per_sample": entry.loops,
             "discrepancy": _number(entry.discrepancy),
             "temporary_bytes": entry.temporary_bytes,

@@ -86,7 +86,7 @@ def test_answers(browse):
     assert console == []
     linked, exact, between, outside, threads, wrong, missing = (one["answer"] for one in seen)
     assert linked.startswith("quick, 2.06 µs\n")
-    assert "Measured at 16×256; what is within 2.0 % is a tie." in linked
+    assert "Measured at 16×256; what is within 1.0 % is a tie." in linked
     assert "The machine's limit, for moving the bytes, is 100 ns." in linked
     assert exact.startswith("quick, 527 µs\n")
     assert re.search(r"slow\s+raw row\s+1\.05 ms\s+2\.00 \(2\.00 to 2\.00\)", exact)
