@@ -166,7 +166,7 @@ def _row(
     low, high = interval
     if low is None or high is None:
         low, high = median_interval(taken) if len(taken) > 1 else (math.nan, math.nan)
-    return {
+    row = {
         "tool": tool,
         "implementation": _text(implementation),
         **_shape(cell),
@@ -178,6 +178,7 @@ def _row(
         "status": TIMED,
         **others,
     }
+    return {key: _encodable(value) if isinstance(value, str) else value for key, value in row.items()}
 
 
 def _shape(cell: Cell) -> Row:
@@ -205,6 +206,11 @@ def _text(value: object) -> str:
     if not isinstance(value, str) or len(value) > LONGEST_NAME:
         raise TypeError(f"expected a name, got {repr(value)[:50]}")
     return value
+
+
+def _encodable(text: str) -> str:
+    """Put question marks for halves of characters, which JSON allows, and files and some tables don't."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _time(value: object) -> pd.Timestamp:
