@@ -95,9 +95,11 @@ def in_force() -> tuple[tuple[Rule, ...], str, tuple[tuned.Line, ...]]:
     They are looked up once in a process.
     """
     path = tuned.place() if has_compiler() else None
-    if path is None or not (path.exists() or os.environ.get(tuned.VARIABLE)):
+    if path is None:
         return RULES, tuned.BUILT_IN, ()
     try:
+        if not (path.exists() or os.environ.get(tuned.VARIABLE)):
+            return RULES, tuned.BUILT_IN, ()
         lines = tuned.read(path)
         return tuple(_rule(line) for line in lines), str(path), lines
     except (OSError, ValueError) as error:

@@ -80,8 +80,21 @@ def read(path: Path) -> dict[Cell, list[Row]]:
             cells.setdefault(cell_of(row), []).append(row)
         except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
             raise ResultsError(f"{path}, line {number}: not a row of results: {error!r}") from None
-    whole = {cell: rows[-rows[0]["rows_in_cell"] :] for cell, rows in cells.items()}  # the last, of a cell kept twice
-    return {cell: rows for cell, rows in whole.items() if len(rows) == rows[0]["rows_in_cell"]}
+    return {cell: whole for cell, rows in cells.items() if (whole := _last_whole(rows))}
+
+
+def _last_whole(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows of a cell that were written together last; it may have been kept several times, once in part."""
+    whole: list[Row] = []
+    block: dict[tuple[str, bool], Row] = {}
+    for row in rows:
+        name = row["implementation"], row["control"]
+        if name in block or any(one["rows_in_cell"] != row["rows_in_cell"] for one in block.values()):
+            block = {}
+        block[name] = row
+        if len(block) == row["rows_in_cell"]:
+            whole, block = list(block.values()), {}
+    return whole
 
 
 def continued(path: Path, now: Row, sources: Mapping[str, str]) -> dict[Cell, list[Row]]:

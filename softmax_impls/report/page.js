@@ -2,7 +2,7 @@
 // Everything that comes from results is put in as text, never as HTML.
 const data = JSON.parse(document.getElementById("data").textContent);
 const form = document.getElementById("ask"), answer = document.getElementById("answer");
-const LARGEST = 2 ** 40, SMALLEST_MARGIN = 0.02, FEWEST = 5, LIKELY = 0.9, UNKNOWN = Math.log(2);
+const LARGEST = 2 ** 40, SMALLEST_MARGIN = 0.01, FEWEST = 5, LIKELY = 0.9, UNKNOWN = Math.log(2);
 const MORE_ACCURATE = 10; // times as small an error is worth a word
 const SVG = "http://www.w3.org/2000/svg";
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from softmax_impls.timing.entry import DROPPED, LIMIT, TIMED, Entry, sample, standing
+from softmax_impls.timing.entry import DROPPED, FAILED, LIMIT, TIMED, Entry, sample, standing
+from softmax_impls.wording import RAISED, told
 
 FEWEST_ROUNDS, FIRST_LOOK, MOST_ROUNDS = 3, 12, 400
 VISIT_ROUNDS, VISITS = 6, 4  # rounds of a visit, and visits at least, where arrays are placed anew
@@ -60,6 +61,11 @@ class Terms:
         """Whether the time is up."""
         return time.perf_counter() >= self.deadline
 
+    @property
+    def long_over(self) -> bool:
+        """Whether it has been for as long as the cell's time: calls are long, or settled before each sample."""
+        return time.perf_counter() >= self.deadline + self.seconds
+
 
 def run(entries: Sequence[Entry], terms: Terms, move: Callable[[], None] | None = None) -> None:
     """Take samples round by round until the implementations are told apart or the time is up.
@@ -81,6 +87,8 @@ def _one_visit(entries: Sequence[Entry], terms: Terms, rng: np.random.Generator)
     look = FIRST_LOOK
     for rounds in range(1, terms.most + 1):
         _round(entries, terms, rng)
+        if not any(entry.timed for entry in entries):
+            break
         if rounds < terms.fewest:  # nobody is dropped either: one slow call may have been the machine's doing
             continue
         _drop(entries, terms, HOPELESS_IF_LONG)
@@ -103,9 +111,11 @@ def _many_visits(entries: Sequence[Entry], terms: Terms, rng: np.random.Generato
                 break
         for _ in range(VISIT_ROUNDS):
             _round(entries, terms, rng)
+            if not any(entry.timed for entry in entries):
+                return
             _drop(entries, terms, HOPELESS)
         _count(entries, VISIT_ROUNDS)
-        if visits < VISITS and terms.threads == 1:  # settling before each sample takes too long for that
+        if visits < VISITS and not terms.long_over:
             continue
         found = standing(entries)
         _part(entries, [name for name, ratio in found.ratios.items() if ratio.low > FAR_ENOUGH])
@@ -117,7 +127,10 @@ def _round(entries: Sequence[Entry], terms: Terms, rng: np.random.Generator) -> 
     settling = SETTLING if terms.threads > 1 else 0.0
     active = [entry for entry in entries if entry.active]
     for index in rng.permutation(len(active)):
-        active[index].samples.append(sample(active[index], settling))
+        try:
+            active[index].samples.append(sample(active[index], settling))
+        except RAISED as error:  # the others go on
+            active[index].status, active[index].note = FAILED, told(error)
 
 
 def _count(entries: Sequence[Entry], rounds: int) -> None:

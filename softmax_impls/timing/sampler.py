@@ -170,9 +170,13 @@ def _line_up(racing: list[Entry], arrays: Arrays, left: float, seconds: float) -
     limit = Entry(YARDSTICK, LIMIT, bound=YARDSTICK.bound(*arrays))
     target = min(max(left / (ROUNDS * len(racing)), SHORTEST_SAMPLE), LONGEST_SAMPLE)
     for entry in racing:
-        if target < entry.seconds < SHORT:  # it may have waited for memory, or loaded code
-            entry.seconds = sample(entry)
-        calibrate(entry, target)
+        try:
+            if target < entry.seconds < SHORT:  # it may have waited for memory, or loaded code
+                entry.seconds = sample(entry)
+            calibrate(entry, target)
+        except RAISED as error:  # the others go on
+            entry.status, entry.note = FAILED, told(error)
+    racing = [entry for entry in racing if entry.status == TIMED] or racing
     leader = min(racing, key=lambda entry: entry.seconds)
     hopeless = max(HOPELESSLY * leader.seconds, HOPELESS_SHARE * seconds)
     for entry in racing:

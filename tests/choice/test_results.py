@@ -65,6 +65,16 @@ def test_cut_off_anywhere_only_the_last_cell_is_lost(path, cut):
     assert list(results.read(path)) == [cell(1)]
 
 
+def test_of_a_cell_kept_twice_the_last_whole_one_counts_and_none_is_put_together_from_two(path):
+    more = [row(name, rows_in_cell=3, seconds=2e-6) for name in "abc"]
+    results.append(path, more)
+    assert results.read(path)[cell(1)] == more
+    results.append(path, [row("a", seconds=3e-6)])  # and then the process died
+    assert results.read(path)[cell(1)] == more
+    results.append(path, [row("a", seconds=4e-6), row("b", seconds=4e-6)])
+    assert [one["seconds"] for one in results.read(path)[cell(1)]] == [4e-6, 4e-6]
+
+
 def test_continuing_after_a_cut_leaves_a_clean_file(path):
     whole = path.read_text()
     path.write_text(whole[:-30])

@@ -34,8 +34,8 @@ def delayed(seconds, name):
     return describe(kernel, name=name)
 
 
-def entries(cell, kernels, seconds=0.5, memory=LARGEST_TEMPORARIES):
-    return {("control" if e.control else e.one.name): e for e in measure(cell, kernels, seconds, memory)}
+def entries(cell, kernels, seconds=0.5, memory=LARGEST_TEMPORARIES, turns=1):
+    return {("control" if e.control else e.one.name): e for e in measure(cell, kernels, seconds, memory, turns=turns)}
 
 
 def test_fast_and_slow_are_told_apart_and_a_control_runs_beside_them():
@@ -128,6 +128,31 @@ def test_all_wrong_on_other_arrays_ends_the_race():
 
     (one, *_) = measure(SMALL, [describe(once)], 0.1, LARGEST_TEMPORARIES, turns=3)
     assert one.status == WRONG
+
+
+@pytest.mark.parametrize("turns", [1, 3])
+@pytest.mark.parametrize("after", [3, 50, 3000])  # calls: while it is verified, calibrated, timed
+def test_a_kernel_that_raises_now_and_then_is_left_out_and_the_others_go_on(after, turns):
+    calls = []
+
+    def flaky(probs, grad_output, out):
+        textbook(probs, grad_output, out)
+        calls.append(1)
+        if len(calls) > after:
+            raise RuntimeError("out of luck")
+
+    found = entries(SMALL, [delayed(1e-4, "slow"), describe(flaky)], seconds=0.2, turns=turns)
+    assert (found["flaky"].status, found["flaky"].note) == (FAILED, "RuntimeError: out of luck")
+    assert found["slow"].status in (TIMED, DROPPED)
+    assert found["slow"].samples
+
+
+@pytest.mark.parametrize(("late", "visits"), [(0.0, [race.VISIT_ROUNDS] * race.VISITS), (10.0, [race.VISIT_ROUNDS])])
+def test_long_calls_are_not_visited_as_often_as_others(late, visits):
+    entry = Entry(describe(textbook))
+    entry.bound = entry.one.bound(*workloads.arrays(SMALL, 0))
+    race.run([entry], race.Terms(9.0, time.perf_counter() - late, threads=1, seed=0), move=lambda: None)
+    assert entry.visits == visits
 
 
 def clock(times, then):
