@@ -12,9 +12,9 @@ import pandas as pd
 
 from softmax_impls.choice.answer import INTERPOLATED, MEASURED, OUTSIDE, Answer, Contender, Question
 from softmax_impls.choice.formats import Row
+from softmax_impls.choice.ranking import comparable
 from softmax_impls.choice.surface import Shape, Surface
 from softmax_impls.contract import Implementation
-from softmax_impls.timing.entry import DROPPED
 from softmax_impls.timing.statistics import SMALLEST_MARGIN, Ratio, Standing, stand
 from softmax_impls.wording import in_bytes
 
@@ -83,10 +83,8 @@ def _measured(question: Question, cell: pd.DataFrame, group: pd.DataFrame, unran
             ruled_out.setdefault(row["implementation"], f"{row['status']}: {row['note']}")
     standing = None
     if allowed:
-        dropped = [name for name in allowed if rows[name]["status"] == DROPPED]
-        visits = max(cell.visits, key=sum)
-        samples = {name: rows[name]["samples"] for name in allowed}
-        standing = stand(samples, max(SMALLEST_MARGIN, cell.margin.max()), dropped, visits)
+        samples, dropped = comparable(rows, allowed)
+        standing = stand(samples, max(SMALLEST_MARGIN, cell.margin.max()), dropped, max(cell.visits, key=sum))
     rounds = len(rows[standing.best]["samples"]) if standing else 0
     return Answer(question, MEASURED, _fastest_first(allowed, standing), standing, ruled_out, rounds)
 

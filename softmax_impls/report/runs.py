@@ -9,8 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from softmax_impls.choice.ranking import Ranked
-from softmax_impls.timing.entry import DROPPED
+from softmax_impls.choice.ranking import Ranked, comparable
 from softmax_impls.timing.statistics import SMALLEST_MARGIN, stand
 from softmax_impls.timing.workloads import CUSTOM, GRID, Cell
 
@@ -125,9 +124,9 @@ def _ranked(rows: pd.DataFrame) -> Ranked:
     named = {row["implementation"]: row | {"seconds": row["median"], "row": n} for n, row in records(rows).items()}
     first = next(iter(named.values()))
     margin = SMALLEST_MARGIN if math.isnan(first["margin"]) else float(first["margin"])
-    dropped = [name for name, row in named.items() if row["status"] == DROPPED]
+    samples, dropped = comparable(named, named)
     visits = max((row["visits"] for row in named.values()), key=sum)
-    standing = stand({name: row["samples"] for name, row in named.items()}, margin, dropped, visits)
+    standing = stand(samples, margin, dropped, visits)
     return Ranked(cell_of(first), named, standing)
 
 
