@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from softmax_impls.choice.answer import INTERPOLATED, MEASURED, OUTSIDE, Answer, Contender, Question
+from softmax_impls.choice.comparable import comparable
 from softmax_impls.choice.formats import Row
-from softmax_impls.choice.ranking import comparable
 from softmax_impls.choice.surface import Shape, Surface
 from softmax_impls.contract import Implementation
 from softmax_impls.timing.statistics import SMALLEST_MARGIN, Ratio, Standing, stand

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from softmax_impls.timing.entry import DROPPED, EXTRAPOLATED, FAILED, LIMIT, TIMED, WRONG
 from softmax_impls.timing.session import Row
 from softmax_impls.timing.statistics import (
@@ -159,25 +157,6 @@ def rank(rows: Sequence[Row], cell: Cell) -> Ranked:
     dropped = [name for name in samples if by_name[name]["status"] == DROPPED]
     standing = stand(samples, margin_of(again), dropped, visits) if samples else None
     return Ranked(cell, by_name, standing, limit, again)
-
-
-def comparable(rows: Mapping[str, Row], names: Iterable[str]) -> tuple[dict[str, list[float]], list[str]]:
-    """Return samples of some of a cell's implementations as `stand` wants them, and who of them was dropped.
-
-    In `compare`, fewer samples mean having been behind the leader; so they do only while the leader is among these.
-    Elsewhere they mean nothing. Where they don't, all are held to what the one with the fewest has.
-    """
-    samples = {name: rows[name]["samples"] for name in names}
-    rounds = [len(row["samples"]) for row in rows.values()]
-    in_all = [name for name, row in rows.items() if len(row["samples"]) == max(rounds)]
-    compared = all(row.get("tool") == "compare" for row in rows.values())
-    leader = min(in_all, key=lambda name: float(np.median(rows[name]["samples"])))
-    if compared and leader in samples:
-        return samples, [name for name in samples if rows[name]["status"] == DROPPED]
-    if not compared or not any(name in samples for name in in_all):
-        fewest = min(map(len, samples.values()))
-        samples = {name: taken[:fewest] for name, taken in samples.items()}
-    return samples, []
 
 
 def rank_all(cells: Mapping[Cell, Sequence[Row]]) -> list[Ranked]:

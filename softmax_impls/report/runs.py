@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from softmax_impls.choice.ranking import Ranked, comparable
+from softmax_impls.choice.comparable import comparable
+from softmax_impls.choice.ranking import Ranked
 from softmax_impls.timing.statistics import SMALLEST_MARGIN, stand
 from softmax_impls.timing.workloads import CUSTOM, GRID, Cell
 

@@ -22,8 +22,7 @@ FEWEST_ROUNDS, FIRST_LOOK, MOST_ROUNDS = 3, 12, 400
 VISIT_ROUNDS, VISITS = 6, 4  # rounds of a visit, and visits at least, where arrays are placed anew
 LAST_DROP = 30  # rounds, after which who is left has come to stay
 FAR_ENOUGH = 1.3  # times the leader: no other place of the arrays makes up for that
-LIMIT_ROUNDS, CONTROL_ROUNDS = 15, 24  # at least, of the machine's limit and the control: nobody has to be told apart
-#                                        from them
+LIMIT_ROUNDS, CONTROL_ROUNDS = 15, 24  # at least, of those that nobody has to be told apart from
 DROP_AFTER = 6  # rounds in each of which one has to have been behind
 HOPELESS, HOPELESS_IF_LONG = 2.0, 1.5  # times the leader; the latter where arrays stay
 FAR_BEHIND = 2.0  # times the leader: not worth that many rounds, if they are long

@@ -108,23 +108,3 @@ def test_rule_weighs_speed_accuracy_and_doing_without_numba():
 def test_rule_when_the_fastest_is_exact():
     lines = ranking.rule(ranked({1: {"numba_rows": 2e-6, "numba_pivoted": 1e-6}}), FAMILIES)
     assert lines == ["Use numba_pivoted: right where rows saturate, and the fastest or tied with it."]
-
-
-def told(tool="compare", **implementations):
-    return {
-        name: {"tool": tool, "status": status, "samples": samples}
-        for name, (status, samples) in implementations.items()
-    }
-
-
-def test_who_was_dropped_was_so_for_the_leader_and_for_nobody_else():
-    rows = told(a=("timed", [1.0] * 20), b=("timed", [1.2] * 20), c=("dropped", [2.1] * 6), d=("dropped", [2.2] * 4))
-    assert ranking.comparable(rows, "abcd") == ({n: rows[n]["samples"] for n in "abcd"}, ["c", "d"])
-    assert ranking.comparable(rows, "bc") == ({n: rows[n]["samples"] for n in "bc"}, [])
-    assert ranking.comparable(rows, "cd") == ({"c": [2.1] * 4, "d": [2.2] * 4}, [])
-
-
-def test_elsewhere_to_have_more_samples_is_not_to_be_faster():
-    rows = told("asv", fast=("timed", [1e-6] * 5), slow=("timed", [2e-6] * 10))
-    samples, dropped = ranking.comparable(rows, rows)
-    assert ranking.stand(samples, dropped=dropped).best == "fast"
