@@ -7,6 +7,7 @@ took; what it really waited is measured. All three look at the clock alike.
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 import timeit
@@ -85,7 +86,7 @@ def twins(name: str, budget: float = BUDGET) -> Iterator[Row]:
     session = Session({**ours, **others}, budget, machine.largest_temporaries())
     session.prepare(["float32", "float64"])
     found = {}
-    for cell, rows in session.run(default_cells()):
+    for cell, rows in itertools.chain(session.run(default_cells()), session.settle()):
         if isinstance(rows, str):  # `compare` would say so
             click.echo(f"{cell} not measured: {rows}", err=True)
         else:

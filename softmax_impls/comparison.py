@@ -100,6 +100,8 @@ class Comparison:
                 for cell, rows in session.run(todo, starting):
                     self._keep(cell, rows)
                     bar.advance(task)
+                for cell, rows in session.settle(starting):
+                    self._keep(cell, rows)
             except KeyboardInterrupt:
                 self.interrupted = True
         if self.done:

@@ -102,7 +102,7 @@ def in_force() -> tuple[tuple[Rule, ...], str, tuple[tuned.Line, ...]]:
             return RULES, tuned.BUILT_IN, ()
         lines = tuned.read(path)
         return tuple(_rule(line) for line in lines), str(path), lines
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:  # a package's metadata may be missing
         warnings.warn(f"the built-in rule is used instead of {path}: {error}", RuntimeWarning, stacklevel=4)
         return RULES, tuned.BUILT_IN, ()
 

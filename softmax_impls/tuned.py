@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
+import math
 import os
 import platform
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ FILE = "rule.json"
 VARIABLE = "SOFTMAX_IMPLS_RULE"
 BUILT_IN = "built-in"
 LARGEST = 100_000  # bytes
-MOST_LINES = 32
+MOST_LINES, LARGEST_BOUND = 32, 2**62
 PACKAGES = ("softmax-impls", "numpy", "numba")  # whose versions the times depend on
 CONDITIONS = {  # what a line may ask of a call, and how it is said
     "itemsize": "of at most {} bytes each",
@@ -112,7 +113,7 @@ def read(path: Path, check: Callable[[], dict[str, Any]] | None = here) -> tuple
     with path.open("rb") as file:
         text = file.read(LARGEST + 1)
     try:
-        told = json.loads(text) if len(text) <= LARGEST else None
+        told = json.loads(text, parse_constant=_finite, parse_float=_finite) if len(text) <= LARGEST else None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(told, dict) or told.get("schema") != SCHEMA:
@@ -125,25 +126,39 @@ def read(path: Path, check: Callable[[], dict[str, Any]] | None = here) -> tuple
         raise ValueError("the last line has conditions: it has to hold for every call")
     for key, now in check().items() if check else ():
         if told.get(key) != now:
-            raise ValueError(f"made with another {key}: {told.get(key)}, here {now}")
+            raise ValueError(f"made with another {key}: {_shown(told.get(key), 200)}, here {now}")
     return found
+
+
+def _finite(text: str) -> float:
+    """Return a number of the file; NaN and infinity are none."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{_shown(text)} is no number")
+    return number
 
 
 def _line(number: int, told: Any) -> Line:
     """Return one line of the file, after checking it."""
     if not isinstance(told, dict) or told.get("impl") not in backward.names():
         impl = told.get("impl") if isinstance(told, dict) else told
-        raise ValueError(
-            f"line {number}: 'impl' has to be one of {', '.join(backward.names())}, not {str(impl)[:50]!r}"
-        )
+        raise ValueError(f"line {number}: 'impl' has to be one of {', '.join(backward.names())}, not {_shown(impl)!r}")
     at_most = []
     for key, most in told.items():
         name = key.removesuffix("_at_most")
-        if key != "impl" and (name not in CONDITIONS or name == key or type(most) is not int or most < 1):
-            raise ValueError(f"line {number}: {key[:50]!r}: {str(most)[:50]} is not a condition")
+        if key != "impl" and (name not in CONDITIONS or name == key or not _is_bound(most)):
+            raise ValueError(f"line {number}: {_shown(key)!r}: {_shown(most)} is not a condition")
         if key != "impl":
             at_most.append((name, most))
     return Line(told["impl"], tuple(at_most))
+
+
+def _shown(value: object, most: int = 50) -> str:
+    """Return what a file has in the wrong place, in a line of so many characters at most."""
+    return "".join(one if one.isprintable() else "?" for one in str(value)[:most])
+
+
+def _is_bound(value: object) -> bool:
+    return type(value) is int and 0 < value < LARGEST_BOUND
 
 
 def asked_above(lines: Sequence[Line], default: str) -> int | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+LONGEST = 500  # characters of what was raised
 RAISED = (Exception, SystemExit)  # what a kernel or a module of somebody else's may raise; Ctrl-C is the user's own
 
 
 def told(error: BaseException) -> str:
     """Return an exception in one line."""
     try:
-        return " ".join(f"{type(error).__name__}: {error}".split())
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        return text if len(text) <= LONGEST else text[:LONGEST] + "…"
     except Exception:  # its own __str__ failed
         return type(error).__name__
 

@@ -1,5 +1,6 @@
 """A rule made on this machine: followed by "auto" if it is sound, and if not, a warning and the built-in one."""
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -113,7 +114,10 @@ def test_plain_calls_into_out_are_right_however_it_overlaps(follow, shape, overl
         ({"rules": [{"impl": "numba_simd", "rows": 3}]}, "line 1: 'rows': 3 is not a condition"),
         ({"rules": [{"impl": "numba_simd", "rows_at_most": True}]}, "is not a condition"),
         ({"rules": [{"impl": "numba_simd", "rows_at_most": 0}]}, "is not a condition"),
-        ({"rules": [{"impl": "numba_simd", "rows_at_most": 1e400}]}, "is not a condition"),
+        ({"rules": [{"impl": "numba_simd", "rows_at_most": 1e400}]}, "Infinity is no number"),
+        ({"rules": [{"impl": "numba_simd", "rows_at_most": 2**64}]}, "is not a condition"),
+        ({"cpu": "\x1b[31m" + "x" * 10**4}, r"another cpu: \?\[31mx{195}, here"),
+        ({"regret": {"unseen": {"median": float("nan")}}}, "NaN is no number"),
         ({"rules": [{"impl": "numba_simd", "rows_at_most": 1}]}, "has to hold for every call"),
     ],
 )
@@ -133,6 +137,17 @@ def test_neither_does_a_file_of_anything_else(follow, forget, text):
     path.write_bytes(text)
     forget()
     with pytest.warns(RuntimeWarning, match=r"rule\.json: not"):
+        assert explain((2, 3)).rule == "built-in"
+
+
+def test_without_metadata_nobody_knows_whether_it_is_for_this_version(follow, forget, monkeypatch):
+    def version(package):
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    follow()
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    forget()
+    with pytest.warns(RuntimeWarning, match="the built-in rule is used instead of"):
         assert explain((2, 3)).rule == "built-in"
 
 

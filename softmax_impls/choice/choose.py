@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from softmax_impls.choice.answer import INTERPOLATED, MEASURED, OUTSIDE, Answer, Contender, Question
-from softmax_impls.choice.comparable import comparable
+from softmax_impls.choice.comparable import comparable, visits_of
 from softmax_impls.choice.formats import Row
 from softmax_impls.choice.surface import Shape, Surface
 from softmax_impls.contract import Implementation
@@ -84,7 +84,7 @@ def _measured(question: Question, cell: pd.DataFrame, group: pd.DataFrame, unran
     standing = None
     if allowed:
         samples, dropped = comparable(rows, allowed)
-        standing = stand(samples, max(SMALLEST_MARGIN, cell.margin.max()), dropped, max(cell.visits, key=sum))
+        standing = stand(samples, max(SMALLEST_MARGIN, cell.margin.max()), dropped, visits_of(rows.values()))
     rounds = len(rows[standing.best]["samples"]) if standing else 0
     return Answer(question, MEASURED, _fastest_first(allowed, standing), standing, ruled_out, rounds)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -27,3 +27,10 @@ def comparable(rows: Mapping[str, Row], names: Iterable[str]) -> tuple[dict[str,
         fewest = min(map(len, samples.values()))
         samples = {name: taken[:fewest] for name, taken in samples.items()}
     return samples, []
+
+
+def visits_of(rows: Iterable[Row]) -> Sequence[int]:
+    """Return how many rounds each visit to a cell had; nothing if what its rows say of that does not cover them."""
+    rows = list(rows)
+    visits: Sequence[int] = max((row.get("visits", ()) for row in rows), key=sum, default=())
+    return visits if sum(visits) == max((len(row["samples"]) for row in rows), default=0) else ()

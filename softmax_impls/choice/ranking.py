@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from softmax_impls.choice.comparable import visits_of
 from softmax_impls.timing.entry import DROPPED, EXTRAPOLATED, FAILED, LIMIT, TIMED, WRONG
 from softmax_impls.timing.session import Row
 from softmax_impls.timing.statistics import (
@@ -149,11 +150,11 @@ def rank(rows: Sequence[Row], cell: Cell) -> Ranked:
     ranked = (row for row in rows if row["samples"] and row["status"] in (TIMED, DROPPED) and not row["control"])
     samples = {row["implementation"]: row["samples"] for row in ranked}
     twin = next((row for row in rows if row["control"]), None)
-    visits: list[int] = max((row.get("visits", []) for row in rows), key=sum, default=[])
+    visits = visits_of(rows)
     known = twin is not None and twin["samples"] and twin["implementation"] in samples
     again = quiet_ratio(twin["samples"], samples[twin["implementation"]], visits=visits) if twin and known else None
     by_name = {row["implementation"]: row for row in rows if not (row["control"] or row["status"] == LIMIT)}
-    limit = next((row for row in rows if row["status"] == LIMIT), None)
+    limit = next((row for row in rows if row["status"] == LIMIT and row["samples"]), None)
     dropped = [name for name in samples if by_name[name]["status"] == DROPPED]
     standing = stand(samples, margin_of(again), dropped, visits) if samples else None
     return Ranked(cell, by_name, standing, limit, again)

@@ -6,29 +6,42 @@ there.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
-import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from softmax_impls.timing.entry import LIMIT, STATUSES
+from softmax_impls.choice import values
+from softmax_impls.timing.entry import DROPPED, LIMIT, STATUSES, TIMED
 from softmax_impls.timing.session import SCHEMA, Row
 from softmax_impls.timing.workloads import Cell
 
 FILE = "results.jsonl"
 SAME_RUN = ("machine", "versions", "seed")  # what has to agree for results to be continued
+MOST_TOLD = 5  # cells that are told one by one
 
-_KINDS: dict[type | tuple[type, ...], tuple[str, ...]] = {  # what rows are read for, and its types
-    str: ("workload", "dtype", "implementation", "status", "note", "accurate_for", "source"),
-    int: ("batch", "dim", "threads", "rows_in_cell", "calls_per_sample", "temporary_bytes"),
-    dict: ("machine", "versions", "errors"),
-    bool: ("control",),
-    list: ("samples",),
-    (int, float): ("first_call_seconds", "compiler_start_seconds"),
-    (int, float, type(None)): ("seconds",),
+_CHECKS: dict[str, Callable[[Any], Any]] = {  # what rows are read for
+    **dict.fromkeys(("workload", "implementation", "accurate_for", "source"), values.text),
+    **dict.fromkeys(("batch", "dim", "threads", "rows_in_cell", "calls_per_sample"), values.size),
+    **dict.fromkeys(("first_call_seconds", "compiler_start_seconds"), values.not_negative),
+    **dict.fromkeys(("machine", "versions"), values.facts),
+    "temporary_bytes": values.count,
+    "dtype": values.dtype,
+    "status": functools.partial(values.one_of, STATUSES),
+    "note": values.note,
+    "control": values.flag,
+    "samples": values.seconds_of_each,
+    "seconds": values.predicted,
+    "errors": values.errors,
+}
+_OPTIONAL: dict[str, Callable[[Any], Any]] = {
+    "visits": lambda told: [values.size(rounds) for rounds in told],
+    "seed": values.count,
+    "commit": values.optional_text,
+    "time": values.optional_text,
 }
 
 
@@ -68,27 +81,42 @@ def read(path: Path) -> dict[Cell, list[Row]]:
     ResultsError
         If the file can not be read, or a line before the last is not a row of results.
     """
+    return read_whole(path)[0]
+
+
+def read_whole(path: Path) -> tuple[dict[Cell, list[Row]], list[str]]:
+    """Return the whole cells, as `read` does, and what there was beside them, a line each."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        *lines, rest = path.read_bytes().split(b"\n")
     except OSError as error:
         raise ResultsError(f"{path}: {error}") from None
     cells: dict[Cell, list[Row]] = {}
-    for number, line in enumerate(lines[:-1], start=1):  # after the last newline: nothing, or a line cut off
+    for number, line in enumerate(lines, start=1):
         try:
-            row = json.loads(line, parse_constant=_no_number)
-            _check(row)
-            cells.setdefault(cell_of(row), []).append(row)
+            row = _checked(json.loads(line, parse_constant=_no_number))
         except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
-            raise ResultsError(f"{path}, line {number}: not a row of results: {error!r}") from None
-    return {cell: whole for cell, rows in cells.items() if (whole := _last_whole(rows))}
+            raise ResultsError(f"{path}, line {number}: not a row of results: {_in_words(error)}") from None
+        cells.setdefault(cell_of(row), []).append(row)
+    whole = {cell: found for cell, rows in cells.items() if (found := _last_whole(rows))}
+    problems = []
+    if not (lines or rest):
+        problems.append("empty")
+    lost = [cell for cell in cells if cell not in whole]
+    if rest:
+        problems.append("cut off in its last line, whose cell is left out")
+        lost = [cell for cell in lost if cell != next(reversed(cells))]
+    problems += [f"{cell}: some of its rows are missing, it is left out" for cell in lost[:MOST_TOLD]]
+    if len(lost) > MOST_TOLD:
+        problems.append(f"so are {len(lost) - MOST_TOLD} more")
+    return whole, problems
 
 
 def _last_whole(rows: Sequence[Row]) -> list[Row]:
     """Return the rows of a cell that were written together last; it may have been kept several times, once in part."""
     whole: list[Row] = []
-    block: dict[tuple[str, bool], Row] = {}
+    block: dict[tuple[str, bool, bool], Row] = {}
     for row in rows:
-        name = row["implementation"], row["control"]
+        name = row["implementation"], row["control"], row["status"] == LIMIT
         if name in block or any(one["rows_in_cell"] != row["rows_in_cell"] for one in block.values()):
             block = {}
         block[name] = row
@@ -112,8 +140,8 @@ def continued(path: Path, now: Row, sources: Mapping[str, str]) -> dict[Cell, li
     cells = read(path) if path.exists() else {}
     for rows in cells.values():
         for row, key in itertools.product(rows, SAME_RUN):
-            if row[key] != now[key]:
-                raise ResultsError(f"{path} was made with another {key}: {_difference(row[key], now[key])}")
+            if row.get(key) != now[key]:
+                raise ResultsError(f"{path} was made with another {key}: {_difference(row.get(key), now[key])}")
         if then := _difference(
             {row["implementation"]: row["source"] for row in rows if row["status"] != LIMIT}, sources
         ):
@@ -121,24 +149,31 @@ def continued(path: Path, now: Row, sources: Mapping[str, str]) -> dict[Cell, li
     return cells
 
 
-def _check(row: Any) -> None:
-    """Raise if a row lacks what is read of it, or has it in another type."""
+def _checked(row: Any) -> Row:
+    """Return a row with all that is read of it checked."""
+    if not isinstance(row, dict):
+        raise values.expected("a row", row)
     if row["schema"] != SCHEMA:
-        raise ValueError(f"schema {row['schema']} instead of {SCHEMA}")
-    for kind, keys in _KINDS.items():
-        for key in keys:
-            if not isinstance(row[key], kind):
-                raise TypeError(f"{key} is {row[key]!r}")
-    numbers = [*row["samples"], 1 if row["seconds"] is None else row["seconds"]]
-    if not all(isinstance(number, int | float) and 0 < float(number) < math.inf for number in numbers):
-        raise ValueError("samples and seconds are not all positive numbers")
-    visits = row.get("visits", [])
-    if not (isinstance(visits, list) and all(type(n) is int and n > 0 for n in visits) and sum(visits) <= len(numbers)):
-        raise ValueError(f"visits are {str(visits)[:50]}")
-    if not all(error is None or isinstance(error, int | float) for error in row["errors"].values()):
-        raise TypeError(f"errors are {row['errors']!r}")
-    if row["status"] not in STATUSES:
-        raise ValueError(f"status is {row['status']!r}")
+        raise ValueError(f"schema {str(row['schema'])[:50]} instead of {SCHEMA}")
+    checks = _CHECKS | {key: check for key, check in _OPTIONAL.items() if key in row}
+    for key, check in checks.items():
+        try:
+            row[key] = check(row[key])
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{key}: {error}") from None
+    if row["samples"] and row["seconds"] is None:
+        raise ValueError("samples, and no seconds")
+    if row["status"] in (TIMED, DROPPED) and not (row["samples"] or row["control"]):
+        raise ValueError(f"{row['status']}, and no samples")
+    if sum(row.get("visits", ())) > len(row["samples"]):
+        raise ValueError("visits: more rounds than there are samples")
+    return row
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return f"no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
 
 
 def _no_number(constant: str) -> None:

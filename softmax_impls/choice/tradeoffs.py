@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from softmax_impls.choice.answer import Answer, Contender, magnitude
 
 
@@ -49,11 +51,12 @@ def over_mix(answers: Sequence[tuple[float, Answer]]) -> list[InMix]:
         A weight, and what is known about a shape.
     """
     names = set.intersection(*(set(answer.contenders) for _, answer in answers))
-    total = sum(weight for weight, _ in answers)
+    largest = max(weight for weight, _ in answers)
+    shares = np.array([weight / largest for weight, _ in answers])  # or a sum of large ones would be infinite
     found = []
     for name in names:
         times = tuple(_times_best(answer, name) for _, answer in answers)
-        mean = math.exp(sum(w / total * math.log(t) for (w, _), t in zip(answers, times, strict=True)))
+        mean = math.exp(np.average(np.log(times), weights=shares))
         found.append(InMix(name, mean, max(times), times))
     return sorted(found, key=lambda one: one.mean)
 

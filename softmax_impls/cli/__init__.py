@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -24,8 +25,13 @@ RECORD = ("family", "summary", "accurate_for", "in_place", "requires", "threaded
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 1 if something is wrong, 2 for a bad command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # one that takes ASCII only
     try:
-        return int(cli.main(arguments, prog_name=PROGRAM, standalone_mode=False) or 0)
+        status = int(cli.main(arguments, prog_name=PROGRAM, standalone_mode=False) or 0)
+        print(end="", flush=True)  # what can't be written is to be told here
+        return status
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else PROGRAM
@@ -35,9 +41,22 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         return 130
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):  # how click takes that one
+            raise
+        return _without_output()
     except BrokenPipeError:  # `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _without_output()
+    except OSError as error:
+        print(f"{PROGRAM}: error: {error}", file=sys.stderr)
+        _without_output()
+        return 1
+
+
+def _without_output() -> int:
+    """Send what was not written yet nowhere, so that Python does not complain in the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 @click.group(

@@ -15,6 +15,7 @@ from softmax_impls.choice.choose import choose as answer
 from softmax_impls.choice.formats import machine_name
 from softmax_impls.choice.frame import Loaded, load
 from softmax_impls.choice.tradeoffs import front, over_mix
+from softmax_impls.choice.values import LARGEST_SIZE
 from softmax_impls.cli import options
 from softmax_impls.comparison import FOLDER
 from softmax_impls.contract import Implementation
@@ -30,8 +31,8 @@ BUDGET = 5.0  # seconds, for measuring one cell
 
 
 @click.command()
-@click.option("--batch", type=click.IntRange(1), metavar="B", help="Rows.")
-@click.option("--dim", type=click.IntRange(1), metavar="D", help="Classes.")
+@click.option("--batch", type=click.IntRange(1, LARGEST_SIZE), metavar="B", help="Rows.")
+@click.option("--dim", type=click.IntRange(1, LARGEST_SIZE), metavar="D", help="Classes.")
 @click.option(
     "--workload",
     "mix",

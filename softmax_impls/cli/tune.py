@@ -180,7 +180,7 @@ def _worth(told: dict[str, Any]) -> list[str]:
     for key, words in {"unseen": "this rule takes", "unseen_built_in": "the built-in one"}.items():
         try:
             one = {name: float(regret[key][name]) for name in ("cells", "median", "p95", "worst")}
-        except (KeyError, TypeError, ValueError):  # edited by hand
+        except (KeyError, TypeError, ValueError, OverflowError):  # edited by hand
             continue
         lines.append(
             f"On {one['cells']:.0f} cells that it was not made from, {words} {one['median']:.2f}x the time of the best "

@@ -23,7 +23,7 @@ class _Console(Console):
 
 def console(stderr: bool = False, narrowest: int = NARROWEST) -> Console:
     """Return a console on standard output, or on standard error."""
-    made = _Console(stderr=stderr, highlight=False)
+    made = _Console(stderr=stderr, highlight=False, emoji=False)
     made.width = max(made.width, narrowest if made.is_terminal or "COLUMNS" in os.environ else WIDTH)
     return made
 

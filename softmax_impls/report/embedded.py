@@ -9,8 +9,11 @@ from typing import Any
 import pandas as pd
 
 from softmax_impls.choice.ranking import Ranked
+from softmax_impls.choice.surface import FEWEST_ERRORS, LIKELY, UNKNOWN
+from softmax_impls.choice.values import LARGEST_SIZE
 from softmax_impls.report.plots import Look
 from softmax_impls.report.runs import RUN, Run, records, representative
+from softmax_impls.timing.statistics import SMALLEST_MARGIN
 from softmax_impls.timing.workloads import CUSTOM, GRID
 
 MOST_SAMPLES = 60_000  # in a page
@@ -52,6 +55,13 @@ def data(runs: Sequence[Run], styles: Mapping[str, Look], notes: list[str]) -> d
             for run in runs
         ],
         "looks": styles,
+        "limits": {
+            "size": LARGEST_SIZE,
+            "margin": SMALLEST_MARGIN,
+            "fewest": FEWEST_ERRORS,
+            "likely": LIKELY,
+            "unknown": UNKNOWN,
+        },
         "first": _shape(first) | {"cell": runs[0].cells.index(first)},
     }
 
@@ -65,9 +75,14 @@ def versions(told: object) -> list[tuple[str, str]]:
 
 def _samples_per_row(lengths: Iterable[int], notes: list[str]) -> int:
     """Return how many samples of a row fit, if each may have as many."""
-    longest = most = max(lengths := list(lengths))
-    while sum(min(length, most) for length in lengths) > MOST_SAMPLES:
-        most -= 1
+    ordered = sorted(lengths)
+    longest = most = ordered[-1]
+    left = MOST_SAMPLES
+    for number, length in enumerate(ordered):  # the short ones whole, and the others what that leaves them
+        if length * (len(ordered) - number) > left:
+            most = left // (len(ordered) - number)
+            break
+        left -= length
     notes.append(f"Samples are rounded to {DIGITS} digits, in this page only.")
     if most < longest:
         notes.append(f"Of each row, the first {most} samples are kept in this page; the longest has {longest}.")

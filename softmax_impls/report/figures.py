@@ -23,6 +23,7 @@ from softmax_impls.wording import in_bytes, in_seconds
 SMALLEST_BYTES = 10  # of a memory axis that has a zero, the scale is linear up to here
 SMALLEST_ERROR = 1e-20  # what an error of 0 is drawn as
 
+MOST_POINTS = 1000  # of an implementation, where a picture has all samples of a cell
 FEW = 5  # times the smallest: an axis that goes no further has no powers of ten worth marking
 
 Styles = Mapping[str, Look]
@@ -59,13 +60,16 @@ def accuracy(run: Run, only: Sequence[Panel], styles: Styles) -> Figure | None:
 
 
 def samples(one: Ranked, styles: Styles) -> Figure:
-    """Draw every sample of a cell, the first round at the top of its row; a bar for the median's interval."""
+    """Draw the samples of a cell, the first round at the top of its row; a bar for the median's interval.
+
+    Of more than `MOST_POINTS` of an implementation, one in so many is drawn.
+    """
     rows = sorted(one.rows.items(), key=lambda item: item[1]["seconds"], reverse=True)
     with drawing():
         figure, (axis,) = panels(1, 7.0, 1.2 + 0.38 * len(rows))
         for y, (name, row) in enumerate(rows):
             colour, shape = styles[name]
-            taken = row["samples"]
+            taken = row["samples"][:: math.ceil(len(row["samples"]) / MOST_POINTS)]
             ys = y + np.linspace(0.3, -0.3, len(taken)) * (len(taken) > 1)
             axis.plot(taken, ys, marker=shape, color=colour, mec=INK, mew=0.3, ms=4, ls="", alpha=0.85)
             axis.plot([row["seconds"]] * 2, [y - 0.42, y + 0.42], color=INK, lw=1.6)

@@ -2,7 +2,7 @@
 // Everything that comes from results is put in as text, never as HTML.
 const data = JSON.parse(document.getElementById("data").textContent);
 const form = document.getElementById("ask"), answer = document.getElementById("answer");
-const LARGEST = 2 ** 40, SMALLEST_MARGIN = 0.01, FEWEST = 5, LIKELY = 0.9, UNKNOWN = Math.log(2);
+const limits = data.limits; // the same that `softmax-impls choose` goes by
 const MORE_ACCURATE = 10; // times as small an error is worth a word
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -48,7 +48,7 @@ function asked(fields) {
   const problems = {};
   const whole = (key) => {
     const text = (fields.get(key) ?? "").trim();
-    const ok = /^\d+$/.test(text) && Number(text) >= 1 && Number(text) <= LARGEST;
+    const ok = /^\d+$/.test(text) && Number(text) >= 1 && Number(text) <= limits.size;
     if (!ok) problems[key] = `${key}: ${text ? `“${text.slice(0, 30)}” is not` : "give"} a whole number from 1 to 2^40`;
     return Number(text);
   };
@@ -103,7 +103,8 @@ function likelyOff(cells, name, best) {
     if (!Number.isNaN(error)) off.push(Math.abs(error));
   }
   off.sort((a, b) => a - b);
-  return Math.exp(off.length < FEWEST ? UNKNOWN : off[Math.min(off.length - 1, Math.ceil(LIKELY * off.length) - 1)]);
+  return Math.exp(off.length < limits.fewest ? Math.log(limits.unknown)
+    : off[Math.min(off.length - 1, Math.ceil(limits.likely * off.length) - 1)]);
 }
 
 function estimate(cells, place) {
@@ -113,7 +114,7 @@ function estimate(cells, place) {
   for (const one of known) {
     one.ratio = one.seconds / known[0].seconds;
     const off = one === known[0] ? 1 : likelyOff(cells, one.name, known[0].name);
-    Object.assign(one, { low: one.ratio / off, high: one.ratio * off, tied: one.ratio / off <= 1 + SMALLEST_MARGIN });
+    Object.assign(one, { low: one.ratio / off, high: one.ratio * off, tied: one.ratio / off <= 1 + limits.margin });
     one.numbers = [...new Set(place.corners)].map((cell) => numberIn(cell, one.name));
   }
   return [known, found.filter((one) => Number.isNaN(one.seconds)).map((one) => one.name)];

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from softmax_impls.choice.comparable import comparable
+from softmax_impls.choice.comparable import comparable, visits_of
 from softmax_impls.choice.ranking import Ranked
 from softmax_impls.timing.statistics import SMALLEST_MARGIN, stand
 from softmax_impls.timing.workloads import CUSTOM, GRID, Cell
@@ -126,8 +126,7 @@ def _ranked(rows: pd.DataFrame) -> Ranked:
     first = next(iter(named.values()))
     margin = SMALLEST_MARGIN if math.isnan(first["margin"]) else float(first["margin"])
     samples, dropped = comparable(named, named)
-    visits = max((row["visits"] for row in named.values()), key=sum)
-    standing = stand(samples, margin, dropped, visits)
+    standing = stand(samples, margin, dropped, visits_of(named.values()))
     return Ranked(cell_of(first), named, standing)
 
 

@@ -12,6 +12,7 @@ from softmax_impls.wording import in_bytes
 # closely) and something for its bytes, which covers making the arrays, verifying each implementation, and samples.
 WORKLOAD_COST, GRID_COST, BYTE_COST = 1.0, 0.4, 1e-8
 SETUP_COST = 6e-8  # of that, per element, before the first sample
+SHORTEST_TURN = 0.1  # seconds, beside setting up, for a turn of what is left in the end
 LEAST_SHARE = 0.4  # of what a cell was to have, if others took longer, as they do on a busy machine: the total overruns
 
 TURNS = 3
@@ -22,12 +23,22 @@ def turns(cells: Sequence[Cell]) -> list[tuple[Cell, int, int]]:
     """Return in which order cells have their turns: cell, number of the turn, and of how many.
 
     What the machine is doing for a second favours one or the other for as long as it lasts. So small cells have several
-    turns, seconds apart; in large ones, rounds lie seconds apart as it is, and they get what the others leave.
+    turns, seconds apart; in large ones, rounds lie seconds apart as it is.
     """
     ordered = sorted(cells, key=lambda cell: cell.elements)
-    small = [cell for cell in ordered if cell.elements < LARGE]
-    large = [(cell, 0, 1) for cell in ordered if cell.elements >= LARGE]
+    small = [cell for cell in ordered if is_small(cell)]
+    large = [(cell, 0, 1) for cell in ordered if not is_small(cell)]
     return [*((cell, number, TURNS) for number in range(TURNS) for cell in small), *large]
+
+
+def is_small(cell: Cell) -> bool:
+    """Whether a cell has several turns, and its arrays are placed anew in each."""
+    return cell.elements < LARGE
+
+
+def is_worthwhile(cell: Cell, share: float) -> bool:
+    """Whether a turn of so many seconds has more than setting up in it."""
+    return share > SHORTEST_TURN + 2 * SETUP_COST * cell.elements
 
 
 def why_not(cell: Cell, share: float) -> str:

@@ -90,16 +90,20 @@ def _beyond(seen: list[Rung], rows: int, classes: int) -> float:
     """Fit what calls, rows, classes, elements and those of Jacobians cost to the rungs, and add it up for the whole.
 
     The last of these grow so steeply that they would make hours of a flicker: they count if they were seen. Two rungs
-    don't show what grows with which: there, time is taken to grow with rows and classes alike.
+    don't show what grows with which: there, and where no fit is found, time is taken to grow with rows and classes.
     """
+    b, d, last = seen[-1]
+    in_proportion = last * (rows / b) * (classes / d)
     if len(seen) < FEWEST:
-        b, d, last = seen[-1]
-        return last * (rows / b) * (classes / d)
+        return in_proportion
     terms = np.array([[1, b, d, b * d, b * d**2] for b, d, _ in [*seen, (rows, classes, 0.0)]], float)
     terms /= terms[-1]  # or the fit would take the smallest for zeros
     seconds = np.array([one for _, _, one in seen])
     weights = 1 / (seconds + FLICKER)  # all rungs count alike, but for those of which little is known
-    costs, _ = optimize.nnls(terms[:-1] * weights[:, None], seconds * weights)
-    if (terms[:-1, -1] * costs[-1] < SEEN * seconds).all():
-        costs, _ = optimize.nnls(terms[:-1, :-1] * weights[:, None], seconds * weights)
+    try:
+        costs, _ = optimize.nnls(terms[:-1] * weights[:, None], seconds * weights)
+        if (terms[:-1, -1] * costs[-1] < SEEN * seconds).all():
+            costs, _ = optimize.nnls(terms[:-1, :-1] * weights[:, None], seconds * weights)
+    except RuntimeError:  # it gave up
+        return in_proportion
     return float(costs.sum())

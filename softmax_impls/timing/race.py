@@ -46,6 +46,8 @@ class Terms:
         Of the order in a round.
     fewest, most : int
         Rounds.
+    by_visit : bool
+        Whether visits are noted, and so ratios told by them: where arrays lie matters more than what else goes on.
     """
 
     seconds: float
@@ -54,6 +56,7 @@ class Terms:
     seed: int
     fewest: int = FEWEST_ROUNDS
     most: int = MOST_ROUNDS
+    by_visit: bool = True
 
     @property
     def over(self) -> bool:
@@ -99,7 +102,7 @@ def _one_visit(entries: Sequence[Entry], terms: Terms, rng: np.random.Generator)
             if found.settled:
                 break
             _part(entries, found.behind)
-    _count(entries, rounds)
+    _count(entries, rounds, terms)
 
 
 def _many_visits(entries: Sequence[Entry], terms: Terms, rng: np.random.Generator, move: Callable[[], None]) -> None:
@@ -113,7 +116,7 @@ def _many_visits(entries: Sequence[Entry], terms: Terms, rng: np.random.Generato
             if not any(entry.timed for entry in entries):
                 return
             _drop(entries, terms, HOPELESS)
-        _count(entries, VISIT_ROUNDS)
+        _count(entries, VISIT_ROUNDS, terms)
         if visits < VISITS and not terms.long_over:
             continue
         found = standing(entries)
@@ -132,8 +135,10 @@ def _round(entries: Sequence[Entry], terms: Terms, rng: np.random.Generator) -> 
             active[index].status, active[index].note = FAILED, told(error)
 
 
-def _count(entries: Sequence[Entry], rounds: int) -> None:
+def _count(entries: Sequence[Entry], rounds: int, terms: Terms) -> None:
     """Note how many rounds there were in this visit, for those that were in all of them."""
+    if not terms.by_visit:
+        return
     longest = max(len(entry.samples) for entry in entries)
     for entry in entries:
         if len(entry.samples) == longest:

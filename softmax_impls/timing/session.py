@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import inspect
+import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,10 +21,10 @@ from softmax_impls.checks.gate import judge
 from softmax_impls.checks.verdict import Verdict
 from softmax_impls.contract import Implementation, invoke
 from softmax_impls.timing import sampler
-from softmax_impls.timing.entry import FAILED, WRONG, Entry
+from softmax_impls.timing.entry import FAILED, WRONG, Entry, standing
 from softmax_impls.timing.limit import YARDSTICK
 from softmax_impls.timing.machine import commit, machine, pinned, versions
-from softmax_impls.timing.plan import LEAST_SHARE, cost, turns, why_not
+from softmax_impls.timing.plan import LEAST_SHARE, TURNS, cost, is_small, is_worthwhile, turns, why_not
 from softmax_impls.timing.workloads import Cell
 from softmax_impls.wording import RAISED
 
@@ -59,6 +60,7 @@ class Session:
     first_calls: dict[str, dict[str, float]] = field(default_factory=dict, init=False)
     deadline: float = field(init=False)
     cores: int = field(default_factory=cores, init=False)
+    _seen: dict[Cell, list[Entry]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.deadline = time.perf_counter() + self.budget
@@ -83,27 +85,43 @@ class Session:
     ) -> Iterator[tuple[Cell, list[Row] | str]]:
         """Yield each cell with its rows, one for each implementation; or with why it was not measured.
 
-        Small cells come again with more samples; the last rows of a cell have all of them. `starting` is called with
-        each cell before it is measured.
+        Small cells come again with more samples; the last rows of a cell have all of them. What cells leave of their
+        time is for `settle`. `starting` is called with each cell before it is measured.
         """
         plan = turns(cells)
         costs = [cost(cell) / of for cell, _, of in plan]
         planned = self.left / sum(costs) if costs else 0.0
-        seen: dict[Cell, list[Entry]] = {}
         for index, (cell, number, of) in enumerate(plan):
-            share = max(self.left / sum(costs[index:]), LEAST_SHARE * planned) * costs[index]
+            each = self.left / sum(costs[index:])
+            share = min(max(each, LEAST_SHARE * planned), planned) * costs[index]
             if number == 0:
                 if why := why_not(cell, share):
                     yield cell, why
                     continue
                 starting(cell)
-                seen[cell] = self._measure(cell, share, turns=of)
-            elif cell in seen and _are_rivals(seen[cell]):
+                self._seen[cell] = self._measure(cell, share, turns=of)
+            elif cell in self._seen and _are_rivals(self._seen[cell]):
                 starting(cell)
-                self._measure_again(cell, seen[cell], share, self.seed + number)
+                self._measure_again(cell, share, number)
             else:
                 continue
-            yield cell, [self._row(cell, entry, len(seen[cell])) for entry in seen[cell]]
+            yield cell, self._rows(cell)
+
+    def settle(self, starting: Callable[[Cell], None] = lambda cell: None) -> Iterator[tuple[Cell, list[Row]]]:
+        """Yield the rows of cells that `run` left open, with more samples, until none is or the time is up."""
+        for number in itertools.count(TURNS):
+            cells = [cell for cell, entries in self._seen.items() if _are_open(entries)]
+            costs = [cost(cell) for cell in cells]
+            went_on = False
+            for index, cell in enumerate(cells):
+                share = self.left / sum(costs[index:]) * costs[index]
+                if is_worthwhile(cell, share):
+                    starting(cell)
+                    self._measure_again(cell, share, number)
+                    yield cell, self._rows(cell)
+                    went_on = True
+            if not went_on:
+                break
 
     def _measure(self, cell: Cell, share: float, turns: int) -> list[Entry]:
         right = [one for name, one in self.implementations.items() if self.verdicts[name].right]
@@ -119,9 +137,13 @@ class Session:
                 entries.append(Entry(self.implementations[name], WRONG, str(verdict.failures[0])))
         return entries
 
-    def _measure_again(self, cell: Cell, entries: list[Entry], share: float, seed: int) -> None:
+    def _measure_again(self, cell: Cell, share: float, number: int) -> None:
         with self._held(cell.threads):
-            sampler.again(cell, entries, share, seed)
+            sampler.again(cell, self._seen[cell], share, self.seed + number, moving=is_small(cell))
+
+    def _rows(self, cell: Cell) -> list[Row]:
+        entries = self._seen[cell]
+        return [self._row(cell, entry, len(entries)) for entry in entries]
 
     def _row(self, cell: Cell, entry: Entry, of: int) -> Row:
         name = entry.one.name
@@ -175,6 +197,11 @@ class Session:
 def _are_rivals(entries: Sequence[Entry]) -> bool:
     """Whether there are two that could change places."""
     return sum(entry.timed for entry in entries) > 1
+
+
+def _are_open(entries: Sequence[Entry]) -> bool:
+    """Whether there are, and more samples could tell who is the fastest."""
+    return _are_rivals(entries) and not standing(entries).settled
 
 
 def _number(value: float | None) -> float | None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import re
 
 import numpy as np
@@ -14,7 +15,14 @@ from tests.scripts import ROOT
 COMPARED = ROOT / "docs" / "results" / "results.jsonl"
 SECONDS = 1e-4
 TIME = "backward.Workload.time_kernel"
+PEAK, ERROR = "backward.Memory.peakmem_kernel", "backward.Accuracy.track_error"
 PARAMS = [["'numba_rows'", "'pivoted'"], ["'digits'"], ["'float64'"]]
+MEASURED = {
+    TIME: [[SECONDS, None], PARAMS, [9e-5, None], [1.1e-4, None]],
+    PEAK: [[77e6, 78e6], PARAMS],
+    ERROR: [[2.0, 3.0], [PARAMS[0], ["'long'"], PARAMS[2]]],
+    "calls.Starting.timeraw_import": [[0.1], []],
+}
 
 
 LINE = json.dumps(
@@ -43,6 +51,34 @@ LINE = json.dumps(
 )
 
 
+def line(**changes):
+    return json.dumps(json.loads(LINE) | changes) + "\n"
+
+
+HAND_EDITED = [
+    ("batch", 10**400),
+    ("temporary_bytes", -1),
+    ("temporary_bytes", 10**300),
+    ("errors", {"ordinary": 10**400}),
+    ("errors", []),
+    ("versions", ["numpy"]),
+    ("versions", {"numpy": ["2"]}),
+    ("versions", {"n" * 10**5: "2"}),
+    ("machine", {"cpu": "x" * 10**6}),
+    ("commit", 12),
+    ("commit", "c" * 10**6),
+    ("samples", [1e-320]),
+    ("samples", [1e300]),
+    ("samples", {}),
+    ("seconds", 1e300),
+    ("control", 1),
+    ("dtype", "float16"),
+    ("status", "fine"),
+    ("first_call_seconds", -1),
+    ("implementation", None),
+]
+
+
 def of_asv(**changes):
     told = {
         "version": 2,
@@ -51,12 +87,7 @@ def of_asv(**changes):
         "requirements": {"numpy": "2.4.6"},
         "env_vars": {"NUMBA_NUM_THREADS": "2"},
         "result_columns": ["result", "params", "stats_ci_99_a", "stats_ci_99_b", "samples"],
-        "results": {
-            TIME: [[SECONDS, None], PARAMS, [9e-5, None], [1.1e-4, None]],
-            "backward.Memory.peakmem_kernel": [[77e6, 78e6], PARAMS],
-            "backward.Accuracy.track_error": [[2.0, 3.0], [PARAMS[0], ["'long'"], PARAMS[2]]],
-            "calls.Starting.timeraw_import": [[0.1], []],
-        },
+        "results": MEASURED,
     }
     return json.dumps({**told, **changes})
 
@@ -143,9 +174,20 @@ def test_a_folder_is_searched(write):
         (LINE[:-20], "a.jsonl", "cut off in its last line"),
         ("", "a.jsonl", "empty"),
         (LINE.replace('"schema": 1', '"schema": 99', 1) + "\n", "a.jsonl", "line 1: .*schema 99"),
-        (LINE.replace('"threads": 1', '"threads": "one"', 1) + "\n", "a.jsonl", "line 1: .*threads is 'one'"),
+        (
+            LINE.replace('"threads": 1', '"threads": "one"', 1) + "\n",
+            "a.jsonl",
+            "line 1: .*threads: expected a size, got 'one'",
+        ),
         (LINE.replace('"seconds": ', '"seconds": 1' + "0" * 400 + ", ", 1) + "\n", "a.jsonl", "line 1: "),
         (LINE.replace('"seconds": ', '"seconds": NaN, "was": ', 1) + "\n", "a.jsonl", "line 1: .*NaN is no number"),
+        *[(line(**{key: wrong}), "a.jsonl", f"line 1: .*{key}: expected") for key, wrong in HAND_EDITED],
+        (line(seconds=None), "a.jsonl", "line 1: .*samples, and no seconds"),
+        (line(samples=[], seconds=None), "a.jsonl", "line 1: .*timed, and no samples"),
+        (line(visits=[2]), "a.jsonl", "line 1: .*more rounds than there are samples"),
+        (line(time="then"), "a.jsonl", "digits 128×10 float32: expected a time, got 'then'"),
+        (line(machine={"cpu": "a"}), "a.jsonl", "digits 128×10 float32: no 'cores'"),
+        (line(rows_in_cell=2), "a.jsonl", "digits 128×10 float32: some of its rows are missing"),
         (of_asv()[:-50], "a.json", "char"),
         (of_asv(version=3), "a.json", "version 3, not 2"),
         (of_asv(results={"backward.Grid.time_kernel": [[1.0], PARAMS]}), "a.json", "1 results for 2 cells"),
@@ -160,6 +202,15 @@ def test_a_folder_is_searched(write):
             "positive number, got -1.0",
         ),
         (of_asv(env_vars=[]), "a.json", "get"),
+        (of_asv(date="x" * 10**6), "a.json", "expected a time, got 'xxx"),
+        (of_asv(commit_hash=12), "a.json", "expected a name, got 12"),
+        (of_asv(results={TIME: [[1e-320, None], PARAMS]}), "a.json", "time_kernel.*expected a positive number"),
+        (of_asv(results={TIME: [[1e-5, None], [["'x'"] * 10**4] * 3]}), "a.json", f"2 results for {10**12} cells"),
+        (of_asv(results=MEASURED | {PEAK: [["abc", 1], PARAMS]}), "a.json", "expected a positive number, got 'abc'"),
+        (of_asv(results=MEASURED | {ERROR: [[-1.0, 1], PARAMS]}), "a.json", "track_error.*not negative, got -1.0"),
+        (of_asv(results={"calls.Starting.timeraw_import": [[0.1], []]}), "a.json", "no times of the backward pass"),
+        (of_pytest(versions={"numpy": {}}), "a.json", "benchmark 0: expected a name"),
+        (json.dumps({"machine_info": {"cpu": {}}, "benchmarks": []}), "a.json", "no times of the backward pass"),
         (of_pytest(batch="128"), "a.json", "benchmark 0: expected a size, got '128'"),
         (of_pytest(batch=10**30), "a.json", "benchmark 0: expected a size"),
         (of_pytest(dtype="<b>float32</b>"), "a.json", "expected float32 or float64"),
@@ -178,6 +229,44 @@ def test_what_is_broken_costs_a_line_that_names_file_and_place(write, text, name
     assert "\n" not in line
     assert len(line) < 500
     assert re.search(told, line), line
+
+
+@pytest.mark.parametrize(
+    "ends", [(0.0, 1e-4), (-1e-5, 1e-4), (1e-4, 1e-5), (float("-inf"), float("inf")), (None, None)]
+)
+def test_an_interval_that_is_none_is_not_known(write, ends):
+    results = {TIME: [[SECONDS, None], PARAMS, [ends[0], None], [ends[1], None]]}
+    one = load([write(of_asv(results=results), "vm/one.json")]).frame.iloc[0]
+    assert one["median"] == SECONDS
+    assert np.isnan([one.low, one.high]).all()
+
+
+def test_an_error_of_zero_is_one(write):
+    told = of_asv(results=MEASURED | {ERROR: [[0.0, 3.0], [PARAMS[0], ["'long'"], PARAMS[2]]]})
+    assert load([write(told, "vm/one.json")]).frame.error.tolist() == [0.0]
+
+
+def test_what_turned_wrong_after_it_was_timed_is_told_and_not_ranked(write):
+    text = line(rows_in_cell=2) + line(rows_in_cell=2, implementation="x", status="wrong", note="off by 3")
+    loaded = load([write(text, "a.jsonl")])
+    assert loaded.frame.implementation.tolist() == ["pivoted"]
+    assert [(row["implementation"], row["note"]) for row in loaded.unranked] == [("x", "off by 3")]
+
+
+def test_one_of_the_name_limit_is_not_taken_for_the_machines(write):
+    rows = [line(rows_in_cell=2, implementation="limit", status=status) for status in ("timed", "limit")]
+    assert load([write("".join(rows), "a.jsonl")]).frame.implementation.tolist() == ["limit"]
+
+
+def test_names_can_not_steer_a_terminal(write):
+    name = "a\x1b[31m\r\nb\u202e\ud800"
+    loaded = load([write(line(implementation=name, note=name), "a.jsonl"), write(of_pytest(implementation=name))])
+    assert set(loaded.frame.implementation) == {"a?[31m??b??"}
+
+
+def test_what_never_ends_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "a.json")
+    assert load([tmp_path / "a.json"]).problems == [f"{tmp_path / 'a.json'}: not a file"]
 
 
 def test_what_is_not_there_is_told(tmp_path):

@@ -141,6 +141,13 @@ def test_results_made_otherwise_are_not_continued(path):
         results.continued(path, row(), {**SOURCES, "b": "abd"})
 
 
+def test_results_without_a_seed_can_be_read_and_not_continued(path):
+    path.write_text("".join(json.dumps({k: v for k, v in row(name).items() if k != "seed"}) + "\n" for name in "ab"))
+    assert list(results.read(path)) == [cell(1)]
+    with pytest.raises(results.ResultsError, match="made with another seed: None, now 0"):
+        results.continued(path, row(), SOURCES)
+
+
 def test_nan_is_never_written(path):
     before = path.read_text()
     with pytest.raises(ValueError, match="not JSON compliant"):

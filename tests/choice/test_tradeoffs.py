@@ -46,6 +46,12 @@ def test_a_mix_is_weighted_and_leaves_out_who_can_not_do_all_of_it():
     assert found[0].times == (1, 16)
 
 
+def test_weights_may_be_of_any_size():
+    answers = [answered(a=1, b=4), answered(a=16, b=1)]
+    for weight in (1e308, 5e-324):
+        assert over_mix([(weight, one) for one in answers])[0].mean == pytest.approx(2)
+
+
 def test_compiling_pays_after_so_many_calls_or_never():
     assert calls_until_paid(1.0, 1e-3, 3e-3) == 500
     assert calls_until_paid(0.0, 1e-3, 3e-3) == 0

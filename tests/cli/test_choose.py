@@ -93,6 +93,11 @@ def test_startup_tells_when_compiling_has_paid(capsys):
     assert re.search(r"has paid after [\d,]+ calls, from the cache after [\d,]+\.", text)
 
 
+def test_devices_are_not_read(capsys):
+    found = told(capsys, "--batch", 256, "--dim", 1000, *KEPT, "--from", "/dev/zero")
+    assert found.err == "/dev/zero: not a file\n"
+
+
 def test_a_broken_file_costs_a_line(capsys):
     Path("broken.jsonl").write_text("{\n")
     told_ = told(capsys, "--batch", 256, "--dim", 1000, *KEPT, "--from", "broken.jsonl")
@@ -106,7 +111,8 @@ def test_a_broken_file_costs_a_line(capsys):
         ([], "either --batch and --dim, or --workload"),
         (["--batch", "3"], "either --batch and --dim, or --workload"),
         (["--batch", "3", "--dim", "3", "--workload", "gpt2"], "either --batch and --dim, or --workload"),
-        (["--batch", "0", "--dim", "3"], "0 is not in the range x>=1"),
+        (["--batch", "0", "--dim", "3"], "0 is not in the range 1<=x<=1099511627776"),
+        (["--batch", str(10**400), "--dim", "3"], "is not in the range 1<=x<=1099511627776"),
         (["--workload", "nothing"], "'nothing' is neither a shape like 256x1000 nor one of"),
         (["--workload", "gpt2:nan"], "sizes and weight have to be positive numbers"),
         (["--workload", "3x0"], "sizes and weight have to be positive numbers"),

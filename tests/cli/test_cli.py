@@ -339,8 +339,24 @@ def test_interrupt_keeps_the_cells_that_are_done():
     assert list(results.read(path)) == [Cell("sample-10", 1, 10, "float64", 1)]
 
 
-def test_output_into_a_closed_pipe():
-    command = f"{sys.executable} -m softmax_impls list | head -1"
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
-    assert done.returncode == 0
-    assert "Traceback" not in done.stderr
+def shell(line, **environment):
+    command = ["bash", "-o", "pipefail", "-c", f"{sys.executable} -m softmax_impls {line}"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
+
+
+@pytest.mark.parametrize("line", ["list | head -1", "list --json | head -1", "list | true"])
+def test_output_into_a_closed_pipe(line):
+    done = shell(line)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("options", ["", "--json"])
+def test_output_onto_a_full_disk(options):
+    done = shell(f"list {options} > /dev/full")
+    assert (done.returncode, done.stderr) == (1, "softmax-impls: error: [Errno 28] No space left on device\n")
+
+
+def test_output_in_ascii():
+    done = shell("list", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert "numba_simd" in done.stdout

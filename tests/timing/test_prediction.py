@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from softmax_impls.contract import describe
+from softmax_impls.timing import prediction
 from softmax_impls.timing.prediction import _rungs, predict
 
 
@@ -83,3 +84,12 @@ def test_one_stalled_call_on_the_ladder_says_nothing():
     stalls = iter([0.03])
     one, _ = sleeper(lambda b, d: next(stalls, 1e-5))
     assert predict(one, *arrays(128, 10), allowance=0.03).allowed
+
+
+def test_where_no_fit_is_found_time_grows_with_the_size(monkeypatch):
+    def gives_up(*_):
+        raise RuntimeError("Maximum number of iterations reached.")
+
+    monkeypatch.setattr(prediction.optimize, "nnls", gives_up)
+    one, _ = sleeper(lambda rows, classes: 1e-6 * rows * classes)
+    assert predict(one, *arrays(64, 64), allowance=1.0).seconds == pytest.approx(64 * 64 * 1e-6, rel=0.5)

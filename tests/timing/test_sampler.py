@@ -120,6 +120,18 @@ def test_a_kernel_that_is_wrong_on_other_arrays_is_found_out():
     assert {entry.one.name: entry.status for entry in found if not entry.control}["lazy"] == WRONG
 
 
+def test_one_of_the_name_limit_is_not_the_machines():
+    def limit(probs, grad_output, out):
+        textbook(probs, grad_output, out)
+
+    found = measure(SMALL, [describe(limit)], 0.1, LARGEST_TEMPORARIES, turns=3)
+    assert [(entry.status, entry.discrepancy is None) for entry in found if not entry.control] == [
+        (TIMED, False),
+        (LIMIT, True),
+    ]
+    assert found[0].samples != found[2].samples
+
+
 def test_all_wrong_on_other_arrays_ends_the_race():
     def once(probs, grad_output, out, calls=[]):  # noqa: B006
         textbook(probs, grad_output, out)
