@@ -179,6 +179,8 @@ def _row(
 ) -> Row:
     """Return a row after checking all that a file says for it."""
     taken = values.seconds_of_each(samples)
+    if not taken:
+        raise values.expected("at least one time", samples)
     middle = values.seconds(float(np.median(taken)) if median is None else median)
     low, high = interval
     if low is None or high is None:

@@ -105,7 +105,8 @@ def load(paths: Iterable[Path]) -> Loaded:
             problems += [f"{file}: {line}" for line in told]
     timed = [row for row in rows if "samples" in row]
     unranked = [row for row in rows if "samples" not in row]
-    return Loaded(pd.DataFrame(timed, columns=list(COLUMNS)), problems, unranked)
+    frame = pd.DataFrame(timed, columns=list(COLUMNS))
+    return Loaded(frame.assign(time=pd.to_datetime(frame["time"], utc=True)), problems, unranked)
 
 
 def _files(path: Path) -> list[Path]:

@@ -12,6 +12,7 @@ LARGEST_SIZE = 2**40  # of a batch or a dim
 LARGEST_COUNT = 2**62  # of bytes
 SHORTEST, LONGEST = 1e-12, 1e6  # seconds of a call
 FURTHEST = 1e18  # seconds of a call that was not made, by extrapolation
+YEARS = range(1970, 2200)
 MOST_FACTS = 50  # about a machine, or versions
 
 
@@ -126,4 +127,6 @@ def time(value: object) -> pd.Timestamp:
         found = pd.Timestamp(text(value)) if isinstance(value, str) else pd.Timestamp(positive(value), unit="ms")
     except (ValueError, OverflowError):  # pandas quotes at any length
         raise expected("a time", value) from None
+    if found.year not in YEARS:
+        raise expected("a time", value)
     return found.tz_localize("UTC") if found.tzinfo is None else found.tz_convert("UTC")

@@ -22,13 +22,17 @@ LARGE = 2**22  # elements, from which a cell has one turn: making the arrays and
 def turns(cells: Sequence[Cell]) -> list[tuple[Cell, int, int]]:
     """Return in which order cells have their turns: cell, number of the turn, and of how many.
 
-    What the machine is doing for a second favours one or the other for as long as it lasts. So small cells have several
-    turns, seconds apart; in large ones, rounds lie seconds apart as it is.
+    What the machine is doing for some seconds favours one or the other for as long as it lasts. So small cells have
+    several turns, and large ones their only one in between.
     """
     ordered = sorted(cells, key=lambda cell: cell.elements)
     small = [cell for cell in ordered if is_small(cell)]
-    large = [(cell, 0, 1) for cell in ordered if not is_small(cell)]
-    return [*((cell, number, TURNS) for number in range(TURNS) for cell in small), *large]
+    large = [cell for cell in ordered if not is_small(cell)]
+    planned = [(cell, 0, TURNS) for cell in small]
+    for number in range(1, TURNS):
+        planned += [(cell, 0, 1) for cell in large[number - 1 :: TURNS - 1]]
+        planned += [(cell, number, TURNS) for cell in small]
+    return planned
 
 
 def is_small(cell: Cell) -> bool:

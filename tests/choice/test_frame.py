@@ -4,12 +4,16 @@ import importlib.util
 import json
 import os
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from softmax_impls.choice.answer import Question
+from softmax_impls.choice.choose import choose
 from softmax_impls.choice.frame import COLUMNS, load
+from softmax_impls.report.runs import runs
 from tests.scripts import ROOT
 
 COMPARED = ROOT / "docs" / "results" / "results.jsonl"
@@ -185,6 +189,7 @@ def test_a_folder_is_searched(write):
         (line(seconds=None), "a.jsonl", "line 1: .*samples, and no seconds"),
         (line(samples=[], seconds=None), "a.jsonl", "line 1: .*timed, and no samples"),
         (line(visits=[2]), "a.jsonl", "line 1: .*more rounds than there are samples"),
+        (line(time="9999-01-01"), "a.jsonl", "expected a time, got '9999-01-01'"),
         (line(time="then"), "a.jsonl", "digits 128×10 float32: expected a time, got 'then'"),
         (line(machine={"cpu": "a"}), "a.jsonl", "digits 128×10 float32: no 'cores'"),
         (line(rows_in_cell=2), "a.jsonl", "digits 128×10 float32: some of its rows are missing"),
@@ -211,6 +216,7 @@ def test_a_folder_is_searched(write):
         (of_asv(results={"calls.Starting.timeraw_import": [[0.1], []]}), "a.json", "no times of the backward pass"),
         (of_pytest(versions={"numpy": {}}), "a.json", "benchmark 0: expected a name"),
         (json.dumps({"machine_info": {"cpu": {}}, "benchmarks": []}), "a.json", "no times of the backward pass"),
+        (of_pytest().replace(str([SECONDS, 2 * SECONDS, 3 * SECONDS]), "[]"), "a.json", "at least one time, got"),
         (of_pytest(batch="128"), "a.json", "benchmark 0: expected a size, got '128'"),
         (of_pytest(batch=10**30), "a.json", "benchmark 0: expected a size"),
         (of_pytest(dtype="<b>float32</b>"), "a.json", "expected float32 or float64"),
@@ -262,6 +268,16 @@ def test_names_can_not_steer_a_terminal(write):
     name = "a\x1b[31m\r\nb\u202e\ud800"
     loaded = load([write(line(implementation=name, note=name), "a.jsonl"), write(of_pytest(implementation=name))])
     assert set(loaded.frame.implementation) == {"a?[31m??b??"}
+
+
+def test_without_a_time_it_is_not_known(write):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = load([write(line(), "a.jsonl")])
+        assert loaded.frame.time.isna().all()
+        assert runs(loaded.frame)[0][0].tool == "compare"
+        question = Question(128, 10, "float32")
+        assert choose(question, loaded.frame, [], "elsewhere", {}).pick.name == "pivoted"
 
 
 def test_what_never_ends_is_not_read(tmp_path):

@@ -162,7 +162,17 @@ def test_what_visits_disagree_about_is_a_tie(rng):
     assert stand({"a": a, "b": clear}, visits=visits).ties == ()
 
 
+def test_who_suffers_less_from_others_is_not_the_faster_for_it(rng):
+    """Another process keeps the shared cache for six rounds of ten, in stretches; when it does not, `a` is faster."""
+    busy = np.arange(100) % 20 < 12
+    a = noisy(rng, 0.9, 100) * np.where(busy, 1.8, 1)
+    b = noisy(rng, 1.0, 100) * np.where(busy, 1.2, 1)
+    assert np.median(a) > np.median(b)
+    ratio = quiet_ratio(b, a)
+    assert 1.05 < ratio.low < 1 / 0.9 < ratio.high
+
+
 def test_few_visits_are_cut_into_pieces(rng):
     a, b = noisy(rng, 1.1, 36), noisy(rng, 1.0, 36)
-    assert quiet_ratio(a, b, visits=[18, 18]) == quiet_ratio(a, b) == quiet_ratio(a, b, visits=[2] * 18)
+    assert quiet_ratio(a, b, visits=[18, 18]) == quiet_ratio(a, b)
     assert quiet_ratio(a, b, visits=[9] * 4) != quiet_ratio(a, b)
