@@ -26,6 +26,7 @@ FEWEST = 10  # rounds, for more than what was seen at the least
 FEWEST_VISITS = 4  # to tell by
 ALONE = 30  # rounds of fewer visits, below which each stands for itself; from there on, two neighbours do
 QUIETEST = 4  # the fastest one in so many samples of a stretch counts
+FASTEST = 3  # samples that have to be in favour of the best, too
 FEWEST_PAIRS = 12  # to tell by, if there are as many
 TRIMMED = 0.25  # of the stretches, at either end
 UNKNOWN = 2.0  # a factor either way: how far off a single ratio may be
@@ -55,7 +56,7 @@ class Standing:
     margin : float
         What an interval has to clear.
     ties : tuple of str
-        Those that the best one does not beat by more than the margin.
+        Those that the best one does not beat by more than the margin, or whose fastest samples are faster than its own.
     behind : tuple of str
         Those that it beats by more than twice the margin: more samples would not change that.
     settled : bool
@@ -184,10 +185,21 @@ def stand(
     left = sum(name in whole for name in racing)
     confidence = 1 - 2 * (1 - CONFIDENCE) / max(2, left)  # each end for all of them at once (Bonferroni)
     ratios = {name: quiet_ratio(samples[name], samples[best], confidence, visits) for name in rivals}
-    ties = tuple(name for name in racing if ratios[name].low <= 1 + margin)
-    behind = tuple(name for name in racing if ratios[name].low > 1 + 2 * margin)
-    settled = all(ratios[name].low > 1 + margin or ratios[name].high < 1 + 2 * margin for name in racing)
+    slower = [name for name in racing if not _was_faster(samples[name], samples[best])]
+    beaten = [name for name in slower if ratios[name].low > 1 + margin]
+    ties = tuple(name for name in racing if name not in beaten)
+    behind = tuple(name for name in slower if ratios[name].low > 1 + 2 * margin)
+    settled = all(name in beaten or ratios[name].high < 1 + 2 * margin for name in racing)
     return Standing(best, ratios, margin, ties, behind, settled)
+
+
+def _was_faster(a: Samples, b: Samples) -> bool:
+    """Whether the few fastest samples of `a` are faster than those of `b`, in the rounds that both were in.
+
+    Should others have had the machine for most of the time, these are from the rest of it.
+    """
+    rounds = min(len(a), len(b))
+    return rounds >= FEWEST and sum(sorted(a[:rounds])[:FASTEST]) < sum(sorted(b[:rounds])[:FASTEST])
 
 
 def margin_of(again: Ratio | None) -> float:

@@ -172,6 +172,18 @@ def test_who_suffers_less_from_others_is_not_the_faster_for_it(rng):
     assert 1.05 < ratio.low < 1 / 0.9 < ratio.high
 
 
+def test_a_winner_has_the_fastest_samples_too(rng):
+    """Others had the machine all the time but for some rounds in which `a` was the faster."""
+    busy = np.arange(100) >= 5
+    a = noisy(rng, 0.9, 100) * np.where(busy, 1.8, 1)
+    b = noisy(rng, 1.0, 100) * np.where(busy, 1.2, 1)
+    assert quiet_ratio(a, b).low > 1.2
+    told = stand({"a": a, "b": b})
+    assert (told.best, told.ties, told.behind, told.settled) == ("b", ("a",), (), False)
+    told = stand({"a": a[busy], "b": b[busy]})
+    assert (told.best, told.ties, told.behind, told.settled) == ("b", (), ("a",), True)
+
+
 def test_few_visits_are_cut_into_pieces(rng):
     a, b = noisy(rng, 1.1, 36), noisy(rng, 1.0, 36)
     assert quiet_ratio(a, b, visits=[18, 18]) == quiet_ratio(a, b)
