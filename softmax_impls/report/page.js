@@ -29,6 +29,7 @@ function inBytes(bytes) {
 }
 
 const times = (ratio) => ratio < 100 ? ratio.toFixed(2) : Math.round(ratio).toLocaleString("en");
+const magnitude = (error) => error === null ? Infinity : Math.floor(Math.log10(Math.max(error, 1e-20)));
 const inPowers = (error) => error.toExponential(0).replace("e+", "e");
 const threadsInWords = (n) => n + (n === 1 ? " thread" : " threads");
 const shapeOf = (cell) => (cell.workload ? cell.workload + " " : "") + cell.batch + "×" + cell.dim;
@@ -157,12 +158,15 @@ function showTable(parent, run, ranked, caption, opened) {
 }
 
 function headline(parent, ranked, mark) {
-  const tied = ranked.slice(1).filter((one) => one.tied), error = (one) => row(one.numbers[0]).error;
-  make(parent, "h3", {}, `${ranked[0].name}, ${mark}${inSeconds(ranked[0].seconds)}`);
-  const better = error(ranked[0]) === null ? undefined
-    : ranked.find((one) => error(one) !== null && error(one) < error(ranked[0]) / MORE_ACCURATE);
+  const error = (one) => row(one.numbers[0]).error;
+  const asFast = ranked.filter((one, place) => place === 0 || one.tied);
+  const pick = asFast.reduce((best, one) => magnitude(error(one)) < magnitude(error(best)) ? one : best); // as `choose` does
+  const tied = asFast.filter((one) => one !== pick);
+  make(parent, "h3", {}, `${pick.name}, ${mark}${inSeconds(pick.seconds)}`);
+  const better = error(pick) === null ? undefined
+    : ranked.find((one) => error(one) !== null && error(one) < error(pick) / MORE_ACCURATE);
   if (better) make(parent, "p", {}, `More accurate: ${better.name}, in ${times(better.ratio)} times the time; its worst error is ` +
-    `${inPowers(error(better))}, that of ${ranked[0].name} ${inPowers(error(ranked[0]))}.`);
+    `${inPowers(error(better))}, that of ${pick.name} ${inPowers(error(pick))}.`);
   return tied.length ? `It ties with ${tied.map((one) => one.name).join(", ")}: they can't be told apart. ` : "";
 }
 

@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+from softmax_impls.choice.answer import Question
+from softmax_impls.choice.choose import choose
 from softmax_impls.choice.frame import load
 from softmax_impls.report.page import Report
 from tests.report.results import cell, square
@@ -114,6 +116,19 @@ def test_a_tie_is_told_and_the_more_accurate_one(browse):
     assert "It ties with b: they can't be told apart." in one["answer"]
     assert "More accurate: c, in 2.00 times the time; its worst error is 1e-7, that of a 1e0." in one["answer"]
     assert len(re.findall("✓|raw row", one["answer"])) == 3
+
+
+def test_of_those_that_tie_it_picks_the_most_accurate_as_choose_does(browse, tmp_path):
+    lines = cell({"a": 1e-6, "b": 1.001e-6}).splitlines(keepends=True)
+    lines[0] = json.dumps(json.loads(lines[0]) | {"errors": {"saturated": 1.0}}) + "\n"
+    (one,), console = browse("".join(lines))
+    assert console == []
+    assert one["answer"].startswith("b, 1.")
+    assert "It ties with a: they can't be told apart." in one["answer"]
+    file = tmp_path / "results.jsonl"
+    file.write_text("".join(lines))
+    loaded = load([file])
+    assert choose(Question(16, 16, "float32"), loaded.frame, [], "", {}).pick.name == "b"
 
 
 @pytest.mark.parametrize(
