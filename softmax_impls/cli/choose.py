@@ -136,7 +136,8 @@ def _measure(question: Question, usable: Mapping[str, Implementation], file: Pat
     """Measure one cell, and keep the result."""
     cell = Cell(CUSTOM, question.batch, question.dim, question.dtype, question.threads)
     session = Session(usable, BUDGET, machine.largest_temporaries())
-    with console(stderr=True).status(f"measuring {cell}"), kernels_to_stderr():
+    # Held to these threads from the first call on: what one thread never needs is not compiled, which takes a second.
+    with console(stderr=True).status(f"measuring {cell}"), kernels_to_stderr(), machine.pinned(question.threads):
         session.prepare([question.dtype])
         *_, (_, rows) = session.run([cell])
     if isinstance(rows, str):
