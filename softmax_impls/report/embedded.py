@@ -18,8 +18,6 @@ from softmax_impls.timing.workloads import CUSTOM, GRID
 
 MOST_SAMPLES = 60_000  # in a page
 DIGITS = 4  # of a sample
-LONGEST = 100  # characters of a version
-MOST_VERSIONS = 50
 
 
 def data(runs: Sequence[Run], styles: Mapping[str, Look], notes: list[str]) -> dict[str, Any]:
@@ -66,11 +64,9 @@ def data(runs: Sequence[Run], styles: Mapping[str, Look], notes: list[str]) -> d
     }
 
 
-def versions(told: object) -> list[tuple[str, str]]:
-    """Return versions as a file has them, whatever that is, as names and short texts."""
-    if not isinstance(told, Mapping):
-        return []
-    return sorted((str(key)[:LONGEST], str(value)[:LONGEST]) for key, value in list(told.items())[:MOST_VERSIONS])
+def versions(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return versions, which were checked when they were read, as names and texts."""
+    return sorted((name, str(version)) for name, version in told.items())
 
 
 def _samples_per_row(lengths: Iterable[int], notes: list[str]) -> int:

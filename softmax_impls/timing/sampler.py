@@ -36,8 +36,7 @@ RACE = 0.5  # of the cell's time, at least, for samples, whatever came before
 SHORTEST_SAMPLE, LONGEST_SAMPLE = 200e-6, 5e-4  # seconds; a longer call is a sample of its own, a longer batch would be
 #                                                 more likely to have another process in it
 SHORT = 0.01  # seconds: a first call that may be tried again, whatever the cell's time
-BY_ROUNDS = 2**20  # elements, from which rounds stand for themselves: a call that takes 5 % longer was found in 43
-#                    of 48 cells beside a busy process if told by visits, in 46 if told by rounds, with no false alarm
+BY_ROUNDS = 2**20  # elements, from which rounds stand for themselves: arrays' places matter less than other processes
 ROUNDS = 30  # that the time is to be enough for, where that makes samples longer
 HOPELESSLY, HOPELESS_SHARE = 20.0, 0.01  # times the leader, and of the cell's time: the call that was verified will do
 
