@@ -1,4 +1,4 @@
-"""Softmax backward, many ways: implementations that are checked against each other, timed, and chosen from.
+"""The softmax backward pass in many implementations, which are checked against each other, timed and compared.
 
 >>> import numpy as np
 >>> from softmax_impls import softmax, softmax_backward
@@ -8,11 +8,10 @@ array([[ 0.082, -0.022, -0.06 ]])
 """
 
 from softmax_impls.api import softmax, softmax_backward
-from softmax_impls.backward import implementations
 from softmax_impls.checks.numeric import numeric_gradient
-from softmax_impls.contract import register
 from softmax_impls.dispatch import explain
-from softmax_impls.layer import Softmax
+from softmax_impls.registry import implementations, register
+from softmax_impls.source import Softmax
 
 __version__ = "0.1.0"
 

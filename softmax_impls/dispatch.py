@@ -1,7 +1,4 @@
-"""The rule that ``impl="auto"`` follows, as data that can be read, and the reason it gives for what it picks.
-
-There is one built in, and there may be one that was made from measurements on this machine, see `tuned`.
-"""
+"""The rule that ``impl="auto"`` follows, as a table, and `explain`, which says what it picks and why."""
 
 from __future__ import annotations
 
@@ -10,7 +7,6 @@ import importlib.util
 import math
 import operator
 import os
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,55 +14,68 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from softmax_impls import tuned
-from softmax_impls.arguments import as_threads, normalize_axes
-from softmax_impls.backward._limits import MOST_THREADS, SHARED_FROM, cores
+from softmax_impls.layout import as_thread_count, normalize_axes
+from softmax_impls.simd.sizes import SHARED_FROM
+from softmax_impls.threads import MAX_THREADS, available_cores, num_threads
 
 
-@dataclass(frozen=True)
-class Call:
-    """What is known when an implementation has to be picked."""
-
-    rows: int
-    classes: int
-    dtype: np.dtype[Any]
-    threads: int
-    compiler: bool
+@functools.cache
+def has_compiler() -> bool:
+    """Whether Numba is installed and compiles; found out without importing it."""
+    switched_off = os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0")
+    return not switched_off and importlib.util.find_spec("numba") is not None
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of the dispatch: the first rule whose condition holds decides."""
+    """One line of the table: the implementation, the condition in words and as a function, and the reason."""
 
     impl: str
     when: str
-    holds: Callable[[Call], bool]
+    holds: Callable[[], bool]
     because: str
 
 
-COMPILED = "numba_simd"  # what Numba compiles by the built-in rule; `api` has a short way into it
-
-# No rule looks at the size: `numba_simd` has a way for each by itself, and of those that are exact it is the fastest at
-# every size that `softmax-impls compare` looks at. "auto" never trades accuracy for speed.
+# The first rule that holds decides. No rule looks at the size: numba_simd has its own way for each size, and is the
+# fastest of the implementations that stay accurate on saturated rows. "auto" never trades accuracy for speed.
 RULES = (
+    Rule(
+        "numba_simd",
+        when="Numba compiles",
+        holds=has_compiler,
+        because="it is accurate to a few ulps, also on saturated rows, and the fastest implementation that is",
+    ),
     Rule(
         "pivoted",
         when="Numba's compiler is missing or switched off (NUMBA_DISABLE_JIT)",
-        holds=lambda call: not call.compiler,
-        because="without the compiler NumPy is far faster than interpreted loops, and this form is just as exact",
-    ),
-    Rule(
-        COMPILED,
-        when="Numba compiles",
-        holds=lambda call: True,
-        because="it is right about the logits' gradient, also where rows saturate, and the fastest of those that are",
+        holds=lambda: True,
+        because="it is as accurate, and without the compiler NumPy is far faster than interpreted loops",
     ),
 )
 
 
+def pick() -> Rule:
+    """Return the first rule that holds."""
+    return next(rule for rule in RULES if rule.holds())
+
+
 @dataclass(frozen=True)
 class Choice:
-    """What "auto" picks for a call, in how many threads it runs, and why; printing it gives a sentence."""
+    """What "auto" picks for a call; printing it gives a sentence.
+
+    Attributes
+    ----------
+    impl : str
+        The implementation.
+    shape : tuple of int
+        Of the call.
+    dtype : str
+        Of the call.
+    threads : int
+        How many threads the call uses.
+    when, because : str
+        The condition of the rule, and its reason.
+    """
 
     impl: str
     shape: tuple[int, ...]
@@ -74,52 +83,10 @@ class Choice:
     threads: int
     when: str
     because: str
-    rule: str = tuned.BUILT_IN  # or the file that it was read from
 
     def __str__(self) -> str:
         threads = f", in {self.threads} threads" if self.threads > 1 else ""
-        told = f"{self.impl}, for shape {self.shape} of {self.dtype}{threads} ({self.when}): {self.because}"
-        return f"{told} [{self.rule} rule]" if self.rule == tuned.BUILT_IN else f"{told} [rule of {self.rule}]"
-
-
-def pick(rows: int, classes: int, dtype: np.dtype[Any], threads: int = 1) -> Rule:
-    """Return the first rule that holds."""
-    call = Call(rows, classes, dtype, threads, compiler=has_compiler())
-    return next(rule for rule in in_force()[0] if rule.holds(call))
-
-
-@functools.cache
-def in_force() -> tuple[tuple[Rule, ...], str, tuple[tuned.Line, ...]]:
-    """Return the rules that are followed, where they come from, and the lines they had there.
-
-    They are looked up once in a process.
-    """
-    path = tuned.place() if has_compiler() else None
-    if path is None:
-        return RULES, tuned.BUILT_IN, ()
-    try:
-        if not (path.exists() or os.environ.get(tuned.VARIABLE)):
-            return RULES, tuned.BUILT_IN, ()
-        lines = tuned.read(path)
-        return tuple(_rule(line) for line in lines), str(path), lines
-    except (OSError, ValueError, ImportError) as error:  # a package's metadata may be missing
-        warnings.warn(f"the built-in rule is used instead of {path}: {error}", RuntimeWarning, stacklevel=4)
-        return RULES, tuned.BUILT_IN, ()
-
-
-def asked_above() -> int | None:
-    """Return above how many elements the rule has to be asked where Numba compiles; None if it need not be."""
-    lines = in_force()[2]
-    return tuned.asked_above(lines, COMPILED) if lines else None
-
-
-def _rule(line: tuned.Line) -> Rule:
-    return Rule(
-        line.impl,
-        when=line.in_words(),
-        holds=lambda call: line.holds(call.rows, call.classes, max(4, call.dtype.itemsize), call.threads),
-        because="measured on this machine, by softmax-impls tune",
-    )
+        return f"{self.impl}, for shape {self.shape} of {self.dtype}{threads} ({self.when}): {self.because}"
 
 
 def explain(
@@ -129,7 +96,7 @@ def explain(
     axis: int | tuple[int, ...] | None = -1,
     threads: int | None = None,
 ) -> Choice:
-    """Say which implementation ``impl="auto"`` picks for a call, and why.
+    """Explain which implementation ``impl="auto"`` picks for a call.
 
     Parameters
     ----------
@@ -140,20 +107,19 @@ def explain(
     axis : int, tuple of int or None, optional
         As in `softmax_backward`.
     threads : int, optional
-        How many threads the call may use; by default as many as Numba may (NUMBA_NUM_THREADS).
+        The number of threads that the call may use. By default that of NUMBA_NUM_THREADS.
 
     Returns
     -------
     Choice
-        With `impl`, `when`, `because`, and `rule`: "built-in", or the file that softmax-impls tune has written; it
-        prints as a sentence.
+        With the attributes `impl`, `threads`, `when` and `because`. It prints as a sentence.
 
     Raises
     ------
     TypeError
-        If the dtype is none of those, or a number is not an integer.
+        If a size or `threads` is not an integer, or `dtype` is another one.
     ValueError
-        If a size is negative, the axis is out of range or there is less than one thread.
+        If a size is negative, `axis` is out of range, or `threads` is less than 1.
 
     Examples
     --------
@@ -162,26 +128,25 @@ def explain(
     >>> implementations()[choice.impl].accurate_for
     'logits'
     """
+    sizes = _as_sizes(shape)
+    wanted: np.dtype[Any] = np.dtype(dtype)
+    if wanted.kind != "f" or wanted.itemsize not in (2, 4, 8):
+        raise TypeError(f"dtype must be float16, float32 or float64, got {wanted}")
+    allowed = num_threads() if threads is None else as_thread_count(threads)
+    normalize_axes(axis, len(sizes))
+    rule = pick()
+    moved_bytes = 3 * math.prod(sizes) * max(4, wanted.itemsize)
+    shared = rule.impl == "numba_simd" and moved_bytes >= SHARED_FROM
+    running = min(allowed, available_cores(), MAX_THREADS) if shared else 1
+    return Choice(rule.impl, sizes, wanted.name, running, rule.when, rule.because)
+
+
+def _as_sizes(shape: object) -> tuple[int, ...]:
+    """Return a shape as a tuple of ints."""
     try:
         sizes = tuple(operator.index(n) for n in (shape if isinstance(shape, tuple | list) else (shape,)))
     except TypeError as error:
         raise TypeError(f"shape must be an integer or a tuple of integers: {error}") from None
     if any(n < 0 for n in sizes):
         raise ValueError(f"shape must not have negative sizes, got {sizes}")
-    wanted = np.dtype(dtype)
-    if wanted.kind != "f" or wanted.itemsize not in (2, 4, 8):
-        raise TypeError(f"dtype must be float16, float32 or float64, got {wanted}")
-    allowed = as_threads(threads)
-    classes = math.prod(sizes[a] for a in normalize_axes(axis, len(sizes)) if sizes)
-    rows = math.prod(sizes) // classes if classes else 0
-    rule = pick(rows, classes, wanted, allowed)
-    shared = rule.impl == COMPILED and 3 * rows * classes * max(4, wanted.itemsize) >= SHARED_FROM
-    running = min(allowed, cores(), MOST_THREADS) if shared else 1
-    return Choice(rule.impl, sizes, wanted.name, running, rule.when, rule.because, in_force()[1])
-
-
-@functools.cache
-def has_compiler() -> bool:
-    """Whether Numba is installed and compiles, found out without importing it."""
-    switched_off = os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0")
-    return not switched_off and importlib.util.find_spec("numba") is not None
+    return sizes

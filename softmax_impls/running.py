@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from softmax_impls import backward
-from softmax_impls.arguments import Layout
-from softmax_impls.contract import Array, Implementation, invoke, read_only
+from softmax_impls import registry
+from softmax_impls.implementation import Array, Implementation, invoke, read_only
+from softmax_impls.layout import Layout
 
 
 def resolved(impl: object) -> Implementation:
     """Return the implementation that a name, a record or a kernel stands for."""
     if isinstance(impl, str):
-        return backward.get(impl)
+        return registry.get(impl)
     if isinstance(impl, Implementation):
         return impl
     if callable(impl):
-        return backward.from_kernel(impl)
+        return registry.from_kernel(impl)
     raise TypeError(f"impl must be a name, 'auto' or a kernel (probs, grad_output, out), got {type(impl).__name__}")
 
 

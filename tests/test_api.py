@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from scipy import special
 
 from softmax_impls import implementations, softmax, softmax_backward
-from softmax_impls.backward import names
-from softmax_impls.contract import register
+from softmax_impls.registry import names, register
 
 RNG = np.random.default_rng(0)
 P = softmax(RNG.standard_normal((4, 6)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from softmax_impls import Softmax, numeric_gradient, softmax
-from softmax_impls.backward import names
+from softmax_impls.registry import names
 from softmax_impls.source import gradient_check, loss_fn, main
 
 LINE = r"loss_type = {}, grad diff = (\S+)"

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from softmax_impls.contract import Array, register
+from softmax_impls.implementation import Array
+from softmax_impls.registry import register
 
 
 @register(
     summary="p * (g - sum(g * p)), as one would type it",
     family="closed form",
-    temporaries=lambda rows, classes, itemsize: 2 * rows * classes * itemsize,
+    temporaries=lambda batch, dim, itemsize: 2 * rows * classes * itemsize,
     in_place=("probs", "grad_output"),
 )
 def closed_form(probs: Array, grad_output: Array, out: Array) -> None:

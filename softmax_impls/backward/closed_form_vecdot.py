@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from softmax_impls.contract import Array, register
+from softmax_impls.implementation import Array
+from softmax_impls.registry import register
 
 
 @register(
     summary="the closed form by np.vecdot, built in `out` without a (B, D) temporary",
     family="closed form",
-    temporaries=lambda rows, classes, itemsize: rows * itemsize,
+    temporaries=lambda batch, dim, itemsize: rows * itemsize,
     in_place=("grad_output",),
     threaded=True,  # long rows' dot product is the BLAS library's
 )

@@ -1,12 +1,13 @@
 """The answer this project began with: one pass over a (B, D) temporary per class."""
 
-from softmax_impls.contract import Array, register
+from softmax_impls.implementation import Array
+from softmax_impls.registry import register
 
 
 @register(
     summary="the original answer: for each class j, sum grad_output * d probs / d x_j",
     family="loop",
-    temporaries=lambda rows, classes, itemsize: 3 * rows * classes * itemsize,  # the last class's d_probs still lives
+    temporaries=lambda batch, dim, itemsize: 3 * rows * classes * itemsize,  # the last class's d_probs still lives
 )
 def column_loop(probs: Array, grad_output: Array, out: Array) -> None:
     """d probs_i / d x_j = -p_i p_j, and p_j more where i = j; column j of the result sums it against the gradient."""

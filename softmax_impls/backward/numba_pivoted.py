@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numba.extending import overload
 
-from softmax_impls.backward._jit import jit
-from softmax_impls.contract import Array, register
+from softmax_impls.implementation import Array
+from softmax_impls.registry import register
+from softmax_impls.simd.jit import jit
 
 # Helpers take the array and the row's number: a row's slice would be reference-counted, atomically, in every call.
 
@@ -55,7 +56,7 @@ def _shifted_dot(probs: Array, grad_output: Array, i: int, shift: np.floating) -
     summary="the pivoted form, compiled by Numba: exact where rows saturate, one row at a time",
     family="numba",
     accurate_for="logits",
-    temporaries=lambda rows, classes, itemsize: 0,
+    temporaries=lambda batch, dim, itemsize: 0,
     in_place=("probs", "grad_output"),
     requires=("numba",),
 )

@@ -1,13 +1,14 @@
 """The textbook closed form as a compiled loop, one row at a time: read twice, the second time from cache."""
 
-from softmax_impls.backward._jit import jit
-from softmax_impls.contract import Array, register
+from softmax_impls.implementation import Array
+from softmax_impls.registry import register
+from softmax_impls.simd.jit import jit
 
 
 @register(
     summary="the closed form, compiled by Numba, one row at a time",
     family="numba",
-    temporaries=lambda rows, classes, itemsize: 0,
+    temporaries=lambda batch, dim, itemsize: 0,
     in_place=("probs", "grad_output"),
     requires=("numba",),
 )

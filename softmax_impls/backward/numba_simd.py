@@ -5,7 +5,7 @@ outgrow the last-level cache are stored past it, which spares reading what is ab
 shared among threads.
 
 Below this file: `_rows`, how rows of each length are done; `_passes`, by which steps; `_vectors`, in which terms;
-`_team`, by how many threads; `_limits`, what is large.
+`pool`, by how many threads; `threads`, what is large.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 
-from softmax_impls.backward import _limits, _team
-from softmax_impls.backward._jit import jit
-from softmax_impls.backward._limits import DONE, LARGE, SHARED_FROM, STREAMED_FROM, UNFIT
-from softmax_impls.backward._rows import rows
-from softmax_impls.backward._vectors import address, pointer
-from softmax_impls.contract import Array, register
+from softmax_impls.implementation import Array
+from softmax_impls.registry import register
+from softmax_impls.simd import pool
+from softmax_impls.simd.jit import jit
+from softmax_impls.simd.rows import rows
+from softmax_impls.simd.sizes import DONE, LARGE, NONTEMPORAL_FROM, SHARED_FROM, UNFIT
+from softmax_impls.simd.vectors import address, pointer
 
 
 @jit(nogil=True)
@@ -48,7 +49,7 @@ def _alone(probs: Array, grad_output: Array, out: Array, streamed_from: int) -> 
 
 
 @jit()
-def if_small(probs: Array, grad_output: Array, out: Array) -> int:
+def run_if_small(probs: Array, grad_output: Array, out: Array) -> int:
     """Do a call if it is a small one; returns `DONE`, or else why not, having done nothing: `LARGE` or `UNFIT`.
 
     The arrays are C-contiguous (..., D), of one dtype and one number of dimensions. Python's lock is kept: to give it
@@ -62,23 +63,23 @@ def if_small(probs: Array, grad_output: Array, out: Array) -> int:
     return DONE
 
 
-def large(probs: Array, grad_output: Array, out: Array) -> None:
+def run_large(probs: Array, grad_output: Array, out: Array) -> None:
     """Do a call that may pay to be shared among threads."""
-    threads = 1 if DISABLE_JIT else _limits.threads()
-    if threads == 1 or not _team.run(probs, grad_output, out, threads):
-        _alone(probs, grad_output, out, STREAMED_FROM)
+    threads = 1 if DISABLE_JIT else num_threads()
+    if threads == 1 or not pool.run(probs, grad_output, out, threads):
+        _alone(probs, grad_output, out, NONTEMPORAL_FROM)
 
 
 @register(
     summary="the pivoted form in whole vectors and by several threads: exact where rows saturate, made for speed",
     family="numba",
     accurate_for="logits",
-    temporaries=lambda rows, classes, itemsize: 0,
+    temporaries=lambda batch, dim, itemsize: 0,
     in_place=("probs", "grad_output"),
     requires=("numba",),
     threaded=True,
 )
 def numba_simd(probs: Array, grad_output: Array, out: Array) -> None:
     """With h = g - g[argmax p]: p (h - p·h)."""
-    if if_small(probs, grad_output, out) == LARGE:
-        large(probs, grad_output, out)
+    if run_if_small(probs, grad_output, out) == LARGE:
+        run_large(probs, grad_output, out)

@@ -8,7 +8,8 @@ nothing cancels but what cancels in the true gradient.
 
 import numpy as np
 
-from softmax_impls.contract import Array, register
+from softmax_impls.implementation import Array
+from softmax_impls.registry import register
 
 
 @register(
@@ -16,7 +17,7 @@ from softmax_impls.contract import Array, register
     family="closed form",
     accurate_for="logits",
     # argmax and its gathered values, then the row sums; intp is 8 bytes wherever this is large
-    temporaries=lambda rows, classes, itemsize: rows * (16 + 2 * itemsize),
+    temporaries=lambda batch, dim, itemsize: rows * (16 + 2 * itemsize),
     in_place=("grad_output",),
     threaded=True,  # long rows' dot product is the BLAS library's
 )

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from softmax_impls.contract import Array, register
+from softmax_impls.implementation import Array
+from softmax_impls.registry import register
 
 
 @register(
     summary="for each row, (diag(p) - p pᵀ) @ g",
     family="jacobian",
-    temporaries=lambda rows, classes, itemsize: 3 * classes * classes * itemsize,
+    temporaries=lambda batch, dim, itemsize: 3 * classes * classes * itemsize,
     in_place=("grad_output",),
     threaded=True,  # the matrix-vector product is the BLAS library's
 )

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax_impls.contract import Array
+from softmax_impls.implementation import Array
 
 Floats = NDArray[np.float64]
 
@@ -65,18 +65,18 @@ def value_scale(classes: int, dtype: np.dtype[Any], largest: Floats, total: Floa
     return largest * (2 * (1 + total) * gamma(classes + 6, dtype) + np.abs(defect))
 
 
-def underflow(classes: int, dtype: np.dtype[Any], largest: Floats, flushes: bool = False) -> Floats:
+def underflow(classes: int, dtype: np.dtype[Any], largest: Floats, flush_to_zero: bool = False) -> Floats:
     """Return, for each row, (B,), what underflow may add to the error of any element."""
     limits = np.finfo(dtype)
-    smallest = limits.smallest_normal if flushes else limits.smallest_subnormal
+    smallest = limits.smallest_normal if flush_to_zero else limits.smallest_subnormal
     return float(smallest) * (classes + 1) * (1 + 2 * largest)
 
 
-def given_probs(probs: Array, largest: Floats, total: Floats, defect: Floats, flushes: bool = False) -> Floats:
+def given_probs(probs: Array, largest: Floats, total: Floats, defect: Floats, flush_to_zero: bool = False) -> Floats:
     """Return the bound on the error given the probabilities, (B, D)."""
     classes = probs.shape[1]
     scale = value_scale(classes, probs.dtype, largest, total, defect)
-    floor = underflow(classes, probs.dtype, largest, flushes)
+    floor = underflow(classes, probs.dtype, largest, flush_to_zero)
     return np.asarray(probs * scale[:, np.newaxis] + floor[:, np.newaxis])
 
 

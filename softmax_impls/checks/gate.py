@@ -19,8 +19,8 @@ from softmax_impls.checks import bounds, gradients, inputs, reference
 from softmax_impls.checks.inputs import Case
 from softmax_impls.checks.reference import row_sums
 from softmax_impls.checks.verdict import Failure, Verdict, beyond, raised
-from softmax_impls.contract import INPUTS, Array, Implementation, invoke, read_only
-from softmax_impls.wording import RAISED, told
+from softmax_impls.formatting import KERNEL_ERRORS, one_line
+from softmax_impls.implementation import INPUTS, Array, Implementation, invoke, read_only
 
 DTYPES = ("float32", "float64")
 # Shapes at which kernels take other turns: one row or class, whole vectors and remainders, square, many, long, large.
@@ -47,7 +47,7 @@ def judge(
                     outputs[name],
                     outputs[rival],
                     rival,
-                    implementations[name].flushes or implementations[rival].flushes,
+                    implementations[name].flush_to_zero or implementations[rival].flush_to_zero,
                 )
     return verdicts
 
@@ -60,7 +60,7 @@ def judge_softmax(function: Callable[[Array], Array] = api.softmax, seed: int = 
         for case in inputs.cases(dtype, seed):
             try:
                 found = function(case.logits)
-            except RAISED as error:
+            except KERNEL_ERRORS as error:
                 verdict.failures.append(raised(case, error))
                 continue
             off = case.exact_probs.error_of(found)
@@ -84,7 +84,7 @@ def _alone(one: Implementation, seed: int, dtypes: Iterable[str]) -> tuple[Verdi
                     outputs[case] = run(one, case.probs, case.grad_output)
                     verdict.failures += _one_case(one, case, outputs[case])
                     verdict.note_error(case, case.kind, *logits_error(case, outputs[case]))
-            except RAISED as error:
+            except KERNEL_ERRORS as error:
                 verdict.failures.append(raised(case, error))
     if not verdict.failed("runs"):
         for dtype in dtypes:
@@ -98,8 +98,8 @@ def _guarded(check: Callable[..., Iterable[Failure]], *arguments: Any) -> list[F
     """Run a check; what the kernel raises in it is a failure of its own."""
     try:
         return list(check(*arguments))
-    except RAISED as error:
-        return [Failure("runs", check.__name__.strip("_"), f"raised {told(error)}")]
+    except KERNEL_ERRORS as error:
+        return [Failure("runs", check.__name__.strip("_"), f"raised {one_line(error)}")]
 
 
 def run(one: Implementation, probs: Array, grad_output: Array, fill: float = np.nan) -> Array:
@@ -129,7 +129,7 @@ def _one_case(one: Implementation, case: Case, out: Array) -> Iterator[Failure]:
 def _value(one: Implementation, case: Case, out: Array) -> Iterator[Failure]:
     """Right about p (g - Σ p g) for the p and g that came in."""
     good = case.finite
-    yield from beyond("value", case, case.given_probs.error_of(out)[good], _value_bound(case, one.flushes)[good])
+    yield from beyond("value", case, case.given_probs.error_of(out)[good], _value_bound(case, one.flush_to_zero)[good])
 
 
 def _logits(case: Case, out: Array) -> Iterator[Failure]:
@@ -163,7 +163,9 @@ def _in_place(one: Implementation, case: Case) -> Iterator[Failure]:
         out = given[name] = given[name].copy()
         invoke(one.kernel, given["probs"], given["grad_output"], out=out)
         good = case.finite
-        yield from beyond("in place", case, case.given_probs.error_of(out)[good], _value_bound(case, one.flushes)[good])
+        yield from beyond(
+            "in place", case, case.given_probs.error_of(out)[good], _value_bound(case, one.flush_to_zero)[good]
+        )
         if np.isfinite(out[~good]).any():
             yield Failure("in place", str(case), "a row with NaN or inf came out with finite elements")
 
@@ -190,7 +192,7 @@ def _shapes(one: Implementation, dtype: str, seed: int) -> Iterator[Failure]:
             continue
         sums = row_sums(probs, grad_output)
         for attempt in ("", ", called again"):
-            worst = reference.worst(probs, grad_output, run(one, probs, grad_output), sums, one.flushes)
+            worst = reference.worst(probs, grad_output, run(one, probs, grad_output), sums, one.flush_to_zero)
             if worst.wrong:
                 yield Failure("shapes", f"{shape[0]}×{shape[1]} {dtype}{attempt}", worst.in_words())
 
@@ -224,17 +226,17 @@ def _memory(one: Implementation, dtype: str) -> Iterator[Failure]:
         yield Failure("memory", f"shape {MEMORY_SHAPE} {dtype}", seen)
 
 
-def _pair(ours: Outputs, theirs: Outputs, rival: str, flushes: bool) -> Iterator[Failure]:
+def _pair(ours: Outputs, theirs: Outputs, rival: str, flush_to_zero: bool) -> Iterator[Failure]:
     """Two implementations agree to within the sum of their bounds."""
     for case in ours.keys() & theirs.keys():
         good = case.finite
         difference = np.abs(ours[case][good].astype(np.float64) - theirs[case][good])
-        yield from beyond("pairs", f"{case}, against {rival}", difference, 2 * _value_bound(case, flushes)[good])
+        yield from beyond("pairs", f"{case}, against {rival}", difference, 2 * _value_bound(case, flush_to_zero)[good])
 
 
-def _value_bound(case: Case, flushes: bool) -> bounds.Floats:
+def _value_bound(case: Case, flush_to_zero: bool) -> bounds.Floats:
     sums = row_sums(case.probs, case.grad_output)
-    return bounds.given_probs(case.probs, sums.largest, sums.total, sums.defect, flushes)
+    return bounds.given_probs(case.probs, sums.largest, sums.total, sums.defect, flush_to_zero)
 
 
 def logits_error(case: Case, out: Array) -> tuple[bounds.Floats, bounds.Floats]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from softmax_impls.checks import digits, oracle
-from softmax_impls.contract import Array, read_only
+from softmax_impls.implementation import Array, read_only
 
 Kind = Literal["ordinary", "saturated", "hostile"]
 Made = tuple[NDArray[Any], NDArray[Any]]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from softmax_impls.arguments import as_real_array
+from softmax_impls.layout import as_real_array
 
 CENTRAL_STEP = 1e-5
 COMPLEX_STEP = 1e-30

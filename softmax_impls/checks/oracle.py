@@ -22,7 +22,7 @@ import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax_impls.contract import Array
+from softmax_impls.implementation import Array
 
 DIGITS = 400
 

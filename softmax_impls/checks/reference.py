@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax_impls.backward._jit import jit
 from softmax_impls.checks import bounds
-from softmax_impls.contract import Array
+from softmax_impls.implementation import Array
+from softmax_impls.simd.jit import jit
 
 Floats = NDArray[np.float64]
 
@@ -63,15 +63,15 @@ def row_sums(probs: Array, grad_output: Array) -> RowSums:
 
 
 @np.errstate(all="ignore")
-def worst(probs: Array, grad_output: Array, result: Array, sums: RowSums, flushes: bool = False) -> Discrepancy:
+def worst(probs: Array, grad_output: Array, result: Array, sums: RowSums, flush_to_zero: bool = False) -> Discrepancy:
     """Return where `result` is farthest from the exact value for these inputs, in units of its bound.
 
-    In rows that hold NaN or inf, a finite element counts as infinitely wrong. `flushes` says that the implementation
+    In rows that hold NaN or inf, a finite element counts as infinitely wrong. `flush_to_zero` says that the implementation
     flushes subnormal numbers to zero.
     """
     classes, dtype = probs.shape[1], probs.dtype
     scale = bounds.value_scale(classes, dtype, sums.largest, sums.total, sums.defect)
-    floor = bounds.underflow(classes, dtype, sums.largest, flushes)
+    floor = bounds.underflow(classes, dtype, sums.largest, flush_to_zero)
     return Discrepancy(*_worst(probs, grad_output, result, sums.dot, sums.dot_low, scale, floor))
 
 

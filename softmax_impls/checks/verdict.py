@@ -11,7 +11,7 @@ import numpy as np
 
 from softmax_impls.checks.bounds import Floats
 from softmax_impls.checks.inputs import Case
-from softmax_impls.wording import told
+from softmax_impls.formatting import one_line
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Verdict:
 
 def raised(where: object, error: BaseException) -> Failure:
     """Return the failure that an exception is."""
-    return Failure("runs", str(where), f"raised {told(error)}")
+    return Failure("runs", str(where), f"raised {one_line(error)}")
 
 
 def beyond(check: str, where: object, error: Floats, bound: Floats) -> Iterable[Failure]:

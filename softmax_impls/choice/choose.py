@@ -12,11 +12,11 @@ import pandas as pd
 
 from softmax_impls.choice.answer import INTERPOLATED, MEASURED, OUTSIDE, Answer, Contender, Question
 from softmax_impls.choice.comparable import comparable, visits_of
-from softmax_impls.choice.formats import Row
-from softmax_impls.choice.surface import Shape, Surface
-from softmax_impls.contract import Implementation
+from softmax_impls.choice.interpolation import Shape, Surface
+from softmax_impls.formatting import format_bytes
+from softmax_impls.implementation import Implementation
+from softmax_impls.results.importers import Row
 from softmax_impls.timing.statistics import SMALLEST_MARGIN, Ratio, Standing, stand
-from softmax_impls.wording import in_bytes
 
 CELL = ["batch", "dim"]
 
@@ -34,7 +34,7 @@ def choose(
     ----------
     question : Question
     frame : DataFrame
-        With the columns of `softmax_impls.choice.frame`.
+        With the columns of `softmax_impls.results.frame`.
     unranked : list of dict
         What has no times, as `Loaded` has it.
     here : str
@@ -143,8 +143,8 @@ def _admitted(question: Question, found: Mapping[str, Contender]) -> tuple[dict[
     ruled_out = {}
     for name, one in found.items():
         if not one.temporary_bytes <= question.max_memory and question.max_memory < math.inf:
-            known = "unknown" if math.isnan(one.temporary_bytes) else in_bytes(one.temporary_bytes)
-            ruled_out[name] = f"temporaries of {known}, more than {in_bytes(question.max_memory)}"
+            known = "unknown" if math.isnan(one.temporary_bytes) else format_bytes(one.temporary_bytes)
+            ruled_out[name] = f"temporaries of {known}, more than {format_bytes(question.max_memory)}"
         elif not one.error <= question.max_error and question.max_error < math.inf:
             ruled_out[name] = f"its worst error is {one.error:.0e}, more than {question.max_error:g}"
     return {name: one for name, one in found.items() if name not in ruled_out}, ruled_out

@@ -37,7 +37,7 @@ class Ranked:
     standing : Standing or None
         None if nothing could be ranked.
     limit : dict or None
-        The raw row of what the machine can do at best, see `softmax_impls.timing.limit`.
+        The raw row of what the machine can do at best, see `softmax_impls.timing.roofline`.
     again : Ratio or None
         Of an implementation to itself, run under a second name.
     """

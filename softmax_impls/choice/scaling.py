@@ -62,7 +62,7 @@ def exponents(frame: pd.DataFrame, families: Mapping[str, str]) -> list[Exponent
     Parameters
     ----------
     frame : DataFrame
-        What one tool measured on one machine; with the columns of `softmax_impls.choice.frame`.
+        What one tool measured on one machine; with the columns of `softmax_impls.results.frame`.
     families : mapping of str to str
         The family of each implementation, which theory goes by.
     """

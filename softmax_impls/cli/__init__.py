@@ -16,8 +16,8 @@ from softmax_impls.cli.choose import choose
 from softmax_impls.cli.compare import compare
 from softmax_impls.cli.report import report
 from softmax_impls.cli.tune import tune
-from softmax_impls.report import table
-from softmax_impls.report.console import console, kernels_to_stderr, print_json, print_lines
+from softmax_impls.report.terminal import tables
+from softmax_impls.report.terminal.console import console, kernels_to_stderr, print_json, print_lines
 
 PROGRAM = "softmax-impls"
 RECORD = ("family", "summary", "accurate_for", "in_place", "requires", "threaded")  # what `list --json` tells
@@ -89,7 +89,7 @@ def list_command(specs: tuple[str, ...], peers: bool, as_json: bool) -> None:
         records = {name: {key: getattr(one, key) for key in RECORD} for name, one in usable.items()}
         print_json({"implementations": records, "not_available": unusable})
     else:
-        console().print(table.listing(usable, unusable))
+        console().print(tables.listing(usable, unusable))
 
 
 @cli.command()
@@ -108,12 +108,12 @@ def check(specs: tuple[str, ...], peers: bool, seed: int, as_json: bool) -> int:
     with console(stderr=True).status(f"checking {len(usable)} implementations"), kernels_to_stderr():
         found = gate.judge(usable, seed)
         forward = gate.judge_softmax(seed=seed)
-    wrong = table.failures([*found.values(), forward])
+    wrong = tables.failures([*found.values(), forward])
     if as_json:
         verdicts = {name: one.as_dict() for name, one in {**found, "softmax (forward)": forward}.items()}
         print_json({"verdicts": verdicts, "not_available": unusable})
     else:
-        console().print(table.verdicts(found, forward))
+        console().print(tables.verdicts(found, forward))
         print_lines(wrong or ["All right."])
         print_lines([f"{name} not available: {why}" for name, why in unusable.items()])
     return 1 if wrong else 0

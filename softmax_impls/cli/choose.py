@@ -9,21 +9,21 @@ from pathlib import Path
 
 import click
 
-from softmax_impls.choice import results
 from softmax_impls.choice.answer import OUTSIDE, Answer, Question
 from softmax_impls.choice.choose import choose as answer
-from softmax_impls.choice.formats import machine_name
-from softmax_impls.choice.frame import Loaded, load
 from softmax_impls.choice.tradeoffs import front, over_mix
-from softmax_impls.choice.values import LARGEST_SIZE
 from softmax_impls.cli import options
-from softmax_impls.comparison import FOLDER
-from softmax_impls.contract import Implementation
-from softmax_impls.report import words
-from softmax_impls.report.console import console, kernels_to_stderr, print_json, print_lines
-from softmax_impls.timing import machine
+from softmax_impls.cli.comparison import FOLDER
+from softmax_impls.implementation import Implementation
+from softmax_impls.report.terminal import answers
+from softmax_impls.report.terminal.console import console, kernels_to_stderr, print_json, print_lines
+from softmax_impls.results import store
+from softmax_impls.results.frame import Loaded, load
+from softmax_impls.results.importers import machine_name
+from softmax_impls.results.values import LARGEST_SIZE
+from softmax_impls.timing import environment
+from softmax_impls.timing.first_calls import first_calls
 from softmax_impls.timing.session import Session
-from softmax_impls.timing.startup import first_calls
 from softmax_impls.timing.workloads import CUSTOM, WORKLOADS, Cell
 
 MEASURED = "measured.jsonl"
@@ -96,7 +96,7 @@ def choose(
       softmax-impls choose --batch 6144 --dim 512 --max-memory 100MB --max-error 1e-6
       softmax-impls choose --workload imagenet:0.7,64x5000:0.3 --dtype float32
       softmax-impls choose --batch 64 --dim 150000 --measure --startup
-      softmax-impls choose --batch 64 --dim 1000 --from elsewhere/results.jsonl --json
+      softmax-impls choose --batch 64 --dim 1000 --from elsewhere/store.jsonl --json
     """  # noqa: D301
     if bool(mix) == bool(batch or dim) or (not mix and not (batch and dim)):
         raise click.UsageError("either --batch and --dim, or --workload, has to be given")
@@ -108,13 +108,13 @@ def choose(
     parts = mix or [(limits.batch, limits.dim, 1.0)]
     questions = [replace(limits, batch=b, dim=d) for b, d, _ in parts]
     loaded = _results(questions, paths, usable, measure)
-    here = machine_name(machine.machine())
+    here = machine_name(environment.machine())
     answers = [answer(question, loaded.frame, loaded.unranked, here, usable) for question in questions]
     for line in loaded.problems:
         click.echo(line, err=True)
     if mix:
         return _tell_mix(list(zip((weight for *_, weight in parts), answers, strict=True)), as_json)
-    lines = [*words.notes(answers[0], unusable), *(_startup(answers[0], usable) if startup else [])]
+    lines = [*answers.notes(answers[0], unusable), *(_startup(answers[0], usable) if startup else [])]
     return _tell(answers[0], lines, as_json)
 
 
@@ -135,16 +135,20 @@ def _results(
 def _measure(question: Question, usable: Mapping[str, Implementation], file: Path) -> None:
     """Measure one cell, and keep the result."""
     cell = Cell(CUSTOM, question.batch, question.dim, question.dtype, question.threads)
-    session = Session(usable, BUDGET, machine.largest_temporaries())
+    session = Session(usable, BUDGET, environment.largest_temporaries())
     # Held to these threads from the first call on: what one thread never needs is not compiled, which takes a second.
-    with console(stderr=True).status(f"measuring {cell}"), kernels_to_stderr(), machine.pinned(question.threads):
+    with (
+        console(stderr=True).status(f"measuring {cell}"),
+        kernels_to_stderr(),
+        environment.limit_all_threads(question.threads),
+    ):
         session.prepare([question.dtype])
         *_, (_, rows) = session.run([cell])
     if isinstance(rows, str):
         raise click.ClickException(f"{cell} can't be measured: {rows}")
     try:
         file.parent.mkdir(exist_ok=True)
-        results.append(file, rows)
+        store.append(file, rows)
     except OSError as error:
         raise click.ClickException(f"{file} can't be written: {error}") from None
 
@@ -162,17 +166,17 @@ def _startup(found: Answer, usable: Mapping[str, Implementation]) -> list[str]:
             seconds = [first_calls(name, asked.batch, asked.dim, asked.dtype) for name in names]
         except RuntimeError as error:
             raise click.ClickException(str(error)) from None
-    return words.startup(pick, seconds[0], plain[0] if plain else None, seconds[-1])
+    return answers.startup(pick, seconds[0], plain[0] if plain else None, seconds[-1])
 
 
 def _tell(found: Answer, lines: Sequence[str], as_json: bool) -> int:
-    code = words.code(found)
+    code = answers.code(found)
     if as_json:
         print_json(found.as_dict() | {"front": front(found.contenders), "code": code, "notes": lines})
     else:
         if found.contenders:
-            console().print(words.contenders(found))
-        print_lines([*words.sentences(found), *lines, *(["", code] if code else [])])
+            console().print(answers.contenders(found))
+        print_lines([*answers.sentences(found), *lines, *(["", code] if code else [])])
     return 1 if code is None else 0
 
 
@@ -187,6 +191,6 @@ def _tell_mix(answers: Sequence[tuple[float, Answer]], as_json: bool) -> int:
         )
     else:
         if ranked:
-            console().print(words.mix(answers, ranked))
-        print_lines(words.mix_sentences(answers, ranked))
+            console().print(answers.mix(answers, ranked))
+        print_lines(answers.mix_sentences(answers, ranked))
     return 0 if ranked else 1

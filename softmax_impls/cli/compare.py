@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from softmax_impls.choice import results
 from softmax_impls.cli import options
-from softmax_impls.comparison import PICTURE, Comparison
-from softmax_impls.report import table
-from softmax_impls.report.console import console, kernels_to_stderr, print_json, print_lines
-from softmax_impls.timing import machine, workloads
+from softmax_impls.cli.comparison import PICTURE, Comparison
+from softmax_impls.report.terminal import tables
+from softmax_impls.report.terminal.console import console, kernels_to_stderr, print_json, print_lines
+from softmax_impls.results import store
+from softmax_impls.timing import environment, workloads
 from softmax_impls.timing.session import Session
 from softmax_impls.timing.workloads import GRID, WORKLOADS, Cell
 
@@ -76,8 +76,8 @@ from softmax_impls.timing.workloads import GRID, WORKLOADS, Cell
     metavar="SIZE",
     help="Temporary memory an implementation may take, like 8GB. By default 4GB, or half of what is free.",
 )
-@options.output(f"{results.FILE} and {PICTURE}")
-@click.option("--resume", is_flag=True, help="Go on with the results in the output folder: measure what is missing.")
+@options.output(f"{store.FILE} and {PICTURE}")
+@click.option("--resume", is_flag=True, help="Go on with the store in the output folder: measure what is missing.")
 @click.option("--details", is_flag=True, help="Show every implementation of every cell.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of inputs and orders.")
 @options.as_json
@@ -99,7 +99,7 @@ def compare(
 ) -> int:
     """Time the implementations on real shapes, and say which one to use.
 
-    Each is checked first, and verified again on the very arrays it is timed on. Writes the raw results and a map of the
+    Each is checked first, and verified again on the very arrays it is timed on. Writes the raw store and a map of the
     winners. Ctrl-C keeps the cells that are done, and --resume goes on from there. Exit status 1 if one is wrong, or if
     no cell could be measured.
 
@@ -112,22 +112,22 @@ def compare(
     """  # noqa: D301
     usable, unusable = options.chosen(specs, peers)
     cells = _cells(names, batch, dim, dtypes, threads)
-    limit = machine.largest_temporaries() if max_memory is None else max_memory
+    limit = environment.largest_temporaries() if max_memory is None else max_memory
     comparison = Comparison(Session(usable, budget, limit, seed), unusable, cells, output)
     try:
         comparison.open(resume)
-    except (OSError, results.ResultsError) as error:
+    except (OSError, store.ResultsError) as error:
         raise click.BadParameter(str(error), param_hint="--resume" if resume else "--output") from None
     with kernels_to_stderr():
         comparison.run()
     if as_json:
         print_json(comparison.as_dict())
     else:
-        for shown in table.comparison(comparison.ranked, details):
+        for shown in tables.comparison(comparison.ranked, details):
             console().print(shown)
         print_lines([*comparison.notes, "", *comparison.rule, ""])
         files = f"{comparison.results}, {output / PICTURE}"
-        print_lines([f"{table.count(len(comparison.ranked), 'cell')} in {comparison.seconds:.0f} s; {files}"])
+        print_lines([f"{tables.count(len(comparison.ranked), 'cell')} in {comparison.seconds:.0f} s; {files}"])
     if comparison.interrupted:
         return 130
     return 1 if comparison.wrong or not comparison.ranked else 0

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import click
 
-from softmax_impls.backward import from_specs
-from softmax_impls.backward._limits import cores
-from softmax_impls.comparison import FOLDER
-from softmax_impls.contract import Implementation
-from softmax_impls.report.console import kernels_to_stderr
+from softmax_impls.cli.comparison import FOLDER
+from softmax_impls.implementation import Implementation
+from softmax_impls.registry import from_specs
+from softmax_impls.report.terminal.console import kernels_to_stderr
+from softmax_impls.threads import available_cores
 from softmax_impls.timing.workloads import WORKLOADS
 
 Part = tuple[int, int, float]  # of a mix: batch, dim, weight
@@ -63,8 +63,8 @@ def chosen(specs: Sequence[str], peers: bool) -> tuple[dict[str, Implementation]
 
 def check_threads(threads: int) -> None:
     """Refuse more threads than can run at once."""
-    if threads > cores():
-        raise click.UsageError(f"--threads: {threads} threads, but this process has {cores()} processors")
+    if threads > available_cores():
+        raise click.UsageError(f"--threads: {threads} threads, but this process has {available_cores()} processors")
 
 
 def size_in_bytes(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:

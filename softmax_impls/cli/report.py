@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from softmax_impls.choice.frame import load
 from softmax_impls.cli import options
-from softmax_impls.report.console import console, print_json, print_lines
 from softmax_impls.report.files import write
+from softmax_impls.report.terminal.console import console, print_json, print_lines
+from softmax_impls.results.frame import load
 
 
 @click.command()

@@ -16,9 +16,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from softmax_impls.choice.ranking import Ranked
+from softmax_impls.formatting import format_bytes, format_seconds
 from softmax_impls.report.plots import INK, PAGE, Look, drawing, legend, panels
 from softmax_impls.report.runs import Panel, Run, in_panel, in_shape, panel, representative
-from softmax_impls.wording import in_bytes, in_seconds
 
 SMALLEST_BYTES = 10  # of a memory axis that has a zero, the scale is linear up to here
 SMALLEST_ERROR = 1e-20  # what an error of 0 is drawn as
@@ -79,7 +79,7 @@ def samples(one: Ranked, styles: Styles) -> Figure:
         axis.set_title(f"{in_shape(one.cell)}, {in_panel(panel(one.cell))}")
         axis.set_xscale("log")
         axis.set_xlabel("time of one call: samples, median, 95 % interval of the median")
-        _format(axis, x=in_seconds)
+        _format(axis, x=format_seconds)
     return figure
 
 
@@ -109,7 +109,7 @@ def _times(axis: Axes, rows: pd.DataFrame, styles: Styles) -> list[Line2D]:
         _line(axis, some, "median", colour)
         _points(axis, _size(some), some["median"], some, styles[name])
     axis.set(xlabel="size: batch × dim (elements)", ylabel="time of one call")
-    _format(axis, x=_count, y=in_seconds)
+    _format(axis, x=_count, y=format_seconds)
     limit = rows[rows["limit"].notna()]
     if limit.empty:
         return []
@@ -124,7 +124,7 @@ def _memory(axis: Axes, rows: pd.DataFrame, styles: Styles, column: str) -> list
         _points(axis, _size(some), some[column], some, styles[name])
     what = "temporary memory of one call" if column == "temporary_bytes" else "peak memory of the process"
     axis.set(xlabel="size: batch × dim (elements)", ylabel=what)
-    _format(axis, x=_count, y=lambda number: in_bytes(number).replace(".0 ", " "))
+    _format(axis, x=_count, y=lambda number: format_bytes(number).replace(".0 ", " "))
     return []
 
 
@@ -135,7 +135,7 @@ def _accuracy(axis: Axes, rows: pd.DataFrame, styles: Styles, shape: str) -> lis
         _points(axis, some["median"], some["error"].clip(lower=SMALLEST_ERROR), some, styles[name], 48)
     zero = f"; 0 is drawn at {SMALLEST_ERROR:g}" if (rows["error"] == 0).any() else ""
     axis.set(xlabel="time of one call", ylabel=f"worst relative error{zero}", title=shape)
-    _format(axis, x=in_seconds, y=_power)
+    _format(axis, x=format_seconds, y=_power)
     return []
 
 

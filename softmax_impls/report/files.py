@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from softmax_impls.choice.frame import Loaded
 from softmax_impls.report import figures, plots
-from softmax_impls.report.page import Report
+from softmax_impls.report.html.page import Report
 from softmax_impls.report.runs import representative
+from softmax_impls.results.frame import Loaded
 
 PAGE = "report.html"
 FIGURES = "figures"  # the folder; the points of its SVGs are links to the page beside it

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from softmax_impls.choice.frame import Loaded, load
+from softmax_impls.formatting import format_seconds
 from softmax_impls.report import figures, plots
-from softmax_impls.report.markup import html_table
+from softmax_impls.report.html.markup import html_table
 from softmax_impls.report.runs import Run, in_panel, in_shape, panel, runs
-from softmax_impls.wording import in_seconds
+from softmax_impls.results.frame import Loaded, load
 
 KINDS = ("winners", "times", "accuracy", "memory")
 
@@ -60,7 +60,7 @@ class Results:
         parts = [f"<p>{escape(line)}</p>" for line in self.loaded.problems]
         for run in self.runs:
             body = [
-                (in_shape(one.cell), in_panel(panel(one.cell)), " = ".join(one.winners), in_seconds(one.seconds))
+                (in_shape(one.cell), in_panel(panel(one.cell)), " = ".join(one.winners), format_seconds(one.seconds))
                 for one in run.cells
             ]
             parts += [f"<h4>{escape(run.title)}</h4>", html_table(run.title, head, body)]

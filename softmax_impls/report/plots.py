@@ -20,9 +20,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from softmax_impls.choice.ranking import Ranked
+from softmax_impls.formatting import format_seconds
 from softmax_impls.report.runs import in_panel, panel, query
 from softmax_impls.timing.workloads import CUSTOM, GRID
-from softmax_impls.wording import in_seconds
 
 # Okabe and Ito's colours, which colour-blind people tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
@@ -160,7 +160,7 @@ def _panel(axis: Axes, shown: Sequence[Ranked], styles: Mapping[str, Look]) -> N
         tie: dict[str, Any] = {"hatch": "//", "edgecolor": colours[1]} if len(colours) > 1 else {}
         axis.add_patch(Rectangle((x, y), 1, 1, facecolor=colours[0], linewidth=0, url=PAGE + query(one.cell), **tie))
         axis.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor=PAPER, linewidth=1.5))
-        label = in_seconds(one.seconds) + ("" if one.cell.workload in (GRID, CUSTOM) else f"\n{one.cell.workload}")
+        label = format_seconds(one.seconds) + ("" if one.cell.workload in (GRID, CUSTOM) else f"\n{one.cell.workload}")
         box = {"boxstyle": "round,pad=0.15", "facecolor": PAPER, "alpha": 0.88, "linewidth": 0}
         axis.text(x + 0.5, y + 0.37, label, ha="center", va="center", fontsize=6.8, bbox=box)
         axis.add_patch(Rectangle((x + 0.02, y + 0.72), 0.96, 0.26, facecolor=PAPER, alpha=0.88, linewidth=0))

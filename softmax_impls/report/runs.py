@@ -32,7 +32,7 @@ class Run:
     tool, machine, commit : str
         The commit is empty where it is not known.
     rows : DataFrame
-        As `softmax_impls.choice.frame` has them; the index is a row's number in the whole report.
+        As `softmax_impls.results.frame` has them; the index is a row's number in the whole report.
     cells : list of Ranked
         Each row of theirs has its number under "row".
     """
@@ -72,7 +72,7 @@ def runs(frame: pd.DataFrame) -> tuple[list[Run], list[str]]:
     Parameters
     ----------
     frame : DataFrame
-        With the columns of `softmax_impls.choice.frame`.
+        With the columns of `softmax_impls.results.frame`.
 
     Returns
     -------

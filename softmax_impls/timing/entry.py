@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from softmax_impls.contract import Bound, Implementation
+from softmax_impls.implementation import BoundCall, Implementation
 from softmax_impls.timing.statistics import Standing, margin_of, quiet_ratio, stand
 
 STATUSES = ("timed", "dropped", "extrapolated", "pruned", "wrong", "failed", "limit")
@@ -29,7 +29,7 @@ class Entry:
     discrepancy: float | None = None  # worst error on these arrays, as a multiple of its bound
     temporary_bytes: int = 0
     loops: int = 1
-    bound: Bound | None = None  # the call that is timed, its arrays converted
+    bound: BoundCall | None = None  # the call that is timed, its arrays converted
     samples: list[float] = field(default_factory=list)  # seconds per call, one a round
     visits: list[int] = field(default_factory=list)  # rounds of each visit to the cell, if it stayed
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from softmax_impls.timing.machine import free_memory
+from softmax_impls.formatting import format_bytes
+from softmax_impls.timing.environment import free_memory
 from softmax_impls.timing.workloads import GRID, Cell
-from softmax_impls.wording import in_bytes
 
 # What a cell takes, in seconds, for sharing out a budget: something for being there (a named one is looked at more
 # closely) and something for its bytes, which covers making the arrays, verifying each implementation, and samples.
@@ -50,7 +50,7 @@ def why_not(cell: Cell, share: float) -> str:
     if SETUP_COST * cell.elements > share:
         return f"the budget leaves it {share:.1f} s, and setting it up alone takes longer: raise --budget"
     if cell.moved_bytes > free_memory() / 2:
-        return f"its arrays take {in_bytes(cell.moved_bytes)}, more than half of the memory that is free"
+        return f"its arrays take {format_bytes(cell.moved_bytes)}, more than half of the memory that is free"
     return ""
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from softmax_impls.formatting import KERNEL_ERRORS, one_line
 from softmax_impls.timing.entry import DROPPED, FAILED, LIMIT, TIMED, Entry, sample, standing
-from softmax_impls.wording import RAISED, told
 
 FEWEST_ROUNDS, FIRST_LOOK, MOST_ROUNDS = 3, 12, 400
 VISIT_ROUNDS, VISITS = 6, 4  # rounds of a visit, and visits at least, where arrays are placed anew
@@ -131,8 +131,8 @@ def _round(entries: Sequence[Entry], terms: Terms, rng: np.random.Generator) -> 
     for index in rng.permutation(len(active)):
         try:
             active[index].samples.append(sample(active[index], settling))
-        except RAISED as error:  # the others go on
-            active[index].status, active[index].note = FAILED, told(error)
+        except KERNEL_ERRORS as error:  # the others go on
+            active[index].status, active[index].note = FAILED, one_line(error)
 
 
 def _count(entries: Sequence[Entry], rounds: int, terms: Terms) -> None:

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from softmax_impls.checks import reference
-from softmax_impls.contract import Array, Implementation
+from softmax_impls.formatting import KERNEL_ERRORS, one_line
+from softmax_impls.implementation import Array, Implementation
 from softmax_impls.timing import race, workloads
 from softmax_impls.timing.entry import (
     DROPPED,
@@ -26,10 +27,9 @@ from softmax_impls.timing.entry import (
     calibrate,
     sample,
 )
-from softmax_impls.timing.limit import YARDSTICK
-from softmax_impls.timing.prediction import predict
+from softmax_impls.timing.extrapolation import predict
+from softmax_impls.timing.roofline import YARDSTICK
 from softmax_impls.timing.workloads import Cell
-from softmax_impls.wording import RAISED, told
 
 ALLOWANCE = 0.04  # of the cell's time in all turns, for all that happens to one implementation up to its first call
 RACE = 0.5  # of the cell's time, at least, for samples, whatever came before
@@ -131,7 +131,7 @@ def _bind(entries: Iterable[Entry], arrays: Arrays, sums: reference.RowSums) -> 
             entry.bound = bound[entry.one.name]
             entry.racing &= entry.bound is not None
         elif entry.active and entry.status == LIMIT:
-            entry.bound = entry.one.bound(*arrays)
+            entry.bound = entry.one.bind_call(*arrays)
 
 
 def _admit(entry: Entry, arrays: Arrays, sums: reference.RowSums, allowance: float) -> None:
@@ -142,8 +142,8 @@ def _admit(entry: Entry, arrays: Arrays, sums: reference.RowSums, allowance: flo
         if not prediction.allowed:
             entry.status, entry.note = EXTRAPOLATED, "one call would take too much of the budget"
             return
-    except RAISED as error:  # the others go on
-        entry.status, entry.note = FAILED, told(error)
+    except KERNEL_ERRORS as error:  # the others go on
+        entry.status, entry.note = FAILED, one_line(error)
         return
     _verify(entry, arrays, sums)
 
@@ -153,17 +153,17 @@ def _verify(entry: Entry, arrays: Arrays, sums: reference.RowSums) -> None:
     probs, grad_output, out = arrays
     out.fill(np.nan)
     try:
-        call, read = entry.bound or entry.one.bound(probs, grad_output, out)
+        call, read = entry.bound or entry.one.bind_call(probs, grad_output, out)
         start = time.perf_counter()
         with np.errstate(all="ignore"):
             returned = call()
         entry.seconds = time.perf_counter() - start
         result = read(returned)
-    except RAISED as error:
-        entry.status, entry.note = FAILED, told(error)
+    except KERNEL_ERRORS as error:
+        entry.status, entry.note = FAILED, one_line(error)
         return
     entry.bound = call, read
-    worst = reference.worst(probs, grad_output, result, sums, entry.one.flushes)
+    worst = reference.worst(probs, grad_output, result, sums, entry.one.flush_to_zero)
     entry.discrepancy = worst.ratio
     if worst.wrong:
         entry.status = WRONG
@@ -175,15 +175,15 @@ def _line_up(racing: list[Entry], arrays: Arrays, left: float, seconds: float) -
 
     They run beside the others, so that what they are compared with happened to them as well.
     """
-    limit = Entry(YARDSTICK, LIMIT, bound=YARDSTICK.bound(*arrays))
+    limit = Entry(YARDSTICK, LIMIT, bound=YARDSTICK.bind_call(*arrays))
     target = min(max(left / (ROUNDS * len(racing)), SHORTEST_SAMPLE), LONGEST_SAMPLE)
     for entry in racing:
         try:
             if target < entry.seconds < SHORT:  # it may have waited for memory, or loaded code
                 entry.seconds = sample(entry)
             calibrate(entry, target)
-        except RAISED as error:  # the others go on
-            entry.status, entry.note = FAILED, told(error)
+        except KERNEL_ERRORS as error:  # the others go on
+            entry.status, entry.note = FAILED, one_line(error)
     racing = [entry for entry in racing if entry.status == TIMED] or racing
     leader = min(racing, key=lambda entry: entry.seconds)
     hopeless = max(HOPELESSLY * leader.seconds, HOPELESS_SHARE * seconds)

@@ -16,17 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from softmax_impls.backward._limits import cores
 from softmax_impls.checks.gate import judge
 from softmax_impls.checks.verdict import Verdict
-from softmax_impls.contract import Implementation, invoke
+from softmax_impls.formatting import KERNEL_ERRORS
+from softmax_impls.implementation import Implementation, invoke
+from softmax_impls.threads import available_cores
 from softmax_impls.timing import sampler
 from softmax_impls.timing.entry import FAILED, WRONG, Entry, standing
-from softmax_impls.timing.limit import YARDSTICK
-from softmax_impls.timing.machine import commit, machine, pinned, versions
+from softmax_impls.timing.environment import commit, limit_all_threads, machine, versions
 from softmax_impls.timing.plan import LEAST_SHARE, TURNS, cost, is_small, is_worthwhile, turns, why_not
+from softmax_impls.timing.roofline import YARDSTICK
 from softmax_impls.timing.workloads import Cell
-from softmax_impls.wording import RAISED
 
 SCHEMA = 1
 
@@ -59,7 +59,7 @@ class Session:
     compiler_start: float = field(default=0.0, init=False)
     first_calls: dict[str, dict[str, float]] = field(default_factory=dict, init=False)
     deadline: float = field(init=False)
-    cores: int = field(default_factory=cores, init=False)
+    cores: int = field(default_factory=available_cores, init=False)
     _seen: dict[Cell, list[Entry]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -180,14 +180,14 @@ class Session:
     @contextmanager
     def _held(self, threads: int) -> Iterator[dict[str, int]]:
         """Hold everybody to a number of threads for a while; gives what each one then has."""
-        with pinned(threads), np.errstate(all="ignore"):
+        with limit_all_threads(threads), np.errstate(all="ignore"):
             yield self._hold(threads)
             self._hold(self.cores)
 
     def _hold(self, threads: int) -> dict[str, int]:
         """Set the threads of those who have their own setting, and return what each one then has."""
         everybody = self.implementations.items()
-        return {name: one.hold_threads(threads) if one.hold_threads else threads for name, one in everybody}
+        return {name: one.set_num_threads(threads) if one.set_num_threads else threads for name, one in everybody}
 
     def _errors(self, name: str, dtype: str) -> Mapping[str, float]:
         verdict = self.verdicts.get(name)  # the machine's limit has none
@@ -242,7 +242,7 @@ def _first_call(one: Implementation, dtype: np.dtype[Any]) -> float:
             start = time.perf_counter()
             try:
                 invoke(one.kernel, probs, probs, out=out)
-            except RAISED:  # the verdict is going to say so
+            except KERNEL_ERRORS:  # the verdict is going to say so
                 return seconds
             times.append(time.perf_counter() - start)
         seconds += max(0.0, times[0] - times[1])

@@ -1,4 +1,7 @@
-"""The shapes that are timed: named ones that real models have, and a grid that shows where the answer changes."""
+"""The shapes that are timed: named shapes of real models, and a grid that shows where the fastest kernel changes.
+
+The asv suite runs this file under old commits, too. So it imports nothing from this package but `softmax`.
+"""
 
 from __future__ import annotations
 
@@ -8,50 +11,54 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from softmax_impls.api import softmax
-from softmax_impls.contract import Array
+from softmax_impls import softmax
+
+Array = NDArray[np.floating[Any]]
+
+GRID, CUSTOM = "grid", "custom"  # the workload names of cells of the grid, and of shapes that a user asks for
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A shape with a name: `rows` (B) softmaxes over `classes` (D)."""
+    """A named shape: softmax over `dim` classes for each of `batch` rows."""
 
     name: str
-    rows: int
-    classes: int
+    batch: int
+    dim: int
     purpose: str
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One thing to measure: a shape in a dtype with a number of threads."""
+class CellKey:
+    """What a cell is measured for: a shape, a dtype and a number of threads."""
 
     workload: str
-    rows: int
-    classes: int
+    batch: int
+    dim: int
     dtype: str
     threads: int
 
     @property
     def elements(self) -> int:
         """B · D."""
-        return self.rows * self.classes
+        return self.batch * self.dim
 
     @property
     def moved_bytes(self) -> int:
-        """What no implementation can avoid to move: two reads and one write of (B, D)."""
+        """Bytes that every implementation moves: two reads and one write of (B, D)."""
         return 3 * self.elements * np.dtype(self.dtype).itemsize
 
     def __str__(self) -> str:
         threads = f", {self.threads} threads" if self.threads > 1 else ""
-        return f"{self.workload} {self.rows}×{self.classes} {self.dtype}{threads}"
+        return f"{self.workload} {self.batch}×{self.dim} {self.dtype}{threads}"
 
 
 WORKLOADS = {
-    one.name: one
-    for one in (
-        Workload("sample-10", 1, 10, "one sample through a digits head: the cost of a call"),
+    workload.name: workload
+    for workload in (
+        Workload("sample-10", 1, 10, "one sample through a digits head: the call overhead"),
         Workload("sample-1000", 1, 1000, "one sample through an ImageNet head"),
         Workload("digits", 128, 10, "a batch through a digits head: short rows"),
         Workload("imagenet", 256, 1000, "a batch through an ImageNet head: fits the caches"),
@@ -61,65 +68,64 @@ WORKLOADS = {
     )
 }
 
-# Powers of 16. Rows: one (the cost of a call), few, a batch, many (more than a cache holds). Classes: fewer than a
-# vector or two (the cost of a row), a row in the first-level cache, one that fills it, one beyond the second level.
-GRID_ROWS = (1, 16, 256, 4096)
-GRID_CLASSES = (16, 256, 4096, 65536)
-GRID_LARGEST = 2**24  # elements: 400 MB for the three arrays in float64
-MOST_DRAWN = 2**21  # elements of an array that are random numbers of their own
-HEADER, PAGE, HUGE_PAGE = 16, 2**12, 2**21  # bytes: what malloc keeps before a block; of memory, here and elsewhere
-GRID, CUSTOM = "grid", "custom"  # cells without a name: of the grid, or asked for by shape
+# Powers of 16. Batch: one row (the call overhead), few rows, a batch, and more rows than a cache holds. Dim: less than
+# two vectors (the cost of a row), a row in the first-level cache, a row that fills it, a row beyond the second level.
+GRID_BATCHES = (1, 16, 256, 4096)
+GRID_DIMS = (16, 256, 4096, 65536)
+LARGEST_GRID_CELL = 2**24  # elements: 400 MB for the three arrays in float64
+LARGEST_DRAWN = 2**21  # elements that are drawn at random; the rows of larger arrays repeat
+HEADER, PAGE, HUGE_PAGE = 16, 2**12, 2**21  # bytes: of malloc's header, of a page, of a huge page
 
 
-def grid(rows: Iterable[int] = GRID_ROWS, classes: Iterable[int] = GRID_CLASSES) -> list[Workload]:
-    """Return the cells of the grid that fit."""
-    classes = tuple(classes)
-    return [Workload(GRID, b, d, "a cell of the grid") for b in rows for d in classes if b * d <= GRID_LARGEST]
+def grid(batches: Iterable[int] = GRID_BATCHES, dims: Iterable[int] = GRID_DIMS) -> list[Workload]:
+    """Return the shapes of the grid that fit into memory."""
+    dims = tuple(dims)
+    return [Workload(GRID, b, d, "a cell of the grid") for b in batches for d in dims if b * d <= LARGEST_GRID_CELL]
 
 
-def chosen(names: Sequence[str], shapes: Sequence[tuple[int, int]]) -> list[Workload]:
-    """Return the workloads of these names, the grid for its own, and these shapes; all there are if none is given."""
+def select(names: Sequence[str] = (), shapes: Sequence[tuple[int, int]] = ()) -> list[Workload]:
+    """Return the named workloads (`GRID` for the grid) and these shapes; all workloads and the grid by default."""
     if not (names or shapes):
         names = [*WORKLOADS, GRID]
     named = [WORKLOADS[name] for name in names if name != GRID]
-    return [*named, *(grid() if GRID in names else []), *(Workload(CUSTOM, b, d, "asked for") for b, d in shapes)]
+    return [*named, *(grid() if GRID in names else []), *(Workload(CUSTOM, b, d, "requested") for b, d in shapes)]
 
 
-def arrays(cell: Cell, seed: int) -> tuple[Array, Array, Array]:
-    """Return probabilities, gradient and an `out` to write, placed and touched: (B, D) each.
+def arrays(key: CellKey, seed: int) -> tuple[Array, Array, Array]:
+    """Return probabilities, gradient and `out`, (B, D) each, placed by `place`.
 
-    In large ones, rows repeat after a while: that takes 0.7 of the time of drawing them all (512×50257 float64).
+    The rows of large arrays repeat. That takes 0.7 of the time of drawing every element (512×50257 float64).
     """
-    rng = np.random.default_rng([seed, cell.rows, cell.classes])
-    draw = np.float32 if cell.dtype == "float32" else np.float64
-    drawn = (max(1, min(cell.rows, MOST_DRAWN // max(1, cell.classes))), cell.classes)
+    rng = np.random.default_rng([seed, key.batch, key.dim])
+    draw = np.float32 if key.dtype == "float32" else np.float64
+    drawn = (max(1, min(key.batch, LARGEST_DRAWN // max(1, key.dim))), key.dim)
     logits = rng.standard_normal(drawn, dtype=draw)
-    return placed(softmax(logits, out=logits), rng.standard_normal(drawn, dtype=draw), cell.rows)
+    return place(softmax(logits, out=logits), rng.standard_normal(drawn, dtype=draw), key.batch)
 
 
-def placed(probs: Array, grad_output: Array, rows: int) -> tuple[Array, Array, Array]:
-    """Copy into new memory, rows repeated as often as it takes; returns probabilities, gradient and an `out`.
+def place(probs: Array, grad_output: Array, batch: int) -> tuple[Array, Array, Array]:
+    """Copy the inputs to new memory of a fixed placement, with `batch` rows; return them and an `out`.
 
-    Where arrays happen to lie makes a kernel up to a third slower: a store then seems to hit what is loaded next, four
-    kilobytes away, or two arrays want the same part of a cache. Left to chance, that decides who wins. So each of them
-    begins where large arrays of NumPy do, 16 bytes into a page, but on pages, and parts of the cache, of its own.
+    The placement of the arrays changes the time of a kernel by up to a third: a store can block a load that is 4 KiB
+    away, and two arrays can compete for the same part of a cache. Left to chance, it would decide which kernel is
+    fastest. So each array starts 16 bytes into a page, as NumPy's large arrays do, on pages of its own.
     """
-    found = [_empty((rows, probs.shape[1]), probs.dtype, HEADER + number * PAGE) for number in range(3)]
-    for array, source in zip(found, (probs, grad_output), strict=False):
-        for start in range(0, rows, max(1, len(source))):
-            array[start : start + len(source)] = source[: rows - start]
-    found[2].fill(0)
-    return found[0], found[1], found[2]
+    placed = [_empty((batch, probs.shape[1]), probs.dtype, HEADER + number * PAGE) for number in range(3)]
+    for array, source in zip(placed, (probs, grad_output), strict=False):
+        for start in range(0, batch, max(1, len(source))):
+            array[start : start + len(source)] = source[: batch - start]
+    placed[2].fill(0)
+    return placed[0], placed[1], placed[2]
 
 
 def _empty(shape: tuple[int, int], dtype: np.dtype[Any], offset: int) -> Array:
-    """Return an array that begins so many bytes into a huge page, which NumPy asks the system for in large buffers."""
+    """Return an array that starts `offset` bytes into a huge page."""
     size = math.prod(shape) * dtype.itemsize
     buffer = np.empty(max(size + offset, HUGE_PAGE) + HUGE_PAGE, np.uint8)
     start = -buffer.ctypes.data % HUGE_PAGE + offset
     return buffer[start : start + size].view(dtype).reshape(shape)
 
 
-def fingerprint(*arrays: Array) -> tuple[int, ...]:
-    """Return something small that changes when the arrays do: the sum of the elements' bits."""
+def checksum(*arrays: Array) -> tuple[int, ...]:
+    """Return the sum of the bits of each array; it changes when an element changes."""
     return tuple(int(array.reshape(-1).view(f"u{array.itemsize}").sum()) for array in arrays)

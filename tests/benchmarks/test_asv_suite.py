@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import _accuracy, _cells, backward, calls
 from softmax_impls import implementations, register
-from softmax_impls.backward import names
+from softmax_impls.registry import names
 
 SUITES = (backward.Grid, backward.Workload, backward.Bandwidth, backward.Memory, backward.Accuracy)
 

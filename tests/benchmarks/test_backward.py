@@ -6,9 +6,9 @@ pytest tests/benchmarks --benchmark-enable -k "imagenet and float32"
 import numpy as np
 import pytest
 
-from softmax_impls.backward import get, names
 from softmax_impls.checks import reference
-from softmax_impls.timing import machine, workloads
+from softmax_impls.registry import get, names
+from softmax_impls.timing import environment, workloads
 from softmax_impls.timing.workloads import WORKLOADS, Cell
 
 SHOWN = ("sample-10", "digits", "imagenet")
@@ -33,12 +33,12 @@ def test_backward(benchmark, workload, dtype, name):
     if one.family in ("loop", "jacobian") and shape.rows * shape.classes**2 > MOST_OPERATIONS:
         pytest.skip("takes too long here; softmax-impls compare extrapolates it")
     probs, grad_output, out = workloads.arrays(cell, seed=0)
-    with machine.pinned(1), np.errstate(all="ignore"):
-        if one.hold_threads:
-            assert one.hold_threads(1) == 1
-        call, read = one.bound(probs, grad_output, out)
+    with environment.limit_all_threads(1), np.errstate(all="ignore"):
+        if one.set_num_threads:
+            assert one.set_num_threads(1) == 1
+        call, read = one.bind_call(probs, grad_output, out)
         result = read(call())  # compiles, and is verified before anything is timed
-        worst = reference.worst(probs, grad_output, result, reference.row_sums(probs, grad_output), one.flushes)
+        worst = reference.worst(probs, grad_output, result, reference.row_sums(probs, grad_output), one.flush_to_zero)
         assert not worst.wrong, worst.in_words()
         benchmark.group = f"{cell}"
         benchmark.extra_info.update(
@@ -49,7 +49,7 @@ def test_backward(benchmark, workload, dtype, name):
             threads=1,
             error_in_bounds=worst.ratio,
             moved_bytes=cell.moved_bytes,
-            versions=machine.versions(),
+            versions=environment.versions(),
         )
         benchmark(call)
     if not benchmark.disabled:

@@ -6,7 +6,8 @@ forward passes for `judge_softmax`.
 
 import numpy as np
 
-from softmax_impls.contract import Implementation, describe
+from softmax_impls.implementation import Implementation
+from softmax_impls.registry import describe
 
 BACKWARD: dict[str, tuple[Implementation, set[str]]] = {}
 FORWARD: dict[str, object] = {}

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from softmax_impls import softmax, softmax_backward
-from softmax_impls.backward import names
 from softmax_impls.checks import bounds
 from softmax_impls.checks.reference import exact_value, row_sums
+from softmax_impls.registry import names
 
 pytestmark = pytest.mark.parametrize("name", names())
 properties = settings(max_examples=40, deadline=None)

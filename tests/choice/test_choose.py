@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from softmax_impls import implementations
-from softmax_impls.choice import results
 from softmax_impls.choice.answer import INTERPOLATED, MEASURED, OUTSIDE, Question
 from softmax_impls.choice.choose import choose
-from softmax_impls.choice.frame import load
+from softmax_impls.results import store
+from softmax_impls.results.frame import load
 
 from .test_results import row
 
@@ -47,7 +47,7 @@ def ask(tmp_path):
     def ask(files, question):
         for index, cells in enumerate(files):
             for rows in cells:
-                results.append(tmp_path / f"{index}.jsonl", rows)
+                store.append(tmp_path / f"{index}.jsonl", rows)
         loaded = load(sorted(tmp_path.glob("*.jsonl")))
         assert not loaded.problems
         return choose(question, loaded.frame, loaded.unranked, HERE, implementations())

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from softmax_impls import implementations
-from softmax_impls.choice import results
 from softmax_impls.cli import run
+from softmax_impls.results import store
 from softmax_impls.timing import workloads
 from softmax_impls.timing.workloads import Cell
 
@@ -153,7 +153,7 @@ def test_compare_ends_in_a_table_a_rule_and_files(capsys, monkeypatch):
     assert "sample-10" in text
     assert "Winners over the grid, float32, 1 thread" in text
     assert "Use " in text
-    rows = [row for rows in results.read(Path("softmax-impls-report/results.jsonl")).values() for row in rows]
+    rows = [row for rows in store.read(Path("softmax-impls-report/store.jsonl")).values() for row in rows]
     assert {row["implementation"] for row in rows} == {"numba_rows", "pivoted", "limit"}
     for key in ("machine", "versions", "commit", "threads", "samples", "time"):
         assert all(key in row for row in rows)
@@ -277,11 +277,11 @@ def test_wrong_function_is_listed_and_not_ranked(capsys):
 
 def test_resume_measures_only_what_is_missing(capsys):
     output(capsys, *QUICK, "--dtype", "float32")
-    path = Path("softmax-impls-report/results.jsonl")
+    path = Path("softmax-impls-report/store.jsonl")
     before = path.read_text()
     output(capsys, *QUICK, "--resume")
     assert path.read_text().startswith(before)
-    dtypes = [cell.dtype for cell in results.read(path)]
+    dtypes = [cell.dtype for cell in store.read(path)]
     assert sorted(dtypes) == ["float32", "float64"]
     whole = path.read_text()
     output(capsys, *QUICK, "--resume")
@@ -290,17 +290,17 @@ def test_resume_measures_only_what_is_missing(capsys):
 
 def test_a_new_run_keeps_the_previous_results(capsys):
     output(capsys, *QUICK, "--dtype", "float32")
-    before = Path("softmax-impls-report/results.jsonl").read_text()
+    before = Path("softmax-impls-report/store.jsonl").read_text()
     output(capsys, *QUICK, "--dtype", "float64")
-    assert Path("softmax-impls-report/results.previous.jsonl").read_text() == before
+    assert Path("softmax-impls-report/store.previous.jsonl").read_text() == before
 
 
 def test_resume_of_a_broken_file(capsys):
     Path("softmax-impls-report").mkdir()
-    Path("softmax-impls-report/results.jsonl").write_text("nonsense\n")
+    Path("softmax-impls-report/store.jsonl").write_text("nonsense\n")
     assert run([*QUICK, "--resume"]) == 2
-    assert "results.jsonl, line 1: not a row of results" in capsys.readouterr().err
-    assert Path("softmax-impls-report/results.jsonl").read_text() == "nonsense\n"
+    assert "results.jsonl, line 1: not a row of store" in capsys.readouterr().err
+    assert Path("softmax-impls-report/store.jsonl").read_text() == "nonsense\n"
 
 
 def test_budget_too_small_for_a_cell_says_so(capsys):
@@ -326,7 +326,7 @@ def test_interrupt_keeps_the_cells_that_are_done():
     process = subprocess.Popen(
         [*command, "--budget", "60"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
     )
-    path = Path("softmax-impls-report/results.jsonl")
+    path = Path("softmax-impls-report/store.jsonl")
     for _ in range(600):
         if path.exists() and path.read_text().count("\n") >= 8:
             break
@@ -336,7 +336,7 @@ def test_interrupt_keeps_the_cells_that_are_done():
     assert process.returncode == 130, error
     assert "Traceback" not in error
     assert "Interrupted: 1 of 2 cells are done; --resume goes on from there." in out
-    assert list(results.read(path)) == [Cell("sample-10", 1, 10, "float64", 1)]
+    assert list(store.read(path)) == [Cell("sample-10", 1, 10, "float64", 1)]
 
 
 def shell(line, **environment):

@@ -5,9 +5,9 @@ import re
 import pandas as pd
 import pytest
 
-from softmax_impls.choice.frame import Loaded, load
-from softmax_impls.report.growth import growing, overtaking, sections
+from softmax_impls.report.html.growth import growing, overtaking, sections
 from softmax_impls.report.runs import runs
+from softmax_impls.results.frame import Loaded, load
 from tests.report.results import square
 from tests.scripts import ROOT
 

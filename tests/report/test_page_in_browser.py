@@ -9,8 +9,8 @@ import pytest
 
 from softmax_impls.choice.answer import Question
 from softmax_impls.choice.choose import choose
-from softmax_impls.choice.frame import load
-from softmax_impls.report.page import Report
+from softmax_impls.report.html.page import Report
+from softmax_impls.results.frame import load
 from tests.report.results import cell, square
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

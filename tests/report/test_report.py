@@ -9,13 +9,15 @@ from xml.etree import ElementTree
 import click
 import pytest
 
-from softmax_impls.choice import ranking, results
-from softmax_impls.choice.frame import load
+from softmax_impls.choice import ranking
 from softmax_impls.cli.report import report as command
-from softmax_impls.report import embedded, figures, page, plots
+from softmax_impls.report import figures, page, plots
+from softmax_impls.report.html import embedded
+from softmax_impls.report.html.page import Report
 from softmax_impls.report.notebook import Results
-from softmax_impls.report.page import Report
 from softmax_impls.report.runs import representative, runs
+from softmax_impls.results import store
+from softmax_impls.results.frame import load
 from tests.report.results import cell, square
 from tests.scripts import ROOT
 
@@ -58,7 +60,7 @@ def labels(figure):
 def test_cells_are_ranked_as_compare_ranks_them(compared):
     (one,) = compared.runs
     found = {ranked.cell: ranked.winners for ranked in one.cells}
-    assert found == {ranked.cell: ranked.winners for ranked in ranking.rank_all(results.read(COMPARED))}
+    assert found == {ranked.cell: ranked.winners for ranked in ranking.rank_all(store.read(COMPARED))}
     row = json.loads(COMPARED.read_text(encoding="utf-8").splitlines()[0])
     commit, _, changes = row["commit"].partition("+")
     machine = "{cpu}, {cores} cores, {system}".format(**row["machine"])
@@ -233,7 +235,7 @@ def test_problems_are_in_the_page(tmp_path):
     (tmp_path / "good.jsonl").write_text(cell({"a": 1e-6}))
     html, _ = Report(load([tmp_path])).html()
     assert "1 problem with the files" in html
-    assert "&lt;b&gt;.json: neither asv&#x27;s results nor pytest-benchmark&#x27;s" in html
+    assert "&lt;b&gt;.json: neither asv&#x27;s store nor pytest-benchmark&#x27;s" in html
 
 
 def test_runs_are_held_side_by_side(report_of):
@@ -278,7 +280,7 @@ def test_the_command_in_json(tmp_path, capsys):
 
 
 def test_nothing_to_read_is_a_bad_command_line(tmp_path, capsys):
-    with pytest.raises(click.UsageError, match=r"no results in .*gone\.json"):
+    with pytest.raises(click.UsageError, match=r"no store in .*gone\.json"):
         run(tmp_path / "gone.json", "--output", tmp_path / "out")
     assert "gone.json" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from softmax_impls.wording import in_seconds
+from softmax_impls.formatting import format_seconds
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ from softmax_impls.wording import in_seconds
     ],
 )
 def test_in_seconds(seconds, text):
-    assert in_seconds(seconds) == text
+    assert format_seconds(seconds) == text

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from softmax_impls import implementations
-from softmax_impls.contract import LARGEST_TEMPORARIES, describe
+from softmax_impls.implementation import LARGEST_TEMPORARIES
+from softmax_impls.registry import describe
 from softmax_impls.timing import entry as entry_module
 from softmax_impls.timing import race, sampler, workloads
 from softmax_impls.timing.entry import DROPPED, EXTRAPOLATED, FAILED, LIMIT, PRUNED, TIMED, WRONG, Entry, standing
@@ -162,7 +163,7 @@ def test_a_kernel_that_raises_now_and_then_is_left_out_and_the_others_go_on(afte
 @pytest.mark.parametrize(("late", "visits"), [(0.0, [race.VISIT_ROUNDS] * race.VISITS), (10.0, [race.VISIT_ROUNDS])])
 def test_long_calls_are_not_visited_as_often_as_others(late, visits):
     entry = Entry(describe(textbook))
-    entry.bound = entry.one.bound(*workloads.arrays(SMALL, 0))
+    entry.bound = entry.one.bind_call(*workloads.arrays(SMALL, 0))
     race.run([entry], race.Terms(9.0, time.perf_counter() - late, threads=1, seed=0), move=lambda: None)
     assert entry.visits == visits
 

@@ -1,0 +1,151 @@
+"""What an implementation of the softmax backward pass is: the kernel contract, and the record of a kernel.
+
+A kernel does arithmetic and nothing else. Its caller (`softmax_impls.softmax_backward`, the checks, the benchmarks)
+does everything else. Every kernel has the signature ``kernel(probs, grad_output, out)`` and may rely on this:
+
+* The three arrays have one shape (B, D) with B ≥ 1 and D ≥ 1, and one dtype, float32 or float64. They are C-contiguous,
+  aligned and in native byte order.
+* ``probs`` and ``grad_output`` may be read-only. The kernel must not write to them.
+* ``out`` overlaps neither input. The exception is exact aliasing, ``out is probs`` or ``out is grad_output``, where the
+  record's ``in_place`` allows it.
+
+The kernel writes every element of ``out`` and returns None. It does not validate its arguments.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softmax_impls.formatting import format_bytes
+
+Array = NDArray[np.floating[Any]]
+Family = Literal["loop", "jacobian", "closed form", "numba", "peer", "user"]
+Accuracy = Literal["probs", "logits"]
+Temporaries = Callable[[int, int, int], int]  # (batch, dim, itemsize) -> bytes
+BoundCall = tuple[Callable[[], Any], Callable[[Any], Array]]  # a call without arguments, and a reader of its result
+Bind = Callable[[Array, Array, Array | None], BoundCall]  # (probs, grad_output, out or None) -> BoundCall
+
+INPUTS = ("probs", "grad_output")
+LARGEST_TEMPORARIES = 4_000_000_000  # bytes; a call that needs more is not started
+
+
+class Backward(Protocol):
+    """A kernel. It writes dL/dlogits into ``out``; all three arrays are (B, D)."""
+
+    def __call__(self, probs: Array, grad_output: Array, out: Array, /) -> None:
+        """Write the result into ``out``."""
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """A kernel and the facts that are known about it before it runs.
+
+    Attributes
+    ----------
+    name : str
+        The name that selects it, as in ``impl="closed_form"``.
+    kernel : Backward
+        The function.
+    summary : str
+        One line of description.
+    family : {"loop", "jacobian", "closed form", "numba", "peer", "user"}
+        The kind of algorithm. A kernel of the family "user" receives read-only views of its inputs.
+    accurate_for : {"probs", "logits"}
+        "probs": the result is ``probs * (grad_output - sum(grad_output * probs))``, to rounding, for the rounded
+        probabilities that it is given. "logits": the result is also the true gradient with respect to the logits, to
+        rounding, where rows are saturated. The checks hold the kernel to this.
+    temporaries : callable or None
+        ``(batch, dim, itemsize) -> bytes``: temporary memory of one call, without ``out``. None: not stated.
+    in_place : tuple of {"probs", "grad_output"}
+        Inputs that may be passed as ``out``.
+    requires : tuple of str
+        Packages that it needs besides NumPy.
+    threaded : bool
+        Whether it may use more than one thread.
+    bind : callable or None
+        For libraries with their own arrays: converts NumPy arrays ahead of the call. See `bind_call`.
+    allocates : bool
+        Whether each call allocates its result even if ``out`` is given.
+    flush_to_zero : bool
+        Whether it treats subnormal numbers as zero.
+    set_num_threads : callable or None
+        ``(n) -> int``: sets the number of threads of its library, and returns the number that the library reports.
+    """
+
+    name: str
+    kernel: Backward
+    summary: str
+    family: Family = "user"
+    accurate_for: Accuracy = "probs"
+    temporaries: Temporaries | None = None
+    in_place: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    threaded: bool = False
+    bind: Bind | None = None
+    allocates: bool = False
+    flush_to_zero: bool = False
+    set_num_threads: Callable[[int], int] | None = None
+
+    def bind_call(self, probs: Array, grad_output: Array, out: Array | None) -> BoundCall:
+        """Return a call on these arrays, ready to be timed, and a function that reads its result as NumPy.
+
+        Without `out`, the call allocates its result.
+        """
+        if self.bind is not None:
+            return self.bind(probs, grad_output, out)
+        if out is not None:
+            return functools.partial(self.kernel, probs, grad_output, out), lambda _: out
+
+        def allocate_and_call() -> Array:
+            result = np.empty(probs.shape, probs.dtype)
+            self.kernel(probs, grad_output, result)
+            return result
+
+        return allocate_and_call, lambda result: result
+
+    def temporary_bytes(self, batch: int, dim: int, dtype: np.dtype[Any]) -> int:
+        """Return the temporary memory of one call in bytes; 0 where the record does not state it."""
+        return 0 if self.temporaries is None else self.temporaries(batch, dim, dtype.itemsize)
+
+    def too_large(self, batch: int, dim: int, dtype: np.dtype[Any], limit: int = LARGEST_TEMPORARIES) -> str | None:
+        """Return why a call must not start, as "needs 8.6 GB"; None if its temporaries fit `limit` bytes."""
+        needed = self.temporary_bytes(batch, dim, dtype)
+        return f"needs {format_bytes(needed)}" if needed > limit else None
+
+
+Impl = str | Callable[..., Any] | Implementation  # what an ``impl=`` argument accepts: a name, a kernel or its record
+
+
+def invoke(kernel: Callable[..., Any], *inputs: Array, out: Array) -> None:
+    """Call a kernel without floating-point warnings, and refuse one that returns a result.
+
+    Raises
+    ------
+    TypeError
+        If the kernel returns something else than None or `out`.
+    """
+    with np.errstate(all="ignore"):
+        returned = kernel(*inputs, out)
+    if not (returned is None or returned is out):
+        raise TypeError(
+            f"impl {qualified_name(kernel)} must write its result into out and return None, "
+            f"but it returned {type(returned).__name__}"
+        )
+
+
+def read_only(array: Array) -> Array:
+    """Return a read-only view of an array."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def qualified_name(kernel: Callable[..., Any]) -> str:
+    """Return where a kernel is defined: "package.module.function"."""
+    return f"{getattr(kernel, '__module__', '?')}.{getattr(kernel, '__qualname__', repr(kernel))}"

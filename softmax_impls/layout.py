@@ -1,0 +1,266 @@
+"""Turn a caller's arrays into the contiguous rows that a kernel takes, and back.
+
+Callers pass arrays of any shape, strides, byte order and real dtype. Kernels take C-contiguous (B, D) arrays of one
+dtype. This module validates every argument before anything is computed or written, makes views where it can and copies
+where it must, and runs the kernel:
+
+    caller's arrays ─ as_real_array ─ Layout.of ─ Layout.read ─ kernel ─ Layout.write ─ caller's out
+                      (dtype, masks)  (shape, axis)  (B, D) rows           where out is not rows itself
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.typing import NDArray
+
+from softmax_impls.implementation import Array, invoke, read_only
+
+Axis = int | tuple[int, ...] | None
+
+
+def as_real_array(name: str, value: object) -> Array:
+    """Return `value` as a floating-point array. Integers become float64; float dtypes and strides stay as they are.
+
+    Raises
+    ------
+    TypeError
+        If the array is masked, or its dtype is not float16, float32, float64 or an integer.
+    ValueError
+        If it is a nested sequence of unequal lengths.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array: fill it first, for a softmax with logits of -inf")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be array-like, with rows of equal length: {error}") from None
+    if array.dtype.kind in "biu":
+        return array.astype(np.float64)
+    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+        raise TypeError(f"{name} must hold float16, float32, float64 or integers, got dtype {array.dtype}")
+    return array
+
+
+def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
+    """Return the axes that `axis` selects, in ascending order, as `scipy.special.softmax` reads it.
+
+    A 0-d array has the axes of a 1-d array, as in NumPy's reductions.
+
+    Raises
+    ------
+    TypeError
+        If `axis` is not an int, a tuple of ints or None.
+    ValueError
+        If an axis is out of range (`numpy.exceptions.AxisError`) or repeated.
+    """
+    if axis is None:
+        return tuple(range(ndim))
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    for one in axes:
+        if isinstance(one, bool | np.bool_) or not hasattr(one, "__index__"):
+            raise TypeError(f"axis must be an int, a tuple of ints or None, got {axis!r}")
+    indices = tuple(operator.index(one) for one in axes)
+    for index in indices:
+        if abs(index) > sys.maxsize >> 32:  # NumPy cannot convert it
+            raise np.exceptions.AxisError(f"axis: axis {index} is out of bounds for array of dimension {ndim}")
+    found = normalize_axis_tuple(indices, max(ndim, 1), "axis")
+    return tuple(sorted(found)) if ndim else ()
+
+
+def as_thread_count(threads: object) -> int:
+    """Return `threads` as an int.
+
+    Raises
+    ------
+    TypeError
+        If it is not an integer.
+    ValueError
+        If it is less than 1.
+    """
+    if isinstance(threads, bool) or not hasattr(threads, "__index__"):
+        raise TypeError(f"threads must be an int or None, got {threads!r}")
+    if (number := operator.index(threads)) < 1:
+        raise ValueError(f"threads must be at least 1, got {number}")
+    return number
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How an array of any shape is seen as B rows of D classes.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        The caller's shape.
+    axes : tuple of int
+        The axes of the classes, ascending.
+    result : dtype
+        Of the result.
+    compute : dtype
+        Of the computation: float32 for float16, which is rounded once at the end.
+    """
+
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]
+    result: np.dtype[Any]
+    compute: np.dtype[Any]
+
+    @classmethod
+    def of(cls, arrays: dict[str, Array], axis: Axis) -> Layout:
+        """Return the layout of arrays, by argument name, that have the same shape.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the shapes differ, or as `normalize_axes`.
+        """
+        shapes = {array.shape for array in arrays.values()}
+        if len(shapes) > 1:
+            got = " and ".join(f"{name} {array.shape}" for name, array in arrays.items())
+            raise ValueError(f"{' and '.join(arrays)} must have the same shape, got {got}")
+        (shape,) = shapes
+        # np.dtype of a scalar type is NumPy's own object; the fast path of the next call recognises it by identity.
+        result = np.dtype(np.result_type(*(array.dtype for array in arrays.values())).type)
+        compute = np.dtype(np.result_type(result, np.float32).type)
+        return cls(shape, normalize_axes(axis, len(shape)), result, compute)
+
+    @cached_property
+    def order(self) -> tuple[int, ...]:
+        """The axes in the order of a kernel's rows: first the batch axes, then the classes."""
+        return (*(a for a in range(len(self.shape)) if a not in self.axes), *self.axes)
+
+    @cached_property
+    def batch(self) -> int:
+        """B: the product of the sizes of all other axes than `axes`."""
+        return math.prod(n for a, n in enumerate(self.shape) if a not in self.axes)
+
+    @cached_property
+    def dim(self) -> int:
+        """D: the product of the sizes of `axes`; 1 without any."""
+        return math.prod(self.shape[a] for a in self.axes)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to compute."""
+        return 0 in self.shape
+
+    def view(self, array: Array) -> Array | None:
+        """Return `array` as (B, D) without a copy; None if a kernel cannot take it as it lies in memory."""
+        moved = array.transpose(self.order)
+        if array.dtype == self.compute and moved.flags.c_contiguous and moved.flags.aligned:
+            return moved.reshape(self.batch, self.dim)
+        return None
+
+    def read(self, array: Array) -> Array:
+        """Return `array` as (B, D) in the dtype of the computation; a copy only where `view` fails."""
+        rows = self.view(array)
+        if rows is None:
+            with np.errstate(all="ignore"):  # casting a signalling NaN would warn
+                rows = array.transpose(self.order).astype(self.compute, order="C").reshape(self.batch, self.dim)
+        return rows
+
+    def write(self, rows: Array, out: Array) -> None:
+        """Copy a (B, D) result into `out`, which has the caller's shape."""
+        moved = out.transpose(self.order)
+        moved[...] = rows.reshape(moved.shape)
+
+    def new_out(self) -> Array:
+        """Return an uninitialised array for the result."""
+        return np.empty(self.shape, self.result)
+
+    def checked_out(self, out: object) -> Array:
+        """Return the caller's `out`, if the result can be written to it.
+
+        Raises
+        ------
+        TypeError
+            If `out` is not a plain array or has another dtype than the result.
+        ValueError
+            If `out` has another shape, is read-only, or overlaps itself.
+        """
+        if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+            raise TypeError(f"out must be a numpy array (not masked), got {type(out).__name__}")
+        plain: NDArray[Any] = out.view(np.ndarray)
+        if plain.shape != self.shape:
+            raise ValueError(f"out must have shape {self.shape}, got {plain.shape}")
+        if plain.dtype.newbyteorder("=") != self.result:
+            raise TypeError(f"out must have dtype {self.result}, got {plain.dtype}")
+        if not plain.flags.writeable:
+            raise ValueError("out must be writeable, got a read-only array")
+        if _overlaps_itself(plain):
+            raise ValueError(f"out must not overlap itself, got strides {plain.strides} for shape {plain.shape}")
+        return plain
+
+
+def run_kernel(
+    kernel: Callable[..., Any],
+    in_place: tuple[str, ...],
+    arrays: dict[str, Array],
+    layout: Layout,
+    out: Array | None,
+    guarded: bool = False,
+) -> Array:
+    """Run a kernel on a caller's arrays, and return the result in the caller's layout.
+
+    The kernel writes straight into the result where the result is contiguous rows and does not overlap an input, or
+    is exactly one of the inputs in `in_place`. Otherwise it writes into new rows that are then copied.
+
+    Parameters
+    ----------
+    kernel : callable
+        ``kernel(*inputs, out)``.
+    in_place : tuple of str
+        The names of the inputs that may be ``out``.
+    arrays : dict of str to ndarray
+        The inputs by argument name, in the kernel's order.
+    layout : Layout
+        Of the inputs.
+    out : ndarray or None
+        The caller's.
+    guarded : bool, optional
+        For kernels that this package's tests do not cover: inputs are read-only, and ``out`` starts as NaN.
+    """
+    result = layout.new_out() if out is None else layout.checked_out(out)
+    if not layout.empty:
+        inputs = {name: layout.read(array) for name, array in arrays.items()}
+        if guarded:
+            inputs = {name: read_only(array) for name, array in inputs.items()}
+        rows = layout.view(result)
+        shared = [] if rows is None else [name for name in inputs if np.may_share_memory(rows, inputs[name])]
+        direct = not shared or (len(shared) == 1 and shared[0] in in_place and _is_same(rows, inputs[shared[0]]))
+        if rows is None or not direct:
+            rows, direct = np.empty((layout.batch, layout.dim), layout.compute), False
+        if guarded and not (direct and shared):
+            rows.fill(np.nan)  # so that a kernel that writes nothing does not return old memory
+        invoke(kernel, *inputs.values(), out=rows)
+        if not direct:
+            with np.errstate(all="ignore"):  # rounding to float16 may overflow
+                layout.write(rows, result)
+    if out is not None:
+        return out
+    return result if result.ndim else result[()]
+
+
+def _is_same(a: Array | None, b: Array) -> bool:
+    """Whether two C-contiguous arrays of one shape and dtype start at the same address."""
+    return a is not None and bool(a.__array_interface__["data"][0] == b.__array_interface__["data"][0])
+
+
+def _overlaps_itself(array: NDArray[Any]) -> bool:
+    """Whether two elements may share memory, as in a broadcast or a sliding window."""
+    reach = array.itemsize
+    for stride, size in sorted((abs(stride), size) for stride, size in zip(array.strides, array.shape, strict=True)):
+        if size > 1:
+            if stride < reach:
+                return array.size > 0
+            reach += stride * (size - 1)
+    return False

@@ -1,0 +1,329 @@
+"""Find implementations by name.
+
+An implementation is found in one of four ways:
+
+* A file in ``backward/`` or ``peers/`` registers the implementation of its own name.
+* `register` adds a kernel of yours.
+* An installed package announces one under the entry-point group ``softmax_impls.backward``.
+* A command line names a function as ``package.module:function``.
+
+A module is imported only when its implementation is asked for: asking for a NumPy implementation does not load Numba.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import re
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, TypeVar, cast, get_args, overload
+
+from softmax_impls.formatting import KERNEL_ERRORS, one_line
+from softmax_impls.implementation import (
+    INPUTS,
+    Accuracy,
+    Bind,
+    Family,
+    Implementation,
+    Temporaries,
+    qualified_name,
+)
+
+ENTRY_POINT_GROUP = "softmax_impls.backward"
+
+K = TypeVar("K", bound=Callable[..., Any])
+
+
+def _modules_in(folder: str) -> dict[str, str]:
+    """Return the modules of one of this package's folders: implementation name -> module name."""
+    found = pkgutil.iter_modules([str(Path(__file__).parent / folder)])
+    return {module.name: f"softmax_impls.{folder}.{module.name}" for module in found}
+
+
+_OURS = _modules_in("backward")
+_PEERS = _modules_in("peers")
+_MODULES = _OURS | _PEERS
+_registered: dict[str, Implementation] = {}
+
+
+@overload
+def register(kernel: K, /) -> K: ...
+@overload
+def register(
+    *,
+    name: str | None = None,
+    summary: str | None = None,
+    family: Family = "user",
+    accurate_for: Accuracy = "probs",
+    temporaries: Temporaries | None = None,
+    in_place: Iterable[str] = (),
+    requires: Iterable[str] = (),
+    threaded: bool = False,
+    bind: Bind | None = None,
+    allocates: bool = False,
+    flush_to_zero: bool = False,
+    set_num_threads: Callable[[int], int] | None = None,
+) -> Callable[[K], K]: ...
+def register(kernel: K | None = None, /, **record: Any) -> K | Callable[[K], K]:
+    """Register a kernel, so that every part of the package finds it by name.
+
+    Use it as a decorator, with or without arguments. Afterwards `softmax_backward`, the checks, the benchmarks and the
+    command line accept the kernel's name.
+
+    Parameters
+    ----------
+    kernel : callable
+        ``kernel(probs, grad_output, out)``. The arrays are C-contiguous (B, D) of one dtype, float32 or float64. The
+        kernel writes `out`, does not change the inputs, and returns None.
+    name : str, optional
+        By default the function's own name.
+    summary : str, optional
+        One line of description; by default the first line of the docstring.
+    family : {"user", "loop", "jacobian", "closed form", "numba", "peer"}, optional
+        The kind of algorithm.
+    accurate_for : {"probs", "logits"}, optional
+        What the checks hold it to, see `softmax_impls.implementation.Implementation`.
+    temporaries : callable, optional
+        ``(batch, dim, itemsize) -> bytes`` of temporary memory. A call that would not fit is not started.
+    in_place : iterable of {"probs", "grad_output"}, optional
+        Inputs that may be passed as ``out``.
+    requires : iterable of str, optional
+        Packages that it needs besides NumPy.
+    threaded : bool, optional
+        Whether it may use more than one thread.
+    bind : callable, optional
+        For libraries with their own arrays: ``(probs, grad_output, out) -> (call, read)``. It converts the arrays, which
+        is not timed, and returns a call without arguments and a function that reads the call's result as NumPy.
+    allocates : bool, optional
+        Whether that call allocates its result even if ``out`` is given.
+    flush_to_zero : bool, optional
+        Whether it treats subnormal numbers as zero.
+    set_num_threads : callable, optional
+        ``(n) -> int``: sets the number of threads of its library, and returns the number that the library reports.
+
+    Returns
+    -------
+    callable
+        The kernel, unchanged.
+
+    Raises
+    ------
+    TypeError
+        If the kernel is not callable, or `temporaries` is not a function of three sizes.
+    ValueError
+        If the name is taken or is not an identifier, or an option is not one of the allowed words.
+
+    Examples
+    --------
+    >>> from softmax_impls import register, softmax_backward
+    >>> @register
+    ... def two_lines(probs, grad_output, out):
+    ...     '''The closed form, in two lines.'''
+    ...     total = (grad_output * probs).sum(axis=-1, keepdims=True)
+    ...     out[...] = probs * (grad_output - total)
+    >>> softmax_backward([0.25, 0.75], [1.0, 0.0], impl="two_lines")
+    array([ 0.1875, -0.1875])
+    """
+
+    def add(kernel: K) -> K:
+        implementation = describe(kernel, **record)
+        owner = _owner(implementation.name)
+        place = qualified_name(kernel)
+        # Registering the same function again is allowed: a module is reloaded, a notebook's cell is run twice.
+        again = owner == place and "<locals>" not in place
+        if not (owner is None or again):
+            raise ValueError(f"name {implementation.name!r} is taken by {owner}; give {place} another name")
+        _registered[implementation.name] = implementation
+        return kernel
+
+    return add if kernel is None else add(kernel)
+
+
+def describe(kernel: Callable[..., Any], **record: Any) -> Implementation:
+    """Return the record of a kernel without registering it; the parameters are those of `register`."""
+    if not callable(kernel):
+        raise TypeError(f"kernel must be callable, got {type(kernel).__name__}")
+    name = record.pop("name", None) or getattr(kernel, "__name__", type(kernel).__name__)
+    if not (isinstance(name, str) and re.fullmatch(r"[^\W\d][\w.:]*", name)) or name == "auto":
+        raise ValueError(f"name must be an identifier other than 'auto', got {name!r}: pass name=")
+    first_line = (kernel.__doc__ or "").strip().partition("\n")[0]
+    summary = record.pop("summary", None) or first_line or "(no description)"
+    given = record.pop("in_place", ())
+    in_place = (given,) if isinstance(given, str) else tuple(given)
+    implementation = Implementation(name, kernel, summary, in_place=in_place, **record)
+    _require_word("family", implementation.family, get_args(Family))
+    _require_word("accurate_for", implementation.accurate_for, get_args(Accuracy))
+    for argument in in_place:
+        _require_word("in_place", argument, INPUTS)
+    if not _predicts_bytes(implementation.temporaries):
+        raise TypeError(f"temporaries must be a function of (batch, dim, itemsize), got {implementation.temporaries!r}")
+    return implementation
+
+
+def implementations(*, peers: bool = False) -> dict[str, Implementation]:
+    """Return the implementations that can be used here, by name. It imports all of them.
+
+    Parameters
+    ----------
+    peers : bool, optional
+        Include other libraries' implementations, as far as they are installed: torch, torch_compile, jax, numexpr.
+        Importing those takes seconds.
+
+    Returns
+    -------
+    dict of str to Implementation
+        This package's implementations come first, sorted by family, then peers, then yours. A record states what the
+        implementation is and how much temporary memory it takes, see `softmax_impls.implementation.Implementation`.
+
+    Examples
+    --------
+    >>> from softmax_impls import implementations
+    >>> implementations()["closed_form"].summary
+    'p * (g - sum(g * p)), as one would type it'
+    """
+    return catalogue(peers=peers)[0]
+
+
+def catalogue(*, peers: bool = False) -> tuple[dict[str, Implementation], dict[str, str]]:
+    """Return the implementations that can be used here, and for the others the reason why not, by name."""
+    usable, unusable = {}, {}
+    for name in names(peers=peers):
+        try:
+            usable[name] = get(name)
+        except KERNEL_ERRORS as error:  # an import can fail in any way
+            unusable[name] = one_line(error)
+    families = get_args(Family)
+    ordered = sorted(usable.values(), key=lambda one: (families.index(one.family), one.name))
+    return {one.name: one for one in ordered}, unusable
+
+
+def is_ours(implementation: Implementation) -> bool:
+    """Whether this package ships the implementation, so that its tests cover it."""
+    return implementation.name in _MODULES
+
+
+def names(*, peers: bool = False) -> list[str]:
+    """Return the names of all implementations, sorted, without importing them."""
+    found = {*_MODULES, *_registered, *_announced()}
+    return sorted(found if peers else found - set(_PEERS))
+
+
+def get(name: str) -> Implementation:
+    """Return the implementation of that name. It imports no other.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name; the message lists the known names.
+    ImportError
+        If its module cannot be imported here, or does not register that name.
+    """
+    if name not in _registered:
+        if name in _MODULES:
+            importlib.import_module(_MODULES[name])
+        elif (entry_point := _announced().get(name)) is not None:
+            _load(entry_point)
+        else:
+            known = ", ".join(["auto", *names(peers=True)])
+            raise ValueError(f"impl must be one of {known}, or a kernel; got {name!r}")
+    try:
+        return _registered[name]
+    except KeyError:
+        raise ImportError(f"{_MODULES[name]} registers no implementation named {name!r}, the file's name") from None
+
+
+def from_kernel(kernel: Callable[..., Any], name: str | None = None) -> Implementation:
+    """Return the record that a kernel was registered with, or a new record that states only its name."""
+    for implementation in _registered.values():
+        if implementation.kernel is kernel:
+            return implementation
+    return describe(kernel, name=name or _identifier(kernel))
+
+
+def from_spec(spec: str) -> Implementation:
+    """Return the implementation that a command line names: a known name, or ``package.module:function``.
+
+    The module may lie in the current folder.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the module or function cannot be loaded; the message says which.
+    """
+    module_name, colon, attribute = spec.partition(":")
+    if not colon:
+        if spec not in (known := names(peers=True)):
+            raise ValueError(f"impl must be one of {', '.join(known)}, or PACKAGE.MODULE:FUNCTION; got {spec!r}")
+        return get(spec)
+    try:
+        if os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())
+        kernel = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            kernel = getattr(kernel, part)
+    except KERNEL_ERRORS as error:  # the user's module may raise anything
+        raise ValueError(f"impl {spec!r} can't be loaded: {one_line(error)}") from error
+    if not callable(kernel):
+        raise ValueError(f"impl {spec!r} must name a function, but it is a {type(kernel).__name__}")
+    function = cast(Callable[..., Any], kernel)
+    return from_kernel(function, name=spec if attribute in names(peers=True) else attribute)
+
+
+def from_specs(specs: Iterable[str], *, peers: bool = False) -> tuple[dict[str, Implementation], dict[str, str]]:
+    """Return the implementations that ``--impl`` and ``--peers`` select, and for the unavailable ones the reason.
+
+    A name selects only the named implementations. A function ``module:function`` takes part beside the others.
+    """
+    given = [from_spec(spec) for spec in specs]
+    named = [one.name for one, spec in zip(given, specs, strict=True) if ":" not in spec]
+    usable, unusable = catalogue(peers=peers)
+    selected = {name: one for name, one in usable.items() if not named or name in named or (peers and name in _PEERS)}
+    for one, spec in zip(given, specs, strict=True):
+        other = selected.get(one.name)
+        if other is not None and other.kernel is not one.kernel:
+            one = replace(one, name=spec)  # two modules define a function of this name
+        selected[one.name] = one
+    return selected, {name: why for name, why in unusable.items() if not named or name in _PEERS}
+
+
+def _announced() -> dict[str, EntryPoint]:
+    """Return the implementations that installed packages announce, by name."""
+    return {one.name: one for one in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def _load(entry_point: EntryPoint) -> None:
+    """Load an announced kernel, and register it under the announced name unless its package has done so."""
+    kernel = entry_point.load()
+    if entry_point.name not in _registered:
+        register(name=entry_point.name)(kernel)
+
+
+def _owner(name: str) -> str | None:
+    """Return where the kernel of that name is defined, or will be once its module is imported; None if it is free."""
+    if name in _registered:
+        return qualified_name(_registered[name].kernel)
+    return f"{_MODULES[name]}.{name}" if name in _MODULES else None
+
+
+def _predicts_bytes(temporaries: object) -> bool:
+    """Whether this is None, or a function of three sizes that returns a number of bytes."""
+    try:
+        return temporaries is None or int(temporaries(1, 1, 8)) >= 0  # type: ignore[operator]
+    except (TypeError, ValueError):
+        return False
+
+
+def _require_word(argument: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{argument} must be one of {', '.join(allowed)}; got {value!r}")
+
+
+def _identifier(kernel: Callable[..., Any]) -> str:
+    """Return a name for a kernel that may be a lambda, a partial or an instance."""
+    name = getattr(kernel, "__name__", type(kernel).__name__)
+    return name if name.isidentifier() and name != "auto" else "kernel"

@@ -1,0 +1,1 @@
+"""What numba_simd is made of."""

@@ -1,0 +1,44 @@
+"""How many threads a call may use."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+from collections.abc import Iterator
+from contextvars import ContextVar
+
+MAX_THREADS = 16  # of one call; a few threads already wait for memory
+
+_limit: ContextVar[int | None] = ContextVar("softmax_impls_threads", default=None)
+
+
+@functools.cache
+def available_cores() -> int:
+    """Return the number of processors that this process may use. It is read once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def num_threads() -> int:
+    """Return how many threads a call uses by default.
+
+    This is the limit that `limit_threads` has set, else Numba's NUMBA_NUM_THREADS, else the number of processors.
+    """
+    limit = _limit.get()
+    if limit is not None:
+        return limit
+    if (numba := sys.modules.get("numba")) is not None:
+        return numba.config.NUMBA_NUM_THREADS  # type: ignore[no-any-return]
+    variable = os.environ.get("NUMBA_NUM_THREADS", "")
+    return max(1, int(variable)) if variable.isdecimal() else available_cores()
+
+
+@contextlib.contextmanager
+def limit_threads(number: int) -> Iterator[None]:
+    """Temporarily override the number of threads, for calls that this thread makes."""
+    token = _limit.set(number)
+    try:
+        yield
+    finally:
+        _limit.reset(token)

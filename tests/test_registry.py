@@ -1,0 +1,212 @@
+"""Registering, finding and describing implementations."""
+
+import sys
+from importlib.metadata import EntryPoint
+
+import numpy as np
+import pytest
+
+import softmax_impls.backward as backward
+from softmax_impls import implementations, register, softmax_backward
+from softmax_impls.formatting import format_bytes
+from softmax_impls.registry import describe
+
+NAMES = [
+    "closed_form",
+    "closed_form_vecdot",
+    "column_loop",
+    "einsum_jacobian",
+    "numba_pivoted",
+    "numba_simd",
+    "numba_rows",
+    "pivoted",
+    "row_jacobian",
+]
+
+
+def kernel(probs, grad_output, out):
+    """Zero."""
+    out[...] = 0
+
+
+def test_ours_are_there_and_usable():
+    usable, unusable = backward.catalogue()
+    assert set(NAMES) <= set(usable)
+    assert unusable == {}
+
+
+@pytest.mark.parametrize("name", backward._OURS)
+def test_file_name_is_function_name_is_implementation_name(name):
+    one = backward.get(name)
+    assert one.name == name == one.kernel.__name__
+    assert one.kernel.__module__ == f"softmax_impls.backward.{name}"
+    assert one.summary
+    assert one.temporaries is not None
+
+
+def test_einsum_at_4096_by_512_needs_8_6_gigabytes():
+    one = implementations()["einsum_jacobian"]
+    assert one.too_large(4096, 512, np.dtype("f8")) == "needs 8.6 GB"
+    assert one.too_large(4096, 512, np.dtype("f8"), limit=9 * 10**9) is None
+    assert implementations()["numba_rows"].too_large(10**6, 10**6, np.dtype("f8")) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 bytes"), (999, "999 bytes"), (2e4, "20.0 kB"), (8.6e12, "8600.0 GB")]
+)
+def test_in_bytes(number, text):
+    assert format_bytes(number) == text
+
+
+def test_register_returns_the_kernel_and_makes_it_available(registry):
+    assert register(kernel) is kernel
+    assert implementations()["kernel"].kernel is kernel
+    assert implementations()["kernel"].summary == "Zero."
+    np.testing.assert_array_equal(softmax_backward([0.5, 0.5], [1, 0], impl="kernel"), [0, 0])
+
+
+def test_registering_the_same_function_again_replaces_it(registry):
+    register(kernel)
+    register(summary="better described")(kernel)
+    assert implementations()["kernel"].summary == "better described"
+
+
+@pytest.mark.parametrize("name", ["pivoted", "numba_rows"])
+def test_a_taken_name_is_refused_even_if_its_file_was_not_imported_yet(registry, name):
+    with pytest.raises(ValueError, match=f"name '{name}' is taken by softmax_impls.backward.{name}.{name}"):
+        register(name=name)(kernel)
+
+
+@pytest.mark.parametrize(
+    ("record", "error", "match"),
+    [
+        ({"family": "gpu"}, ValueError, "family must be one of loop, jacobian, .*; got 'gpu'"),
+        ({"accurate_for": "all"}, ValueError, "accurate_for must be one of probs, logits; got 'all'"),
+        ({"in_place": ["out"]}, ValueError, "in_place must be one of probs, grad_output; got 'out'"),
+        ({"temporaries": 8}, TypeError, "temporaries must be a function of .* got 8"),
+        ({"temporaries": lambda rows: 8}, TypeError, "temporaries must be a function of"),
+        ({"temporaries": lambda *sizes: None}, TypeError, "temporaries must be a function of"),
+        ({"temporaries": lambda *sizes: float("nan")}, TypeError, "temporaries must be a function of"),
+        ({"name": "auto"}, ValueError, "name must be an identifier other than 'auto'"),
+        ({"name": "two words"}, ValueError, "name must be an identifier"),
+        ({"nmae": "typo"}, TypeError, "nmae"),
+    ],
+)
+def test_bad_records(registry, record, error, match):
+    with pytest.raises(error, match=match):
+        register(**record)(kernel)
+    assert "kernel" not in backward.names()
+
+
+def test_another_closure_of_the_same_name_is_refused(registry):
+    def make(value):
+        def constant(probs, grad_output, out):
+            out[...] = value
+
+        return constant
+
+    register(make(1))
+    with pytest.raises(ValueError, match="name 'constant' is taken by"):
+        register(make(2))
+
+
+def test_names_may_be_any_identifier(registry):
+    def σ(probs, grad_output, out):
+        out[...] = 0
+
+    assert register(σ).__name__ in implementations()
+
+
+def test_register_wants_a_callable():
+    with pytest.raises(TypeError, match="kernel must be callable, got int"):
+        describe(3)
+
+
+# ---------------------------------------------------------------- from elsewhere
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """A user's module in the current folder."""
+    (tmp_path / "users_kernels.py").write_text(
+        "import softmax_impls\n"
+        "def mine(probs, grad_output, out):\n"
+        "    out[...] = probs * (grad_output - (probs * grad_output).sum(-1, keepdims=True))\n"
+        "def closed_form(probs, grad_output, out):\n"
+        "    mine(probs, grad_output, out)\n"
+        "number = 3\n"
+    )
+    (tmp_path / "users_other.py").write_text("def mine(probs, grad_output, out):\n    out[...] = 0\n")
+    (tmp_path / "users_broken.py").write_text("import no_such_module_at_all\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    yield
+    for name in ("users_kernels", "users_other"):
+        sys.modules.pop(name, None)
+
+
+def test_from_spec(module):
+    assert backward.from_spec("users_kernels:mine").name == "mine"
+    assert backward.from_spec("users_kernels:closed_form").name == "users_kernels:closed_form"
+    assert backward.from_spec("pivoted").name == "pivoted"
+
+
+@pytest.mark.parametrize(
+    ("spec", "match"),
+    [
+        ("nothing", "impl must be one of closed_form.*, or PACKAGE.MODULE:FUNCTION; got 'nothing'"),
+        ("users_kernels:nothing", "impl 'users_kernels:nothing' can't be loaded: AttributeError"),
+        ("no_such_module:f", "can't be loaded: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("users_broken:f", "can't be loaded: ModuleNotFoundError: No module named 'no_such_module_at_all'"),
+        ("users_kernels:number", "must name a function, but it is a int"),
+        (":f", "can't be loaded: ValueError"),
+    ],
+)
+def test_bad_specs(module, spec, match):
+    with pytest.raises(ValueError, match=match):
+        backward.from_spec(spec)
+
+
+def test_specs_names_narrow_and_functions_join(module):
+    assert sorted(backward.from_specs([])[0]) == backward.names()
+    assert list(backward.from_specs(["pivoted", "column_loop"])[0]) == ["column_loop", "pivoted"]
+    assert sorted(backward.from_specs(["users_kernels:mine"])[0]) == sorted([*backward.names(), "mine"])
+    assert list(backward.from_specs(["pivoted", "users_kernels:mine"])[0]) == ["pivoted", "mine"]
+
+
+def test_two_functions_of_one_name_both_take_part(module):
+    found = backward.from_specs(["users_kernels:mine", "users_other:mine"])[0]
+    assert {"mine", "users_other:mine"} <= set(found)
+    assert found["mine"].kernel is not found["users_other:mine"].kernel
+    assert found["users_other:mine"].name == "users_other:mine"
+
+
+def announce(monkeypatch, **values):
+    points = [EntryPoint(name, value, backward.ENTRY_POINT_GROUP) for name, value in values.items()]
+    monkeypatch.setattr(backward, "entry_points", lambda group: points if group == backward.ENTRY_POINT_GROUP else [])
+
+
+def test_entry_points_of_other_packages_are_found(registry, module, monkeypatch):
+    monkeypatch.syspath_prepend(".")
+    announce(monkeypatch, theirs="users_kernels:mine")
+    assert "theirs" in backward.names()
+    assert implementations()["theirs"].family == "user"
+    np.testing.assert_allclose(softmax_backward([0.5, 0.5], [1, 0], impl="theirs"), [0.25, -0.25])
+
+
+def test_a_broken_entry_point_is_listed_as_not_available_with_why(registry, module, monkeypatch):
+    monkeypatch.syspath_prepend(".")
+    announce(monkeypatch, broken="users_broken:f", missing="users_kernels:nothing")
+    usable, unusable = backward.catalogue()
+    assert set(NAMES) <= set(usable)
+    assert unusable == {
+        "broken": "ModuleNotFoundError: No module named 'no_such_module_at_all'",
+        "missing": "AttributeError: module 'users_kernels' has no attribute 'nothing'",
+    }
+
+
+def test_a_file_that_registers_another_name_says_so(registry, module, monkeypatch):
+    monkeypatch.syspath_prepend(".")
+    monkeypatch.setitem(backward._FILES, "users_kernels", "users_kernels")
+    with pytest.raises(ImportError, match="users_kernels registers no implementation named 'users_kernels'"):
+        backward.get("users_kernels")
