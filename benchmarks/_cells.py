@@ -1,11 +1,11 @@
-"""Which cells there are, and how one is made ready before asv's clock runs.
+"""The cells of the asv suite, and how a cell is prepared before asv measures it.
 
-Where a benchmark has a `setup`, asv runs it again before every call and times calls one by one, which for a call of a
-microsecond measures the clock. So none here has one. A cell is made ready (arrays, compiling, one verified call) when
-asv asks whether it is to be skipped, which it does once, in the process that is going to time it, and before it does.
+No benchmark has a `setup`. With a `setup`, asv times single calls, and for a call of a microsecond that measures the
+clock. Instead, a cell is prepared (arrays, compiling, one verified call) when asv asks whether to skip it. asv asks
+once, before it measures, in the process that measures.
 
-asv runs these files, as they are now, on old commits. So what is to be the same for all, names and shapes, is read from
-this checkout; what is measured, and what it takes to verify it, is the commit's own.
+asv runs these files, as they are now, on old commits. So names and shapes are read from this checkout; the kernel and
+its verification are those of the commit. Whatever is imported from `softmax_impls` must exist in all of its editions.
 """
 
 from __future__ import annotations
@@ -26,76 +26,87 @@ PACKAGE = Path(__file__).parents[1] / "softmax_impls"
 _workloads = runpy.run_path(str(PACKAGE / "timing" / "workloads.py"))
 
 NAMES = sorted(file.stem for file in (PACKAGE / "backward").glob("[!_]*.py"))
-WORKLOADS = {name: (one.rows, one.classes) for name, one in _workloads["WORKLOADS"].items()}
-ROWS = list(_workloads["GRID_ROWS"])
-CLASSES = [classes for classes in _workloads["GRID_CLASSES"] if classes <= 4096]
+WORKLOADS = {name: (workload.batch, workload.dim) for name, workload in _workloads["WORKLOADS"].items()}
+BATCHES = list(_workloads["GRID_BATCHES"])
+DIMS = [dim for dim in _workloads["GRID_DIMS"] if dim <= 4096]
 DTYPES = ["float32", "float64"]
 
-LARGEST = 2**20  # elements of a cell of the grid: larger ones are among the workloads
-MOST_OPERATIONS = 5e7  # B · D²: what loops and Jacobians take part in
-LARGEST_TEMPORARIES = 2_000_000_000  # bytes
+MAX_ELEMENTS = 2**20  # of a cell of the grid; the workloads have larger arrays
+MAX_OPERATIONS = 5e7  # B · D² of loops and Jacobians, which are slow
+MAX_TEMPORARIES = 2_000_000_000  # bytes
 
 Call = Callable[[], Any]
 Arrays = tuple[Any, Any, Any]
 
 
 class Skipped:
-    """The cells that can't run here, as asv's `skip_params` wants them. Asked for one, it makes it ready to be called.
+    """The combinations of parameters that cannot run here, for `skip_params` of asv.
 
-    `make` takes a cell's parameters, and returns the call, or None if there is none: then it is n/a.
+    ``combination in skipped`` prepares the call that `run` makes.
+
+    Parameters
+    ----------
+    prepare : callable
+        Takes the parameters, and returns a call; or None if there is nothing to measure, which asv shows as n/a.
     """
 
-    def __init__(self, make: Callable[..., Call | None]) -> None:
-        self._make = make
-        self._cell: object = None
+    def __init__(self, prepare: Callable[..., Call | None]) -> None:
+        self._prepare = prepare
+        self._combination: object = None
         self.call: Call | None = None
 
-    def __contains__(self, cell: tuple[Any, ...]) -> bool:
-        if cell != self._cell:
-            self._cell, self.call = cell, self._make(*cell)
+    def __contains__(self, combination: tuple[Any, ...]) -> bool:
+        if combination != self._combination:
+            self._combination, self.call = combination, self._prepare(*combination)
         return self.call is None
 
     def run(self) -> Any:
-        """Call what is ready."""
-        assert self.call is not None  # asv does not run what it was told to skip
+        """Make the call that was prepared last."""
+        assert self.call is not None  # asv does not run what is skipped
         return self.call()
 
 
-def arrays(rows: int, classes: int, dtype: str) -> Arrays:
-    """Return probabilities, gradient and an `out` to write, all of them touched; for a shape, always the same."""
-    cell = _workloads["Cell"](_workloads["CUSTOM"], rows, classes, dtype, 1)
-    probs, grad_output, out = _workloads["arrays"](cell, 0)
+def arrays(batch: int, dim: int, dtype: str) -> Arrays:
+    """Return probabilities, gradient and `out`, (B, D) each; the same values each time."""
+    key = _workloads["CellKey"](_workloads["CUSTOM"], batch, dim, dtype, 1)
+    probs, grad_output, out = _workloads["arrays"](key, 0)
     out.fill(np.nan)
     return probs, grad_output, out
 
 
-def kernel(name: str, rows: int, classes: int, dtype: str) -> Any:
-    """Return an implementation's kernel, or None if this commit has not got it, or it would take too much here."""
-    one = implementations().get(name)
-    if one is None or one.too_large(rows, classes, np.dtype(dtype), LARGEST_TEMPORARIES):
+def kernel(name: str, batch: int, dim: int, dtype: str) -> Any:
+    """Return a kernel; None if this commit does not have it, or if it needs too much memory or time for the shape."""
+    implementation = implementations().get(name)
+    if implementation is None or implementation.too_large(batch, dim, np.dtype(dtype), MAX_TEMPORARIES):
         return None
-    quadratic = one.family in ("loop", "jacobian")
-    return None if quadratic and rows * classes**2 > MOST_OPERATIONS else one.kernel
+    quadratic = implementation.family in ("loop", "jacobian")
+    return None if quadratic and batch * dim**2 > MAX_OPERATIONS else implementation.kernel
 
 
-def verified(name: str, rows: int, classes: int, dtype: str) -> Call | None:
-    """Return a call of a kernel whose result was found right, or None; a wrong one raises, and so is reported."""
-    run = kernel(name, rows, classes, dtype)
+def verified(name: str, batch: int, dim: int, dtype: str) -> Call | None:
+    """Return a call of a kernel, after its result was verified on the same arrays; None as `kernel`.
+
+    Raises
+    ------
+    AssertionError
+        If the result is wrong. asv reports the benchmark as failed.
+    """
+    run = kernel(name, batch, dim, dtype)
     if run is None:
         return None
-    probs, grad_output, out = arrays(rows, classes, dtype)
+    probs, grad_output, out = arrays(batch, dim, dtype)
     run(probs, grad_output, out)
     worst = reference.worst(probs, grad_output, out, reference.row_sums(probs, grad_output))
     if worst.wrong:
-        raise AssertionError(f"{name} at {rows}×{classes} {dtype} is {worst.in_words()}")
+        raise AssertionError(f"{name} is wrong at {batch}×{dim} {dtype}: {worst}")
     return functools.partial(run, probs, grad_output, out)
 
 
 def warm_up() -> None:
-    """Compile every kernel for both dtypes: asv's fork server imports this once, and cells are forked from it."""
+    """Compile every kernel for both dtypes. asv imports this file once, and forks the processes that measure."""
     for name in implementations():
         for dtype in DTYPES:
-            with contextlib.suppress(Exception):  # it is going to fail in cells of its own
+            with contextlib.suppress(Exception):  # it fails again in its own benchmarks, which report it
                 verified(name, 2, 3, dtype)
 
 

@@ -1,4 +1,4 @@
-"""The backward pass by every implementation: time over batch and dim, on models' shapes, memory, bandwidth and error.
+"""The backward pass by each implementation: time over batch and dim, time on shapes of models, memory and errors.
 
 Kernels write into a given `out`, on one thread.
 """
@@ -13,11 +13,11 @@ import numpy as np
 
 from benchmarks import _accuracy
 from benchmarks._cells import (
-    CLASSES,
+    BATCHES,
+    DIMS,
     DTYPES,
-    LARGEST,
+    MAX_ELEMENTS,
     NAMES,
-    ROWS,
     WORKLOADS,
     Call,
     Skipped,
@@ -26,98 +26,98 @@ from benchmarks._cells import (
     verified,
 )
 
-SAMPLE = 0.005  # seconds that a track_ benchmark measures at least, five times
+SAMPLE_SECONDS = 0.005  # of a sample of a track_ benchmark, at least; it takes five
 
 
-def of_grid(name: str, rows: int, classes: int, dtype: str) -> Call | None:
-    """Return the call of a cell of the grid."""
-    return verified(name, rows, classes, dtype) if rows * classes <= LARGEST else None
+def prepare_grid(name: str, batch: int, dim: int, dtype: str) -> Call | None:
+    """Return a verified call for a cell of the grid."""
+    return verified(name, batch, dim, dtype) if batch * dim <= MAX_ELEMENTS else None
 
 
-def of_workload(name: str, workload: str, dtype: str) -> Call | None:
-    """Return the call of a named cell."""
+def prepare_workload(name: str, workload: str, dtype: str) -> Call | None:
+    """Return a verified call for a workload."""
     return verified(name, *WORKLOADS[workload], dtype)
 
 
-def unverified(name: str, workload: str, dtype: str) -> Call | None:
-    """Return the same without a verification, which takes more memory than the call."""
+def prepare_unverified(name: str, workload: str, dtype: str) -> Call | None:
+    """Return a call for a workload. It is not verified, since that takes more memory than the call."""
     run = kernel(name, *WORKLOADS[workload], dtype)
     return run and functools.partial(run, *arrays(*WORKLOADS[workload], dtype))
 
 
 class Grid:
-    """Over batch and dim."""
+    """Time over batch and dim."""
 
-    params = (NAMES, ROWS, CLASSES, DTYPES)
+    params = (NAMES, BATCHES, DIMS, DTYPES)
     param_names = ("implementation", "batch", "dim", "dtype")
-    skip_params = Skipped(of_grid)
-    version = "2"  # results stay comparable however this code is written; 2: arrays lie where `compare` has them
+    skip_params = Skipped(prepare_grid)
+    version = "2"  # a new version ends the comparison with older results; 2: arrays are placed as by `compare`
     warmup_time = 0.05
     repeat = (3, 10, 0.5)
 
-    def time_kernel(self, *cell: Any) -> None:
-        """Seconds of one call."""
+    def time_kernel(self, *combination: Any) -> None:
+        """Seconds of a call."""
         self.skip_params.run()
 
 
 class Workload:
-    """On the shapes that real models have."""
+    """Time on shapes of real models."""
 
     params = (NAMES, list(WORKLOADS), DTYPES)
     param_names = ("implementation", "workload", "dtype")
-    skip_params = Skipped(of_workload)
+    skip_params = Skipped(prepare_workload)
     version = "2"
     warmup_time = 0.05
     repeat = (3, 10, 0.5)
 
-    def time_kernel(self, *cell: Any) -> None:
-        """Seconds of one call."""
+    def time_kernel(self, *combination: Any) -> None:
+        """Seconds of a call."""
         self.skip_params.run()
 
 
 class Bandwidth:
-    """What a kernel makes of the memory, where the arrays fit the caches and where they don't."""
+    """Memory bandwidth, for arrays that fit the caches and for arrays that do not."""
 
     params = (NAMES, ["imagenet", "attention"], DTYPES)
     param_names = ("implementation", "workload", "dtype")
-    skip_params = Skipped(of_workload)
+    skip_params = Skipped(prepare_workload)
     version = "2"
     unit = "GB/s"
 
     def track_bandwidth(self, name: str, workload: str, dtype: str) -> float:
-        """Bytes that nobody can avoid to move, two reads and a write, per nanosecond of the median call."""
+        """Two reads and one write of (B, D), over the time of the median sample."""
         timer = timeit.Timer(self.skip_params.run)
         number, seconds = 1, timer.timeit(1)
-        while seconds < SAMPLE:
+        while seconds < SAMPLE_SECONDS:
             number *= 4
             seconds = timer.timeit(number)
-        rows, classes = WORKLOADS[workload]
-        moved = 3 * rows * classes * np.dtype(dtype).itemsize
-        return float(moved * number / np.median(timer.repeat(5, number)) / 1e9)
+        batch, dim = WORKLOADS[workload]
+        moved_bytes = 3 * batch * dim * np.dtype(dtype).itemsize
+        return float(moved_bytes * number / np.median(timer.repeat(5, number)) / 1e9)
 
 
 class Memory:
-    """Of a process that has made the arrays, and called once."""
+    """Peak memory of a process that creates the arrays and makes one call."""
 
     params = (NAMES, ["digits", "attention"], DTYPES)
     param_names = ("implementation", "workload", "dtype")
-    skip_params = Skipped(unverified)
+    skip_params = Skipped(prepare_unverified)
     version = "1"
 
-    def peakmem_kernel(self, *cell: Any) -> None:
-        """Peak memory of the process."""
+    def peakmem_kernel(self, *combination: Any) -> None:
+        """Bytes."""
         self.skip_params.run()
 
 
 class Accuracy:
-    """Against the logits' true gradient, where rows are ordinary and where they are saturated."""
+    """Error against the exact gradient with respect to the logits, for ordinary rows and for saturated rows."""
 
     params = (NAMES, list(_accuracy.FAMILIES), DTYPES)
     param_names = ("implementation", "family", "dtype")
-    skip_params = Skipped(_accuracy.measurement)
+    skip_params = Skipped(_accuracy.prepare)
     version = "1"
     unit = "units of rounding"
 
-    def track_error(self, *cell: Any) -> float:
-        """The worst row's error over its largest gradient, in units of rounding of the dtype."""
+    def track_error(self, *combination: Any) -> float:
+        """Largest error of a row over its largest gradient, in units of rounding of the dtype."""
         return float(self.skip_params.run())

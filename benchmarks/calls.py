@@ -1,4 +1,4 @@
-"""What a user waits for: the public call, importing, the first call, and the program that this project began with."""
+"""What a user waits for: the public call, the import, the first call, and the original program."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from typing import Any
 from benchmarks._cells import DTYPES, Call, Skipped, arrays
 from softmax_impls import softmax_backward
 
-BY = ("out", "plain")
+RESULTS = ("out", "plain")  # whether the call writes into a given `out`, or allocates its result
 
 
-def public(dtype: str, by: str) -> Call:
-    """Return the public call at 1×10, after its first time."""
+def prepare_public(dtype: str, result: str) -> Call:
+    """Return the public call at 1×10, after a first call."""
     probs, grad_output, out = arrays(1, 10, dtype)
-    given = {"out": out} if by == "out" else {}
-    softmax_backward(probs, grad_output, **given)
-    if by == "out":
+    if result == "out":
+        softmax_backward(probs, grad_output, out=out)
         return lambda: softmax_backward(probs, grad_output, out=out)
+    softmax_backward(probs, grad_output)
     return functools.partial(softmax_backward, probs, grad_output)
 
 
 class PublicCall:
-    """`softmax_backward` at 1×10: nearly all of it is what is around the kernel."""
+    """`softmax_backward` at 1×10. Nearly all of its time is call overhead."""
 
-    params = (DTYPES, list(BY))
+    params = (DTYPES, list(RESULTS))
     param_names = ("dtype", "result")
-    skip_params = Skipped(public)
+    skip_params = Skipped(prepare_public)
     version = "1"
 
-    def time_call(self, *cell: Any) -> None:
-        """Seconds of one call."""
+    def time_call(self, *combination: Any) -> None:
+        """Seconds of a call."""
         self.skip_params.run()
 
 
 class Starting:
-    """In new processes."""
+    """Times in new processes."""
 
     version = "1"
     repeat = (2, 3, 20.0)
@@ -44,23 +44,23 @@ class Starting:
     timeout = 300
 
     def timeraw_import(self) -> tuple[str, str]:
-        """Seconds to import the package once NumPy is there."""
+        """Seconds to import the package after NumPy."""
         return "import softmax_impls", "import numpy"
 
     def timeraw_first_call_compiled(self) -> tuple[str, str]:
-        """Seconds of the first call where nothing is in the cache, importing Numba included."""
-        return "call(probs, probs)", _FRESH_CACHE + _FIRST_CALL
+        """Seconds of the first call with an empty cache. It includes the import of Numba."""
+        return "call(probs, probs)", _EMPTY_CACHE + _FIRST_CALL
 
     def timeraw_first_call_cached(self) -> tuple[str, str]:
-        """Seconds of the first call where another process has compiled before."""
+        """Seconds of the first call after another process has filled the cache."""
         return "call(probs, probs)", _FIRST_CALL
 
     def timeraw_source(self) -> tuple[str, str]:
-        """Seconds of the source program, with the loop that it had."""
-        return "with contextlib.redirect_stdout(io.StringIO()): main(['--impl', 'column_loop'])", _SOURCE
+        """Seconds of the original program, with its own loop over columns."""
+        return "run_source()", _SOURCE
 
 
-_FRESH_CACHE = """
+_EMPTY_CACHE = """
 import os, tempfile
 cache = tempfile.TemporaryDirectory()
 os.environ["NUMBA_CACHE_DIR"] = cache.name
@@ -70,7 +70,17 @@ import numpy
 from softmax_impls import softmax_backward as call
 probs = numpy.full((1, 10), 0.1)
 """
+# `softmax_impls.source` is a module in old commits, and a package with a __main__ now. runpy runs both.
 _SOURCE = """
-import contextlib, io
-from softmax_impls.source import main
+import contextlib, io, runpy, sys, warnings
+import softmax_impls.source
+warnings.simplefilter("ignore", RuntimeWarning)  # runpy warns of a module that is already imported
+sys.argv = ["source", "--impl", "column_loop"]
+
+def run_source():
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            runpy.run_module("softmax_impls.source", run_name="__main__")
+    except SystemExit as end:
+        assert not end.code
 """

@@ -1,11 +1,12 @@
-"""What the textbook gradient loses on confident rows, seen in training: softmax regression on scikit-learn's digits.
+"""Show the difference between the textbook gradient and the accurate gradient during training.
 
-``python examples/confident_rows.py`` trains twice in float32 from the same start, once through the textbook form and
-once through the exact one, writes confident_rows.png, and says what it found. scikit-learn and matplotlib are needed.
+The model is softmax regression on the digits of scikit-learn. ``python examples/confident_rows.py`` trains it twice in
+float32 from the same start, with the textbook form and with the accurate form, and writes confident_rows.png. It needs
+scikit-learn and matplotlib.
 
-What it finds (docs/results/confident_rows.png): the longer one trains, the more rows have a textbook gradient of
-exactly zero at their label's logit. But the loss does not notice: those rows' gradients are too small to matter
-beside the others', and the two runs agree to five digits and more. Who looks at single rows' gradients will notice.
+The result (docs/pictures/confident_rows.png): as training goes on, the textbook gradient becomes exactly zero at the
+label of more and more confident rows. The loss does not show it: the gradients of these rows are small beside the
+others, and the losses of both runs agree to five digits. It matters to a program that uses gradients of single rows.
 """
 
 from __future__ import annotations
@@ -22,27 +23,29 @@ from softmax_impls import softmax, softmax_backward
 try:
     from sklearn.datasets import load_digits
 except ImportError as error:
-    raise SystemExit("the digits come with scikit-learn: pip install scikit-learn matplotlib") from error
+    raise SystemExit("this example needs scikit-learn and matplotlib: pip install scikit-learn matplotlib") from error
 
 Floats = NDArray[np.float32]
-TEXTBOOK, EXACT = "closed_form", "auto"
-CONFIDENT = 0.999  # a row is confident when its label has more than that
+TEXTBOOK, ACCURATE = "closed_form", "auto"
+CONFIDENT = 0.999  # a row is confident if the probability of its label is larger than this
 
 
 @dataclass
 class History:
-    """What happened, step by step.
+    """The state of training at each step.
 
     Attributes
     ----------
     loss : list of float
-        The mean cross-entropy.
+        Mean cross-entropy.
     norm : list of float
-        The norm of the confident rows' gradient with respect to their label's logit.
-    confident, zero : list of int
-        How many rows are confident, and in how many of them that gradient is exactly zero.
+        Norm of the gradients of confident rows with respect to the logit of their label.
+    confident : list of int
+        Number of confident rows.
+    zero : list of int
+        Number of confident rows whose gradient with respect to that logit is exactly zero.
     accuracy : float
-        In the end.
+        After the last step.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -53,21 +56,21 @@ class History:
 
     @property
     def mostly_zero_from(self) -> int | None:
-        """The first step from which on more than half of the confident rows' gradients are exactly zero."""
-        good = [step for step, (n, z) in enumerate(zip(self.confident, self.zero, strict=True)) if 2 * z <= n]
-        first = good[-1] + 1 if good else 0
+        """The step after which more than half of these gradients are always exactly zero; None if there is none."""
+        others = [step for step, (n, z) in enumerate(zip(self.confident, self.zero, strict=True)) if 2 * z <= n]
+        first = others[-1] + 1 if others else 0
         return first if first < len(self.loss) else None
 
 
 def data(seed: int) -> tuple[Floats, NDArray[np.intp], Floats]:
-    """Return digits, (N, 65) with a constant column, their labels, and small random weights to start from, (65, 10)."""
+    """Return the digits, (N, 65) with a constant column, their labels (N,), and small random weights, (65, 10)."""
     pixels, labels = load_digits(return_X_y=True)
     x = np.hstack([(pixels - 8) / 8, np.ones((len(pixels), 1))]).astype(np.float32)
     return x, labels, np.random.default_rng(seed).normal(0, 0.01, (65, 10)).astype(np.float32)
 
 
 def train(impl: str, steps: int, rate: float = 2.0, seed: int = 0) -> History:
-    """Train by gradient descent on all digits at once, the loss's gradient going back through `impl`."""
+    """Train by gradient descent on all digits at once, with the softmax backward pass of `impl`."""
     x, labels, weights = data(seed)
     rows = np.arange(len(x))
     history = History()
@@ -75,7 +78,7 @@ def train(impl: str, steps: int, rate: float = 2.0, seed: int = 0) -> History:
         probs = softmax(x @ weights)
         label_probs = probs[rows, labels]
         grad_output = np.zeros_like(probs)
-        grad_output[rows, labels] = -1 / label_probs  # of the sum of -log p; the mean is taken below
+        grad_output[rows, labels] = -1 / label_probs  # gradient of the sum of -log p; divided by N below
         grad_logits = softmax_backward(probs, grad_output, impl=impl)
         at_label = grad_logits[rows, labels][label_probs > CONFIDENT].astype(np.float64)
         history.loss.append(float(-np.log(label_probs.astype(np.float64)).mean()))
@@ -87,17 +90,17 @@ def train(impl: str, steps: int, rate: float = 2.0, seed: int = 0) -> History:
     return history
 
 
-def picture(textbook: History, exact: History, path: Path) -> None:
-    """Draw the loss, the gradient's norm, and the share of confident rows whose gradient is exactly zero."""
+def draw(textbook: History, accurate: History, path: Path) -> None:
+    """Draw the loss, the norm of the gradients, and the share of gradients that are exactly zero."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     axes = figure.subplots(1, 3)
-    for history, label, style in ((textbook, "textbook", "-"), (exact, "exact", "--")):
+    for history, label, style in ((textbook, "textbook", "-"), (accurate, "accurate", "--")):
         share = np.array(history.zero) / np.maximum(1, history.confident)
         for axis, values in zip(axes, (history.loss, history.norm, share), strict=True):
             axis.plot(np.arange(1, len(history.loss) + 1), values, style, label=label)
-    titles = ("loss", "norm of confident rows' gradient\nat their label's logit", "share of them that is exactly zero")
+    titles = ("loss", "gradient of confident rows at their label:\nnorm", "share that is exactly zero")
     for axis, title in zip(axes, titles, strict=True):
         axis.set(xscale="log", xlabel="step", title=title)
         axis.legend()
@@ -109,21 +112,21 @@ def picture(textbook: History, exact: History, path: Path) -> None:
 
 
 def main() -> None:
-    """Train twice, draw, and say what was found."""
+    """Train twice, draw the picture and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--rate", type=float, default=2.0, help="learning rate")
     parser.add_argument("--output", type=Path, default=Path("confident_rows.png"))
-    chosen = parser.parse_args()
-    textbook, exact = (train(impl, chosen.steps, chosen.rate) for impl in (TEXTBOOK, EXACT))
-    picture(textbook, exact, chosen.output)
-    for name, history in (("textbook", textbook), ("exact", exact)):
+    options = parser.parse_args()
+    textbook, accurate = (train(impl, options.steps, options.rate) for impl in (TEXTBOOK, ACCURATE))
+    draw(textbook, accurate, options.output)
+    for name, history in (("textbook", textbook), ("accurate", accurate)):
         print(
-            f"{name}: loss {history.loss[-1]:.9f}, accuracy {history.accuracy:.4f}; of {history.confident[-1]} "
-            f"confident rows, {history.zero[-1]} have a zero gradient at their label; norm {history.norm[-1]:.5e}"
+            f"{name}: loss {history.loss[-1]:.9f}, accuracy {history.accuracy:.4f}, {history.confident[-1]} confident "
+            f"rows, {history.zero[-1]} of them with a zero gradient at their label, norm {history.norm[-1]:.5e}"
         )
     first = textbook.mostly_zero_from
-    print(f"most are zero from step {first + 1} on" if first is not None else "at no step were most of them zero")
+    print(f"more than half are zero from step {first + 1} on" if first is not None else "at most half are zero")
 
 
 if __name__ == "__main__":

@@ -6,18 +6,16 @@ import sys
 
 
 def main() -> int:
-    """Run the command line, or say what it takes to have one; returns the exit status."""
+    """Run the command line, or print which package is missing; returns the exit status."""
     try:
         from softmax_impls.cli import run
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "softmax_impls":
             raise
-        print(
-            f"softmax-impls: error: the command line needs {error.name}: pip install 'softmax-impls[compare]'",
-            file=sys.stderr,
-        )
+        message = f"the command line needs {error.name}: pip install 'softmax-impls[compare]'"
+        print(f"softmax-impls: error: {message}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:  # while all of it is being imported
+    except KeyboardInterrupt:  # Ctrl-C during the import
         print("interrupted", file=sys.stderr)
         return 130
     return run()

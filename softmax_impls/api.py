@@ -160,9 +160,9 @@ def softmax_backward(
     >>> softmax_backward(probs, [1.0, 0.0])
     array([ 5.55111512e-17, -5.55111512e-17])
     """
-    # The fast path takes plain arrays of one native dtype that are C-contiguous, aligned and writeable, with the classes
-    # on the last axis. The kernel checks the rest. The general path takes ten times as long as a small call's
-    # arithmetic; moving these lines into a function of their own cost 3 % of a call at 1×10.
+    # The fast path takes plain arrays of one native dtype that are C-contiguous, aligned and writeable, with the
+    # classes on the last axis. The kernel checks the rest. The general path takes ten times as long as the arithmetic
+    # of a small call. Moving these lines into a function of their own cost 3 % of a call at 1×10.
     if (
         impl is AUTO
         and threads is None

@@ -97,8 +97,8 @@ def register(kernel: K | None = None, /, **record: Any) -> K | Callable[[K], K]:
     threaded : bool, optional
         Whether it may use more than one thread.
     bind : callable, optional
-        For libraries with their own arrays: ``(probs, grad_output, out) -> (call, read)``. It converts the arrays, which
-        is not timed, and returns a call without arguments and a function that reads the call's result as NumPy.
+        For libraries with their own arrays: ``(probs, grad_output, out) -> (call, read)``. It converts the arrays,
+        which is not timed. ``call()`` computes, and ``read(call())`` is the result as a NumPy array.
     allocates : bool, optional
         Whether that call allocates its result even if ``out`` is given.
     flush_to_zero : bool, optional

@@ -1,4 +1,4 @@
-"""The two public calls: what they accept, what they refuse and how, and that layout never changes a result."""
+"""softmax and softmax_backward: accepted arguments, refused arguments, and results that do not depend on layout."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def laid_out(draw, dtype):
 
 @given(data=st.data())
 @settings(max_examples=150, deadline=None)
-def test_layout_and_axis_do_not_change_the_result(data):
+def test_the_result_depends_neither_on_memory_layout_nor_on_the_position_of_the_axis(data):
     dtype = data.draw(st.sampled_from(["f4", "f8", ">f4", ">f8"]))
     x = data.draw(laid_out(dtype))
     axes = st.integers(-max(x.ndim, 1), max(x.ndim, 1) - 1)
@@ -60,7 +60,7 @@ def test_layout_and_axis_do_not_change_the_result(data):
 
 
 @pytest.mark.parametrize("axis", [0, -1, None, ()])
-def test_zero_dimensional(axis):
+def test_a_zero_dimensional_input_gives_a_scalar(axis):
     assert softmax(3.0, axis=axis) == 1.0
     assert isinstance(softmax(3.0, axis=axis), np.float64)
     assert softmax_backward(1.0, 5.0, axis=axis) == 0.0
@@ -70,14 +70,14 @@ def test_zero_dimensional(axis):
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0), (0,), (2, 0, 3)])
-def test_empty_gives_empty(shape):
+def test_an_empty_input_gives_an_empty_result(shape):
     empty = np.empty(shape)
     assert softmax(empty).shape == shape
     assert softmax_backward(empty, empty).shape == shape
     assert softmax_backward(empty, empty, axis=None).shape == shape
 
 
-def test_empty_tuple_of_axes_is_a_softmax_of_single_elements():
+def test_an_empty_tuple_of_axes_means_rows_of_one_element():
     np.testing.assert_array_equal(softmax(G, axis=()), special.softmax(G, axis=()))
     np.testing.assert_array_equal(softmax_backward(np.ones_like(G), G, axis=()), np.zeros_like(G))
 
@@ -97,14 +97,14 @@ def test_empty_tuple_of_axes_is_a_softmax_of_single_elements():
         ((0, 10**30), ValueError, "is out of bounds"),
     ],
 )
-def test_bad_axis(axis, error, match):
+def test_a_bad_axis_is_refused_by_name(axis, error, match):
     with pytest.raises(error, match=match):
         softmax(G, axis=axis)
     with pytest.raises(error, match=match):
         softmax_backward(P, G, axis=axis)
 
 
-def test_shapes_that_differ():
+def test_inputs_of_different_shapes_are_refused():
     with pytest.raises(ValueError, match=r"probs and grad_output must have the same shape, got probs \(4, 6\) and"):
         softmax_backward(P, G[:1])
 
@@ -127,7 +127,7 @@ def test_shapes_that_differ():
     ],
 )
 @pytest.mark.parametrize("name", names())
-def test_dtype_of_the_result(name, probs, grad, result):
+def test_the_result_has_the_wider_dtype_of_the_inputs(name, probs, grad, result):
     p, g = P.astype(probs), (G * 3).astype(grad)
     found = softmax_backward(p, g, impl=name)
     assert found.dtype == np.dtype(result)
@@ -137,13 +137,13 @@ def test_dtype_of_the_result(name, probs, grad, result):
     np.testing.assert_allclose(found, by_definition(p, g), rtol=0, atol=tolerance)
 
 
-def test_float16_is_rounded_once():
+def test_float16_is_computed_in_float32_and_rounded_once():
     p, g = P.astype("f2"), G.astype("f2")
     expected = softmax_backward(p.astype("f4"), g.astype("f4")).astype("f2")
     np.testing.assert_array_equal(softmax_backward(p, g), expected)
 
 
-def test_lists_are_float64():
+def test_lists_are_computed_in_float64():
     result = softmax_backward([[0.25, 0.75]], [[1, 0]])
     assert result.dtype == np.float64
     np.testing.assert_array_equal(result, [[0.1875, -0.1875]])
@@ -167,7 +167,7 @@ def test_lists_are_float64():
         ),
     ],
 )
-def test_bad_dtype(bad, error, match):
+def test_an_input_of_another_kind_is_refused_by_name(bad, error, match):
     with pytest.raises(error, match=match):
         softmax_backward(bad, G)
     with pytest.raises(error, match=match.replace("probs", "x")):
@@ -183,7 +183,7 @@ def test_bad_dtype(bad, error, match):
 @pytest.mark.parametrize("which", ["probs", "grad_output"])
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("axis", [0, 1])
-def test_out_may_be_an_input(name, which, order, axis):
+def test_out_may_be_one_of_the_inputs(name, which, order, axis):
     expected = softmax_backward(P, G, axis=axis, impl=name)
     arrays = {"probs": P.copy(order), "grad_output": G.copy(order)}
     out = arrays[which]
@@ -193,7 +193,7 @@ def test_out_may_be_an_input(name, which, order, axis):
 
 @pytest.mark.parametrize("name", names())
 @pytest.mark.parametrize("shift", [1, 6, 7, -1, -6])
-def test_out_that_overlaps_an_input_in_part_is_right(name, shift):
+def test_out_may_overlap_an_input_in_part(name, shift):
     for which in ("probs", "grad_output"):
         memory = np.zeros(64)
         arrays = {"probs": P, "grad_output": G}
@@ -206,7 +206,7 @@ def test_out_that_overlaps_an_input_in_part_is_right(name, shift):
         np.testing.assert_array_equal(out, expected)
 
 
-def test_softmax_out_may_be_x_or_overlap_it():
+def test_the_out_of_softmax_may_be_x_or_overlap_it():
     expected = softmax(G)
     x = G.copy()
     assert softmax(x, out=x) is x
@@ -218,7 +218,7 @@ def test_softmax_out_may_be_x_or_overlap_it():
 
 
 @pytest.mark.parametrize("dtype", ["f8", ">f8"])
-def test_out_of_any_layout(dtype):
+def test_out_may_have_any_strides_and_byte_order(dtype):
     expected = softmax_backward(P, G)
     for out in (
         np.empty((6, 4), dtype).T,
@@ -259,7 +259,7 @@ def test_bad_out_is_refused_before_anything_is_written(out, error, match):
     assert np.all(np.asarray(out) == 7)
 
 
-def test_unknown_impl_does_not_touch_out():
+def test_an_unknown_name_does_not_write_to_out():
     out = np.full((4, 6), 7.0)
     with pytest.raises(ValueError, match="impl must be one of"):
         softmax_backward(P, G, out=out, impl="no_such")
@@ -270,7 +270,7 @@ def test_unknown_impl_does_not_touch_out():
 
 
 @pytest.mark.parametrize("name", ["auto", *names()])
-def test_every_name_works_from_read_only_inputs_and_leaves_them_alone(name):
+def test_every_implementation_reads_read_only_inputs_and_does_not_change_them(name):
     p, g = P.copy(), G.copy()
     p.flags.writeable = g.flags.writeable = False
     np.testing.assert_allclose(softmax_backward(p, g, impl=name), by_definition(P, G), atol=1e-15, rtol=0)
@@ -278,7 +278,7 @@ def test_every_name_works_from_read_only_inputs_and_leaves_them_alone(name):
     np.testing.assert_array_equal(g, G)
 
 
-def test_unknown_name_lists_the_valid_ones_sorted():
+def test_an_unknown_name_lists_the_known_names():
     with pytest.raises(ValueError, match="got 'einsum'") as caught:
         softmax_backward(P, G, impl="einsum")
     listed = str(caught.value).removeprefix("impl must be one of ").partition(", or a kernel")[0].split(", ")
@@ -286,12 +286,12 @@ def test_unknown_name_lists_the_valid_ones_sorted():
 
 
 @pytest.mark.parametrize("impl", [None, 3, ["closed_form"], np.array(["auto", "x"])])
-def test_impl_of_another_type(impl):
+def test_an_impl_of_another_type_is_refused(impl):
     with pytest.raises(TypeError, match="impl must be a name, 'auto' or a kernel"):
         softmax_backward(P, G, impl=impl)
 
 
-def test_callable_and_record_as_impl():
+def test_impl_may_be_a_kernel_or_its_record():
     def mine(probs, grad_output, out):
         out[...] = probs * (grad_output - (probs * grad_output).sum(-1, keepdims=True))
 
@@ -301,7 +301,7 @@ def test_callable_and_record_as_impl():
     np.testing.assert_array_equal(softmax_backward(P, G, impl=implementations()["closed_form"]), expected)
 
 
-def test_callable_may_be_a_lambda_or_an_object():
+def test_a_kernel_may_be_a_lambda_or_an_object():
     class Kernel:
         def __call__(self, probs, grad_output, out):
             out[...] = 0
@@ -310,12 +310,12 @@ def test_callable_may_be_a_lambda_or_an_object():
     assert not softmax_backward(P, G, impl=lambda probs, grad_output, out: out.fill(0)).any()
 
 
-def test_callable_that_returns_instead_of_writing():
-    with pytest.raises(TypeError, match="must write its result into out and return None, got ndarray back"):
+def test_a_kernel_that_returns_its_result_is_refused():
+    with pytest.raises(TypeError, match="must write its result into out and return None, but it returned ndarray"):
         softmax_backward(P, G, impl=lambda probs, grad_output, out: probs * grad_output)
 
 
-def test_callable_that_writes_nothing_returns_nan_and_not_what_lay_there():
+def test_a_kernel_that_writes_nothing_gives_nan_instead_of_old_memory():
     def rebinds(probs, grad_output, out):
         out = probs * grad_output  # noqa: F841
 
@@ -323,30 +323,30 @@ def test_callable_that_writes_nothing_returns_nan_and_not_what_lay_there():
 
 
 @pytest.mark.parametrize("name", names())
-def test_probs_gradient_and_out_may_all_be_one_array(name):
+def test_both_inputs_and_out_may_be_the_same_array(name):
     expected = softmax_backward(P, P, impl=name)
     q = P.copy()
     np.testing.assert_array_equal(softmax_backward(q, q, out=q, impl=name), expected)
 
 
-def test_callable_can_not_modify_the_callers_arrays():
-    def vandal(probs, grad_output, out):
+def test_a_kernel_cannot_modify_the_callers_arrays():
+    def writes_to_its_input(probs, grad_output, out):
         grad_output *= 0
 
     g = G.copy()
     with pytest.raises(ValueError, match="read-only"):
-        softmax_backward(P, g, impl=vandal)
+        softmax_backward(P, g, impl=writes_to_its_input)
     np.testing.assert_array_equal(g, G)
 
 
-def test_registered_kernel_can_not_modify_the_callers_arrays(registry):
+def test_a_registered_kernel_cannot_modify_the_callers_arrays(registry):
     @register
-    def registered_vandal(probs, grad_output, out):
+    def registered_writer(probs, grad_output, out):
         probs[...] = 0
 
     p = P.copy()
     with pytest.raises(ValueError, match="read-only"):
-        softmax_backward(p, G, impl="registered_vandal")
+        softmax_backward(p, G, impl="registered_writer")
     np.testing.assert_array_equal(p, P)
 
 
@@ -355,7 +355,7 @@ def test_registered_kernel_can_not_modify_the_callers_arrays(registry):
 
 @pytest.mark.parametrize("name", ["auto", *names()])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_bad_values_stay_in_their_row(name, bad):
+def test_nan_and_inf_stay_in_their_row(name, bad):
     g = G.copy()
     g[2, 3] = bad
     result = softmax_backward(P, g, impl=name)
@@ -364,7 +364,7 @@ def test_bad_values_stay_in_their_row(name, bad):
     assert not np.isfinite(result[2]).any()
 
 
-def test_masked_rows_through_both_calls():
+def test_masked_logits_give_zeros_and_a_fully_masked_row_gives_nan():
     x = G.copy()
     x[1, :4] = -np.inf
     x[3] = -np.inf
@@ -377,6 +377,6 @@ def test_masked_rows_through_both_calls():
     assert np.isfinite(result[:3]).all()
 
 
-def test_float16_overflow_is_inf_and_not_a_warning():
+def test_large_float16_values_do_not_warn():
     result = softmax_backward(np.array([0.5, 0.5], "f2"), np.array([65504, -65504], "f2"))
     np.testing.assert_array_equal(result, np.array([32752, -32752], "f2"))

@@ -1,127 +1,138 @@
-"""Documents say what is so: their commands, examples, tables and numbers."""
+"""Documents: their links lead somewhere, their commands exist, their example works, the map is complete."""
 
+import functools
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
 import softmax_impls
-from tests.scripts import ROOT, script
+from softmax_impls.cli import main as command_line
+from tests.tools.scripts import ROOT, script
 
+DOCUMENTS = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("measurements/*.md")))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
 
-@pytest.fixture(scope="module")
-def refresh():
-    return script(ROOT / "docs" / "refresh.py")
+def code_of(document):
+    """Return the lines of a document's code blocks and the code within its sentences, without generated output."""
+    text = document.read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.S)
+    return [line for block in blocks for line in block.splitlines()] + re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)
 
 
-def test_history_is_what_its_results_say():
-    pytest.importorskip("asv")
-    history = script(ROOT / "docs" / "history.py")
-    text = history.PAGE.read_text(encoding="utf-8")
-    assert history.page(text, history.read()) == text, "run: python docs/history.py report"
+def words_of(line):
+    return shlex.split(line.partition("  #")[0], comments=False)
 
 
-def test_performance_is_what_its_results_say():
-    performance = script(ROOT / "docs" / "performance.py")
-    made = performance.page(*performance.read(performance.RESULTS))
-    assert made == performance.PAGE.read_text(encoding="utf-8"), "run: python docs/performance.py --report"
+@pytest.mark.parametrize(("mark", "end"), [("main", "softmax-impls compare"), ("test", "python -m pytest")])
+def test_ci_runs_the_commands_of_the_readme(mark, end):
+    function = re.search(r"^command_of\(\) .*?^}$", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.M | re.S)
+    bash = ["bash", "-euc", f"{function[0]}\ncommand_of {mark}"]
+    line = subprocess.run(bash, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    assert line.endswith(end)
+    assert f"<!-- {mark} -->\n```sh\n{line}\n```" in README
 
 
-@pytest.fixture(scope="module")
-def verdicts():
-    return script(ROOT / "docs" / "verdicts.py")
+@each_document
+def test_links_lead_somewhere(document):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text(encoding="utf-8")):
+        assert (document.parent / target).exists(), target
 
 
-def test_verdicts_are_what_their_results_say(verdicts):
-    text = verdicts.PAGE.read_text(encoding="utf-8")
-    assert verdicts.page(text, verdicts.read()) == text, "run: python docs/verdicts.py report"
+@each_document
+def test_no_path_of_a_machine_and_no_package_registry_is_named(document):
+    text = document.read_text(encoding="utf-8")
+    assert not re.findall(r"(?<![\w.])/(?:home|root|tmp|opt|usr|work|Users)/\S*", text)
+    assert not re.findall(r"\S*(?:pypi\.org|pythonhosted\.org|npmjs\.(?:org|com))\S*", text)
 
 
-@pytest.mark.parametrize(
-    ("winners", "two", "apart"),
-    [
-        (["a", "a", "ab"], False, False),
-        (["a", "b", "ab"], True, True),
-        (["ab", "c", "a"], True, True),
-        (["ab", "cd", "ac"], False, True),
-        (["ab", "bc", "ca"], False, False),
-    ],
-)
-def test_contradictions_are_counted(verdicts, winners, two, apart):
-    assert verdicts.contradictions(winners) == (two, apart)
+@each_document
+def test_commands_of_the_package_exist_with_their_options(document):
+    for line in code_of(document):
+        if "softmax-impls " in line and not line.startswith("$"):
+            check_command(command_line, words_of(line.partition("softmax-impls ")[2]))
 
 
-def test_a_slower_twin_is_found_if_it_is_said_to_be_slower(verdicts):
-    def cell(best, low):
-        return {"slower": {"best": best, "interval": [1.05, low, 1.1], "margin": 0.02}}
-
-    assert verdicts.found(cell("one", 1.03))
-    assert not verdicts.found(cell("one", 1.01))
-    assert not verdicts.found(cell("slower", 1.03))
-
-
-def test_places_are_what_their_results_say():
-    places = script(ROOT / "docs" / "places.py")
-    text = places.PAGE.read_text(encoding="utf-8")
-    assert places.page(text, places.read()) == text, "run: python docs/places.py report"
+@each_document
+def test_scripts_exist_with_their_commands(document):
+    for line in code_of(document):
+        if found := re.search(r"python (?:\./)?((?:tools|examples)/\w+\.py)(.*)", line):
+            path, arguments = ROOT / found[1], words_of(found[2])
+            assert path.exists(), line
+            if path.parent.name == "tools" and arguments:
+                check_command(main_of(path), arguments)
 
 
-def test_how_to_choose_is_what_its_results_say():
-    choosing = script(ROOT / "docs" / "choosing.py")
-    assert choosing.page() == choosing.PAGE.read_text(encoding="utf-8"), "run: python docs/choosing.py report"
+@functools.cache
+def main_of(path):
+    if path.stem.startswith("history"):
+        pytest.importorskip("asv")
+    return script(path).main
 
 
-def test_readme_is_what_its_results_say(refresh):
-    assert refresh.readme(README) == README, "run: python docs/refresh.py"
+def check_command(command, words):
+    """Check that click knows the subcommand and the options of a line."""
+    if isinstance(command, click.Group) and words and re.fullmatch(r"[a-z-]+", words[0]):
+        assert words[0] in command.commands, f"{command.name} has no command {words[0]}"
+        command, words = command.commands[words[0]], words[1:]
+    known = {option for parameter in command.params for option in parameter.opts} | {"--help", "--version"}
+    for word in words:
+        if word.startswith("--"):
+            assert word.partition("=")[0] in known, f"{command.name} has no option {word}"
 
 
-def test_readme_without_its_blocks_is_noticed(refresh):
-    with pytest.raises(SystemExit, match="there is no block <!-- output -->"):
-        refresh.readme("# empty")
+def test_a_removed_command_would_be_noticed():
+    with pytest.raises(AssertionError, match="no command tune"):
+        check_command(command_line, ["tune"])
+    with pytest.raises(AssertionError, match="no option --impll"):
+        check_command(command_line, ["compare", "--impll", "x"])
 
 
-def test_both_commands_are_there_for_ci_to_copy():
-    for mark, last in (("main", "softmax-impls compare"), ("test", "python -m pytest")):
-        (command,) = re.findall(rf"<!-- {mark} -->\n```sh\n(.*)\n```", README)
-        assert command.endswith(last)
-        assert (
-            f"<!-- {mark} -->" in (ROOT / ".ci" / "run").read_text() or "$1 -->" in (ROOT / ".ci" / "run").read_text()
-        )
-
-
-def test_links_in_documents_lead_somewhere():
-    for document in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")):
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text(encoding="utf-8")):
-            assert (document.parent / target).exists(), f"{document.name}: {target}"
-
-
-def test_version_is_the_same_everywhere():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+def test_version_and_license_are_the_same_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["tool"]["hatch"]["version"]["path"] == "softmax_impls/__init__.py"
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == softmax_impls.__version__
     assert citation["license"] == project["project"]["license"] == "BSD-3-Clause"
 
 
-# ---------------------------------------------------------------- a ninth implementation
+def test_map_in_contributing_has_every_module_and_folder():
+    package = ROOT / "softmax_impls"
+    modules = {path.name for path in package.glob("*.py")} - {"__init__.py"}
+    folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    assert {name for name in modules | folders if f"`{name}`" not in CONTRIBUTING} == set()
 
 
-def ninth(flipped=False):
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    path, code = re.search(r"<!-- example: (\S+) -->\n```python\n(.*?)```", text, re.S).groups()
-    return path, code.replace("(out, probs, out=out)", "(out, -probs, out=out)") if flipped else code
+def test_every_file_of_measurements_is_described():
+    folder = ROOT / "measurements"
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*.json*")}
+    described = set(re.findall(r"`([\w/]+\.jsonl?)`", (folder / "README.md").read_text(encoding="utf-8")))
+    assert described == files
+
+
+# ---------------------------------------------------------------- the example of an implementation
+
+
+def example(wrong=False):
+    """Return path and code of the example in CONTRIBUTING; `wrong`: with the sign flipped."""
+    path, code = re.search(r"<!-- example: (\S+) -->\n```python\n(.*?)```", CONTRIBUTING, re.S).groups()
+    return path, code.replace("(out, probs, out=out)", "(out, -probs, out=out)") if wrong else code
 
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A copy of what a contributor edits and runs."""
+    """A copy of the files that a contributor edits and runs."""
     for folder in ("softmax_impls", "tests", "benchmarks"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
@@ -134,42 +145,44 @@ def python(checkout, *arguments):
     )
 
 
+def pytest_in(checkout, *arguments):
+    return python(checkout, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments)
+
+
 COMPARE = ("-m", "softmax_impls", "compare", "--batch", "4", "--dim", "8", "--budget", "10", "--details")
 
 
+def test_example_implementation_is_found_and_right(checkout):
+    path, code = example()
+    (checkout / path).write_text(code, encoding="utf-8")
+    done = python(checkout, "-m", "softmax_impls.source", "--impl", Path(path).stem)
+    assert done.returncode == 0, done.stderr
+    differences = [float(line.rpartition(" ")[2]) for line in done.stdout.splitlines()]
+    assert len(differences) == 2
+    assert max(differences) < 1e-12
+    done = python(checkout, "-m", "softmax_impls", "list")
+    assert Path(path).stem in done.stdout, done.stderr
+
+
 @pytest.mark.slow
-def test_a_ninth_implementation_is_one_file(checkout):
-    path, code = ninth()
+def test_example_implementation_takes_part_everywhere(checkout):
+    path, code = example()
     (checkout / path).write_text(code, encoding="utf-8")
     name = Path(path).stem
-    for command in (["list"], ["check"]):
-        done = python(checkout, "-m", "softmax_impls", *command)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert name in done.stdout
+    done = python(checkout, "-m", "softmax_impls", "check")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert name in done.stdout
     done = python(checkout, *COMPARE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(rf"{name} +[\d.]+ .s", done.stdout)
-    done = python(checkout, "-m", "softmax_impls.source", "--impl", name)
-    assert done.stdout.count("grad diff = ") == 2
-    done = python(
-        checkout,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-k",
-        f"{name} or every_implementation",
-        "--ignore=tests/test_docs.py",
-        "tests",
-    )
+    done = pytest_in(checkout, "-k", f"{name} or every_implementation", "--ignore=tests/test_docs.py", "tests")
     assert done.returncode == 0, done.stdout[-3000:]
     assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 40
 
 
 @pytest.mark.slow
-def test_with_its_sign_flipped_it_is_refused_everywhere(checkout):
-    path, code = ninth(flipped=True)
+def test_example_implementation_with_flipped_sign_is_rejected_everywhere(checkout):
+    path, code = example(wrong=True)
     (checkout / path).write_text(code, encoding="utf-8")
     name = Path(path).stem
     done = python(checkout, "-m", "softmax_impls", "check")
@@ -178,9 +191,9 @@ def test_with_its_sign_flipped_it_is_refused_everywhere(checkout):
     assert done.stdout.count("WRONG") == 1
     done = python(checkout, *COMPARE)
     assert done.returncode == 1
-    assert f"Don't use {name}: value: " in done.stdout
+    assert f"Do not use {name}: value: " in done.stdout
     done = python(checkout, "-m", "softmax_impls.source", "--impl", name)
     assert all(float(line.rpartition(" ")[2]) > 1e-6 for line in done.stdout.splitlines())
     for suite in ("tests/checks/test_gate.py", "tests/checks/test_properties.py", "tests/benchmarks"):
-        done = python(checkout, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", name, suite)
+        done = pytest_in(checkout, "-k", name, suite)
         assert done.returncode == 1, (suite, done.stdout[-3000:])

@@ -1,16 +1,18 @@
-"""Registering, finding and describing implementations."""
+"""Registering and finding implementations."""
 
 import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-import softmax_impls.backward as backward
-from softmax_impls import implementations, register, softmax_backward
+from softmax_impls import backward, implementations, register, softmax_backward
+from softmax_impls import registry as finder
 from softmax_impls.formatting import format_bytes
 from softmax_impls.registry import describe
 
+OURS = sorted(file.stem for file in Path(backward.__file__).parent.glob("[!_]*.py"))
 NAMES = [
     "closed_form",
     "closed_form_vecdot",
@@ -29,22 +31,22 @@ def kernel(probs, grad_output, out):
     out[...] = 0
 
 
-def test_ours_are_there_and_usable():
-    usable, unusable = backward.catalogue()
+def test_all_nine_implementations_are_usable():
+    usable, unusable = finder.catalogue()
     assert set(NAMES) <= set(usable)
     assert unusable == {}
 
 
-@pytest.mark.parametrize("name", backward._OURS)
-def test_file_name_is_function_name_is_implementation_name(name):
-    one = backward.get(name)
+@pytest.mark.parametrize("name", OURS)
+def test_file_function_and_implementation_share_one_name(name):
+    one = finder.get(name)
     assert one.name == name == one.kernel.__name__
     assert one.kernel.__module__ == f"softmax_impls.backward.{name}"
     assert one.summary
     assert one.temporaries is not None
 
 
-def test_einsum_at_4096_by_512_needs_8_6_gigabytes():
+def test_a_call_that_needs_too_much_memory_says_how_much():
     one = implementations()["einsum_jacobian"]
     assert one.too_large(4096, 512, np.dtype("f8")) == "needs 8.6 GB"
     assert one.too_large(4096, 512, np.dtype("f8"), limit=9 * 10**9) is None
@@ -54,11 +56,11 @@ def test_einsum_at_4096_by_512_needs_8_6_gigabytes():
 @pytest.mark.parametrize(
     ("number", "text"), [(0, "0 bytes"), (999, "999 bytes"), (2e4, "20.0 kB"), (8.6e12, "8600.0 GB")]
 )
-def test_in_bytes(number, text):
+def test_bytes_are_formatted_with_decimal_units(number, text):
     assert format_bytes(number) == text
 
 
-def test_register_returns_the_kernel_and_makes_it_available(registry):
+def test_a_registered_kernel_is_returned_unchanged_and_found_by_name(registry):
     assert register(kernel) is kernel
     assert implementations()["kernel"].kernel is kernel
     assert implementations()["kernel"].summary == "Zero."
@@ -92,13 +94,13 @@ def test_a_taken_name_is_refused_even_if_its_file_was_not_imported_yet(registry,
         ({"nmae": "typo"}, TypeError, "nmae"),
     ],
 )
-def test_bad_records(registry, record, error, match):
+def test_register_refuses_bad_options_and_names_them(registry, record, error, match):
     with pytest.raises(error, match=match):
         register(**record)(kernel)
-    assert "kernel" not in backward.names()
+    assert "kernel" not in finder.names()
 
 
-def test_another_closure_of_the_same_name_is_refused(registry):
+def test_two_different_closures_cannot_share_a_name(registry):
     def make(value):
         def constant(probs, grad_output, out):
             out[...] = value
@@ -110,14 +112,14 @@ def test_another_closure_of_the_same_name_is_refused(registry):
         register(make(2))
 
 
-def test_names_may_be_any_identifier(registry):
+def test_a_name_may_be_any_python_identifier(registry):
     def σ(probs, grad_output, out):
         out[...] = 0
 
     assert register(σ).__name__ in implementations()
 
 
-def test_register_wants_a_callable():
+def test_describe_refuses_what_is_not_callable():
     with pytest.raises(TypeError, match="kernel must be callable, got int"):
         describe(3)
 
@@ -145,10 +147,10 @@ def module(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
-def test_from_spec(module):
-    assert backward.from_spec("users_kernels:mine").name == "mine"
-    assert backward.from_spec("users_kernels:closed_form").name == "users_kernels:closed_form"
-    assert backward.from_spec("pivoted").name == "pivoted"
+def test_a_spec_is_a_known_name_or_a_function_of_a_module(module):
+    assert finder.from_spec("users_kernels:mine").name == "mine"
+    assert finder.from_spec("users_kernels:closed_form").name == "users_kernels:closed_form"
+    assert finder.from_spec("pivoted").name == "pivoted"
 
 
 @pytest.mark.parametrize(
@@ -162,42 +164,42 @@ def test_from_spec(module):
         (":f", "can't be loaded: ValueError"),
     ],
 )
-def test_bad_specs(module, spec, match):
+def test_a_spec_that_cannot_be_loaded_says_why(module, spec, match):
     with pytest.raises(ValueError, match=match):
-        backward.from_spec(spec)
+        finder.from_spec(spec)
 
 
-def test_specs_names_narrow_and_functions_join(module):
-    assert sorted(backward.from_specs([])[0]) == backward.names()
-    assert list(backward.from_specs(["pivoted", "column_loop"])[0]) == ["column_loop", "pivoted"]
-    assert sorted(backward.from_specs(["users_kernels:mine"])[0]) == sorted([*backward.names(), "mine"])
-    assert list(backward.from_specs(["pivoted", "users_kernels:mine"])[0]) == ["pivoted", "mine"]
+def test_names_narrow_the_selection_and_functions_join_it(module):
+    assert sorted(finder.from_specs([])[0]) == finder.names()
+    assert list(finder.from_specs(["pivoted", "column_loop"])[0]) == ["column_loop", "pivoted"]
+    assert sorted(finder.from_specs(["users_kernels:mine"])[0]) == sorted([*finder.names(), "mine"])
+    assert list(finder.from_specs(["pivoted", "users_kernels:mine"])[0]) == ["pivoted", "mine"]
 
 
-def test_two_functions_of_one_name_both_take_part(module):
-    found = backward.from_specs(["users_kernels:mine", "users_other:mine"])[0]
+def test_two_functions_of_the_same_name_both_take_part(module):
+    found = finder.from_specs(["users_kernels:mine", "users_other:mine"])[0]
     assert {"mine", "users_other:mine"} <= set(found)
     assert found["mine"].kernel is not found["users_other:mine"].kernel
     assert found["users_other:mine"].name == "users_other:mine"
 
 
 def announce(monkeypatch, **values):
-    points = [EntryPoint(name, value, backward.ENTRY_POINT_GROUP) for name, value in values.items()]
-    monkeypatch.setattr(backward, "entry_points", lambda group: points if group == backward.ENTRY_POINT_GROUP else [])
+    points = [EntryPoint(name, value, finder.ENTRY_POINT_GROUP) for name, value in values.items()]
+    monkeypatch.setattr(finder, "entry_points", lambda group: points if group == finder.ENTRY_POINT_GROUP else [])
 
 
-def test_entry_points_of_other_packages_are_found(registry, module, monkeypatch):
+def test_an_implementation_of_an_installed_package_is_found(registry, module, monkeypatch):
     monkeypatch.syspath_prepend(".")
     announce(monkeypatch, theirs="users_kernels:mine")
-    assert "theirs" in backward.names()
+    assert "theirs" in finder.names()
     assert implementations()["theirs"].family == "user"
     np.testing.assert_allclose(softmax_backward([0.5, 0.5], [1, 0], impl="theirs"), [0.25, -0.25])
 
 
-def test_a_broken_entry_point_is_listed_as_not_available_with_why(registry, module, monkeypatch):
+def test_a_broken_entry_point_is_unavailable_with_a_reason(registry, module, monkeypatch):
     monkeypatch.syspath_prepend(".")
     announce(monkeypatch, broken="users_broken:f", missing="users_kernels:nothing")
-    usable, unusable = backward.catalogue()
+    usable, unusable = finder.catalogue()
     assert set(NAMES) <= set(usable)
     assert unusable == {
         "broken": "ModuleNotFoundError: No module named 'no_such_module_at_all'",
@@ -205,8 +207,8 @@ def test_a_broken_entry_point_is_listed_as_not_available_with_why(registry, modu
     }
 
 
-def test_a_file_that_registers_another_name_says_so(registry, module, monkeypatch):
+def test_a_file_that_registers_another_name_is_an_import_error(registry, module, monkeypatch):
     monkeypatch.syspath_prepend(".")
-    monkeypatch.setitem(backward._FILES, "users_kernels", "users_kernels")
+    monkeypatch.setitem(finder._MODULES, "users_kernels", "users_kernels")
     with pytest.raises(ImportError, match="users_kernels registers no implementation named 'users_kernels'"):
-        backward.get("users_kernels")
+        finder.get("users_kernels")

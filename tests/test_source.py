@@ -1,4 +1,4 @@
-"""The original program: its layer, its losses, its gradient check and its two printed lines."""
+"""The original program: layer, losses, gradient check, and the two lines that it prints."""
 
 import re
 import subprocess
@@ -9,7 +9,8 @@ import pytest
 
 from softmax_impls import Softmax, numeric_gradient, softmax
 from softmax_impls.registry import names
-from softmax_impls.source import gradient_check, loss_fn, main
+from softmax_impls.source import gradient_check, loss_fn
+from softmax_impls.source.__main__ import main
 
 LINE = r"loss_type = {}, grad diff = (\S+)"
 P = softmax(np.random.default_rng(0).standard_normal((4, 3)))
@@ -22,7 +23,7 @@ def run(*arguments):
     )
 
 
-def test_prints_its_two_lines():
+def test_the_program_prints_one_line_for_each_loss():
     done = run()
     assert (done.returncode, done.stderr) == (0, "")
     for line, loss_type in zip(done.stdout.splitlines(), ("mse", "xent"), strict=True):
@@ -30,14 +31,14 @@ def test_prints_its_two_lines():
 
 
 @pytest.mark.parametrize("name", ["auto", *names()])
-def test_every_implementation_passes_the_original_check(name, capsys):
+def test_every_implementation_passes_the_original_gradient_check(name, capsys):
     assert main(["--impl", name, "--batch", "7", "--dim", "4", "--seed", "3"]) == 0
     diffs = [float(line.rpartition(" ")[2]) for line in capsys.readouterr().out.splitlines()]
     assert len(diffs) == 2
     assert max(diffs) <= 1e-15
 
 
-def test_a_wrong_backward_fails_the_original_check():
+def test_a_wrong_backward_pass_fails_the_original_gradient_check():
     def flipped(probs, grad_output, out):
         out[...] = probs * ((probs * grad_output).sum(-1, keepdims=True) - grad_output)
 
@@ -50,8 +51,11 @@ def test_a_wrong_backward_fails_the_original_check():
     [
         (["--impl", "nothing"], "argument --impl: impl must be one of closed_form"),
         (["--impl", "no_such_module:f"], "argument --impl: impl 'no_such_module:f' can't be loaded"),
-        (["--impl", "einsum_jacobian", "--batch", "4096", "--dim", "512"], "einsum_jacobian is pruned: needs 8.6 GB"),
-        (["--batch", "1000000000000"], "--batch × --dim: logits would take 40000.0 GB"),
+        (
+            ["--impl", "einsum_jacobian", "--batch", "4096", "--dim", "512"],
+            "einsum_jacobian was not started: needs 8.6 GB",
+        ),
+        (["--batch", "1000000000000"], "--batch × --dim: the logits would take 40000.0 GB"),
         (["--batch", "0"], "argument --batch: invalid positive integer value: '0'"),
         (["--dim", "five"], "argument --dim: invalid positive integer value: 'five'"),
         (["--seed", "-1"], "argument --seed: must not be negative, got -1"),
@@ -67,37 +71,37 @@ def test_bad_command_lines_exit_2_with_one_line(arguments, message, capsys):
     assert error.count("\n") == 1
 
 
-def test_a_kernel_that_raises_is_one_line(capsys, monkeypatch):
-    monkeypatch.setattr("softmax_impls.source.gradient_check", lambda *arguments: 1 / 0)
+def test_a_kernel_that_raises_costs_one_line_and_exit_status_1(capsys, monkeypatch):
+    monkeypatch.setattr("softmax_impls.source.__main__.gradient_check", lambda *arguments: 1 / 0)
     assert main(["--impl", "pivoted"]) == 1
     assert capsys.readouterr().err == "pivoted: raised ZeroDivisionError: division by zero\n"
 
 
-def test_float16_loss_counts_its_rows():
+def test_a_float16_loss_of_many_rows_does_not_overflow():
     probs = np.full((70_000, 2), 0.5, "f2")
     loss, grad = loss_fn(probs, np.zeros(70_000, int), "xent")
     assert loss == pytest.approx(np.log(2), rel=1e-3)
     assert grad.dtype == np.float16
 
 
-def test_interrupt(monkeypatch, capsys):
+def test_ctrl_c_exits_with_130(monkeypatch, capsys):
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("softmax_impls.source.gradient_check", interrupt)
+    monkeypatch.setattr("softmax_impls.source.__main__.gradient_check", interrupt)
     assert main([]) == 130
     assert capsys.readouterr().err == "interrupted\n"
 
 
 @pytest.mark.parametrize("loss_type", ["mse", "xent"])
-def test_loss_gradient_is_the_losss_gradient(loss_type):
+def test_the_gradient_of_a_loss_matches_differences(loss_type):
     loss, grad = loss_fn(P, YS, loss_type)
     numeric = numeric_gradient(lambda p: loss_fn(p, YS, loss_type)[0], P)
     np.testing.assert_allclose(grad, numeric, atol=1e-8)
     assert np.isscalar(loss)
 
 
-def test_losses_are_the_originals():
+def test_losses_have_the_originals_values():
     probs, ys = [[0.25, 0.75], [0.5, 0.5]], [1, 0]
     assert loss_fn(probs, ys, "mse")[0] == ((0.75 - 1) ** 2 + (0.5 - 1) ** 2) / 2
     assert loss_fn(probs, ys, "xent")[0] == pytest.approx(-(np.log(0.75) + np.log(0.5)) / 2, rel=1e-15)
@@ -117,12 +121,12 @@ def test_losses_are_the_originals():
         (P.astype(complex), YS, "mse", TypeError, "probs must hold"),
     ],
 )
-def test_bad_labels_and_losses(probs, ys, loss_type, error, match):
+def test_bad_labels_and_losses_are_refused_by_name(probs, ys, loss_type, error, match):
     with pytest.raises(error, match=match):
         loss_fn(probs, ys, loss_type)
 
 
-def test_layer():
+def test_the_layer_runs_forward_and_backward_and_checks_shapes():
     layer = Softmax(impl="column_loop")
     assert repr(layer) == "Softmax(impl='column_loop')"
     x = np.random.default_rng(0).random((4, 3))

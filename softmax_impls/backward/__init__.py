@@ -1,6 +1,19 @@
 """The implementations: one file each. The file's name is the function's name and the implementation's name.
 
-They compute p (g - Σ p g) for each row. Read them in this order, from the plainest to the fastest: `column_loop`,
-`einsum_jacobian`, `row_jacobian`, `closed_form`, `closed_form_vecdot`, `pivoted`, `numba_rows`, `numba_pivoted`,
-`numba_simd`. A new file in this folder is found by `softmax_impls.registry`.
+All compute dx = p (g - Σ p g) for each row, where p are the probabilities, g is dL/dp and dx is dL/dlogits. Read them
+in this order:
+
+==================== ===================================================================
+column_loop          one column of the Jacobian at a time
+row_jacobian         the Jacobian of one row at a time
+einsum_jacobian      the Jacobians of all rows at once
+closed_form          the formula above
+closed_form_vecdot   the same without a (B, D) temporary
+pivoted              the same, accurate where a row is saturated (one p near 1)
+numba_rows           `closed_form`, compiled
+numba_pivoted        `pivoted`, compiled
+numba_simd           `pivoted`, compiled to SIMD instructions, with several threads
+==================== ===================================================================
+
+`softmax_impls.registry` finds a new file in this folder.
 """

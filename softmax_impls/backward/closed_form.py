@@ -1,4 +1,4 @@
-"""The closed form, as one would type it."""
+"""p (g - Σ p g): the product of the Jacobian diag(p) - p pᵀ with g, multiplied out."""
 
 import numpy as np
 
@@ -9,9 +9,9 @@ from softmax_impls.registry import register
 @register(
     summary="p * (g - sum(g * p)), as one would type it",
     family="closed form",
-    temporaries=lambda batch, dim, itemsize: 2 * rows * classes * itemsize,
+    temporaries=lambda batch, dim, itemsize: 2 * batch * dim * itemsize,
     in_place=("probs", "grad_output"),
 )
 def closed_form(probs: Array, grad_output: Array, out: Array) -> None:
-    """(diag(p) - p pᵀ) g, multiplied out: p g - p (p·g)."""
+    """p (g - Σ p g)."""
     out[...] = probs * (grad_output - np.sum(grad_output * probs, axis=-1, keepdims=True))

@@ -1,4 +1,4 @@
-"""The closed form without a (B, D) temporary: NumPy's row-wise dot, and the result built in `out`."""
+"""p (g - Σ p g) without a (B, D) temporary: the result is computed in `out`, step by step."""
 
 import numpy as np
 
@@ -7,14 +7,14 @@ from softmax_impls.registry import register
 
 
 @register(
-    summary="the closed form by np.vecdot, built in `out` without a (B, D) temporary",
+    summary="the closed form by np.vecdot, computed in `out` without a (B, D) temporary",
     family="closed form",
-    temporaries=lambda batch, dim, itemsize: rows * itemsize,
+    temporaries=lambda batch, dim, itemsize: batch * itemsize,
     in_place=("grad_output",),
-    threaded=True,  # long rows' dot product is the BLAS library's
+    threaded=True,  # NumPy's BLAS library computes the dot products of long rows
 )
 def closed_form_vecdot(probs: Array, grad_output: Array, out: Array) -> None:
-    """p (g - p·g), one whole-array step at a time."""
-    total = np.vecdot(grad_output, probs)
-    np.subtract(grad_output, total[:, np.newaxis], out=out)
+    """p (g - Σ p g)."""
+    dot = np.vecdot(grad_output, probs)
+    np.subtract(grad_output, dot[:, np.newaxis], out=out)
     np.multiply(out, probs, out=out)

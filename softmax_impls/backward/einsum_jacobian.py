@@ -1,4 +1,4 @@
-"""Every row's Jacobian at once, contracted by einsum: short, general, and O(B·D²) in memory."""
+"""J g with the Jacobians J of all rows in one (B, D, D) array: short, but it takes O(B·D²) memory."""
 
 import numpy as np
 
@@ -9,10 +9,10 @@ from softmax_impls.registry import register
 @register(
     summary="the (B, D, D) Jacobian, contracted by einsum",
     family="jacobian",
-    temporaries=lambda batch, dim, itemsize: rows * classes * (classes + 1) * itemsize,
+    temporaries=lambda batch, dim, itemsize: batch * dim * (dim + 1) * itemsize,
 )
 def einsum_jacobian(probs: Array, grad_output: Array, out: Array) -> None:
-    """J_bij = δ_ij p_bi - p_bi p_bj, with its diagonal filled in through einsum's writable view of it."""
+    """Σ_j J_ij g_j, where J_ij = δ_ij p_i - p_i p_j."""
     jacobian = np.einsum("bi,bj->bij", probs, -probs)
-    np.einsum("bii->bi", jacobian)[...] += probs
+    np.einsum("bii->bi", jacobian)[...] += probs  # a writable view of the diagonals
     np.einsum("bij,bj->bi", jacobian, grad_output, out=out)

@@ -1,11 +1,8 @@
-"""The pivoted closed form as compiled loops: exact where rows saturate, and no temporary at all.
+"""p (h - Σ p h) with h = g - g[argmax p] in compiled loops: accurate on saturated rows, and without temporaries.
 
-See `pivoted` for why g is shifted by its value at the row's most probable class. It has to be that very value: the mean
-Σ p g, which a loop could have without looking for a maximum, is itself rounded, and where g hardly varies over the
-heavy classes that rounding is larger than what is left of g (two equal logits, g = 0.1 at both: off by percents).
-
-Probabilities are never negative, so their bits compare as integers do, and a maximum over integers vectorises without
-touching NaN's rules: with a comparison of floats this kernel took 2 to 3 times as long, from 64 classes on.
+`pivoted` explains the shift. Σ p g is no substitute for g[argmax p], although a loop could compute it without a search
+for the maximum: Σ p g is rounded, and where g hardly varies among the large p, its rounding error is larger than the
+differences of g. (With two equal logits and g = 0.1 at both, the result is wrong by percents.)
 """
 
 from typing import Any
@@ -17,23 +14,42 @@ from softmax_impls.implementation import Array
 from softmax_impls.registry import register
 from softmax_impls.simd.jit import jit
 
-# Helpers take the array and the row's number: a row's slice would be reference-counted, atomically, in every call.
+
+@register(
+    summary="the pivoted form, compiled by Numba, one row at a time: accurate on saturated rows",
+    family="numba",
+    accurate_for="logits",
+    temporaries=lambda batch, dim, itemsize: 0,
+    in_place=("probs", "grad_output"),
+    requires=("numba",),
+)
+@jit()  # without "reassoc", which could turn (g - shift) - dot into g - (shift + dot), which cancels
+def numba_pivoted(probs: Array, grad_output: Array, out: Array) -> None:
+    """p (h - Σ p h), with h = g - g[argmax p]."""
+    batch, dim = probs.shape
+    bits = _bits(probs)
+    for i in range(batch):
+        shift = grad_output[i, _argmax(bits, i)]
+        dot = probs.dtype.type(_shifted_dot(probs, grad_output, i, shift))
+        for j in range(dim):
+            out[i, j] = probs[i, j] * ((grad_output[i, j] - shift) - dot)
 
 
-def _bits(probs: Array) -> Any:
-    """Return the same memory as integers."""
-    return probs.view(np.int32 if probs.itemsize == 4 else np.int64)
+# The helpers take an array and a row's number: for a slice, Numba would count references, atomically, in every call.
 
 
-@overload(_bits)
-def _compiled_bits(probs):  # type: ignore[no-untyped-def]  # Numba compares the two signatures, annotations included
-    integer = np.int32 if probs.dtype.bitwidth == 32 else np.int64
-    return lambda probs: probs.view(integer)
+@jit(fastmath={"reassoc", "contract"})
+def _shifted_dot(probs: Array, grad_output: Array, i: int, shift: np.floating) -> np.float64:
+    """Return Σ p (g - shift) of row i, computed in float64 for both dtypes."""
+    dot = np.float64(0)
+    for j in range(probs.shape[1]):
+        dot += np.float64(probs[i, j]) * np.float64(grad_output[i, j] - shift)
+    return dot
 
 
 @jit()
-def _top(bits: Any, i: int) -> int:
-    """Return the first of row i's most probable classes; a class of NaN, if there is one."""
+def _argmax(bits: Any, i: int) -> int:
+    """Return the index of the first largest p of row i; of a NaN, if there is one."""
     largest = bits[i, 0]
     for j in range(bits.shape[1]):
         largest = max(largest, bits[i, j])
@@ -43,30 +59,17 @@ def _top(bits: Any, i: int) -> int:
     return 0
 
 
-@jit(fastmath={"reassoc", "contract"})
-def _shifted_dot(probs: Array, grad_output: Array, i: int, shift: np.floating) -> np.float64:
-    """Return row i's Σ p (g - shift), carried in float64 for both dtypes."""
-    total = np.float64(0)
-    for j in range(probs.shape[1]):
-        total += np.float64(probs[i, j]) * np.float64(grad_output[i, j] - shift)
-    return total
+def _bits(probs: Array) -> Any:
+    """Return a view of the probabilities as integers.
+
+    Probabilities are not negative, so their bits are in the same order as their values. Numba computes a maximum of
+    integers with SIMD instructions. With a maximum of floats, which must respect NaN, this kernel took 2 to 3 times as
+    long from D = 64 on.
+    """
+    return probs.view(np.int32 if probs.itemsize == 4 else np.int64)
 
 
-@register(
-    summary="the pivoted form, compiled by Numba: exact where rows saturate, one row at a time",
-    family="numba",
-    accurate_for="logits",
-    temporaries=lambda batch, dim, itemsize: 0,
-    in_place=("probs", "grad_output"),
-    requires=("numba",),
-)
-@jit()  # without reassoc: (g - shift) - total must not be regrouped into g - (shift + total), which cancels
-def numba_pivoted(probs: Array, grad_output: Array, out: Array) -> None:
-    """With h = g - g[argmax p]: p (h - p·h)."""
-    rows, classes = probs.shape
-    bits = _bits(probs)
-    for i in range(rows):
-        shift = grad_output[i, _top(bits, i)]
-        total = probs.dtype.type(_shifted_dot(probs, grad_output, i, shift))
-        for j in range(classes):
-            out[i, j] = probs[i, j] * ((grad_output[i, j] - shift) - total)
+@overload(_bits)
+def _compiled_bits(probs):  # type: ignore[no-untyped-def]  # Numba compares the signatures, annotations included
+    integer = np.int32 if probs.dtype.bitwidth == 32 else np.int64
+    return lambda probs: probs.view(integer)

@@ -1,4 +1,4 @@
-"""The textbook closed form as a compiled loop, one row at a time: read twice, the second time from cache."""
+"""p (g - Σ p g) in compiled loops. A row is read twice, the second time from the cache."""
 
 from softmax_impls.implementation import Array
 from softmax_impls.registry import register
@@ -12,14 +12,14 @@ from softmax_impls.simd.jit import jit
     in_place=("probs", "grad_output"),
     requires=("numba",),
 )
-@jit(fastmath={"reassoc", "contract"})  # lets the sum run in SIMD lanes, and keeps NaN and inf what they are
+@jit(fastmath={"reassoc", "contract"})  # allows SIMD for the sum; NaN and inf stay as they are
 def numba_rows(probs: Array, grad_output: Array, out: Array) -> None:
-    """p (g - p·g)."""
-    rows, classes = probs.shape
+    """p (g - Σ p g)."""
+    batch, dim = probs.shape
     zero = probs.dtype.type(0)
-    for i in range(rows):
-        total = zero
-        for j in range(classes):
-            total += probs[i, j] * grad_output[i, j]
-        for j in range(classes):
-            out[i, j] = probs[i, j] * (grad_output[i, j] - total)
+    for i in range(batch):
+        dot = zero
+        for j in range(dim):
+            dot += probs[i, j] * grad_output[i, j]
+        for j in range(dim):
+            out[i, j] = probs[i, j] * (grad_output[i, j] - dot)

@@ -1,11 +1,8 @@
-"""The pivoted form in whole vectors: as exact as `numba_pivoted`, and made for speed at every size.
+"""The pivoted form in vectors of 64 bytes and by several threads: as accurate as `pivoted`, and fast at every size.
 
-Short rows stay in registers; longer ones take three passes, of which only the first waits for memory. Results that
-outgrow the last-level cache are stored past it, which spares reading what is about to be overwritten. Large calls are
-shared among threads.
-
-Below this file: `_rows`, how rows of each length are done; `_passes`, by which steps; `_vectors`, in which terms;
-`pool`, by how many threads; `threads`, what is large.
+Short rows stay in registers. Long rows take two or three passes, of which only the first waits for memory. Results that
+are larger than the last-level cache are written by non-temporal stores, which do not read the memory that they
+overwrite. Large calls are shared among threads. The parts are in `softmax_impls.simd`.
 """
 
 from __future__ import annotations
@@ -19,59 +16,14 @@ from softmax_impls.implementation import Array
 from softmax_impls.registry import register
 from softmax_impls.simd import pool
 from softmax_impls.simd.jit import jit
-from softmax_impls.simd.rows import rows
+from softmax_impls.simd.rows import compute_rows
 from softmax_impls.simd.sizes import DONE, LARGE, NONTEMPORAL_FROM, SHARED_FROM, UNFIT
 from softmax_impls.simd.vectors import address, pointer
-
-
-@jit(nogil=True)
-def _fits(probs: Array, grad_output: Array, out: Array) -> bool:
-    """Whether the three are of one shape, and `out` overlaps an input exactly or not at all."""
-    if probs.shape != grad_output.shape or probs.shape != out.shape:
-        return False
-    here, size = address(pointer(out)), out.size * out.itemsize
-    for there in (address(pointer(probs)), address(pointer(grad_output))):
-        if there != here and there < here + size and here < there + size:
-            return False
-    return True
-
-
-@jit(nogil=True)
-def _alone(probs: Array, grad_output: Array, out: Array, streamed_from: int) -> None:
-    """Do a call in one thread."""
-    if probs.size:
-        classes = probs.shape[-1]
-        p, g, o = pointer(probs), pointer(grad_output), pointer(out)
-        in_place = address(o) == address(p) or address(o) == address(g)
-        start: Any = np.int64(0)  # typed, since for a literal Numba would compile `rows` once more
-        streaming = 3 * probs.size * probs.itemsize > streamed_from
-        rows(p, g, o, classes, start, probs.size // classes, streaming, in_place)
-
-
-@jit()
-def run_if_small(probs: Array, grad_output: Array, out: Array) -> int:
-    """Do a call if it is a small one; returns `DONE`, or else why not, having done nothing: `LARGE` or `UNFIT`.
-
-    The arrays are C-contiguous (..., D), of one dtype and one number of dimensions. Python's lock is kept: to give it
-    up takes a tenth of the time of a small call. No cache is too small for these.
-    """
-    if not _fits(probs, grad_output, out):
-        return UNFIT
-    if 3 * probs.size * probs.itemsize >= SHARED_FROM:
-        return LARGE
-    _alone(probs, grad_output, out, 3 * SHARED_FROM)
-    return DONE
-
-
-def run_large(probs: Array, grad_output: Array, out: Array) -> None:
-    """Do a call that may pay to be shared among threads."""
-    threads = 1 if DISABLE_JIT else num_threads()
-    if threads == 1 or not pool.run(probs, grad_output, out, threads):
-        _alone(probs, grad_output, out, NONTEMPORAL_FROM)
+from softmax_impls.threads import num_threads
 
 
 @register(
-    summary="the pivoted form in whole vectors and by several threads: exact where rows saturate, made for speed",
+    summary="the pivoted form in SIMD vectors, by several threads: accurate on saturated rows, fast at every size",
     family="numba",
     accurate_for="logits",
     temporaries=lambda batch, dim, itemsize: 0,
@@ -80,6 +32,62 @@ def run_large(probs: Array, grad_output: Array, out: Array) -> None:
     threaded=True,
 )
 def numba_simd(probs: Array, grad_output: Array, out: Array) -> None:
-    """With h = g - g[argmax p]: p (h - p·h)."""
+    """p (h - Σ p h), with h = g - g[argmax p]."""
     if run_if_small(probs, grad_output, out) == LARGE:
         run_large(probs, grad_output, out)
+
+
+@jit(nogil=True)
+def _fits(probs: Array, grad_output: Array, out: Array) -> bool:
+    """Whether the three shapes are equal, and `out` overlaps an input exactly or not at all."""
+    if probs.shape != grad_output.shape or probs.shape != out.shape:
+        return False
+    begin, size = address(pointer(out)), out.size * out.itemsize
+    for other in (address(pointer(probs)), address(pointer(grad_output))):
+        if other != begin and other < begin + size and begin < other + size:
+            return False
+    return True
+
+
+@jit(nogil=True)
+def _run_in_this_thread(probs: Array, grad_output: Array, out: Array, nontemporal_from: int) -> None:
+    """Compute a call; with non-temporal stores, if it moves more than `nontemporal_from` bytes."""
+    if probs.size:
+        dim = probs.shape[-1]
+        p, g, o = pointer(probs), pointer(grad_output), pointer(out)
+        in_place = address(o) == address(p) or address(o) == address(g)
+        start: Any = np.int64(0)  # typed: for a literal 0, Numba would compile `compute_rows` once more
+        nontemporal = 3 * probs.size * probs.itemsize > nontemporal_from
+        compute_rows(p, g, o, dim, start, probs.size // dim, nontemporal, in_place)
+
+
+@jit()
+def run_if_small(probs: Array, grad_output: Array, out: Array) -> int:
+    """Compute a call if it is small and its arrays fit together.
+
+    It keeps Python's global lock: releasing it takes a tenth of the time of a small call.
+
+    Parameters
+    ----------
+    probs, grad_output, out : ndarray
+        C-contiguous (..., D), of one dtype and one number of dimensions.
+
+    Returns
+    -------
+    {DONE, LARGE, UNFIT}
+        LARGE: nothing was done, the call is for `run_large`. UNFIT: nothing was done, because the shapes differ or
+        `out` partly overlaps an input.
+    """
+    if not _fits(probs, grad_output, out):
+        return UNFIT
+    if 3 * probs.size * probs.itemsize >= SHARED_FROM:
+        return LARGE
+    _run_in_this_thread(probs, grad_output, out, 3 * SHARED_FROM)  # a small call never uses non-temporal stores
+    return DONE
+
+
+def run_large(probs: Array, grad_output: Array, out: Array) -> None:
+    """Compute a call for which `run_if_small` returned LARGE; if the thread pool is free, with several threads."""
+    threads = 1 if DISABLE_JIT else num_threads()
+    if threads == 1 or not pool.run(probs, grad_output, out, threads):
+        _run_in_this_thread(probs, grad_output, out, NONTEMPORAL_FROM)

@@ -1,4 +1,4 @@
-"""The other answer people find: build the Jacobian of one row, multiply, next row."""
+"""J g, row by row: build the Jacobian J = diag(p) - p pᵀ of a row, and multiply."""
 
 import numpy as np
 
@@ -9,11 +9,11 @@ from softmax_impls.registry import register
 @register(
     summary="for each row, (diag(p) - p pᵀ) @ g",
     family="jacobian",
-    temporaries=lambda batch, dim, itemsize: 3 * classes * classes * itemsize,
+    temporaries=lambda batch, dim, itemsize: 3 * dim * dim * itemsize,
     in_place=("grad_output",),
-    threaded=True,  # the matrix-vector product is the BLAS library's
+    threaded=True,  # NumPy's BLAS library computes the matrix-vector products
 )
 def row_jacobian(probs: Array, grad_output: Array, out: Array) -> None:
-    """The Jacobian of softmax is J = diag(p) - p pᵀ; it is symmetric, so Jᵀ g = J g."""
+    """(diag(p) - p pᵀ) g. The Jacobian is symmetric, so that it need not be transposed."""
     for p, g, row in zip(probs, grad_output, out, strict=True):
         row[:] = (np.diag(p) - np.outer(p, p)) @ g

@@ -1,1 +1,1 @@
-"""Is it right? An exact oracle, numeric gradients, inputs that break kernels, and the gate that uses them."""
+"""Is an implementation right? Inputs, exact and numeric gradients, error bounds, and the gate that uses them."""

@@ -1,7 +1,7 @@
-"""Real logits: those of a softmax regression trained on scikit-learn's digits, kept beside this file.
+"""Real logits: the output of a softmax regression that was trained on scikit-learn's digits.
 
-``python -m softmax_impls.checks.digits`` trains it again and writes them; that takes scikit-learn, which reading them
-does not.
+They are stored in ``digits.npz`` beside this file. ``python -m softmax_impls.checks.digits`` trains the model again and
+writes the file. Training needs scikit-learn; reading the file does not.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 FILE = Path(__file__).with_suffix(".npz")
-ROWS = 200
+IMAGES = 200  # images whose logits are stored
 
 Digits = tuple[NDArray[np.float64], NDArray[np.integer[Any]]]
 
 
 @functools.cache
 def load() -> Digits:
-    """Return logits, (200, 10), and labels, (200,)."""
-    with np.load(FILE) as kept:
-        return kept["logits"], kept["labels"]
+    """Return the stored logits, (200, 10), and labels, (200,)."""
+    with np.load(FILE) as file:
+        return file["logits"], file["labels"]
 
 
 def train() -> Digits:
-    """Train the regression, and return what `load` is to return: its logits for the first images."""
+    """Train the regression and return its logits and labels for the first images, in the form of `load`."""
     from sklearn.datasets import load_digits
     from sklearn.linear_model import LogisticRegression
 
     images, labels = load_digits(return_X_y=True)
     images = images / 16
     model = LogisticRegression(max_iter=1000).fit(images, labels)
-    return model.decision_function(images[:ROWS]), labels[:ROWS].astype(np.int64)
+    return model.decision_function(images[:IMAGES]), labels[:IMAGES].astype(np.int64)
 
 
 if __name__ == "__main__":

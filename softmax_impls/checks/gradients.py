@@ -1,40 +1,51 @@
-"""Numeric gradients of a loss through softmax, and how far a right backward pass may be from them.
+"""Numeric gradients of a loss through softmax, and bounds on their distance from a right backward pass.
 
-The loss is L(x) = Σ g · softmax(x), whose gradient is the backward pass of g. Central differences with step h are off
-by h²/6 max|L'''|. With x_j alone moving, p = p_j has p''' = p (1 - p) (1 - 6 p (1 - p)), at most 1/8 in size, and the
-other probabilities share 1 - p in fixed proportion, so that |L'''| ≤ max|g| / 4: the truncation error is at most
-h² max|g| / 24. To that comes the rounding of two losses, divided by 2 h. The complex step subtracts nothing: rounding
-only, not divided.
+The loss is L(x) = Σ g · softmax(x). Its gradient with respect to x is the backward pass of g.
+
+The error of central differences with step h is at most h²/6 max|L'''|. If x_j alone changes, p = p_j has the third
+derivative p (1 - p) (1 - 6 p (1 - p)), at most 1/8 in size, and the other probabilities share 1 - p in fixed
+proportion. So |L'''| ≤ max|g| / 4, and the truncation error is at most h² max|g| / 24. The rounding errors of two
+losses, divided by 2 h, are added. The complex step subtracts nothing. It has rounding errors only, and they are not
+divided by h.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from softmax_impls.checks import bounds, inputs
+from softmax_impls.checks.bounds import Floats
 from softmax_impls.checks.inputs import Case
 from softmax_impls.checks.numeric import COMPLEX_STEP, numeric_gradient
 
-FAMILIES = ("uniform, as in the source", "standard normal")
+FAMILIES = ("uniform logits", "standard normal")
 METHODS = (("central", 1e-3), ("central", 1e-5), ("complex", COMPLEX_STEP))
 
-Floats = NDArray[np.float64]
+
+class NumericGradient(NamedTuple):
+    """The numeric gradient of a case and the bound on its distance from a right backward pass, (B, D) each."""
+
+    case: Case
+    method: str
+    gradient: Floats
+    bound: Floats
 
 
 @functools.cache
-def gradients(seed: int = 0) -> list[tuple[Case, str, Floats, Floats]]:
-    """Return case, method in words, gradient and bound, (B, D), for each family and method, in float64."""
-    found = []
-    for case in inputs.cases("float64", seed):
-        if case.family in FAMILIES:
-            for method, step in METHODS:
-                gradient = _gradient(case, method, step)
-                found.append((case, f"{method} differences, step {step:g}", gradient, _bound(case, method, step)))
-    return found
+def gradients(seed: int = 0) -> tuple[NumericGradient, ...]:
+    """Return the numeric gradients in float64, by every method, of the families in `FAMILIES`."""
+    return tuple(
+        NumericGradient(
+            case, f"{method} differences, step {step:g}", _gradient(case, method, step), _bound(case, method, step)
+        )
+        for case in inputs.cases("float64", seed)
+        if case.family in FAMILIES
+        for method, step in METHODS
+    )
 
 
 def _gradient(case: Case, method: str, step: float) -> Floats:
@@ -48,7 +59,7 @@ def _gradient(case: Case, method: str, step: float) -> Floats:
 def _bound(case: Case, method: str, step: float) -> Floats:
     probs, g = case.probs.astype(np.float64), np.abs(case.grad_output.astype(np.float64))
     largest = g.max(axis=-1, keepdims=True)
-    # The forward pass, the products and the sum over all of them; the logits are of a few units' size.
+    # The forward pass, the products, and the sum over all elements. The logits of `FAMILIES` are at most a few units.
     rounding = bounds.gamma(probs.size + probs.shape[1] + 40, probs.dtype)
     if method == "complex":
         return np.asarray(2 * rounding * probs * largest)

@@ -1,8 +1,8 @@
-"""The inputs that implementations are checked on: ordinary ones, those that cancel, those that break kernels.
+"""The inputs of the checks: ordinary inputs, inputs that cancel, and inputs that break kernels.
 
-Each family is a function of a seeded generator that returns logits and a gradient. The probabilities are the exact
-softmax of the logits *after* these are rounded to the dtype, rounded once, so that what is measured is the backward
-pass alone.
+Each family of inputs is a function that draws logits and a gradient from a seeded generator. The logits are rounded to
+the dtype. The probabilities are the exact softmax of the rounded logits, rounded once. So the checks measure the errors
+of the backward pass alone.
 """
 
 from __future__ import annotations
@@ -11,147 +11,144 @@ import functools
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from softmax_impls.api import softmax
 from softmax_impls.checks import digits, oracle
 from softmax_impls.implementation import Array, read_only
 
 Kind = Literal["ordinary", "saturated", "hostile"]
-Made = tuple[NDArray[Any], NDArray[Any]]
-_MADE: dict[str, tuple[Kind, Callable[[np.random.Generator], Made]]] = {}
+Drawn = tuple[NDArray[Any], NDArray[Any]]  # logits and grad_output, (B, D) each
+Draw = Callable[[np.random.Generator], Drawn]
+
+SUBNORMAL = "subnormal probabilities"
+# Shapes that reach different code paths: a batch or dim of 1, whole vectors and remainders, square arrays, many rows,
+# long rows, large arrays.
+SHAPES = ((1, 1), (1, 10), (1, 1000), (2, 3), (3, 2), (16, 16), (9, 32), (33, 64), (70, 128), (5000, 3), (2, 4099))
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One family in one dtype: (B, D) logits, probabilities and gradient, and the exact answers to both questions."""
+    """The input of one family in one dtype, and the exact answers.
+
+    Attributes
+    ----------
+    family : str
+        The name of the family.
+    kind : {"ordinary", "saturated", "hostile"}
+        "saturated": a kernel that is accurate only for the given probabilities loses the true gradient. "hostile":
+        masked logits, NaN, inf, subnormal numbers, or a batch or dim of 0 or 1.
+    logits, probs, grad_output : ndarray
+        (B, D) each, read-only.
+    exact_probs : Exact
+        The exact softmax of the logits.
+    """
 
     family: str
     kind: Kind
     logits: Array
     probs: Array
     grad_output: Array
+    exact_probs: oracle.Exact
 
     def __str__(self) -> str:
         return f"{self.family} {self.probs.dtype}"
 
-    @functools.cached_property
-    def exact_probs(self) -> oracle.Exact:
-        """The exact softmax of the logits."""
-        return oracle.softmax(self.logits)
-
-    @functools.cached_property
+    @cached_property
     def given_probs(self) -> oracle.Exact:
-        """The exact value for the probabilities as rounded."""
+        """The exact value for the rounded probabilities."""
         return oracle.given_probs(self.probs, self.grad_output)
 
-    @functools.cached_property
+    @cached_property
     def given_logits(self) -> oracle.Exact:
         """The exact gradient with respect to the logits."""
         return oracle.given_logits(self.logits, self.grad_output)
 
-    @functools.cached_property
+    @cached_property
     def finite(self) -> NDArray[np.bool_]:
-        """Which rows, (B,), hold neither NaN nor inf in probabilities or gradient."""
-        good: NDArray[np.bool_] = np.isfinite(self.probs) & np.isfinite(self.grad_output)
-        return np.asarray(good.all(axis=-1))
+        """Whether each row, (B,), contains neither NaN nor inf in `probs` and `grad_output`."""
+        finite: NDArray[np.bool_] = np.isfinite(self.probs) & np.isfinite(self.grad_output)
+        return np.asarray(finite.all(axis=-1))
 
 
 def families() -> dict[str, Kind]:
-    """Return the names of the families and what kind each one is."""
-    return {name: kind for name, (kind, _) in _MADE.items()}
+    """Return the kind of each family, by name."""
+    return {name: kind for name, (kind, _) in _FAMILIES.items()}
 
 
 @functools.cache
 def cases(dtype: DTypeLike, seed: int = 0) -> tuple[Case, ...]:
-    """Return every family in one dtype, float32 or float64; each has its own generator."""
-    return tuple(_case(name, np.dtype(dtype), seed) for name in _MADE)
+    """Return the case of every family in a dtype, float32 or float64. Each family has a generator of its own."""
+    return tuple(_case(name, np.dtype(dtype), seed) for name in _FAMILIES)
+
+
+@functools.cache
+def problem(batch: int, dim: int, dtype: str, seed: int) -> tuple[Array, Array]:
+    """Return probabilities and a gradient of any shape, read-only; the probabilities are `softmax` of normal logits."""
+    rng = np.random.default_rng([seed, batch, dim])
+    logits = rng.standard_normal((batch, dim)).astype(dtype)
+    return read_only(softmax(logits)), read_only(rng.standard_normal((batch, dim)).astype(dtype))
 
 
 def _case(name: str, dtype: np.dtype[Any], seed: int) -> Case:
-    kind, make = _MADE[name]
+    kind, draw = _FAMILIES[name]
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-    logits, grad_output = (np.ascontiguousarray(array, dtype=dtype) for array in make(rng))
-    if name == "subnormal probabilities":  # logits low enough for the dtype at hand
+    logits, grad_output = (np.ascontiguousarray(array, dtype=dtype) for array in draw(rng))
+    if name == SUBNORMAL:  # the logits depend on the dtype
         logits[:, 1::2] = np.log(float(np.finfo(dtype).tiny)) - rng.uniform(0, 12, logits[:, 1::2].shape)
     exact = oracle.softmax(logits)
-    case = Case(name, kind, read_only(logits), read_only(exact.high.astype(dtype)), read_only(grad_output))
-    case.__dict__["exact_probs"] = exact
-    return case
+    return Case(name, kind, read_only(logits), read_only(exact.high.astype(dtype)), read_only(grad_output), exact)
 
 
-def _family(name: str, kind: Kind) -> Callable[[Callable[[np.random.Generator], Made]], None]:
-    def add(make: Callable[[np.random.Generator], Made]) -> None:
-        _MADE[name] = (kind, make)
-
-    return add
+def _normal(rng: np.random.Generator, batch: int, dim: int, scale: float = 1.0) -> Drawn:
+    return scale * rng.standard_normal((batch, dim)), rng.standard_normal((batch, dim))
 
 
-def _normal(rng: np.random.Generator, rows: int, classes: int, scale: float = 1.0) -> Made:
-    return scale * rng.standard_normal((rows, classes)), rng.standard_normal((rows, classes))
+def _uniform(rng: np.random.Generator) -> Drawn:
+    return rng.random((10, 5)), rng.standard_normal((10, 5))  # the input of `softmax_impls.source`
 
 
-@_family("uniform, as in the source", "ordinary")
-def _(rng: np.random.Generator) -> Made:
-    return rng.random((10, 5)), rng.standard_normal((10, 5))
-
-
-@_family("standard normal", "ordinary")
-def _(rng: np.random.Generator) -> Made:
-    return _normal(rng, 8, 67)
-
-
-@_family("a thousand classes", "ordinary")
-def _(rng: np.random.Generator) -> Made:
-    return _normal(rng, 2, 1003)
-
-
-@_family("digits, softmax regression", "ordinary")
-def _(rng: np.random.Generator) -> Made:
+def _digits(rng: np.random.Generator) -> Drawn:
     logits, labels = digits.load()
     chosen = rng.choice(len(logits), size=24, replace=False)
     return logits[chosen], np.where(np.arange(10) == labels[chosen, np.newaxis], -1.0, 0.0) + rng.random((24, 10))
 
 
-@_family("logits shifted by ±10,000", "ordinary")
-def _(rng: np.random.Generator) -> Made:
+def _shifted_logits(rng: np.random.Generator) -> Drawn:
     logits, grad_output = _normal(rng, 8, 17)
     return logits + np.where(np.arange(8) % 2, 1e4, -1e4)[:, np.newaxis], grad_output
 
 
-@_family("gradient offset by 100", "ordinary")
-def _(rng: np.random.Generator) -> Made:
+def _offset_gradient(rng: np.random.Generator) -> Drawn:
     logits, grad_output = _normal(rng, 8, 33)
     return logits, grad_output + 100
 
 
-@_family("constant gradient", "ordinary")
-def _(rng: np.random.Generator) -> Made:
+def _constant_gradient(rng: np.random.Generator) -> Drawn:
     logits, grad_output = _normal(rng, 8, 17)
     return logits, np.broadcast_to(grad_output[:, :1], logits.shape)
 
 
-@_family("peaked", "saturated")
-def _(rng: np.random.Generator) -> Made:
-    return _normal(rng, 16, 10, scale=10)
+def _tiny_gradients(rng: np.random.Generator) -> Drawn:
+    logits, grad_output = _normal(rng, 1, 8)
+    return logits, 1e-20 * grad_output
 
 
-@_family("one-hot", "saturated")
-def _(rng: np.random.Generator) -> Made:
-    return _normal(rng, 16, 10, scale=40)
+def _dim_2_equal(rng: np.random.Generator) -> Drawn:
+    return np.zeros((3, 2)), rng.standard_normal((3, 2))
 
 
-@_family("two classes, one certain", "saturated")
-def _(rng: np.random.Generator) -> Made:
-    # The first row is the example of open reports against other libraries: the answer there is ±5.55e-17.
+def _dim_2_saturated(rng: np.random.Generator) -> Drawn:
+    # The first row occurs in bug reports of other libraries. Its exact answer is ±5.55e-17.
     gaps = np.array([37.42994775023705, *rng.uniform(1, 60, 15)])
     return np.stack([gaps, np.zeros(16)], axis=1), np.tile([1.0, 0.0], (16, 1))
 
 
-@_family("cross-entropy of confident, correct rows", "saturated")
-def _(rng: np.random.Generator) -> Made:
+def _cross_entropy(rng: np.random.Generator) -> Drawn:
     certainty = np.array([5.0, 10.0, 17.0, 20.0, 30.0])
     logits = np.stack([certainty, *np.broadcast_to([[0.0], [-1.0], [-2.0]], (3, 5))], axis=1)
     grad_output = np.zeros_like(logits)
@@ -159,63 +156,30 @@ def _(rng: np.random.Generator) -> Made:
     return logits, grad_output
 
 
-@_family("one-hot, gradient offset by 1,000,000", "saturated")
-def _(rng: np.random.Generator) -> Made:
-    logits, grad_output = _normal(rng, 16, 10, scale=40)
+def _one_hot_offset(rng: np.random.Generator, batch: int, dim: int) -> Drawn:
+    logits, grad_output = _normal(rng, batch, dim, scale=40)
     return logits, np.round(grad_output, 1) + 1e6
 
 
-@_family("several heavy classes with equal gradients", "saturated")
-def _(rng: np.random.Generator) -> Made:
-    heavy = rng.integers(2, 9, size=(16, 1))  # none has p > ½, and the rounded mean of their g is not their g
-    logits = np.where(np.arange(9) < heavy, 30.0, rng.uniform(-5, 5, (16, 9)))
-    return logits, np.where(np.arange(9) < heavy, rng.random((16, 1)), 0.0)
+def _several_heavy(rng: np.random.Generator, batch: int, dim: int, most: int) -> Drawn:
+    """Draw rows with 2 to `most` heavy classes: no p exceeds ½, and the rounded mean of their g is not their g."""
+    heavy = np.arange(dim) < rng.integers(2, most + 1, size=(batch, 1))
+    logits = np.where(heavy, 30.0, rng.uniform(-5, 5, (batch, dim)))
+    return logits, np.where(heavy, rng.random((batch, 1)), 0.0)
 
 
-@_family("peaked, long rows", "saturated")
-def _(rng: np.random.Generator) -> Made:
-    return _normal(rng, 8, 133, scale=10)
-
-
-@_family("one-hot, long rows, gradient offset by 1,000,000", "saturated")
-def _(rng: np.random.Generator) -> Made:
-    logits, grad_output = _normal(rng, 8, 70, scale=40)
-    return logits, np.round(grad_output, 1) + 1e6
-
-
-@_family("several heavy classes of a long row with equal gradients", "saturated")
-def _(rng: np.random.Generator) -> Made:
-    heavy = rng.integers(2, 60, size=(8, 1))
-    logits = np.where(np.arange(70) < heavy, 30.0, rng.uniform(-5, 5, (8, 70)))
-    return logits, np.where(np.arange(70) < heavy, rng.random((8, 1)), 0.0)
-
-
-@_family("tiny gradients", "ordinary")
-def _(rng: np.random.Generator) -> Made:
-    logits, grad_output = _normal(rng, 1, 8)
-    return logits, 1e-20 * grad_output
-
-
-@_family("two classes, even", "ordinary")
-def _(rng: np.random.Generator) -> Made:
-    return np.zeros((3, 2)), rng.standard_normal((3, 2))
-
-
-@_family("partly masked", "hostile")
-def _(rng: np.random.Generator) -> Made:
+def _partly_masked(rng: np.random.Generator) -> Drawn:
     logits, grad_output = _normal(rng, 8, 19)
     return np.where(rng.random(logits.shape) < 0.5, -np.inf, logits), grad_output
 
 
-@_family("a fully masked row among good ones", "hostile")
-def _(rng: np.random.Generator) -> Made:
+def _fully_masked(rng: np.random.Generator) -> Drawn:
     logits, grad_output = _normal(rng, 8, 19)
     logits[3] = -np.inf
     return logits, grad_output
 
 
-@_family("NaN and inf, each in one row", "hostile")
-def _(rng: np.random.Generator) -> Made:
+def _non_finite(rng: np.random.Generator) -> Drawn:
     logits, grad_output = _normal(rng, 8, 19)
     logits[0, 5] = np.nan
     grad_output[2, 7] = np.nan
@@ -224,21 +188,33 @@ def _(rng: np.random.Generator) -> Made:
     return logits, grad_output
 
 
-@_family("subnormal probabilities", "hostile")
-def _(rng: np.random.Generator) -> Made:
-    return _normal(rng, 8, 12)  # every other logit is lowered in `_case`, as far as the dtype asks for
-
-
-@_family("one class", "hostile")
-def _(rng: np.random.Generator) -> Made:
-    return _normal(rng, 7, 1)
-
-
-@_family("no rows", "hostile")
-def _(rng: np.random.Generator) -> Made:
-    return _normal(rng, 0, 5)
-
-
-@_family("no classes", "hostile")
-def _(rng: np.random.Generator) -> Made:
-    return _normal(rng, 5, 0)
+_FAMILIES: dict[str, tuple[Kind, Draw]] = {
+    "uniform logits": ("ordinary", _uniform),
+    "standard normal": ("ordinary", partial(_normal, batch=8, dim=67)),
+    "long rows": ("ordinary", partial(_normal, batch=2, dim=1003)),
+    "digits, softmax regression": ("ordinary", _digits),
+    "logits shifted by ±10,000": ("ordinary", _shifted_logits),
+    "gradient offset by 100": ("ordinary", _offset_gradient),
+    "constant gradient": ("ordinary", _constant_gradient),
+    "tiny gradients": ("ordinary", _tiny_gradients),
+    "dim 2, equal probabilities": ("ordinary", _dim_2_equal),
+    "peaked": ("saturated", partial(_normal, batch=16, dim=10, scale=10)),
+    "one-hot": ("saturated", partial(_normal, batch=16, dim=10, scale=40)),
+    "dim 2, saturated": ("saturated", _dim_2_saturated),
+    "cross-entropy of confident, correct rows": ("saturated", _cross_entropy),
+    "one-hot, gradient offset by 1,000,000": ("saturated", partial(_one_hot_offset, batch=16, dim=10)),
+    "several heavy classes with equal gradients": ("saturated", partial(_several_heavy, batch=16, dim=9, most=8)),
+    "peaked, long rows": ("saturated", partial(_normal, batch=8, dim=133, scale=10)),
+    "one-hot, long rows, gradient offset by 1,000,000": ("saturated", partial(_one_hot_offset, batch=8, dim=70)),
+    "several heavy classes with equal gradients, long rows": (
+        "saturated",
+        partial(_several_heavy, batch=8, dim=70, most=59),
+    ),
+    "partly masked": ("hostile", _partly_masked),
+    "a fully masked row among good ones": ("hostile", _fully_masked),
+    "NaN and inf, each in one row": ("hostile", _non_finite),
+    SUBNORMAL: ("hostile", partial(_normal, batch=8, dim=12)),  # `_case` lowers every other logit
+    "dim 1": ("hostile", partial(_normal, batch=7, dim=1)),
+    "batch 0": ("hostile", partial(_normal, batch=0, dim=5)),
+    "dim 0": ("hostile", partial(_normal, batch=5, dim=0)),
+}

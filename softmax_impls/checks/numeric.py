@@ -1,4 +1,4 @@
-"""Gradients by differences, always in float64: what a gradient check compares an implementation against."""
+"""Numeric gradients by differences, in float64: the reference of a gradient check."""
 
 from __future__ import annotations
 
@@ -21,33 +21,34 @@ def numeric_gradient(
     method: str = "central",
     step: float | None = None,
 ) -> NDArray[np.float64]:
-    """Gradient of a scalar function by differences in one element at a time.
+    """Compute the gradient of a scalar function by differences in one element at a time.
 
     Parameters
     ----------
     f : callable
-        Maps an array of the shape of `x`, float64 or (for ``method="complex"``) complex128, to a scalar.
+        A function that maps an array of the shape of `x` to a scalar. The array is float64, or complex128 for
+        ``method="complex"``.
     x : array_like
-        Where to take the gradient, of any shape; computed in float64 and never modified.
+        The point at which to take the gradient, of any shape. It is converted to float64 and not modified.
     method : {"central", "complex"}, optional
-        "central": ``(f(x + h) - f(x - h)) / 2h``, off by O(h²) and by rounding error over h. "complex":
-        ``imag(f(x + ih)) / h`` [1]_, exact to rounding since nothing is subtracted, for functions that are analytic
-        and take complex arrays.
+        "central": ``(f(x + h) - f(x - h)) / 2h``. Its truncation error is O(h²), and its rounding error grows as 1/h.
+        "complex": ``imag(f(x + ih)) / h`` [1]_. It subtracts nothing, so it is exact to rounding. `f` must be analytic
+        and accept complex arrays.
     step : float, optional
-        h; 1e-5 for "central" and 1e-30 for "complex" by default.
+        h, by default 1e-5 for "central" and 1e-30 for "complex".
 
     Returns
     -------
     ndarray of float64
-        Of the shape of `x`.
+        The gradient, with the shape of `x`.
 
     Raises
     ------
     TypeError
-        If `f` is not callable, `x` is not of real numbers, or `f` returns a real number for a complex argument.
+        If `f` is not callable, `x` does not hold real numbers, or `f` returns a real number for a complex argument.
     ValueError
-        If the method is unknown, the step is not positive and finite or vanishes beside `x`, or `f` does not return
-        a scalar.
+        If the method is unknown, the step is not positive and finite or is lost when it is added to `x`, or `f` does
+        not return a scalar.
 
     References
     ----------
@@ -65,36 +66,36 @@ def numeric_gradient(
         raise TypeError(f"f must be callable, got {type(f).__name__}")
     if method not in ("central", "complex"):
         raise ValueError(f"method must be 'central' or 'complex', got {method!r}")
-    at = np.array(as_real_array("x", x), dtype=np.float64)
+    point = np.array(as_real_array("x", x), dtype=np.float64)
     h = float(step) if step is not None else CENTRAL_STEP if method == "central" else COMPLEX_STEP
     if not (h > 0 and np.isfinite(h)):
         raise ValueError(f"step must be positive and finite, got {step!r}")
-    return _central(f, at, h) if method == "central" else _complex(f, at, h)
+    return _central(f, point, h) if method == "central" else _complex(f, point, h)
 
 
-def _central(f: Callable[[NDArray[Any]], Any], at: NDArray[np.float64], h: float) -> NDArray[np.float64]:
-    gradient = np.empty_like(at)
-    for index in np.ndindex(at.shape):
-        centre = at[index]
-        if np.isfinite(centre) and (centre + h == centre or centre - h == centre):
-            raise ValueError(f"step {h} vanishes beside x{list(index)} = {centre}: take a larger one")
-        ends = []
-        for moved in (centre + h, centre - h):
-            at[index] = moved
-            ends.append(_scalar(f(at.copy())))
-        at[index] = centre
-        gradient[index] = (ends[0] - ends[1]) / ((centre + h) - (centre - h))  # the step as it was rounded
+def _central(f: Callable[[NDArray[Any]], Any], point: NDArray[np.float64], h: float) -> NDArray[np.float64]:
+    gradient = np.empty_like(point)
+    for index in np.ndindex(point.shape):
+        x = point[index]
+        if np.isfinite(x) and (x + h == x or x - h == x):
+            raise ValueError(f"step {h} is too small: x{list(index)} = {x} does not change when it is added")
+        point[index] = x + h
+        above = _scalar(f(point.copy()))
+        point[index] = x - h
+        below = _scalar(f(point.copy()))
+        point[index] = x
+        gradient[index] = (above - below) / ((x + h) - (x - h))  # the step as it was rounded
     return gradient
 
 
-def _complex(f: Callable[[NDArray[Any]], Any], at: NDArray[np.float64], h: float) -> NDArray[np.float64]:
-    gradient = np.empty_like(at)
-    for index in np.ndindex(at.shape):
-        moved = at.astype(np.complex128)
-        moved[index] += 1j * h
-        value = _scalar(f(moved))
+def _complex(f: Callable[[NDArray[Any]], Any], point: NDArray[np.float64], h: float) -> NDArray[np.float64]:
+    gradient = np.empty_like(point)
+    for index in np.ndindex(point.shape):
+        shifted = point.astype(np.complex128)
+        shifted[index] += 1j * h
+        value = _scalar(f(shifted))
         if not np.iscomplexobj(value):
-            raise TypeError(f"f must compute in complex numbers for method='complex', got {type(value).__name__} back")
+            raise TypeError(f"f must return a complex number for method='complex', got {type(value).__name__}")
         gradient[index] = value.imag / h
     return gradient
 

@@ -1,1 +1,1 @@
-"""Which one? Results on disk, and what they say."""
+"""Which implementation to use: rank cells, answer for a shape, interpolate between measured shapes."""

@@ -1,124 +1,156 @@
-"""The answer to "which one at this shape?": one to use, how sure that is, and what it rests on."""
+"""The answer to "which implementation is fastest at this shape?", with its certainty and its source."""
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from softmax_impls.timing.statistics import Ratio, Standing
+from softmax_impls.timing.statistics import Comparison, Ratio
 
-MEASURED, INTERPOLATED, OUTSIDE = "measured", "interpolated", "outside"
+Basis = Literal["measured", "interpolated", "outside"]
+MEASURED: Basis = "measured"
+INTERPOLATED: Basis = "interpolated"
+OUTSIDE: Basis = "outside"
+MORE_ACCURATE = 10  # factor between two errors that is worth mentioning
 
 
 @dataclass(frozen=True)
 class Question:
-    """A shape, and what an implementation must not exceed."""
+    """A shape, and the requirements that an implementation has to meet."""
 
     batch: int
     dim: int
     dtype: str
     threads: int = 1
-    max_memory: float = math.inf  # bytes, beside the arrays
-    max_error: float = math.inf  # relative to the largest gradient of a row, with respect to the logits
+    max_memory: float = math.inf  # bytes of temporary memory of a call
+    max_error: float = math.inf  # of a row, relative to its largest gradient with respect to the logits
 
 
 @dataclass(frozen=True)
-class Contender:
-    """One implementation at that shape."""
+class Candidate:
+    """An implementation that meets the requirements, and its time at the shape."""
 
     name: str
-    seconds: float  # a call, and an interval for it
-    low: float
+    seconds: float  # of a call
+    low: float  # an interval around it; NaN if there is a single sample
     high: float
-    temporary_bytes: float  # NaN where it is not known, as the error
-    error: float
+    temporary_bytes: float  # NaN if unknown
+    error: float  # NaN if unknown
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for JSON."""
+        """Return the candidate with types that JSON has."""
         return {
             key: None if isinstance(value, float) and math.isnan(value) else value for key, value in vars(self).items()
         }
 
 
 @dataclass(frozen=True)
+class Source:
+    """The measurements that an answer is based on."""
+
+    tool: str
+    machine: str
+    commit: str  # empty if unknown
+    here: bool  # whether `machine` is this machine
+    files: tuple[str, ...]
+    versions: Mapping[str, str]  # of the newest cell, like the time
+    time: datetime.datetime | None
+    cells: int  # how many there are
+    batch: tuple[int, int]  # smallest and largest, like `dim`
+    dim: tuple[int, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the source with types that JSON has."""
+        return {**vars(self), "versions": dict(self.versions), "time": self.time and self.time.isoformat()}
+
+
+@dataclass(frozen=True)
 class Answer:
-    """What measurements say.
+    """The implementations that meet the requirements of a question, compared.
 
     Attributes
     ----------
     question : Question
-    basis : str
-        "measured" in that very cell, "interpolated" between others, or "outside" of all of them.
-    contenders : dict of str to Contender
-        Those that may be used, the fastest first; none if the shape is outside.
-    standing : Standing or None
-        Where they stand to each other; None without any.
+    basis : {"measured", "interpolated", "outside"}
+        Whether this shape was measured, lies between measured shapes, or lies outside of them.
+    candidates : dict of str to Candidate
+        Fastest first; empty if the shape is outside.
+    comparison : Comparison or None
+        Of the candidates; None without candidates.
     ruled_out : dict of str to str
-        The others, with why.
+        The other implementations, each with the reason.
     rounds : int
-        Samples of the fastest, where that cell was measured.
-    source : dict
-        What the answer rests on: tool, machine, files, versions, and how many cells.
+        Number of samples of the fastest candidate, if the shape was measured.
+    source : Source or None
+        None if nothing was measured with this dtype and number of threads.
     """
 
     question: Question
-    basis: str
-    contenders: Mapping[str, Contender] = field(default_factory=dict)
-    standing: Standing | None = None
+    basis: Basis
+    candidates: Mapping[str, Candidate] = field(default_factory=dict)
+    comparison: Comparison | None = None
     ruled_out: Mapping[str, str] = field(default_factory=dict)
     rounds: int = 0
-    source: Mapping[str, Any] = field(default_factory=dict)
+    source: Source | None = None
 
     @property
-    def pick(self) -> Contender | None:
-        """The one to use: of those that are as fast as can be told, the most accurate, then the one fastest."""
-        if self.standing is None:
-            return None
-        as_fast = [self.contenders[name] for name in (self.standing.best, *self.standing.ties)]
-        return min(as_fast, key=lambda one: (magnitude(one.error), one.seconds))
+    def winners(self) -> tuple[str, ...]:
+        """The fastest candidate and the candidates that tie with it."""
+        return (self.comparison.best, *self.comparison.ties) if self.comparison else ()
+
+    @property
+    def pick(self) -> Candidate | None:
+        """The candidate to use: the most accurate that ties with the fastest; of equally accurate ones, the fastest."""
+        tied = [self.candidates[name] for name in self.winners]
+        return min(tied, key=lambda candidate: (magnitude(candidate.error), candidate.seconds), default=None)
 
     @property
     def sure(self) -> bool:
-        """Whether every other one is slower by more than noise, or by more than interpolation may be off."""
-        return self.standing is not None and not self.standing.ties
+        """Whether all other candidates are slower by more than noise and by more than interpolation may be off."""
+        return len(self.winners) == 1
 
     @property
-    def runner_up(self) -> tuple[Contender, Ratio | None] | None:
-        """The next one, and its time over the fastest one's; None for the ratio if it is the fastest itself."""
-        others = [one for one in self.contenders.values() if one is not self.pick]
-        if not others or self.standing is None:
+    def runner_up(self) -> tuple[Candidate, Ratio | None] | None:
+        """The fastest candidate besides `pick`, and its ratio to the fastest; None if it is the fastest itself."""
+        others = [candidate for candidate in self.candidates.values() if candidate is not self.pick]
+        if not others or self.comparison is None:
             return None
-        return others[0], self.standing.ratios.get(others[0].name)
+        return others[0], self.comparison.ratios.get(others[0].name)
 
     @property
-    def more_accurate(self) -> Contender | None:
-        """The fastest of those that are right to ten times as many parts as the one to use; None if there is none."""
-        if self.pick is None:
+    def more_accurate(self) -> Candidate | None:
+        """The fastest candidate whose error is less than a tenth of the error of `pick`; None if there is none."""
+        pick = self.pick
+        if pick is None:
             return None
-        return next((one for one in self.contenders.values() if 10 * one.error < self.pick.error), None)
+        return next((c for c in self.candidates.values() if MORE_ACCURATE * c.error < pick.error), None)
+
+    def ratio(self, name: str) -> Ratio:
+        """Return the time of a candidate over the time of the fastest."""
+        return (self.comparison.ratios.get(name) if self.comparison else None) or Ratio(1.0, 1.0, 1.0)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it for JSON."""
-        ratios = self.standing.ratios if self.standing else {}
+        """Return the answer with types that JSON has."""
+        candidates = {}
+        for name, candidate in self.candidates.items():
+            ratio = self.ratio(name)
+            candidates[name] = candidate.as_dict() | {"times_the_fastest": [ratio.value, ratio.low, ratio.high]}
         return {
             "question": {key: None if value == math.inf else value for key, value in vars(self.question).items()},
             "basis": self.basis,
             "use": self.pick and self.pick.name,
             "sure": self.sure,
-            "ties": [name for name in self.contenders if self.standing and name in self.standing.ties],
+            "ties": [name for name in self.candidates if name in self.winners[1:]],
             "runner_up": self.runner_up and self.runner_up[0].name,
-            "contenders": {
-                name: one.as_dict()
-                | {"times_the_fastest": [r.value, r.low, r.high] if (r := ratios.get(name)) else [1.0, 1.0, 1.0]}
-                for name, one in self.contenders.items()
-            },
+            "candidates": candidates,
             "ruled_out": dict(self.ruled_out),
-            "source": dict(self.source),
+            "source": self.source and self.source.as_dict(),
         }
 
 
 def magnitude(error: float) -> float:
-    """Return the power of ten of an error, by which errors that differ by chance are the same; inf if not known."""
+    """Return the power of ten of an error; inf if it is unknown. Errors of one magnitude count as equal."""
     return math.inf if math.isnan(error) else math.floor(math.log10(max(error, 1e-20)))

@@ -1,235 +1,220 @@
-"""What results say: the winner or the ties of each cell, and a rule in words over all of them."""
+"""Rank the kernels of each measured cell.
+
+A cell is ranked once. Figures, tables, pages and `choose` all take the result: a `Ranked` for each cell, or a
+`RankedRun` for all cells of a run.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from softmax_impls.choice.comparable import visits_of
-from softmax_impls.timing.entry import DROPPED, EXTRAPOLATED, FAILED, LIMIT, TIMED, WRONG
-from softmax_impls.timing.session import Row
+from softmax_impls.results.runs import Run
+from softmax_impls.timing.records import Cell, KernelResult
 from softmax_impls.timing.statistics import (
+    Comparison,
     Ratio,
-    Standing,
-    margin_of,
+    compare_samples,
+    margin_from,
     median_interval,
     paired_ratio,
     quiet_ratio,
-    stand,
 )
-from softmax_impls.timing.workloads import GRID, Cell
+from softmax_impls.timing.workloads import GRID, CellKey
 
-BASELINE = "column_loop"  # the source's, which every speed-up is quoted against
-WITHOUT_COMPILER = ("loop", "jacobian", "closed form")
+BASELINE = "column_loop"  # the loop of the original program; speed-ups are relative to it
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """One cell's result.
+    """A cell and the comparison of its kernels.
 
     Attributes
     ----------
     cell : Cell
-    rows : dict of str to dict
-        The raw row of each implementation, the control left out.
-    standing : Standing or None
-        None if nothing could be ranked.
-    limit : dict or None
-        The raw row of what the machine can do at best, see `softmax_impls.timing.roofline`.
-    again : Ratio or None
-        Of an implementation to itself, run under a second name.
+    comparison : Comparison or None
+        None if the cell has no verified times.
+    control_ratio : Ratio or None
+        Time of the A/A control over the time of the same kernel.
     """
 
     cell: Cell
-    rows: Mapping[str, Row]
-    standing: Standing | None
-    limit: Row | None = None
-    again: Ratio | None = None
+    comparison: Comparison | None
+    control_ratio: Ratio | None = None
+
+    @property
+    def key(self) -> CellKey:
+        """Workload, shape, dtype and threads."""
+        return self.cell.key
+
+    @cached_property
+    def kernels(self) -> Mapping[str, KernelResult]:
+        """The results of all kernels by their names, also of kernels that are not ranked."""
+        return self.cell.by_name
 
     @property
     def winners(self) -> tuple[str, ...]:
-        """The fastest, and those it ties with; empty if nothing could be ranked."""
-        return (self.standing.best, *self.standing.ties) if self.standing else ()
+        """The fastest kernel and the kernels that tie with it; empty if nothing is ranked."""
+        return (self.comparison.best, *self.comparison.ties) if self.comparison else ()
 
     @property
     def seconds(self) -> float:
-        """One call of the fastest."""
-        return float(self.rows[self.winners[0]]["seconds"]) if self.standing else math.nan
+        """Time of a call of the fastest kernel; NaN if nothing is ranked."""
+        seconds = self.kernels[self.comparison.best].seconds if self.comparison else None
+        return math.nan if seconds is None else seconds
 
     @property
     def gigabytes_per_second(self) -> float:
-        """What the fastest moves, two reads and a write counted, 10⁹ bytes a second."""
-        return self.cell.moved_bytes / self.seconds / 1e9
-
-    def share_of_limit(self, name: str) -> Ratio | None:
-        """Return the machine's limit over an implementation's time, within rounds; None if either is unknown."""
-        samples = self.rows[name]["samples"] if name in self.rows else []
-        return paired_ratio(self.limit["samples"], samples) if self.limit and samples else None
+        """Bandwidth of the fastest kernel in 10⁹ bytes per second, counting two reads and one write of (B, D)."""
+        return self.key.moved_bytes / self.seconds / 1e9
 
     @property
     def noise(self) -> float | None:
-        """By how much an implementation seemed to differ from itself; None where it did not run twice."""
-        return max(self.again.value, 1 / self.again.value) - 1 if self.again else None
+        """Relative difference between the A/A control and its kernel; None without a control."""
+        ratio = self.control_ratio
+        return max(ratio.value, 1 / ratio.value) - 1 if ratio else None
 
     @property
     def speedup(self) -> tuple[float, bool] | None:
-        """How many times as fast as the source's loop, and whether that one's time is extrapolated; None without it."""
-        baseline = self.rows.get(BASELINE)
-        if baseline is None or not baseline["seconds"] or not self.standing:
+        """Time of `BASELINE` over the fastest time, and whether the former is extrapolated; None if unknown."""
+        baseline = self.kernels.get(BASELINE)
+        if baseline is None or baseline.seconds is None or self.comparison is None:
             return None
-        return baseline["seconds"] / self.seconds, baseline["status"] == EXTRAPOLATED
+        return baseline.seconds / self.seconds, baseline.status == "extrapolated"
+
+    def share_of_roofline(self, name: str) -> Ratio | None:
+        """Return the time of the roofline over the time of a kernel, by paired samples; None if either is unknown."""
+        samples = self.kernels[name].samples if name in self.kernels else ()
+        return paired_ratio(self.cell.roofline.samples, samples) if self.cell.roofline and samples else None
+
+    def ratio(self, name: str) -> Ratio | None:
+        """Return the time of a kernel over the time of the fastest; None for a kernel that is not ranked."""
+        if self.comparison is None:
+            return None
+        return Ratio(1.0, 1.0, 1.0) if name == self.comparison.best else self.comparison.ratios.get(name)
 
     def times_best(self, name: str) -> float:
-        """Time of an implementation over the fastest one's; inf if it was not ranked."""
-        if self.standing is None:
-            return math.inf
-        if name == self.standing.best:
-            return 1.0
-        ratio = self.standing.ratios.get(name)
+        """Return the value of `ratio`; inf for a kernel that is not ranked."""
+        ratio = self.ratio(name)
         return ratio.value if ratio else math.inf
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what a program wants to know, for JSON."""
-        speedup = self.speedup
+        """Return the ranking with types that JSON has."""
+        speedup, known = self.speedup, self.comparison is not None
         return {
-            "workload": self.cell.workload,
-            "batch": self.cell.rows,
-            "dim": self.cell.classes,
-            "dtype": self.cell.dtype,
-            "threads": self.cell.threads,
+            "workload": self.key.workload,
+            "batch": self.key.batch,
+            "dim": self.key.dim,
+            "dtype": self.key.dtype,
+            "threads": self.key.threads,
             "winners": list(self.winners),
-            "seconds": None if math.isnan(self.seconds) else self.seconds,
-            "gigabytes_per_second": None if math.isnan(self.seconds) else self.gigabytes_per_second,
+            "seconds": self.seconds if known else None,
+            "gigabytes_per_second": self.gigabytes_per_second if known else None,
             "speedup_over_source": speedup and speedup[0],
             "speedup_is_extrapolated": speedup and speedup[1],
-            "limit_seconds": self.limit and self.limit["seconds"],
+            "roofline_seconds": self.cell.roofline and self.cell.roofline.seconds,
             "noise": self.noise,
-            "margin": self.standing and self.standing.margin,
-            "implementations": {name: self._one_as_dict(name, row) for name, row in self.rows.items()},
+            "margin": self.comparison and self.comparison.margin,
+            "implementations": {name: self._kernel_as_dict(name) for name in self.kernels},
         }
 
-    def _one_as_dict(self, name: str, row: Row) -> dict[str, Any]:
-        ratio = self.standing.ratios.get(name) if self.standing else None
-        share = self.share_of_limit(name)
+    def _kernel_as_dict(self, name: str) -> dict[str, Any]:
+        kernel, ratio, share = self.kernels[name], self.ratio(name), self.share_of_roofline(name)
         return {
-            "status": row["status"],
-            "note": row["note"],
-            "seconds": row["seconds"],
-            "interval": median_interval(row["samples"]) if row["samples"] else None,
-            "rounds": len(row["samples"]),
-            "times_the_fastest": [ratio.value, ratio.low, ratio.high] if ratio else None,
-            "share_of_limit": [share.value, share.low, share.high] if share else None,
+            "status": kernel.status,
+            "note": kernel.note,
+            "verified": kernel.verified,
+            "seconds": kernel.seconds,
+            "interval": interval(kernel),
+            "rounds": len(kernel.samples),
+            "times_the_fastest": ratio and [ratio.value, ratio.low, ratio.high],
+            "share_of_roofline": share and [share.value, share.low, share.high],
         }
 
 
 @dataclass(frozen=True)
-class Coverage:
-    """How well one implementation serves over many cells."""
+class RankedRun:
+    """A run and its cells, ranked, in the order in which they are shown."""
 
-    name: str
-    best_in: int  # cells where it is the fastest, or ties
-    of: int
-    mean: float  # geometric mean of its time over the fastest one's
-    worst: float
-    worst_cell: Cell
+    run: Run
+    cells: list[Ranked]
 
-    def in_words(self) -> str:
-        """Return "fastest or tied in 12 of 14 cells, 1.02x the fastest on average, at worst 1.30x (digits …)"."""
-        if self.of == 1:
-            return "the fastest or tied with it" if self.best_in else f"{self.mean:.2f}x the fastest"
-        count = f"fastest or tied in {self.best_in} of {self.of} cells"
-        if self.best_in == self.of:
-            return count
-        return f"{count}, {self.mean:.2f}x the fastest on average, at worst {self.worst:.2f}x ({self.worst_cell})"
+    @property
+    def panels(self) -> list[tuple[str, int]]:
+        """Pairs of dtype and number of threads that were measured, by threads and dtype."""
+        pairs = {(ranked.key.dtype, ranked.key.threads) for ranked in self.cells}
+        return sorted(pairs, key=lambda pair: (pair[1], pair[0]))
 
 
-def rank(rows: Sequence[Row], cell: Cell) -> Ranked:
-    """Rank one cell from its raw rows; what is wrong, failed or was never run is not ranked."""
-    ranked = (row for row in rows if row["samples"] and row["status"] in (TIMED, DROPPED) and not row["control"])
-    samples = {row["implementation"]: row["samples"] for row in ranked}
-    twin = next((row for row in rows if row["control"]), None)
-    visits = visits_of(rows)
-    known = twin is not None and twin["samples"] and twin["implementation"] in samples
-    again = quiet_ratio(twin["samples"], samples[twin["implementation"]], visits=visits) if twin and known else None
-    by_name = {row["implementation"]: row for row in rows if not (row["control"] or row["status"] == LIMIT)}
-    limit = next((row for row in rows if row["status"] == LIMIT and row["samples"]), None)
-    dropped = [name for name in samples if by_name[name]["status"] == DROPPED]
-    standing = stand(samples, margin_of(again), dropped, visits) if samples else None
-    return Ranked(cell, by_name, standing, limit, again)
+def rank(cell: Cell) -> Ranked:
+    """Rank the verified and timed kernels of a cell; the A/A control decides which differences are noise."""
+    names = [kernel.name for kernel in cell.kernels if kernel.ranked]
+    control_ratio = _control_ratio(cell)
+    return Ranked(cell, _compare(cell, names, margin_from(control_ratio)) if names else None, control_ratio)
 
 
-def rank_all(cells: Mapping[Cell, Sequence[Row]]) -> list[Ranked]:
-    """Rank every cell, in the order they are shown in: by name or grid, size and dtype."""
-    return [rank(cells[cell], cell) for cell in sorted(cells, key=_shown_order)]
+def rank_all(cells: Iterable[Cell]) -> list[Ranked]:
+    """Rank cells, and sort them: named workloads before the grid, then by threads, size and dtype."""
+    return [rank(cell) for cell in sorted(cells, key=_display_order)]
 
 
-def _shown_order(cell: Cell) -> tuple[Any, ...]:
-    return (cell.workload == GRID, cell.threads, cell.rows * cell.classes, cell.rows, cell.dtype)
+def rank_run(run: Run) -> RankedRun:
+    """Rank all cells of a run."""
+    return RankedRun(run, rank_all(run.cells))
 
 
-def cover(ranked: Iterable[Ranked], name: str) -> Coverage | None:
-    """Return how an implementation does over the cells that could be ranked; None if it was left out of one."""
-    cells = [one for one in ranked if one.standing]
-    times = [one.times_best(name) for one in cells]
-    if not cells or math.inf in times:
-        return None
-    worst = max(range(len(cells)), key=times.__getitem__)
-    best_in = sum(name in one.winners for one in cells)
-    mean = math.exp(sum(map(math.log, times)) / len(times))
-    return Coverage(name, best_in, len(cells), mean, times[worst], cells[worst].cell)
+def compare_some(ranked: Ranked, names: Collection[str]) -> Comparison:
+    """Compare some of the ranked kernels of a cell, at least one of them.
 
-
-def rule(ranked: Sequence[Ranked], families: Mapping[str, str]) -> list[str]:
-    """Say in words which implementation to use when, and what it costs to be exact or to do without a compiler.
-
-    Parameters
-    ----------
-    ranked : sequence of Ranked
-    families : mapping of str to str
-        The family of each implementation.
+    A kernel is eliminated because it is far behind the fastest. If the fastest is left out, eliminated kernels may tie
+    with others.
     """
-    names = sorted({name for one in ranked for name in one.rows})
-    found = [coverage for name in names if (coverage := cover(ranked, name))]
-    exact = {name for one in ranked for name, row in one.rows.items() if row["accurate_for"] == "logits"}
-    plain = [one for one in found if families.get(one.name) in WITHOUT_COMPILER]
-    lines, told = [], set()
-    first = _fastest(found)
-    if first is None:
-        return ["No implementation was timed in every cell."] if ranked else []
-    if first.name in exact:
-        lines.append(f"Use {first.name}: right where rows saturate, and {first.in_words()}.")
-    else:
-        lines.append(f"Use {first.name} when only time counts: {first.in_words()}.")
-        if second := _fastest([one for one in found if one.name in exact]):
-            lines.append(
-                f"Use {second.name} when rows may saturate, as those of a trained classifier do: its worst error there "
-                f"is {_worst_error(ranked, second.name)}, that of {first.name} {_worst_error(ranked, first.name)}. "
-                f"It is {second.in_words()}."
-            )
-            told.add(second.name)
-    third = _fastest([one for one in plain if one.name in exact] or plain)
-    if third and first not in plain and third.name not in told:
-        lines.append(f"Use {third.name} when Numba can't be had: {third.in_words()}.")
-    lines += [f"Yours, {one.name}: {one.in_words()}." for one in found if families.get(one.name) == "user"]
-    for name in names:
-        if wrong := next((one.rows[name] for one in ranked if is_wrong(one.rows.get(name))), None):
-            lines.append(f"Don't use {name}: {wrong['note']}.")
-    return lines
+    assert ranked.comparison is not None
+    if set(names) == {ranked.comparison.best, *ranked.comparison.ratios}:
+        return ranked.comparison
+    return _compare(ranked.cell, names, ranked.comparison.margin, with_fastest=ranked.comparison.best in names)
 
 
-def _fastest(found: Sequence[Coverage]) -> Coverage | None:
-    return min(found, key=lambda one: one.mean, default=None)
+def interval(kernel: KernelResult) -> tuple[float, float] | None:
+    """Return a confidence interval of the median time in seconds; None if there are too few samples."""
+    return kernel.interval or (median_interval(kernel.samples) if len(kernel.samples) > 1 else None)
 
 
-def is_wrong(row: Row | None) -> bool:
-    """Whether an implementation gave a wrong result, or raised."""
-    return row is not None and row["status"] in (WRONG, FAILED)
+def _compare(cell: Cell, names: Collection[str], margin: float, with_fastest: bool = True) -> Comparison:
+    """Compare kernels by their samples.
+
+    In `compare`, a kernel with fewer samples was eliminated. With other tools, and among kernels that were all
+    eliminated, the number of samples says nothing about speed. Then each kernel counts with as many samples as the
+    kernel with the fewest has.
+    """
+    kernels = {name: result for name, result in cell.by_name.items() if name in names}
+    samples = {name: kernel.samples for name, kernel in kernels.items()}
+    if cell.tool != "compare" or max(map(len, samples.values())) < _rounds(cell):
+        fewest = min(map(len, samples.values()))
+        samples = {name: taken[:fewest] for name, taken in samples.items()}
+    eliminated = [name for name, kernel in kernels.items() if kernel.status == "eliminated"] if with_fastest else []
+    return compare_samples(samples, margin, eliminated, _blocks(cell))
 
 
-def _worst_error(ranked: Iterable[Ranked], name: str) -> str:
-    worst: dict[str, float] = {}
-    for one in ranked:
-        worst[one.cell.dtype] = max((e for e in one.rows[name]["errors"].values() if e is not None), default=math.inf)
-    return ", ".join(f"{error:.0e} in {dtype}" for dtype, error in sorted(worst.items()))
+def _control_ratio(cell: Cell) -> Ratio | None:
+    """Return the time of the A/A control over the time of its kernel; None if either has no samples."""
+    kernel = cell.control and cell.by_name.get(cell.control.name)
+    if not (cell.control and cell.control.samples and kernel and kernel.ranked):
+        return None
+    return quiet_ratio(cell.control.samples, kernel.samples, blocks=_blocks(cell))
+
+
+def _rounds(cell: Cell) -> int:
+    return max((len(kernel.samples) for kernel in cell.kernels if kernel.ranked), default=0)
+
+
+def _blocks(cell: Cell) -> tuple[int, ...]:
+    """Return the rounds of each block; nothing if they are not all rounds of the cell."""
+    return cell.blocks if sum(cell.blocks) == _rounds(cell) else ()
+
+
+def _display_order(cell: Cell) -> tuple[Any, ...]:
+    return (cell.workload == GRID, cell.threads, cell.batch * cell.dim, cell.batch, cell.dtype)

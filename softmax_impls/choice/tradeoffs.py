@@ -1,4 +1,4 @@
-"""What an answer trades: speed against error and memory, one shape of a mix against another, compiling for calls."""
+"""Trade-offs of an answer: time against error and memory, one shape against another, compile time against calls."""
 
 from __future__ import annotations
 
@@ -8,72 +8,67 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from softmax_impls.choice.answer import Answer, Contender, magnitude
+from softmax_impls.choice.answer import Answer, Candidate, magnitude
 
 
-def front(contenders: Mapping[str, Contender]) -> tuple[str, ...]:
-    """Return those that no other one beats in time, error and memory alike (the Pareto front), the fastest first.
+def front(candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
+    """Return the Pareto front of time, error and memory, fastest first.
 
-    Errors count by their power of ten, since within it they differ by the inputs they were found on; what is not known
-    counts as the worst.
+    A candidate is left out if another is at least as good in all three and better in one. Errors of the same power of
+    ten count as equal, since they depend on the inputs. An unknown error or memory counts as infinite.
     """
-    scores = {
-        name: (one.seconds, magnitude(one.error), math.inf if math.isnan(one.temporary_bytes) else one.temporary_bytes)
-        for name, one in contenders.items()
-    }
+    scores = {name: _score(candidate) for name, candidate in candidates.items()}
 
-    def is_beaten(name: str) -> bool:
-        mine = scores[name]
+    def is_dominated(score: tuple[float, ...]) -> bool:
         return any(
-            other != mine and all(theirs <= here for theirs, here in zip(other, mine, strict=True))
-            for other in scores.values()
+            other != score and all(a <= b for a, b in zip(other, score, strict=True)) for other in scores.values()
         )
 
-    return tuple(name for name in sorted(scores, key=lambda name: scores[name]) if not is_beaten(name))
+    return tuple(name for name in sorted(scores, key=lambda name: scores[name]) if not is_dominated(scores[name]))
+
+
+def _score(candidate: Candidate) -> tuple[float, ...]:
+    memory = candidate.temporary_bytes
+    return candidate.seconds, magnitude(candidate.error), math.inf if math.isnan(memory) else memory
 
 
 @dataclass(frozen=True)
 class InMix:
-    """How one implementation does over a mix of shapes: its time over that of each shape's fastest."""
+    """Times of an implementation over a mix of shapes, relative to the fastest at each shape."""
 
     name: str
-    mean: float  # geometric, weighted
+    mean: float  # weighted geometric mean
     worst: float
-    times: tuple[float, ...]  # shape by shape
+    times: tuple[float, ...]  # for each shape
 
 
 def over_mix(answers: Sequence[tuple[float, Answer]]) -> list[InMix]:
-    """Rank those that may be used at every shape of a mix, best first.
+    """Rank the implementations that are candidates at every shape of a mix, by their mean.
 
     Parameters
     ----------
     answers : sequence of (float, Answer)
-        A weight, and what is known about a shape.
+        The weight of each shape, and the answer for it.
     """
-    names = set.intersection(*(set(answer.contenders) for _, answer in answers))
+    names = set.intersection(*(set(answer.candidates) for _, answer in answers))
     largest = max(weight for weight, _ in answers)
-    shares = np.array([weight / largest for weight, _ in answers])  # or a sum of large ones would be infinite
+    shares = np.array([weight / largest for weight, _ in answers])  # the sum of large weights might be infinite
     found = []
     for name in names:
-        times = tuple(_times_best(answer, name) for _, answer in answers)
+        times = tuple(answer.ratio(name).value for _, answer in answers)
         mean = math.exp(np.average(np.log(times), weights=shares))
         found.append(InMix(name, mean, max(times), times))
-    return sorted(found, key=lambda one: one.mean)
-
-
-def _times_best(answer: Answer, name: str) -> float:
-    ratio = answer.standing.ratios.get(name) if answer.standing else None
-    return ratio.value if ratio else 1.0
+    return sorted(found, key=lambda in_mix: (in_mix.mean, in_mix.name))
 
 
 def calls_until_paid(first_call: float, seconds: float, without: float) -> float:
-    """Return after how many calls a first call that takes longer has paid; inf if it never does.
+    """Return after how many calls a kernel with a slow first call has saved time; inf if it never does.
 
     Parameters
     ----------
     first_call : float
-        Seconds that the first call takes beyond the others.
+        Seconds that the first call takes beyond a later call.
     seconds, without : float
-        A call of it, and of what is used otherwise.
+        Seconds of a call of this kernel, and of the kernel that it is compared with.
     """
     return math.ceil(first_call / (without - seconds)) if without > seconds else math.inf

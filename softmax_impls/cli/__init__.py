@@ -1,4 +1,4 @@
-"""The command line. Thin: what it prints is made in `report`, what it decides in `choice`."""
+"""The command line. It computes nothing itself: `choice` decides, `report` prints."""
 
 from __future__ import annotations
 
@@ -8,55 +8,78 @@ import sys
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import shell_complete
 
 from softmax_impls import __version__
-from softmax_impls.checks import gate
-from softmax_impls.cli import options
+from softmax_impls.cli.check import check
 from softmax_impls.cli.choose import choose
 from softmax_impls.cli.compare import compare
+from softmax_impls.cli.history import history
+from softmax_impls.cli.list_ import list_command
 from softmax_impls.cli.report import report
-from softmax_impls.cli.tune import tune
-from softmax_impls.report.terminal import tables
-from softmax_impls.report.terminal.console import console, kernels_to_stderr, print_json, print_lines
 
 PROGRAM = "softmax-impls"
-RECORD = ("family", "summary", "accurate_for", "in_place", "requires", "threaded")  # what `list --json` tells
+COMPLETION = "_SOFTMAX_IMPLS_COMPLETE"  # the environment variable by which a shell asks for completions
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 1 if something is wrong, 2 for a bad command line."""
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        By default `sys.argv`.
+
+    Returns
+    -------
+    int
+        The exit status: 0, also if the reader of a pipe has closed it, as `head` does; 1 if something is wrong; 2 for
+        a bad command line; 130 after Ctrl-C.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # one that takes ASCII only
+            stream.reconfigure(errors="replace")  # a terminal may not have all characters
     try:
-        status = int(cli.main(arguments, prog_name=PROGRAM, standalone_mode=False) or 0)
-        print(end="", flush=True)  # what can't be written is to be told here
+        status = _run(sys.argv[1:] if arguments is None else list(arguments))
+        print(end="", flush=True)  # raises here if not all could be written, instead of when Python exits
+    except BrokenPipeError:
+        status = 0
+    except OSError as error:  # a full disk, for instance
+        print(f"{PROGRAM}: error: {error}", file=sys.stderr)
+        status = 1
+    else:
         return status
+    _discard_unwritten()
+    return status
+
+
+def _run(arguments: list[str]) -> int:
+    """Parse and run, as `click.Group.main` does. That method exits with status 1 if the reader has closed a pipe."""
+    if COMPLETION in os.environ:
+        return shell_complete(cli, {}, PROGRAM, COMPLETION, os.environ[COMPLETION])
+    try:
+        with cli.make_context(PROGRAM, arguments) as context:
+            return int(cli.invoke(context) or 0)
+    except click.exceptions.Exit as end:  # --help and --version
+        return end.exit_code
     except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        command = context.command_path if context else PROGRAM
+        failed = getattr(error, "ctx", None)
+        command = failed.command_path if failed else PROGRAM
         message = " ".join(error.format_message().split())
         print(f"{PROGRAM}: error: {message} (see '{command} --help')", file=sys.stderr)
         return 2
     except (click.Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         return 130
-    except SystemExit as end:
-        if not isinstance(end.__context__, BrokenPipeError):  # how click takes that one
-            raise
-        return _without_output()
-    except BrokenPipeError:  # `| head`
-        return _without_output()
-    except OSError as error:
-        print(f"{PROGRAM}: error: {error}", file=sys.stderr)
-        _without_output()
-        return 1
 
 
-def _without_output() -> int:
-    """Send what was not written yet nowhere, so that Python does not complain in the end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+def _discard_unwritten() -> None:
+    """Send text that cannot be written to the null device. Otherwise Python tries again when it exits, and fails."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @click.group(
@@ -65,7 +88,7 @@ def _without_output() -> int:
 @click.version_option(__version__, prog_name=PROGRAM)
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Softmax backward, many ways: which are there, are they right, and which one to use.
+    """Check, time and choose implementations of the softmax backward pass.
 
     \b
     Examples:
@@ -78,46 +101,5 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-@cli.command("list")
-@options.impl
-@options.peers
-@options.as_json
-def list_command(specs: tuple[str, ...], peers: bool, as_json: bool) -> None:
-    """List the implementations: what each is, and the temporary memory it takes."""
-    usable, unusable = options.chosen(specs, peers)
-    if as_json:
-        records = {name: {key: getattr(one, key) for key in RECORD} for name, one in usable.items()}
-        print_json({"implementations": records, "not_available": unusable})
-    else:
-        console().print(tables.listing(usable, unusable))
-
-
-@cli.command()
-@options.impl
-@options.peers
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the inputs.")
-@options.as_json
-def check(specs: tuple[str, ...], peers: bool, seed: int, as_json: bool) -> int:
-    """Check implementations against an exact oracle, numeric gradients and each other; exit 1 if one is wrong.
-
-    \b
-    Example:
-      softmax-impls check --impl mypackage.kernels:my_backward
-    """  # noqa: D301
-    usable, unusable = options.chosen(specs, peers)
-    with console(stderr=True).status(f"checking {len(usable)} implementations"), kernels_to_stderr():
-        found = gate.judge(usable, seed)
-        forward = gate.judge_softmax(seed=seed)
-    wrong = tables.failures([*found.values(), forward])
-    if as_json:
-        verdicts = {name: one.as_dict() for name, one in {**found, "softmax (forward)": forward}.items()}
-        print_json({"verdicts": verdicts, "not_available": unusable})
-    else:
-        console().print(tables.verdicts(found, forward))
-        print_lines(wrong or ["All right."])
-        print_lines([f"{name} not available: {why}" for name, why in unusable.items()])
-    return 1 if wrong else 0
-
-
-for command in (compare, choose, report, tune):
+for command in (list_command, check, compare, choose, report, history):
     cli.add_command(command)

@@ -1,20 +1,45 @@
-"""softmax-impls compare."""
+"""The command ``softmax-impls compare``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from softmax_impls.cli import options
 from softmax_impls.cli.comparison import PICTURE, Comparison
-from softmax_impls.report.terminal import tables
+from softmax_impls.formatting import format_count
+from softmax_impls.report.terminal.cells import comparison_tables
 from softmax_impls.report.terminal.console import console, kernels_to_stderr, print_json, print_lines
 from softmax_impls.results import store
-from softmax_impls.timing import environment, workloads
+from softmax_impls.timing import workloads
+from softmax_impls.timing.environment import largest_temporaries
 from softmax_impls.timing.session import Session
-from softmax_impls.timing.workloads import GRID, WORKLOADS, Cell
+from softmax_impls.timing.workloads import GRID, WORKLOADS, CellKey
+
+MAX_ARRAY_BYTES = 2e9
+
+
+@dataclass(frozen=True)
+class _Request:
+    """The values of the options."""
+
+    names: tuple[str, ...]
+    batches: tuple[int, ...]
+    dims: tuple[int, ...]
+    dtypes: tuple[str, ...]
+    threads: tuple[int, ...]
+    specs: tuple[str, ...]
+    peers: bool
+    budget: float
+    max_memory: int | None
+    output: Path
+    resume: bool
+    details: bool
+    seed: int
+    as_json: bool
 
 
 @click.command()
@@ -24,30 +49,25 @@ from softmax_impls.timing.workloads import GRID, WORKLOADS, Cell
     multiple=True,
     metavar="NAME",
     callback=options.words([*WORKLOADS, GRID]),
-    help=f"Only these of: {', '.join(WORKLOADS)}, {GRID} (batch and dim in powers of 16). All by default.",
+    help=f"Only these shapes: {', '.join(WORKLOADS)}, {GRID} (batch and dim in powers of 16). By default, all.",
 )
 @click.option(
     "--batch",
+    "batches",
     multiple=True,
     metavar="B",
-    callback=options.several(int, 1),
-    help="Rows: with --dim, your own shapes; without --workload, only those.",
+    callback=options.integers,
+    help="With --dim: your own shapes. Without --workload, only these are timed.",
 )
-@click.option(
-    "--dim",
-    multiple=True,
-    metavar="D",
-    callback=options.several(int, 1),
-    help="Classes; a list like 10,1000 or repeated.",
-)
+@click.option("--dim", "dims", multiple=True, metavar="D", callback=options.integers, help="For example 10,1000.")
 @click.option(
     "--dtype",
     "dtypes",
     multiple=True,
-    default=("float32", "float64"),
+    default=options.DTYPES,
     show_default=True,
     metavar="DTYPE",
-    callback=options.words(("float32", "float64")),
+    callback=options.words(options.DTYPES),
     help="Of the computation.",
 )
 @click.option(
@@ -56,52 +76,37 @@ from softmax_impls.timing.workloads import GRID, WORKLOADS, Cell
     default=("1",),
     show_default=True,
     metavar="N",
-    callback=options.several(int, 1),
-    help="Threads each may use; a list like 1,2.",
+    callback=options.integers,
+    help="Threads that each implementation may use, for example 1,2.",
 )
 @options.impl
 @options.peers
 @click.option(
     "--budget",
     type=click.FloatRange(min=1, max=1e6),
-    callback=options.finite,
+    callback=options.not_nan,
     default=60.0,
     show_default=True,
     metavar="SECONDS",
-    help="Time for everything.",
+    help="Time for the whole comparison.",
 )
 @click.option(
     "--max-memory",
     callback=options.size_in_bytes,
     metavar="SIZE",
-    help="Temporary memory an implementation may take, like 8GB. By default 4GB, or half of what is free.",
+    help="Temporary memory that an implementation may use, like 8GB. By default 4GB, or half of the free memory.",
 )
 @options.output(f"{store.FILE} and {PICTURE}")
-@click.option("--resume", is_flag=True, help="Go on with the store in the output folder: measure what is missing.")
+@click.option("--resume", is_flag=True, help="Continue with the results in the folder: measure the missing cells.")
 @click.option("--details", is_flag=True, help="Show every implementation of every cell.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of inputs and orders.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the inputs and orders.")
 @options.as_json
-def compare(
-    names: tuple[str, ...],
-    batch: tuple[int, ...],
-    dim: tuple[int, ...],
-    dtypes: tuple[str, ...],
-    threads: tuple[int, ...],
-    specs: tuple[str, ...],
-    peers: bool,
-    budget: float,
-    max_memory: int | None,
-    output: Path,
-    resume: bool,
-    details: bool,
-    seed: int,
-    as_json: bool,
-) -> int:
-    """Time the implementations on real shapes, and say which one to use.
+def compare(**values: Any) -> int:
+    """Time the implementations on the shapes of real models, and recommend an implementation.
 
-    Each is checked first, and verified again on the very arrays it is timed on. Writes the raw store and a map of the
-    winners. Ctrl-C keeps the cells that are done, and --resume goes on from there. Exit status 1 if one is wrong, or if
-    no cell could be measured.
+    Each implementation is checked first, and its result is verified again on the arrays that it is timed on. The
+    results and a map of the fastest implementations are written to a folder. Ctrl-C keeps the finished cells;
+    --resume continues from there. Exit status 1 if an implementation is wrong, or if no cell could be measured.
 
     \b
     Examples:
@@ -110,36 +115,45 @@ def compare(
       softmax-impls compare --batch 1,64 --dim 1000 --impl mypackage.kernels:my_backward --budget 10
       softmax-impls compare --resume --budget 120
     """  # noqa: D301
-    usable, unusable = options.chosen(specs, peers)
-    cells = _cells(names, batch, dim, dtypes, threads)
-    limit = environment.largest_temporaries() if max_memory is None else max_memory
-    comparison = Comparison(Session(usable, budget, limit, seed), unusable, cells, output)
-    try:
-        comparison.open(resume)
-    except (OSError, store.ResultsError) as error:
-        raise click.BadParameter(str(error), param_hint="--resume" if resume else "--output") from None
+    request = _Request(**values)
+    comparison = _open(request)
     with kernels_to_stderr():
         comparison.run()
-    if as_json:
+    if request.as_json:
         print_json(comparison.as_dict())
     else:
-        for shown in tables.comparison(comparison.ranked, details):
-            console().print(shown)
-        print_lines([*comparison.notes, "", *comparison.rule, ""])
-        files = f"{comparison.results}, {output / PICTURE}"
-        print_lines([f"{tables.count(len(comparison.ranked), 'cell')} in {comparison.seconds:.0f} s; {files}"])
-    if comparison.interrupted:
-        return 130
-    return 1 if comparison.wrong or not comparison.ranked else 0
+        for table in comparison_tables(comparison.ranked, request.details):
+            console().print(table)
+        print_lines([*comparison.notes, "", *comparison.recommendation, ""])
+        cells = format_count(len(comparison.ranked), "cell")
+        print_lines([f"{cells} in {comparison.seconds:.0f} s; {comparison.results}, {request.output / PICTURE}"])
+    return comparison.exit_status
 
 
-def _cells(
-    names: Sequence[str], batch: Sequence[int], dim: Sequence[int], dtypes: Sequence[str], threads: Sequence[int]
-) -> list[Cell]:
-    if bool(batch) != bool(dim):
-        raise click.UsageError("--batch and --dim go together")
-    options.check_threads(max(threads))
-    if batch and any(b * d * 8 > 2e9 for b in batch for d in dim):
+def _open(request: _Request) -> Comparison:
+    """Return a comparison that is ready to run."""
+    usable, unusable = options.select(request.specs, request.peers)
+    memory = largest_temporaries() if request.max_memory is None else request.max_memory
+    session = Session(usable, request.budget, memory, request.seed)
+    comparison = Comparison(session, unusable, _keys(request), request.output)
+    try:
+        comparison.open(request.resume)
+    except (OSError, store.ResultsError) as error:
+        raise click.BadParameter(str(error), param_hint="--resume" if request.resume else "--output") from None
+    return comparison
+
+
+def _keys(request: _Request) -> list[CellKey]:
+    """Return the cells to measure."""
+    if bool(request.batches) != bool(request.dims):
+        raise click.UsageError("--batch and --dim must be given together")
+    options.check_threads(max(request.threads))
+    shapes = [(batch, dim) for batch in request.batches for dim in request.dims]
+    if any(batch * dim * 8 > MAX_ARRAY_BYTES for batch, dim in shapes):
         raise click.UsageError("--batch × --dim: an array would take more than 2 GB")
-    chosen = workloads.chosen(names, [(b, d) for b in batch for d in dim])
-    return [Cell(one.name, one.rows, one.classes, dtype, n) for n in threads for one in chosen for dtype in dtypes]
+    return [
+        CellKey(workload.name, workload.batch, workload.dim, dtype, threads)
+        for threads in request.threads
+        for workload in workloads.select(request.names, shapes)
+        for dtype in request.dtypes
+    ]

@@ -1,4 +1,4 @@
-"""One run of `softmax-impls compare`: store opened or continued, cells measured, and what came of it."""
+"""A run of `softmax-impls compare`: open the results, measure the cells, rank them, and draw the winners."""
 
 from __future__ import annotations
 
@@ -8,165 +8,168 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from softmax_impls.choice import ranking
-from softmax_impls.choice.ranking import Ranked
-from softmax_impls.report import plots
-from softmax_impls.report.terminal import tables
-from softmax_impls.report.terminal.console import console, progress
-from softmax_impls.results import store
-from softmax_impls.timing import environment
-from softmax_impls.timing.plan import turns
-from softmax_impls.timing.session import Row, Session, fingerprint
-from softmax_impls.timing.workloads import Cell
+from msgspec.structs import asdict
 
-FOLDER = "softmax-impls-report"  # where store go, unless told otherwise
+from softmax_impls.choice.coverage import recommend, rejected
+from softmax_impls.choice.ranking import Ranked, rank_all
+from softmax_impls.formatting import format_count
+from softmax_impls.report.style import save
+from softmax_impls.report.terminal.cells import exclusions, first_calls
+from softmax_impls.report.terminal.console import console, progress
+from softmax_impls.report.terminal.tables import failures
+from softmax_impls.report.winners_map import winners_map
+from softmax_impls.results import store
+from softmax_impls.timing.environment import environment, fingerprint
+from softmax_impls.timing.records import Cell
+from softmax_impls.timing.session import Session, Skipped
+from softmax_impls.timing.workloads import CellKey
+
 PICTURE = "winners.png"
 
 
 @dataclass
 class Comparison:
-    """What is compared, where it is kept, and, after `run`, what came of it.
+    """The cells to measure, and, after `run`, the results.
 
     Attributes
     ----------
     session : Session
-        Those that take part, and the time there is.
-    unavailable : mapping
-        Those that can't, with why.
-    cells : sequence of Cell
-        What is to be measured.
+        The implementations, and the time that is left.
+    unavailable : mapping of str to str
+        Implementations that cannot be used here, with the reasons.
+    keys : sequence of CellKey
+        The cells to measure.
     folder : Path
-        Where the store and the picture go.
-    done : dict
-        The rows of each cell that is measured.
-    skipped : dict
-        Why the others are not.
+        The folder of the results and the picture.
+    done : dict of CellKey to Cell
+        The measured cells.
+    skipped : dict of CellKey to str
+        The reasons of the cells that were not measured.
+    ranked : list of Ranked
+        The measured cells among `keys`.
     interrupted : bool
-        Whether Ctrl-C ended it.
+        Whether Ctrl-C ended the run.
     seconds : float
-        What it took.
+        Duration of the run.
     """
 
     session: Session
     unavailable: Mapping[str, str]
-    cells: Sequence[Cell]
+    keys: Sequence[CellKey]
     folder: Path
+    done: dict[CellKey, Cell] = field(default_factory=dict, init=False)
+    skipped: dict[CellKey, str] = field(default_factory=dict, init=False)
+    ranked: list[Ranked] = field(default_factory=list, init=False)
     warnings: list[str] = field(default_factory=list, init=False)
-    done: dict[Cell, list[Row]] = field(default_factory=dict, init=False)
-    skipped: dict[Cell, str] = field(default_factory=dict, init=False)
     interrupted: bool = field(default=False, init=False)
     seconds: float = field(default=0.0, init=False)
 
     @property
-    def store(self) -> Path:
-        """The file of raw store."""
+    def results(self) -> Path:
+        """The results file."""
         return self.folder / store.FILE
 
     def open(self, resume: bool) -> None:
-        """Make the folder ready, and take up the cells that are done already; else keep older store aside.
+        """Create the folder. To resume, load the measured cells; otherwise, rename the results of an earlier run.
 
         Raises
         ------
         OSError
-            If the folder can't be written.
+            If the folder cannot be written.
         ResultsError
-            If its store can't be continued.
+            If its results cannot be continued.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if resume:
-            now = {"machine": environment.machine(), "versions": environment.versions(), "seed": self.session.seed}
-            sources = {name: fingerprint(one.kernel) for name, one in self.session.implementations.items()}
-            self.done = store.continued(self.results, now, sources)
-            store.write(self.results, self.done.values())
+            sources = {name: fingerprint(impl.kernel) for name, impl in self.session.implementations.items()}
+            cells = store.continue_from(self.results, environment(), self.session.seed, sources)
+            self.done = {cell.key: cell for cell in cells}
+            store.write(self.results, cells)
         else:
             if self.results.exists() and self.results.stat().st_size:
                 self.results.replace(self.results.with_suffix(".previous.jsonl"))
             self.results.touch()
 
     def run(self) -> None:
-        """Measure what is missing; Ctrl-C ends it with what there is."""
-        start, session = time.perf_counter(), self.session
-        todo = [cell for cell in self.cells if cell not in self.done]
-        screen = console(stderr=True, narrowest=0)
-        if not screen.is_terminal:
-            screen.print(f"comparing {tables.count(len(todo), 'cell')} in about {session.budget:g} s")
-        with progress(screen) as bar:
-            task = bar.add_task("compiling and checking", total=len(turns(todo)), left="")
-            bar.refresh()
-
-            def starting(cell: Cell) -> None:
-                bar.update(task, description=str(cell), left=f"at most {session.left:.0f} s left", refresh=True)
-
-            try:
-                session.prepare(sorted({cell.dtype for cell in self.cells}))
-                for cell, rows in session.run(todo, starting):
-                    self._keep(cell, rows)
-                    bar.advance(task)
-                for cell, rows in session.settle(starting):
-                    self._keep(cell, rows)
-            except KeyboardInterrupt:
-                self.interrupted = True
+        """Measure the missing cells, rank all, and draw the winners. Ctrl-C ends the measurement."""
+        start = time.perf_counter()
+        try:
+            self._measure([key for key in self.keys if key not in self.done])
+        except KeyboardInterrupt:
+            self.interrupted = True
         if self.done:
-            store.write(self.results, self.done.values())  # cells that were visited again are there once for each
+            store.write(self.results, self.done.values())  # each cell once, also if it was measured again
+        self.ranked = rank_all(self.done[key] for key in self.keys if key in self.done)
         self.seconds = time.perf_counter() - start
         if self.ranked:
             try:
-                plots.winners(self.ranked, self.folder / PICTURE)
+                save(winners_map(self.ranked), self.folder / PICTURE)
             except OSError as error:
                 self.warnings.append(f"{self.folder / PICTURE} can't be written: {error}")
 
-    def _keep(self, cell: Cell, rows: list[Row] | str) -> None:
-        if isinstance(rows, str):
-            self.skipped[cell] = rows
-        else:
-            store.append(self.results, rows)
-            self.done[cell] = rows
+    def _measure(self, keys: Sequence[CellKey]) -> None:
+        session, screen = self.session, console(stderr=True, min_width=0)
+        if not screen.is_terminal:
+            screen.print(f"comparing {format_count(len(keys), 'cell')} in about {session.budget:g} s")
+        with progress(screen) as bar:
+            steps = session.planned_steps(keys)
+            task = bar.add_task("compiling and checking", total=steps, left="")
+            bar.refresh()
 
-    @property
-    def ranked(self) -> list[Ranked]:
-        """The cells that were asked for and are done, ranked."""
-        return ranking.rank_all({cell: self.done[cell] for cell in self.cells if cell in self.done})
+            def starting(key: CellKey) -> None:
+                left = f"at most {session.seconds_left:.0f} s left"
+                bar.update(task, description=str(key), left=left, refresh=True)
+
+            session.prepare(sorted({key.dtype for key in self.keys}))
+            for step, outcome in enumerate(session.run(keys, starting), start=1):
+                if isinstance(outcome, Skipped):
+                    self.skipped[outcome.key] = outcome.why
+                else:
+                    store.append(self.results, outcome.cell)
+                    self.done[outcome.cell.key] = outcome.cell
+                bar.update(task, completed=min(step, steps))
 
     @property
     def wrong(self) -> bool:
-        """Whether any implementation gave a wrong result or failed."""
-        return any(ranking.is_wrong(row) for one in self.ranked for row in one.rows.values()) or any(
-            not verdict.right for verdict in self.session.verdicts.values()
-        )
+        """Whether an implementation gave a wrong result or failed."""
+        return bool(rejected(self.ranked)) or any(not verdict.right for verdict in self.session.verdicts.values())
 
     @property
-    def rule(self) -> list[str]:
-        """Which one to use, in words."""
-        return ranking.rule(self.ranked, {name: one.family for name, one in self.session.implementations.items()})
+    def exit_status(self) -> int:
+        """The exit status of the command: 130 after Ctrl-C, 1 if an implementation is wrong or nothing is ranked."""
+        return 130 if self.interrupted else int(self.wrong or not self.ranked)
+
+    @property
+    def recommendation(self) -> list[str]:
+        """Which implementation to use, in sentences."""
+        return recommend(self.ranked, {name: impl.family for name, impl in self.session.implementations.items()})
 
     @property
     def notes(self) -> list[str]:
-        """What else there is to know, a line each."""
+        """Lines about first calls, and about implementations and cells that were left out."""
         lines = [
             *(f"{name} not available: {why}" for name, why in self.unavailable.items()),
-            *tables.first_calls(self.ranked),
-            *tables.left_out(self.ranked),
-            *(f"{cell} not measured: {why}" for cell, why in self.skipped.items()),
+            *first_calls(self.ranked),
+            *exclusions(self.ranked),
+            *(f"{key} not measured: {why}" for key, why in self.skipped.items()),
             *self.warnings,
         ]
         if not self.ranked:
-            lines += tables.failures(self.session.verdicts.values())
+            lines += failures(self.session.verdicts.values())
         if self.interrupted:
-            done = f"{len(self.ranked)} of {len(self.cells)} cells are done"
-            lines.append(f"Interrupted: {done}; --resume goes on from there.")
+            done = f"{len(self.ranked)} of {format_count(len(self.keys), 'cell')} are measured"
+            lines.append(f"Interrupted: {done}. To continue, run the same command with --resume.")
         return lines
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it for JSON."""
+        """Return the results with types that JSON has."""
         return {
-            "cells": [one.as_dict() for one in self.ranked],
-            "rule": self.rule,
+            "cells": [cell.as_dict() for cell in self.ranked],
+            "recommendation": self.recommendation,
             "notes": self.notes,
             "interrupted": self.interrupted,
             "seconds": self.seconds,
             "results": str(self.results),
             "picture": str(self.folder / PICTURE),
-            "machine": environment.machine(),
-            "versions": environment.versions(),
-            "commit": environment.commit(),
+            **asdict(environment()),
         }

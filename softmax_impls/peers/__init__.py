@@ -1,7 +1,7 @@
-"""Other people's implementations, as adapters: one file each, loaded only when asked for, usable where installed.
+"""Adapters of other libraries' implementations: one file each, imported only when its name is asked for.
 
-A peer has arrays of its own. So an adapter *binds*: it converts once, outside of what is timed, and returns a call and
-a way to read what the call returned as NumPy. The kernel that the contract asks for does all that on every call.
+A library has arrays of its own. So an adapter has a function ``bind``, which converts the NumPy arrays before the
+timing starts, and returns a call and a reader of its result; see `Implementation.bind_call`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from softmax_impls.implementation import Array, Bind
 
 
-def run(bind: Bind, probs: Array, grad_output: Array, out: Array) -> None:
-    """Bind, call, and see that the result is in `out`."""
+def bind_and_call(bind: Bind, probs: Array, grad_output: Array, out: Array) -> None:
+    """Compute a single call, as the kernel contract demands: the result is in `out`."""
     call, read = bind(probs, grad_output, out)
     result = read(call())
     if result is not out:

@@ -1,4 +1,4 @@
-"""The textbook form, compiled by JAX for each shape. JAX can't write to arrays that it is given: it allocates."""
+"""p (g - Σ p g), compiled by JAX for each shape. JAX cannot write into a given array: each call allocates."""
 
 from __future__ import annotations
 
@@ -14,42 +14,38 @@ from jax import numpy as jnp
 from jax.extend.backend import clear_backends
 
 from softmax_impls.implementation import Array, BoundCall
-from softmax_impls.peers import run
+from softmax_impls.peers import bind_and_call
 from softmax_impls.registry import register
 
 
-def _value(p: Any, g: Any) -> Any:
+def _closed_form(p: Any, g: Any) -> Any:
     return p * (g - jnp.sum(p * g, axis=-1, keepdims=True))
 
 
 @functools.cache
 def _compiled(shape: tuple[int, int], dtype: Any) -> Any:
-    any_of_these = library.ShapeDtypeStruct(shape, dtype)
-    return library.jit(_value).lower(any_of_these, any_of_these).compile()
+    array = library.ShapeDtypeStruct(shape, dtype)
+    return library.jit(_closed_form).lower(array, array).compile()
 
 
 def bind(probs: Array, grad_output: Array, out: Array | None) -> BoundCall:
-    """Compile for these arrays; in a context of its own, since float64 is a setting of the whole process in JAX."""
+    """Convert the arrays, and compile for their shape. JAX allows float64 only for the whole process or temporarily."""
     with library.enable_x64(True):
         p, g = library.device_put(probs), library.device_put(grad_output)
         compiled = _compiled(p.shape, p.dtype)
-    call = functools.partial(_wait_for, compiled, p, g)
-    return call, np.asarray
-
-
-def _wait_for(compiled: Any, p: Any, g: Any) -> Any:
-    return compiled(p, g).block_until_ready()
+    return lambda: compiled(p, g).block_until_ready(), np.asarray
 
 
 @functools.lru_cache(maxsize=1)
 def set_num_threads(number: int) -> int:
-    """Start JAX's CPU client anew with so many threads, which it takes from the processors it sees; returns how many.
+    """Restart JAX's CPU client with this number of threads; return the number of threads that it has started.
 
-    Arrays that JAX made before are lost by that.
+    JAX has no setting for it. It starts a thread per processor that the process may use. Arrays that JAX has created
+    before are lost.
     """
     if not hasattr(os, "sched_setaffinity"):
         return os.cpu_count() or 1
-    processors, before = os.sched_getaffinity(0), _workers()
+    processors, before = os.sched_getaffinity(0), _count_threads()
     os.sched_setaffinity(0, sorted(processors)[:number])
     try:
         clear_backends()
@@ -57,14 +53,14 @@ def set_num_threads(number: int) -> int:
         library.devices()
     finally:
         os.sched_setaffinity(0, processors)
-    return _workers() - before
+    return _count_threads() - before
 
 
-def _workers() -> int:
-    """Count the threads of JAX's that compute, those of clients it had before included."""
+def _count_threads() -> int:
+    """Return the number of JAX's computing threads, those of earlier clients included."""
     names = []
     for thread in Path("/proc/self/task").glob("*/comm"):
-        with contextlib.suppress(OSError):  # it has just ended
+        with contextlib.suppress(OSError):  # the thread has just ended
             names.append(thread.read_text().strip())
     return names.count("tf_XLAEigen")
 
@@ -80,5 +76,5 @@ def _workers() -> int:
     set_num_threads=set_num_threads,
 )
 def jax(probs: Array, grad_output: Array, out: Array) -> None:
-    """p (g - p·g)."""
-    run(bind, probs, grad_output, out)
+    """p (g - Σ p g)."""
+    bind_and_call(bind, probs, grad_output, out)

@@ -1,4 +1,4 @@
-"""PyTorch's own kernel, the one that its autograd calls for softmax."""
+"""PyTorch's own kernel, which its autograd calls for softmax."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 import torch as library
 
 from softmax_impls.implementation import Array, BoundCall
-from softmax_impls.peers import run
+from softmax_impls.peers import bind_and_call
 from softmax_impls.registry import register
 
 
 def tensor(array: Array) -> Any:
-    """Return a tensor on the memory of an array."""
+    """Return a tensor that shares the memory of an array."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # inputs may be read-only, and nobody is going to write to them
+        warnings.simplefilter("ignore")  # it warns that an input is read-only, but PyTorch does not write to inputs
         return library.from_numpy(array)
 
 
 def bind(probs: Array, grad_output: Array, out: Array | None) -> BoundCall:
-    """Bind the operator, in the variant that writes `out` or in the one that allocates."""
+    """Bind the operator that writes `out`, or the operator that allocates its result."""
     p, g = tensor(probs), tensor(grad_output)
     if out is None:
         return functools.partial(library._softmax_backward_data, g, p, -1, p.dtype), lambda result: result.numpy()
@@ -30,7 +30,7 @@ def bind(probs: Array, grad_output: Array, out: Array | None) -> BoundCall:
 
 
 def set_num_threads(number: int) -> int:
-    """Set PyTorch's number of threads, and return it as PyTorch tells it."""
+    """Set PyTorch's number of threads; return the number that PyTorch reports."""
     library.set_num_threads(number)
     return int(library.get_num_threads())
 
@@ -44,5 +44,5 @@ def set_num_threads(number: int) -> int:
     set_num_threads=set_num_threads,
 )
 def torch(probs: Array, grad_output: Array, out: Array) -> None:
-    """p (g - p·g)."""
-    run(bind, probs, grad_output, out)
+    """p (g - Σ p g)."""
+    bind_and_call(bind, probs, grad_output, out)

@@ -1,1 +1,1 @@
-"""Show it: tables for a terminal, and pictures."""
+"""Show results: tables in a terminal, figures, an HTML page, and a notebook."""

@@ -1,202 +1,265 @@
-"""Figures of a run: time against size, speed against error, memory, and the samples of a cell.
+"""Figures of a run: winners, time against size, speed against error, memory, and the samples of a cell.
 
-A point is a link to its raw row in the page.
+Each figure has one panel for each dtype and number of threads. A point of a figure links to its result in the page.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, Formatter, LogLocator, NullFormatter, StrMethodFormatter
 
-from softmax_impls.choice.ranking import Ranked
-from softmax_impls.formatting import format_bytes, format_seconds
-from softmax_impls.report.plots import INK, PAGE, Look, drawing, legend, panels
-from softmax_impls.report.runs import Panel, Run, in_panel, in_shape, panel, representative
+from softmax_impls.choice.ranking import Ranked, interval
+from softmax_impls.report.panels import Panel, address, in_panel, representative, shape_text
+from softmax_impls.report.style import INK, PAGE, Style, Styles, add_legend, drawing, figure_with_axes, short_name
+from softmax_impls.report.winners_map import winners_map
+from softmax_impls.timing.records import KernelResult
 
-SMALLEST_BYTES = 10  # of a memory axis that has a zero, the scale is linear up to here
-SMALLEST_ERROR = 1e-20  # what an error of 0 is drawn as
+LINEAR_BYTES = 10  # a memory axis with a zero is linear up to here
+SMALLEST_ERROR = 1e-20  # an error of 0 is drawn here
+MAX_SAMPLES = 200  # of an implementation, in the figure of samples
+FEW_DECADES = 3  # an axis of fewer decades has ticks at 2 and 5 times the powers of ten, too
+MEMORY = {
+    "temporary_bytes": "temporary memory of one call",
+    "peak_memory_bytes": "peak memory of the process",
+}  # fields of a result that the figure of memory shows, in order of preference
+SIZE_LABEL = "size: batch × dim (elements)"
+TIME_LABEL = "time of one call"
 
-MOST_POINTS = 1000  # of an implementation, where a picture has all samples of a cell
-FEW = 5  # times the smallest: an axis that goes no further has no powers of ten worth marking
-
-Styles = Mapping[str, Look]
-Draw = Callable[[Axes, pd.DataFrame, Styles], list[Line2D]]
-
-
-def times(run: Run, only: Sequence[Panel], styles: Styles) -> Figure:
-    """Draw time against size: each cell with its interval, a line through each implementation, the machine's limit."""
-    return _by_panel(run, only, styles, _times)
-
-
-def memory(run: Run, only: Sequence[Panel], styles: Styles) -> Figure | None:
-    """Draw temporary memory against size, or what the process took where only that is known; None without either."""
-    known = [column for column in ("temporary_bytes", "peak_memory") if run.rows[column].notna().any()]
-    if not known:
-        return None
-
-    def draw(axis: Axes, rows: pd.DataFrame, styles: Styles) -> list[Line2D]:
-        return _memory(axis, rows.astype({known[0]: float}), styles, known[0])
-
-    return _by_panel(run, only, styles, draw)
+Draw = Callable[[Axes, Sequence[Ranked], Styles], list[Line2D]]  # draws cells, returns more handles for the legend
 
 
-def accuracy(run: Run, only: Sequence[Panel], styles: Styles) -> Figure | None:
-    """Draw time against error, at the shape of each panel that shows most; None without errors."""
-    if not run.rows["error"].notna().any():
-        return None
+@dataclass(frozen=True)
+class Point:
+    """The result of a kernel in a cell, as a figure draws it."""
 
-    def draw(axis: Axes, rows: pd.DataFrame, styles: Styles) -> list[Line2D]:
-        one = representative([one for one in run.cells if next(iter(one.rows.values()))["row"] in rows.index])
-        return _accuracy(axis, rows.loc[[row["row"] for row in one.rows.values()]], styles, in_shape(one.cell))
+    cell: Ranked
+    kernel: KernelResult
 
-    return _by_panel(run, only, styles, draw)
+    @property
+    def size(self) -> int:
+        """Number of elements of an array."""
+        return self.cell.key.elements
+
+    @property
+    def seconds(self) -> float:
+        """Median time of a call."""
+        return self.kernel.seconds or math.nan
 
 
-def samples(one: Ranked, styles: Styles) -> Figure:
-    """Draw the samples of a cell, the first round at the top of its row; a bar for the median's interval.
+def draw(kind: str, cells: Sequence[Ranked], panels: Sequence[Panel], styles: Styles) -> Figure | None:
+    """Draw a figure.
 
-    Of more than `MOST_POINTS` of an implementation, one in so many is drawn.
+    Parameters
+    ----------
+    kind : str
+        A key of `KINDS`.
+    cells : sequence of Ranked
+        At least one cell in each panel.
+    panels : sequence of Panel
+        The panels to draw, side by side.
+    styles : mapping of str to Style
+
+    Returns
+    -------
+    Figure or None
+        None if the cells have no data for it.
     """
-    rows = sorted(one.rows.items(), key=lambda item: item[1]["seconds"], reverse=True)
-    with drawing():
-        figure, (axis,) = panels(1, 7.0, 1.2 + 0.38 * len(rows))
-        for y, (name, row) in enumerate(rows):
-            colour, shape = styles[name]
-            taken = row["samples"][:: math.ceil(len(row["samples"]) / MOST_POINTS)]
-            ys = y + np.linspace(0.3, -0.3, len(taken)) * (len(taken) > 1)
-            axis.plot(taken, ys, marker=shape, color=colour, mec=INK, mew=0.3, ms=4, ls="", alpha=0.85)
-            axis.plot([row["seconds"]] * 2, [y - 0.42, y + 0.42], color=INK, lw=1.6)
-            if not math.isnan(row["low"]):
-                axis.fill_betweenx([y - 0.42, y + 0.42], row["low"], row["high"], color=colour, alpha=0.25, lw=0)
-        axis.set_yticks(range(len(rows)), [name for name, _ in rows])
-        axis.set_title(f"{in_shape(one.cell)}, {in_panel(panel(one.cell))}")
-        axis.set_xscale("log")
-        axis.set_xlabel("time of one call: samples, median, 95 % interval of the median")
-        _format(axis, x=format_seconds)
-    return figure
+    cells = [cell for panel in panels for cell in in_panel(cells, panel)]
+    kernels = [kernel for cell in cells for kernel in cell.kernels.values() if kernel.ranked]
+    if kind == "accuracy":
+        kernels = [kernel for kernel in kernels if not math.isnan(kernel.error)]
+    if kind == "memory":
+        kernels = [kernel for kernel in kernels if any(getattr(kernel, field) is not None for field in MEMORY)]
+    return KINDS[kind](cells, panels, styles) if kernels else None
 
 
-def _by_panel(run: Run, only: Sequence[Panel], styles: Styles, draw: Draw) -> Figure:
+def winners(cells: Sequence[Ranked], panels: Sequence[Panel], styles: Styles) -> Figure:
+    """Draw the map of winners."""
+    return winners_map(cells, styles)
+
+
+def times(cells: Sequence[Ranked], panels: Sequence[Panel], styles: Styles) -> Figure:
+    """Draw time against size: each result with its interval, a line for each implementation, and the roofline."""
+    return _in_panels(cells, panels, styles, _draw_times)
+
+
+def memory(cells: Sequence[Ranked], panels: Sequence[Panel], styles: Styles) -> Figure:
+    """Draw temporary memory against size; peak memory of the process if only that is known."""
+    return _in_panels(cells, panels, styles, _draw_memory)
+
+
+def accuracy(cells: Sequence[Ranked], panels: Sequence[Panel], styles: Styles) -> Figure:
+    """Draw error against time, in the representative cell of each panel."""
+    return _in_panels(cells, panels, styles, _draw_accuracy)
+
+
+def samples(cells: Sequence[Ranked], panels: Sequence[Panel], styles: Styles) -> Figure:
+    """Draw the samples of the representative cell of each panel.
+
+    A row belongs to an implementation; its first round is at the top. A line marks the median, a band its confidence
+    interval. Of more than `MAX_SAMPLES` samples, evenly spaced ones are drawn.
+    """
+    rows = max(len(_points([representative(in_panel(cells, panel))])) for panel in panels)
+    return _in_panels(cells, panels, styles, _draw_samples, height=1.2 + 0.36 * rows, legend=False)
+
+
+def _in_panels(
+    cells: Sequence[Ranked],
+    panels: Sequence[Panel],
+    styles: Styles,
+    draw_panel: Draw,
+    height: float = 4.4,
+    legend: bool = True,
+) -> Figure:
+    """Draw each panel, and one legend for all."""
     with drawing():
-        figure, axes = panels(len(only))
+        figure, axes = figure_with_axes(len(panels), height=height)
         more: dict[str, Line2D] = {}
         names: set[str] = set()
-        for axis, one in zip(axes, only, strict=False):
-            rows = run.rows[(run.rows["dtype"] == one[0]) & (run.rows["threads"] == one[1])]
-            more |= {str(line.get_label()): line for line in draw(axis, rows, styles)}
-            names |= set(rows["implementation"])
-            axis.set_title(" · ".join(filter(None, (in_panel(one), axis.get_title()))))
+        for axis, panel in zip(axes, panels, strict=False):
+            shown = in_panel(cells, panel)
+            more |= {str(line.get_label()): line for line in draw_panel(axis, shown, styles)}
+            names |= _points(shown).keys()
+            axis.set_title(" · ".join(filter(None, (str(panel), axis.get_title()))))
             axis.grid(True)
             axis.set_axisbelow(True)
-        legend(figure, names, styles, list(more.values()))
+        if legend:
+            add_legend(figure, names, styles, list(more.values()))
     return figure
 
 
-def _times(axis: Axes, rows: pd.DataFrame, styles: Styles) -> list[Line2D]:
-    _span(axis, rows)
+def _points(cells: Sequence[Ranked]) -> dict[str, list[Point]]:
+    """Return the ranked results by the name of the implementation."""
+    found: dict[str, list[Point]] = defaultdict(list)
+    for cell in cells:
+        for kernel in cell.kernels.values():
+            if kernel.ranked:
+                found[kernel.name].append(Point(cell, kernel))
+    return dict(sorted(found.items()))
+
+
+def _draw_times(axis: Axes, cells: Sequence[Ranked], styles: Styles) -> list[Line2D]:
+    _set_size_axis(axis, cells)
     axis.set_yscale("log")
-    for name, some in _each(rows):
-        colour, _ = styles[name]
-        known = some[some["low"].notna()]
-        axis.vlines(_size(known), known["low"], known["high"], color=colour, lw=1.2)
-        _line(axis, some, "median", colour)
-        _points(axis, _size(some), some["median"], some, styles[name])
-    axis.set(xlabel="size: batch × dim (elements)", ylabel="time of one call")
-    _format(axis, x=_count, y=format_seconds)
-    limit = rows[rows["limit"].notna()]
-    if limit.empty:
+    for name, points in _points(cells).items():
+        known = [(point.size, *ends) for point in points if (ends := interval(point.kernel))]
+        if known:
+            axis.vlines(*zip(*known, strict=True), color=styles[name].colour, lw=1.2)
+        _draw_line(axis, [(point.size, point.seconds) for point in points], styles[name].colour)
+        _draw_points(axis, points, [(point.size, point.seconds) for point in points], styles[name])
+    axis.set_ylabel(TIME_LABEL)
+    _set_ticks(axis.yaxis, EngFormatter("s"))
+    rooflines = [(cell.key.elements, cell.cell.roofline.seconds) for cell in cells if cell.cell.roofline]
+    if not rooflines:
         return []
-    _line(axis, limit, "limit", INK, ls="--", lw=1.4, alpha=1)
-    return [Line2D([], [], color=INK, ls="--", lw=1.4, label="the machine's limit: moving the bytes")]
+    _draw_line(axis, rooflines, INK, ls="--", lw=1.4, alpha=1)
+    return [Line2D([], [], color=INK, ls="--", lw=1.4, label="roofline: moving the bytes")]
 
 
-def _memory(axis: Axes, rows: pd.DataFrame, styles: Styles, column: str) -> list[Line2D]:
-    _span(axis, rows)
-    axis.set_yscale("symlog", linthresh=SMALLEST_BYTES) if (rows[column] == 0).any() else axis.set_yscale("log")
-    for name, some in _each(rows[rows[column].notna()]):
-        _points(axis, _size(some), some[column], some, styles[name])
-    what = "temporary memory of one call" if column == "temporary_bytes" else "peak memory of the process"
-    axis.set(xlabel="size: batch × dim (elements)", ylabel=what)
-    _format(axis, x=_count, y=lambda number: format_bytes(number).replace(".0 ", " "))
+def _draw_memory(axis: Axes, cells: Sequence[Ranked], styles: Styles) -> list[Line2D]:
+    found = _points(cells)
+    kernels = [point.kernel for points in found.values() for point in points]
+    field = next((field for field in MEMORY if any(getattr(kernel, field) is not None for kernel in kernels)), "")
+    zero = any(getattr(kernel, field) == 0 for kernel in kernels)
+    _set_size_axis(axis, cells)
+    axis.set_yscale("symlog", linthresh=LINEAR_BYTES) if zero else axis.set_yscale("log")
+    for name, points in found.items():
+        known = [(point, getattr(point.kernel, field)) for point in points]
+        known = [(point, value) for point, value in known if value is not None]
+        _draw_points(axis, [p for p, _ in known], [(p.size, value) for p, value in known], styles[name])
+    axis.set_ylabel(MEMORY[field])
+    if zero:
+        axis.yaxis.set_major_formatter(EngFormatter("B"))
+    else:
+        _set_ticks(axis.yaxis, EngFormatter("B"))
     return []
 
 
-def _accuracy(axis: Axes, rows: pd.DataFrame, styles: Styles, shape: str) -> list[Line2D]:
-    axis.set_xscale("log")
-    axis.set_yscale("log")
-    for name, some in _each(rows[rows["error"].notna()]):
-        _points(axis, some["median"], some["error"].clip(lower=SMALLEST_ERROR), some, styles[name], 48)
-    zero = f"; 0 is drawn at {SMALLEST_ERROR:g}" if (rows["error"] == 0).any() else ""
-    axis.set(xlabel="time of one call", ylabel=f"worst relative error{zero}", title=shape)
-    _format(axis, x=format_seconds, y=_power)
+def _draw_accuracy(axis: Axes, cells: Sequence[Ranked], styles: Styles) -> list[Line2D]:
+    shown = representative(cells)
+    axis.set(xscale="log", yscale="log")
+    zero = False
+    for name, points in _points([shown]).items():
+        known = [point for point in points if not math.isnan(point.kernel.error)]
+        zero |= any(point.kernel.error == 0 for point in known)
+        errors = [(point.seconds, max(point.kernel.error, SMALLEST_ERROR)) for point in known]
+        _draw_points(axis, known, errors, styles[name], size=48)
+    label = "worst relative error" + (f"; 0 is drawn at {SMALLEST_ERROR:g}" if zero else "")
+    axis.set(xlabel=TIME_LABEL, ylabel=label, title=shape_text(shown.key))
+    _set_ticks(axis.xaxis, EngFormatter("s"))
+    _set_ticks(axis.yaxis, StrMethodFormatter("{x:.0e}"))
     return []
 
 
-def _each(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    for name, some in rows.groupby("implementation"):
-        yield str(name), some
-
-
-def _size(rows: pd.DataFrame) -> pd.Series[float]:
-    return rows["batch"].astype(float) * rows["dim"].astype(float)
-
-
-def _span(axis: Axes, rows: pd.DataFrame) -> None:
-    """Give the sizes room before anything is drawn: one alone makes an axis of no width."""
+def _draw_samples(axis: Axes, cells: Sequence[Ranked], styles: Styles) -> list[Line2D]:
+    shown = representative(cells)
+    rows = sorted((points[0] for points in _points([shown]).values()), key=lambda point: -point.seconds)
     axis.set_xscale("log")
-    axis.set_xlim(_size(rows).min() / 2, _size(rows).max() * 2)
+    for y, point in enumerate(rows):
+        colour, marker = styles[point.kernel.name]
+        taken = point.kernel.samples[:: math.ceil(len(point.kernel.samples) / MAX_SAMPLES)]
+        ys = y + np.linspace(0.3, -0.3, len(taken)) * (len(taken) > 1)
+        axis.plot(taken, ys, marker=marker, color=colour, mec=INK, mew=0.3, ms=4, ls="", alpha=0.85)
+        axis.plot([point.seconds] * 2, [y - 0.42, y + 0.42], color=INK, lw=1.6)
+        if ends := interval(point.kernel):
+            axis.fill_betweenx([y - 0.42, y + 0.42], *ends, color=colour, alpha=0.25, lw=0)
+    axis.set_yticks(range(len(rows)), [short_name(point.kernel.name) for point in rows])
+    axis.set(xlabel="time of one call: samples, median, 95 % interval of the median", title=shape_text(shown.key))
+    _set_ticks(axis.xaxis, EngFormatter("s"))
+    return []
 
 
-def _line(
-    axis: Axes, rows: pd.DataFrame, column: str, colour: str, ls: str = "-", lw: float = 0.9, alpha: float = 0.45
+def _set_size_axis(axis: Axes, cells: Sequence[Ranked]) -> None:
+    """Scale the axis of sizes before anything is drawn: with a single size, matplotlib makes it too narrow."""
+    sizes = [cell.key.elements for cell in cells]
+    axis.set(xscale="log", xlim=(min(sizes) / 2, max(sizes) * 2), xlabel=SIZE_LABEL)
+    _set_ticks(axis.xaxis, EngFormatter())
+
+
+def _draw_line(
+    axis: Axes, points: Sequence[tuple[int, float]], colour: str, ls: str = "-", lw: float = 0.9, alpha: float = 0.45
 ) -> None:
-    """Draw a line through the sizes: at each of them, the geometric mean of its shapes."""
-    means = np.exp(np.log(rows[column]).groupby(_size(rows)).mean())
-    axis.plot(means.index, means, color=colour, ls=ls, lw=lw, alpha=alpha, zorder=1.5)
+    """Draw a line through the sizes, at the geometric mean of the shapes of each size."""
+    logs: Mapping[int, list[float]] = defaultdict(list)
+    for size, value in points:
+        logs[size].append(math.log(value))
+    sizes = sorted(logs)
+    axis.plot(sizes, [math.exp(np.mean(logs[s])) for s in sizes], color=colour, ls=ls, lw=lw, alpha=alpha, zorder=1.5)
 
 
-def _points(
-    axis: Axes, x: pd.Series[float], y: pd.Series[float], rows: pd.DataFrame, look: Look, size: float = 20
+def _draw_points(
+    axis: Axes, points: Sequence[Point], at: Sequence[tuple[float, float]], style: Style, size: float = 20
 ) -> None:
-    looks = {"marker": look[1], "color": look[0], "edgecolors": INK, "linewidths": 0.4}
-    drawn = axis.scatter(x, y, s=size, zorder=3, clip_on=False, **looks)  # type: ignore[arg-type]
-    drawn.set_urls([f"{PAGE}#row={number}" for number in rows.index])
+    """Draw points at (x, y), each with a link to its result in the page."""
+    if points:
+        x, y = zip(*at, strict=True)
+        drawn = axis.scatter(x, y, s=size, zorder=3, clip_on=False, marker=style.marker, color=style.colour,
+                             edgecolors=INK, linewidths=0.4)  # fmt: skip
+        drawn.set_urls([PAGE + address(point.cell.key, point.kernel.name) for point in points])
 
 
-def _format(axis: Axes, x: Callable[[float], str] | None = None, y: Callable[[float], str] | None = None) -> None:
-    for one, words in ((axis.xaxis, x), (axis.yaxis, y)):
-        if words:
-            one.set_major_formatter(FuncFormatter(lambda value, _, words=words: words(value)))
-            low, high = sorted(one.get_view_interval())
-            few = 0 < high < 20 * low  # powers of ten, or none
-            one.set_minor_formatter(_some_minor(words) if few else NullFormatter())
-            if 0 < high < FEW * low:
-                one.set_major_locator(MaxNLocator(4))
+def _set_ticks(axis: Axis, formatter: Formatter) -> None:
+    """Label powers of ten; on a short logarithmic axis also 2 and 5 times the powers of ten."""
+    low, high = sorted(axis.get_view_interval())
+    few = high < 10**FEW_DECADES * low
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
+    axis.set_major_formatter(formatter)
+    axis.set_minor_formatter(NullFormatter())
 
 
-def _some_minor(words: Callable[[float], str]) -> FuncFormatter:
-    """Return labels for 2 and 5 times a power of ten."""
-
-    def label(value: float, _: object) -> str:
-        digit = round(value / 10 ** math.floor(math.log10(value)))
-        return words(value) if digit in (2, 5) else ""
-
-    return FuncFormatter(label)
-
-
-def _power(number: float) -> str:
-    return "10" + str(round(math.log10(number))).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-
-
-def _count(number: float) -> str:
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= size:
-            return f"{number / size:g} {unit}"
-    return f"{number:g}"
+KINDS: Mapping[str, Callable[[Sequence[Ranked], Sequence[Panel], Styles], Figure]] = {
+    "winners": winners,
+    "times": times,
+    "accuracy": accuracy,
+    "memory": memory,
+    "samples": samples,
+}

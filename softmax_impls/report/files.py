@@ -1,42 +1,41 @@
-"""A report on disk: the page, and a folder of figures as PNG and SVG."""
+"""Write a report: the page, and a folder of figures as PNG and SVG."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from softmax_impls.report import figures, plots
+from softmax_impls.report import figures
 from softmax_impls.report.html.page import Report
-from softmax_impls.report.runs import representative
-from softmax_impls.results.frame import Loaded
+from softmax_impls.report.panels import panels
+from softmax_impls.report.style import save
+from softmax_impls.results.runs import Loaded
 
 PAGE = "report.html"
-FIGURES = "figures"  # the folder; the points of its SVGs are links to the page beside it
-MOST_RUNS = 4  # whose figures are drawn: each takes seconds
+FIGURES = "figures"  # a folder; points in its SVG files link to the page beside it
+MAX_RUNS = 4  # runs whose figures are written: each takes seconds
 
 
 def write(loaded: Loaded, folder: Path) -> tuple[Path, list[Path], list[str]]:
-    """Write all of it.
+    """Write the page and the figures.
 
     Parameters
     ----------
     loaded : Loaded
-        With at least one row.
+        At least one run.
     folder : Path
-        Is made if it isn't there.
+        It is created if it does not exist.
 
     Returns
     -------
-    Path
-        The page.
-    list of Path
-        The figures.
-    list of str
+    page : Path
+    figures : list of Path
+    notes : list of str
         What was left out, a line each.
 
     Raises
     ------
     OSError
-        If it can't be written.
+        If a file cannot be written.
     """
     report = Report(loaded)
     (folder / FIGURES).mkdir(parents=True, exist_ok=True)
@@ -44,14 +43,15 @@ def write(loaded: Loaded, folder: Path) -> tuple[Path, list[Path], list[str]]:
     html, notes = report.html()
     page.write_bytes(html.encode("utf-8", "replace"))
     written = []
-    for number, run in enumerate(report.runs[:MOST_RUNS], start=1):
-        drawn = report.figures(run, run.panels)
-        drawn["samples"] = figures.samples(representative(run.cells), report.styles)
-        for name, figure in drawn.items():
-            stem = name if len(report.runs) == 1 else f"{name}-{number}"
+    for number, run in enumerate(report.runs[:MAX_RUNS], start=1):
+        for kind in figures.KINDS:
+            figure = figures.draw(kind, run.cells, panels(run.cells), report.styles)
+            if figure is None:
+                continue
+            stem = kind if len(report.runs) == 1 else f"{kind}-{number}"
             for suffix in (".png", ".svg"):
                 written.append(folder / FIGURES / (stem + suffix))
-                plots.save(figure, written[-1])
-    if len(report.runs) > MOST_RUNS:
-        notes.append(f"Figures as files are of the {MOST_RUNS} newest of {len(report.runs)} runs.")
+                save(figure, written[-1])
+    if len(report.runs) > MAX_RUNS:
+        notes.append(f"Figure files show the {MAX_RUNS} newest of {len(report.runs)} runs.")
     return page, written, notes

@@ -1,97 +1,108 @@
-"""Results in a notebook: the winners as a table, and a figure of them."""
+"""Results in a notebook: a table of winners, figures, and a data frame."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from softmax_impls.formatting import format_seconds
-from softmax_impls.report import figures, plots
-from softmax_impls.report.html.markup import html_table
-from softmax_impls.report.runs import Run, in_panel, in_shape, panel, runs
-from softmax_impls.results.frame import Loaded, load
+from softmax_impls.choice.ranking import RankedRun, rank_run
+from softmax_impls.formatting import format_count
+from softmax_impls.report import figures
+from softmax_impls.report.html.page import templates
+from softmax_impls.report.panels import panels
+from softmax_impls.report.style import styles_of
+from softmax_impls.results.frame import to_frame
+from softmax_impls.results.runs import load
 
-KINDS = ("winners", "times", "accuracy", "memory")
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
-    """What was measured, for a notebook: its last line shows a table of the winners.
+    """Measured results. As the last line of a notebook cell, they show a table of the winners.
 
     Attributes
     ----------
-    loaded : Loaded
-        The whole table is ``loaded.frame``, and what could not be read ``loaded.problems``.
+    runs : tuple of RankedRun
+        The results of each tool, machine and commit, newest first.
+    problems : tuple of str
+        A line for each file, or part of a file, that could not be read.
 
     Examples
     --------
-    ::
+    In a notebook::
 
         results = Results.of(["softmax-impls-report"])
-        results
         results.plot("times")
+        results.frame.query("dtype == 'float32'").to_csv("float32.csv")
     """
 
-    loaded: Loaded
+    runs: tuple[RankedRun, ...]
+    problems: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, paths: Iterable[str | Path]) -> Results:
-        """Read files of results, or folders of them.
+        """Read result files of `softmax-impls compare`, asv or pytest-benchmark, or folders of them.
 
         Parameters
         ----------
         paths : iterable of str or Path
-            By `compare`, asv or pytest-benchmark.
+
+        Raises
+        ------
+        FileNotFoundError
+            If a path does not exist.
         """
-        return cls(load(map(Path, paths)))
+        files = [Path(path) for path in paths]
+        for file in files:
+            if not file.exists():
+                raise FileNotFoundError(f"no such file or folder: {file}")
+        loaded = load(files)
+        return cls(tuple(rank_run(run) for run in loaded.runs), tuple(loaded.problems))
 
     @property
-    def runs(self) -> list[Run]:
-        """What each tool measured on each machine at each commit, the newest first."""
-        return runs(self.loaded.frame)[0]
+    def frame(self) -> pd.DataFrame:
+        """All results as a pandas data frame, with a row for each kernel in each cell.
 
-    def _repr_html_(self) -> str:
-        """Return a table of winners for each run, and what could not be read."""
-        head = ("Shape", "Dtype and threads", "Fastest (= ties)", "Time")
-        parts = [f"<p>{escape(line)}</p>" for line in self.loaded.problems]
-        for run in self.runs:
-            body = [
-                (in_shape(one.cell), in_panel(panel(one.cell)), " = ".join(one.winners), format_seconds(one.seconds))
-                for one in run.cells
-            ]
-            parts += [f"<h4>{escape(run.title)}</h4>", html_table(run.title, head, body)]
-        return "\n".join(parts) or "<p>no results</p>"
+        Write it with ``frame.to_csv(path)`` or, if pyarrow is installed, ``frame.to_parquet(path)``.
+        `softmax_impls.results.frame` documents the columns.
+        """
+        return to_frame([run.run for run in self.runs])
 
     def plot(self, kind: str = "winners", run: int = 0) -> Figure:
-        """Draw a figure, which a notebook shows after ``%matplotlib inline`` and `Figure.savefig` keeps.
+        """Draw a figure. A notebook shows it after ``%matplotlib inline``; `Figure.savefig` writes it to a file.
 
         Parameters
         ----------
-        kind : str, optional
-            "winners" for the map, "times" against size, "accuracy" for speed against error, or "memory".
+        kind : {"winners", "times", "accuracy", "memory", "samples"}, optional
+            The map of winners, time against size, error against time, memory against size, or the samples of a cell.
         run : int, optional
-            Which of `runs`; the newest by default.
+            Index into `runs`; the newest run by default.
 
         Raises
         ------
         ValueError
-            If there is no such figure, nothing was measured, or the run has nothing for it.
+            If there is no such kind or run, or if the run has no data for the figure.
         """
-        if kind not in KINDS:
-            raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
-        every = self.runs
-        if not 0 <= run < len(every):
-            raise ValueError(f"run must be less than {len(every)}, the number of runs, got {run}")
-        one = every[run]
-        styles = plots.looks(str(name) for other in every for name in other.rows["implementation"])
-        if kind == "winners":
-            return plots.winners_map(one.cells, styles)
-        draw = {"times": figures.times, "accuracy": figures.accuracy, "memory": figures.memory}[kind]
-        figure = draw(one, one.panels, styles)
+        if kind not in figures.KINDS:
+            raise ValueError(f"kind must be one of {', '.join(figures.KINDS)}, got {kind!r}")
+        if not 0 <= run < len(self.runs):
+            raise ValueError(f"run must be less than {len(self.runs)}, the number of runs, got {run}")
+        styles = styles_of(name for other in self.runs for cell in other.cells for name in cell.kernels)
+        cells = self.runs[run].cells
+        figure = figures.draw(kind, cells, panels(cells), styles)
         if figure is None:
-            raise ValueError(f"nothing to draw of kind {kind!r}: {one.title} has no such column")
+            raise ValueError(f"run {run} has no data for kind {kind!r}")
         return figure
+
+    def __repr__(self) -> str:
+        cells = format_count(sum(len(run.cells) for run in self.runs), "cell")
+        return f"<Results: {cells} in {format_count(len(self.runs), 'run')}>"
+
+    def _repr_html_(self) -> str:
+        return templates().get_template("notebook.html.jinja").render(runs=self.runs, problems=self.problems)

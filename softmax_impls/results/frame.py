@@ -1,135 +1,115 @@
-"""One table of what was measured, whoever measured it: `compare`, asv or pytest-benchmark.
-
-A file that is not what it seems to be costs one line that says where it is wrong, and not the others.
-"""
+"""One table of all results, for pandas and for files that other programs read."""
 
 from __future__ import annotations
 
-import itertools
 import json
-import stat
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from softmax_impls.results.importers import Broken, Row, in_words, of_asv, of_compare, of_pytest
+from softmax_impls.results.runs import Run
+from softmax_impls.timing.records import Cell, KernelResult
+from softmax_impls.timing.statistics import median_interval
 
-COLUMNS = (
-    "tool",  # who measured it: compare, asv or pytest-benchmark
-    "implementation",
-    "workload",
-    "batch",
-    "dim",
-    "dtype",
-    "threads",
-    "median",  # seconds of a call, and an interval for the median
-    "low",
-    "high",
-    "samples",  # seconds, as many as were kept
-    "visits",  # how many of them were taken in each visit to the cell, from compare
-    "status",  # timed, or dropped: taken out of the race for being far behind
-    "margin",  # what a difference has to clear in that cell: 1 %, or its noise, from compare
-    "limit",  # seconds that moving the bytes takes on that machine, from compare
-    "peak_memory",  # bytes that the process had taken, from asv
-    "temporary_bytes",  # what a call takes beside its arrays, from compare
-    "error",  # the worst relative one against the logits' gradient, over the kinds of input that the tool has
-    "verified",  # whether the result was found right on the arrays that were timed
-    "time",  # when, in UTC
-    "machine",
-    "commit",
-    "versions",
-    "file",
-)
-JSON = ("samples", "visits", "versions")  # what a CSV file has no form for
-LARGEST_FILE = 500_000_000  # bytes
-SKIPPED = ("machine.json", "benchmarks.json")  # asv's own, beside its results
+COLUMNS = {
+    "tool": "compare, asv or pytest-benchmark",
+    "machine": "the name that the tool has for the machine",
+    "commit": "of the checkout that was measured; empty if not known",
+    "time": "in UTC: of the measurement; for asv, of the commit",
+    "workload": "name of the shape; grid or custom if it has none",
+    "batch": "rows of the arrays",
+    "dim": "columns of the arrays",
+    "dtype": "float32 or float64",
+    "threads": "that a kernel could use",
+    "implementation": "name of the kernel",
+    "status": "timed, eliminated, extrapolated, pruned, wrong or failed",
+    "verified": "whether the result was right on the arrays that were timed",
+    "seconds": "of a call: median of the samples, or the extrapolated time; NaN if there is none",
+    "low": "lower end of a confidence interval of the median, in seconds",
+    "high": "upper end of that interval",
+    "samples": "seconds of a call, a list",
+    "blocks": "number of rounds on each placement of the arrays, a list; empty if there was one placement",
+    "calls_per_sample": "number of calls that a sample is the mean of",
+    "roofline_seconds": "time that moving the bytes takes on this machine; NaN if it was not measured",
+    "first_call_seconds": "of the first call, beyond those of a second call",
+    "temporary_bytes": "temporary memory of a call",
+    "peak_memory_bytes": "peak memory of the process",
+    "error": "worst relative error against the gradient with respect to the logits, over all kinds of input",
+    "note": "reason for a status other than timed",
+    "versions": "of Python and packages, a dictionary",
+    "file": "that the cell was read from",
+}
+NESTED = ("samples", "blocks", "versions")  # columns that are JSON in a CSV file
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """What could be read.
+def to_frame(runs: Iterable[Run]) -> pd.DataFrame:
+    """Return a table with a row for each kernel of each cell, and the columns of `COLUMNS`."""
+    rows = [row for run in runs for cell in run.cells for row in _rows(cell)]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    return frame.assign(time=frame["time"].astype("datetime64[us, UTC]"))
 
-    Attributes
-    ----------
-    frame : DataFrame
-        A row for each implementation and cell of each file, with `COLUMNS`.
-    problems : list of str
-        A line for each file, or part of one, that could not be used.
-    unranked : list of dict
-        Implementation, cell and file of what has no times, with status and note.
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as text. Samples, blocks and versions become JSON."""
+    nested = {column: frame[column].map(json.dumps) for column in NESTED}
+    frame.assign(**nested).to_csv(path, index=False)
+
+
+def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as Parquet. Versions become JSON.
+
+    Raises
+    ------
+    ImportError
+        If pyarrow is not installed.
     """
-
-    frame: pd.DataFrame
-    problems: list[str]
-    unranked: list[Row] = field(default_factory=list)
-
-    def to_csv(self, path: Path) -> None:
-        """Write the table as text; samples, visits and versions become JSON."""
-        told = self.frame.assign(**{column: self.frame[column].map(json.dumps) for column in JSON})
-        told.to_csv(path, index=False)
-
-    def to_parquet(self, path: Path) -> None:
-        """Write the table as Parquet, which takes pyarrow; versions become JSON.
-
-        Raises
-        ------
-        ImportError
-            If pyarrow is not installed.
-        """
-        self.frame.assign(versions=self.frame["versions"].map(json.dumps)).to_parquet(path, engine="pyarrow")
+    try:
+        import pyarrow  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
+    except ImportError:
+        raise ImportError("a Parquet file needs pyarrow: pip install pyarrow") from None
+    frame.assign(versions=frame["versions"].map(json.dumps)).to_parquet(path, engine="pyarrow")
 
 
-def load(paths: Iterable[Path]) -> Loaded:
-    """Read results files, and folders of them, into one table.
-
-    Parameters
-    ----------
-    paths : iterable of Path
-        Files: `compare`'s results.jsonl, asv's results, pytest-benchmark's JSON. Folders are searched for them.
-    """
-    rows: list[Row] = []
-    problems: list[str] = []
-    for path in paths:
-        files = _files(path)
-        if not files:
-            problems.append(f"{path}: no results there")
-        for file in files:
-            try:
-                found, told = _read(file)
-            except Broken as error:
-                problems.append(f"{file}: {in_words(error)}")
-                continue
-            rows += [row | {"file": str(file)} for row in found]
-            problems += [f"{file}: {line}" for line in told]
-    timed = [row for row in rows if "samples" in row]
-    unranked = [row for row in rows if "samples" not in row]
-    frame = pd.DataFrame(timed, columns=list(COLUMNS))
-    return Loaded(frame.assign(time=pd.to_datetime(frame["time"], utc=True)), problems, unranked)
-
-
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    found = sorted(itertools.chain(path.rglob("*.jsonl"), path.rglob("*.json")))
-    return [file for file in found if file.name not in SKIPPED]
+def _rows(cell: Cell) -> Iterator[dict[str, Any]]:
+    about = {
+        "tool": cell.tool,
+        "machine": cell.environment.machine,
+        "commit": cell.environment.commit or "",
+        "time": cell.time,
+        **{name: getattr(cell, name) for name in ("workload", "batch", "dim", "dtype", "threads", "file")},
+        "blocks": list(cell.blocks),
+        "roofline_seconds": cell.roofline.seconds if cell.roofline else math.nan,
+        "versions": dict(cell.environment.versions),
+    }
+    for kernel in cell.kernels:
+        low, high = _interval(kernel)
+        yield {
+            **about,
+            "implementation": kernel.name,
+            "status": kernel.status,
+            "verified": kernel.verified,
+            "seconds": _or_nan(kernel.seconds),
+            "low": low,
+            "high": high,
+            "samples": list(kernel.samples),
+            "calls_per_sample": kernel.calls_per_sample,
+            "first_call_seconds": kernel.first_call_seconds,
+            "temporary_bytes": _or_nan(kernel.temporary_bytes),
+            "peak_memory_bytes": _or_nan(kernel.peak_memory_bytes),
+            "error": kernel.error,
+            "note": kernel.note,
+        }
 
 
-def _read(file: Path) -> tuple[list[Row], list[str]]:
-    """Return a file's rows, and what is wrong with it although it could be read."""
-    about = file.stat()
-    if not stat.S_ISREG(about.st_mode):
-        raise ValueError("not a file")
-    if about.st_size > LARGEST_FILE:
-        raise ValueError(f"larger than {LARGEST_FILE // 10**6} MB")
-    if file.suffix == ".jsonl":
-        return of_compare(file)
-    told = json.loads(file.read_bytes())
-    if isinstance(told, dict) and "result_columns" in told:
-        rows = list(of_asv(told, file.parent.name))
-    elif isinstance(told, dict) and "benchmarks" in told and "machine_info" in told:
-        rows = list(of_pytest(told))
-    else:
-        raise ValueError("neither asv's results nor pytest-benchmark's")
-    return rows, [] if rows else ["no times of the backward pass in it"]
+def _interval(kernel: KernelResult) -> tuple[float, float]:
+    """Return the interval that the tool states, or else the interval of the samples."""
+    if kernel.interval is not None:
+        return kernel.interval
+    return median_interval(kernel.samples) if len(kernel.samples) > 1 else (math.nan, math.nan)
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else float(value)

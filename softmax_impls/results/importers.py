@@ -1,228 +1,250 @@
-"""What each tool writes, as rows of one kind.
+"""Read the results of asv and pytest-benchmark as cells.
 
-Files are data and nothing else: they are read as JSON, and each value is checked before it is used.
+Files are decoded into typed records, which check each value. A benchmark that cannot be read costs itself and one line.
 """
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
+import datetime
 import itertools
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+import json
+import statistics
+from collections.abc import Iterator
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
+from msgspec import Meta, Struct
 
-from softmax_impls.choice import ranking
-from softmax_impls.results import store, values
-from softmax_impls.timing.entry import DROPPED, LIMIT, TIMED
-from softmax_impls.timing.statistics import median_interval
-from softmax_impls.timing.workloads import GRID, WORKLOADS, Cell
+from softmax_impls.results import asv
+from softmax_impls.results.reading import UNREADABLE, Problems, ResultsError, describe
+from softmax_impls.timing import records
+from softmax_impls.timing.records import Cell, Dtype, Environment, KernelResult, Name, Seconds, Size
+from softmax_impls.timing.workloads import GRID, WORKLOADS, CellKey
 
-ASV_VERSION = 2
-LONGEST_LINE = 200  # characters
+TIMES = ("backward.Grid.time_kernel", "backward.Workload.time_kernel")
+MEMORY = "backward.Memory.peakmem_kernel"
+ERRORS = "backward.Accuracy.track_error"
+VERIFIED_VERSIONS = ("1", "2")  # of TIMES: these versions verify each kernel on the arrays that they time it on
 
-Row = dict[str, Any]
-Broken = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError, OverflowError, OSError)
-
-
-def in_words(error: Exception) -> str:
-    """Return what went wrong in a line, without the file's own content at any length."""
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    if isinstance(error, KeyError):
-        return f"no {error.args[0]!r}"
-    if isinstance(error, AttributeError | IndexError):
-        return f"not built as expected: {error}"
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= LONGEST_LINE else text[:LONGEST_LINE] + "…"
+Results = dict[CellKey, dict[str, KernelResult]]
+SomeSamples = Annotated[records.Samples, Meta(min_length=1)]
 
 
-def of_compare(file: Path) -> tuple[list[Row], list[str]]:
-    """Return what `compare` keeps in store.jsonl, and what could not be used of it, a line each.
+class _GridParams(Struct):
+    name: Name
+    batch: Size
+    dim: Size
+    dtype: Dtype
 
-    What has no times comes with a note on why, and without samples.
+
+class _AsvTime(Struct):
+    seconds: Seconds
+    samples: SomeSamples | None
+
+
+class _AsvError(Struct):
+    name: Name
+    family: Name
+    dtype: Dtype
+    units: records.NonNegative  # of rounding
+
+
+class _Cpu(Struct):
+    brand_raw: Name | None = None
+
+
+class _MachineInfo(Struct):
+    cpu: _Cpu = msgspec.field(default_factory=_Cpu)
+    machine: Name = "?"
+
+
+class _CommitInfo(Struct):
+    id: Name | None = None
+    dirty: bool = False
+
+
+class _PytestFile(Struct):
+    machine_info: _MachineInfo
+    benchmarks: list[Any]
+    commit_info: _CommitInfo | None = None
+    datetime: datetime.datetime | None = None
+
+
+class _Params(Struct):
+    workload: Name
+
+
+class _ExtraInfo(Struct):
+    implementation: Name
+    batch: Size
+    dim: Size
+    dtype: Dtype
+    threads: Size
+    versions: records.Versions
+    verified: bool = False
+
+
+class _Stats(Struct):
+    median: Seconds
+    data: SomeSamples | None = None
+
+
+class _PytestBenchmark(Struct):
+    params: _Params
+    extra_info: _ExtraInfo
+    stats: _Stats
+
+
+def read_asv(data: bytes, machine: str) -> tuple[list[Cell], list[str]]:
+    """Read a results file of asv.
+
+    Parameters
+    ----------
+    data : bytes
+        Content of the file.
+    machine : str
+        The name that asv has for the machine: the folder that the file is in.
+
+    Returns
+    -------
+    cells : list of Cell
+        One for each key, with the time of the commit. `verified` is set if the version of the benchmark verifies.
+    problems : list of str
+
+    Raises
+    ------
+    ResultsError
+        If nothing can be read.
+    """
+    problems = Problems()
+    try:
+        file = asv.decode(data)
+        threads = msgspec.convert(file.env_vars.get("NUMBA_NUM_THREADS", 1), Size, strict=False)
+        environment = _asv_environment(file, machine)
+    except UNREADABLE as error:
+        raise ResultsError(describe(error)) from None
+    memory = dict(_asv_memory(file, problems))
+    errors = _asv_errors(file, problems)
+    results: Results = {}
+    for combination in itertools.chain.from_iterable(asv.combinations(file, name, problems) for name in TIMES):
+        with problems.at(str(combination)):
+            name, key = _asv_key(combination.params, threads)
+            time = msgspec.convert({"seconds": combination.value, "samples": combination.samples}, _AsvTime)
+            results.setdefault(key, {})[name] = KernelResult(
+                name=name,
+                samples=time.samples or (time.seconds,),
+                seconds=time.seconds,
+                interval=_asv_interval(combination),
+                verified=combination.version in VERIFIED_VERSIONS,
+                peak_memory_bytes=memory.get((name, key.workload, key.dtype)),
+                errors=errors.get((name, key.dtype), {}),
+            )
+    return list(_cells("asv", results, environment, file.time)), problems.lines()
+
+
+def _asv_environment(file: asv.AsvFile, machine: str) -> Environment:
+    versions = {"python": file.python, **file.requirements}  # asv states "" for a package of any version
+    return Environment(
+        machine=msgspec.convert(machine, Name),
+        versions=msgspec.convert({name: version for name, version in versions.items() if version}, records.Versions),
+        commit=file.commit_hash,
+    )
+
+
+def _asv_key(params: tuple[str, ...], threads: int) -> tuple[str, CellKey]:
+    """Return the implementation and the key of a combination of parameters."""
+    if len(params) == 3:
+        name, workload, dtype = params
+        if workload not in WORKLOADS:
+            raise ResultsError("unknown workload")
+        shape = WORKLOADS[workload]
+        params = name, str(shape.batch), str(shape.dim), dtype
+    else:
+        workload = GRID
+    grid = msgspec.convert(dict(zip(_GridParams.__struct_fields__, params, strict=True)), _GridParams, strict=False)
+    return grid.name, CellKey(workload, grid.batch, grid.dim, grid.dtype, threads)
+
+
+def _asv_interval(combination: asv.Combination) -> tuple[float, float] | None:
+    """Return the interval that asv states; None if it states none, as for few samples."""
+    try:
+        low, high = msgspec.convert((combination.low, combination.high), tuple[Seconds, Seconds])
+    except msgspec.ValidationError:
+        return None
+    return (low, high) if low <= high else None
+
+
+def _asv_memory(file: asv.AsvFile, problems: Problems) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Yield peak memory in bytes by implementation, workload and dtype."""
+    for combination in asv.combinations(file, MEMORY, problems):
+        with problems.at(str(combination)):
+            yield combination.params, int(msgspec.convert(combination.value, Annotated[float, Meta(ge=1, le=2**62)]))
+
+
+def _asv_errors(file: asv.AsvFile, problems: Problems) -> dict[tuple[str, str], dict[str, float | None]]:
+    """Return the relative errors of each implementation and dtype, by kind of input."""
+    errors: dict[tuple[str, str], dict[str, float | None]] = {}
+    for combination in asv.combinations(file, ERRORS, problems):
+        with problems.at(str(combination)):
+            values = (*combination.params, combination.value)
+            error = msgspec.convert(dict(zip(_AsvError.__struct_fields__, values, strict=True)), _AsvError)
+            relative = error.units * float(np.finfo(error.dtype).eps) / 2
+            errors.setdefault((error.name, error.dtype), {})[error.family] = relative
+    return errors
+
+
+def read_pytest_benchmark(data: bytes) -> tuple[list[Cell], list[str]]:
+    """Read a JSON file of pytest-benchmark.
+
+    Parameters
+    ----------
+    data : bytes
+        Content of the file. Benchmarks without "implementation" in their extra_info are those of other projects, and
+        are left out.
+
+    Returns
+    -------
+    cells : list of Cell
+        One for each key. `verified` is set if extra_info says so.
+    problems : list of str
+
+    Raises
+    ------
+    ResultsError
+        If nothing can be read.
     """
     try:
-        cells, problems = store.read_whole(file)
-    except store.ResultsError as error:
-        raise ValueError(str(error).removeprefix(f"{file}, ").removeprefix(f"{file}: ")) from None
-    found = []
-    for cell, rows in cells.items():
-        with _at(str(cell)):
-            found += list(_of_cell(cell, rows))
-    return found, problems
-
-
-def _of_cell(cell: Cell, rows: Sequence[Row]) -> Iterator[Row]:
-    ranked = ranking.rank(rows, cell)
-    for row in rows:
-        if row["control"] or row["status"] == LIMIT:
-            continue
-        if row["status"] not in (TIMED, DROPPED):
-            yield _shape(cell) | {key: row[key] for key in ("implementation", "status", "note")}
-        else:
-            errors = [error for error in row["errors"].values() if error is not None]
-            yield _row(
-                "compare",
-                row["implementation"],
-                cell,
-                row["samples"],
-                visits=row.get("visits", []),
-                status=row["status"],
-                margin=ranked.standing.margin if ranked.standing else math.nan,
-                limit=ranked.limit["seconds"] if ranked.limit else math.nan,
-                temporary_bytes=row["temporary_bytes"],
-                error=max(errors, default=math.nan),
-                verified=True,
-                machine=machine_name(row["machine"]),
-                time=values.time(row.get("time")),
-                commit=row.get("commit"),
-                versions=row["versions"],
+        file = msgspec.convert(json.loads(data), _PytestFile)
+    except UNREADABLE as error:
+        raise ResultsError(describe(error)) from None
+    machine = file.machine_info.cpu.brand_raw or file.machine_info.machine
+    info = file.commit_info or _CommitInfo()
+    commit = f"{info.id}+changes" if info.id and info.dirty else info.id  # as `compare` writes it
+    time = file.datetime.replace(tzinfo=datetime.UTC) if file.datetime and not file.datetime.tzinfo else file.datetime
+    problems, results, versions = Problems(), Results(), dict[str, str]()
+    for number, content in enumerate(file.benchmarks):
+        with problems.at(f"benchmark {number}"):
+            if "implementation" not in content["extra_info"]:
+                continue
+            benchmark = msgspec.convert(content, _PytestBenchmark)
+            extra, stats = benchmark.extra_info, benchmark.stats
+            versions |= extra.versions
+            key = CellKey(benchmark.params.workload, extra.batch, extra.dim, extra.dtype, extra.threads)
+            results.setdefault(key, {})[extra.implementation] = KernelResult(
+                name=extra.implementation,
+                samples=stats.data or (stats.median,),
+                seconds=statistics.median(stats.data) if stats.data else stats.median,
+                verified=extra.verified,
             )
+    environment = Environment(machine=machine, versions=versions, commit=commit)
+    return list(_cells("pytest-benchmark", results, environment, time)), problems.lines()
 
 
-def of_pytest(told: Mapping[str, Any]) -> Iterator[Row]:
-    """Yield what pytest-benchmark saves as JSON."""
-    machine, commit = told["machine_info"], told.get("commit_info") or {}
-    where = values.text(machine["cpu"].get("brand_raw", machine.get("machine", "?")))
-    about: Row = {"machine": where, "time": values.time(told.get("datetime")), "commit": commit.get("id")}
-    for number, one in enumerate(told["benchmarks"]):
-        extra = one["extra_info"]
-        if "implementation" not in extra:
-            continue
-        with _at(f"benchmark {number}"):
-            workload = one["params"]["workload"]
-            cell = Cell(workload, extra["batch"], extra["dim"], extra["dtype"], extra["threads"])
-            yield _row(
-                "pytest-benchmark",
-                extra["implementation"],
-                cell,
-                one["stats"]["data"] if "data" in one["stats"] else (one["stats"]["median"],),
-                verified=True,
-                versions=extra["versions"],
-                **about,
-            )
-
-
-def of_asv(told: Mapping[str, Any], machine: str) -> Iterator[Row]:
-    """Yield what asv keeps of a commit: times, with the memory and errors that belong to them."""
-    if told["version"] != ASV_VERSION:
-        raise ValueError(f"asv's store of version {told['version']!r}, not {ASV_VERSION}")
-    tables = {name: dict(_asv_cells(name, told)) for name in told["results"] if name.startswith("backward.")}
-    memory = tables.get("backward.Memory.peakmem_kernel", {})
-    errors: dict[tuple[str, str], float] = {}
-    for params, (units, *_) in tables.get("backward.Accuracy.track_error", {}).items():
-        with _at(f"backward.Accuracy.track_error{params}"):
-            name, _, dtype = params
-            error = values.not_negative(units) * float(np.finfo(values.dtype(dtype)).eps) / 2
-            errors[name, dtype] = max(errors.get((name, dtype), 0.0), error)
-    threads = int(told["env_vars"].get("NUMBA_NUM_THREADS", 1))
-    about: Row = {"machine": values.text(machine), "time": values.time(told.get("date")), "commit": told["commit_hash"]}
-    versions = {"python": told["python"], **told["requirements"]}
-    for benchmark in ("backward.Grid.time_kernel", "backward.Workload.time_kernel"):
-        for params, (median, low, high, samples) in tables.get(benchmark, {}).items():
-            with _at(f"{benchmark}{params}"):
-                name, *shape, dtype = params
-                cell = _asv_cell(shape, dtype, threads)
-                yield _row(
-                    "asv",
-                    name,
-                    cell,
-                    samples or [median],
-                    median=median,
-                    interval=(low, high),
-                    peak_memory=_peak(memory.get((name, cell.workload, dtype))),
-                    error=errors.get((name, dtype), math.nan),
-                    verified=True,
-                    versions=versions,
-                    **about,
-                )
-
-
-def _asv_cell(shape: Sequence[str], dtype: str, threads: int) -> Cell:
-    if len(shape) == 1:
-        one = WORKLOADS[shape[0]]
-        return Cell(one.name, one.rows, one.classes, dtype, threads)
-    return Cell(GRID, int(shape[0]), int(shape[1]), dtype, threads)
-
-
-def _peak(told: tuple[Any, ...] | None) -> float:
-    return values.positive(told[0]) if told else math.nan
-
-
-def _asv_cells(name: str, told: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], tuple[Any, ...]]]:
-    """Yield the parameters of each cell that has a result, with value, interval and samples."""
-    one = dict(zip(told["result_columns"], told["results"][name], strict=False))
-    with _at(name):
-        params = [[values.text(value).strip("'") for value in listed] for listed in one["params"]]
-        found = one["result"]
-        columns = [one.get(key) or [None] * len(found) for key in ("stats_ci_99_a", "stats_ci_99_b", "samples")]
-        cells = math.prod(map(len, params))  # before they are made: a short file may ask for any number
-        if not cells == len(found) == len(columns[0]) == len(columns[1]) == len(columns[2]):
-            raise ValueError(f"{len(found)} store for {cells} cells")
-    for cell, value, low, high, samples in zip(itertools.product(*params), found, *columns, strict=True):
-        if value is not None and value == value:  # NaN is what asv has for n/a
-            yield cell, (value, low, high, samples)
-
-
-def _row(
-    tool: str,
-    implementation: str,
-    cell: Cell,
-    samples: object,
-    median: float | None = None,
-    interval: tuple[float | None, float | None] = (None, None),
-    commit: str | None = None,
-    versions: object = None,
-    **others: Any,
-) -> Row:
-    """Return a row after checking all that a file says for it."""
-    taken = values.seconds_of_each(samples)
-    if not taken:
-        raise values.expected("at least one time", samples)
-    middle = values.seconds(float(np.median(taken)) if median is None else median)
-    low, high = interval
-    if low is None or high is None:
-        low, high = median_interval(taken) if len(taken) > 1 else (math.nan, math.nan)
-    elif not 0 < low <= high < math.inf:  # asv's, of few samples
-        low = high = math.nan
-    return {
-        "tool": tool,
-        "implementation": values.text(implementation),
-        **_shape(cell),
-        "median": middle,
-        "low": float(low),
-        "high": float(high),
-        "samples": taken,
-        "visits": [],
-        "status": TIMED,
-        "commit": values.optional_text(commit),
-        "versions": values.facts(versions),
-        **others,
-    }
-
-
-def _shape(cell: Cell) -> Row:
-    return {
-        "workload": values.text(cell.workload),
-        "batch": values.size(cell.rows),
-        "dim": values.size(cell.classes),
-        "dtype": values.dtype(cell.dtype),
-        "threads": values.size(cell.threads),
-    }
-
-
-@contextlib.contextmanager
-def _at(place: str) -> Iterator[None]:
-    """Say where in the file something was wrong."""
-    try:
-        yield
-    except Broken as error:
-        raise ValueError(f"{place}: {in_words(error)}") from None
-
-
-def machine_name(told: Mapping[str, Any]) -> str:
-    """Return how the table names a machine that `compare` describes."""
-    return f"{told['cpu']}, {told['cores']} cores, {told['system']}"
+def _cells(
+    tool: records.Tool, results: Results, environment: Environment, time: datetime.datetime | None
+) -> Iterator[Cell]:
+    for key, kernels in results.items():
+        by_field = dataclasses.asdict(key)
+        yield Cell(**by_field, kernels=tuple(kernels.values()), environment=environment, tool=tool, time=time)

@@ -1,187 +1,185 @@
-"""Results on disk: one line of JSON per cell and implementation, appended whole cells at a time.
+"""Results of `compare` on disk: JSON Lines, one measured cell on each line.
 
-A run that is stopped, or killed, loses the cell it was at and nothing else: a cell counts when all of its lines are
-there.
+A cell is appended as soon as it is measured. A run that is killed loses at most the cell that was being written.
 """
 
 from __future__ import annotations
 
-import functools
-import itertools
-import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-from softmax_impls.results import values
-from softmax_impls.timing.entry import DROPPED, LIMIT, STATUSES, TIMED
-from softmax_impls.timing.session import SCHEMA, Row
-from softmax_impls.timing.workloads import Cell
+import msgspec
+
+from softmax_impls.results.reading import UNREADABLE, Problems, ResultsError, check_file, describe
+from softmax_impls.timing.records import SCHEMA, Cell, Environment
+from softmax_impls.timing.workloads import CellKey
+
+__all__ = ["FILE", "ResultsError", "append", "continue_from", "read", "write"]
 
 FILE = "results.jsonl"
-SAME_RUN = ("machine", "versions", "seed")  # what has to agree for results to be continued
-MOST_TOLD = 5  # cells that are told one by one
+OLD_SCHEMA = "written by the first edition (schema 1): measure again with 'softmax-impls compare'"
 
-_CHECKS: dict[str, Callable[[Any], Any]] = {  # what rows are read for
-    **dict.fromkeys(("workload", "implementation", "accurate_for", "source"), values.text),
-    **dict.fromkeys(("batch", "dim", "threads", "rows_in_cell", "calls_per_sample"), values.size),
-    **dict.fromkeys(("first_call_seconds", "compiler_start_seconds"), values.not_negative),
-    **dict.fromkeys(("machine", "versions"), values.facts),
-    "temporary_bytes": values.count,
-    "dtype": values.dtype,
-    "status": functools.partial(values.one_of, STATUSES),
-    "note": values.note,
-    "control": values.flag,
-    "samples": values.seconds_of_each,
-    "seconds": values.predicted,
-    "errors": values.errors,
-}
-_OPTIONAL: dict[str, Callable[[Any], Any]] = {
-    "visits": lambda told: [values.size(rounds) for rounds in told],
-    "seed": values.count,
-    "commit": values.optional_text,
-    "time": values.optional_text,
-}
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(Cell)
 
 
-class ResultsError(ValueError):
-    """A results file that can not be read or continued; the message names the file and the place."""
+class _Header(msgspec.Struct):
+    schema: int = SCHEMA
 
 
-def cell_of(row: Row) -> Cell:
-    """Return the cell that a row belongs to."""
-    return Cell(row["workload"], row["batch"], row["dim"], row["dtype"], row["threads"])
+_HEADER_DECODER = msgspec.json.Decoder(_Header)
 
 
-def append(path: Path, rows: Sequence[Row]) -> None:
-    """Add one cell's rows, all of them or, if the process dies meanwhile, as good as none."""
-    text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(text)
+def append(path: Path, cell: Cell) -> None:
+    """Add a cell to the end of a file. The file is created if it does not exist.
+
+    The cell is on disk when this returns. If the process dies earlier, the file holds a part of a line, which `read`
+    leaves out.
+
+    Raises
+    ------
+    ValueError
+        If a value of the cell is outside the bounds of its type, as NaN is. Nothing is written.
+    """
+    line = _encode(cell)
+    with path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else b"\n" + line
+        file.write(line)
         file.flush()
         os.fsync(file.fileno())
 
 
-def write(path: Path, cells: Iterable[Sequence[Row]]) -> None:
-    """Write these cells in place of what was there."""
+def write(path: Path, cells: Iterable[Cell]) -> None:
+    """Write a new file with these cells, and replace the old file with it in one step.
+
+    Raises
+    ------
+    ValueError
+        If a value of a cell is outside the bounds of its type. The old file stays.
+    """
     temporary = path.with_suffix(".tmp")
-    temporary.unlink(missing_ok=True)
-    temporary.touch()
-    for rows in cells:
-        append(temporary, rows)
+    with temporary.open("wb") as file:
+        file.writelines(map(_encode, cells))
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(path)
 
 
-def read(path: Path) -> dict[Cell, list[Row]]:
-    """Return the whole cells of a results file; a line cut off at its end, and its cell, are left out.
+def read(path: Path) -> tuple[list[Cell], list[str]]:
+    """Read the cells of a file.
+
+    Returns
+    -------
+    cells : list of Cell
+        In the order of the file. If a cell was written several times, the last record counts.
+    problems : list of str
+        One line for each kind of damage, as "line 3: Expected `int` >= 1 - at `$.batch`". A line that cannot be read
+        costs itself, not the other lines.
 
     Raises
     ------
     ResultsError
-        If the file can not be read, or a line before the last is not a row of results.
+        If the file itself cannot be read.
     """
-    return read_whole(path)[0]
+    cells, problems, cut_off = _read(path)
+    return list(cells.values()), [*problems, *cut_off]
 
 
-def read_whole(path: Path) -> tuple[dict[Cell, list[Row]], list[str]]:
-    """Return the whole cells, as `read` does, and what there was beside them, a line each."""
-    try:
-        *lines, rest = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise ResultsError(f"{path}: {error}") from None
-    cells: dict[Cell, list[Row]] = {}
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = _checked(json.loads(line, parse_constant=_no_number))
-        except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
-            raise ResultsError(f"{path}, line {number}: not a row of results: {_in_words(error)}") from None
-        cells.setdefault(cell_of(row), []).append(row)
-    whole = {cell: found for cell, rows in cells.items() if (found := _last_whole(rows))}
-    problems = []
-    if not (lines or rest):
-        problems.append("empty")
-    lost = [cell for cell in cells if cell not in whole]
-    if rest:
-        problems.append("cut off in its last line, whose cell is left out")
-        lost = [cell for cell in lost if cell != next(reversed(cells))]
-    problems += [f"{cell}: some of its rows are missing, it is left out" for cell in lost[:MOST_TOLD]]
-    if len(lost) > MOST_TOLD:
-        problems.append(f"so are {len(lost) - MOST_TOLD} more")
-    return whole, problems
-
-
-def _last_whole(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows of a cell that were written together last; it may have been kept several times, once in part."""
-    whole: list[Row] = []
-    block: dict[tuple[str, bool, bool], Row] = {}
-    for row in rows:
-        name = row["implementation"], row["control"], row["status"] == LIMIT
-        if name in block or any(one["rows_in_cell"] != row["rows_in_cell"] for one in block.values()):
-            block = {}
-        block[name] = row
-        if len(block) == row["rows_in_cell"]:
-            whole, block = list(block.values()), {}
-    return whole
-
-
-def continued(path: Path, now: Row, sources: Mapping[str, str]) -> dict[Cell, list[Row]]:
-    """Return the cells to go on from, after checking that they were made like those to come.
+def continue_from(path: Path, environment: Environment, seed: int, sources: Mapping[str, str]) -> list[Cell]:
+    """Return the cells of an interrupted run, after a check that the new cells will be comparable with them.
 
     Parameters
     ----------
     path : Path
-        The results file; nothing is returned if there is none yet.
-    now : dict
-        What this run would write for `SAME_RUN`.
+        The results file. If it does not exist, no cells are returned.
+    environment : Environment
+        The environment of the new run. Machine and versions must be equal.
+    seed : int
+        The seed of the new run. It must be equal.
     sources : mapping of str to str
-        The implementations that take part now, and the fingerprints of their source.
+        The fingerprint of the source of each implementation of the new run. They must be equal.
+
+    Raises
+    ------
+    ResultsError
+        If the cells are not comparable, or if the file holds lines that cannot be read. A last line that is cut off is
+        no error: its cell is missing from the result.
     """
-    cells = read(path) if path.exists() else {}
-    for rows in cells.values():
-        for row, key in itertools.product(rows, SAME_RUN):
-            if row.get(key) != now[key]:
-                raise ResultsError(f"{path} was made with another {key}: {_difference(row.get(key), now[key])}")
-        if then := _difference(
-            {row["implementation"]: row["source"] for row in rows if row["status"] != LIMIT}, sources
+    if not path.exists():
+        return []
+    try:
+        cells, problems, _ = _read(path)
+    except ResultsError as error:
+        raise ResultsError(f"{path}: {error}") from None
+    if problems:
+        raise ResultsError(f"{path}: {problems[0]}")
+    for cell in cells.values():
+        for what, then, now in (
+            ("machine", cell.environment.machine, environment.machine),
+            ("versions", cell.environment.versions, environment.versions),
+            ("seed", cell.seed, seed),
+            ("implementations", {kernel.name: kernel.source for kernel in cell.kernels}, sources),
         ):
-            raise ResultsError(f"{path} was made with other implementations, or other versions of them: {then}")
-    return cells
+            if then != now:
+                raise ResultsError(f"{path} was measured with different {what}: {_difference(then, now)}")
+    return list(cells.values())
 
 
-def _checked(row: Any) -> Row:
-    """Return a row with all that is read of it checked."""
-    if not isinstance(row, dict):
-        raise values.expected("a row", row)
-    if row["schema"] != SCHEMA:
-        raise ValueError(f"schema {str(row['schema'])[:50]} instead of {SCHEMA}")
-    checks = _CHECKS | {key: check for key, check in _OPTIONAL.items() if key in row}
-    for key, check in checks.items():
-        try:
-            row[key] = check(row[key])
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{key}: {error}") from None
-    if row["samples"] and row["seconds"] is None:
-        raise ValueError("samples, and no seconds")
-    if row["status"] in (TIMED, DROPPED) and not (row["samples"] or row["control"]):
-        raise ValueError(f"{row['status']}, and no samples")
-    if sum(row.get("visits", ())) > len(row["samples"]):
-        raise ValueError("visits: more rounds than there are samples")
-    return row
+def _encode(cell: Cell) -> bytes:
+    line = _ENCODER.encode(msgspec.structs.replace(cell, file=""))
+    _DECODER.decode(line)  # checks the bounds, which creating a record does not
+    return line + b"\n"
 
 
-def _in_words(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    return f"no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
+def _read(path: Path) -> tuple[dict[CellKey, Cell], list[str], list[str]]:
+    """Return cells, problems, and the problem of a last line that is cut off."""
+    check_file(path)
+    cells: dict[CellKey, Cell] = {}
+    problems, old_schema = Problems(), False
+    number = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                cell = _DECODER.decode(line)
+            except UNREADABLE as error:
+                if _is_cut_off(line):
+                    return cells, problems.lines(), [f"line {number}: cut off"]
+                if _schema(line) == 1:
+                    old_schema = True
+                else:
+                    problems.add(f"line {number}", describe(error))
+            else:
+                cells[cell.key] = cell
+    lines = [OLD_SCHEMA] if old_schema else []
+    return cells, [*lines, *problems.lines(), *([] if number else ["empty"])], []
 
 
-def _no_number(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+def _is_cut_off(line: bytes) -> bool:
+    """Whether it is the beginning of a JSON object, at the end of the file."""
+    if line.endswith(b"\n") or not line.startswith(b"{"):
+        return False
+    try:
+        msgspec.json.decode(line)
+    except UNREADABLE:
+        return True
+    return False
 
 
-def _difference(then: Any, now: Any) -> str:
+def _schema(line: bytes) -> int | None:
+    try:
+        return _HEADER_DECODER.decode(line).schema
+    except UNREADABLE:
+        return None
+
+
+def _difference(then: object, now: object) -> str:
+    """Return what differs: "numpy 2.3.5, now 2.4.6"."""
     if not (isinstance(then, Mapping) and isinstance(now, Mapping)):
         return f"{then}, now {now}"
     keys = [key for key in {**then, **now} if then.get(key) != now.get(key)]
-    return ", ".join(f"{key} {then.get(key)}, now {now.get(key)}" for key in keys)
+    return ", ".join(f"{key} {then.get(key, 'missing')}, now {now.get(key, 'missing')}" for key in keys)

@@ -1,1 +1,29 @@
-"""What numba_simd is made of."""
+"""What the kernel numba_simd is made of: vector operations, passes over a row, rows, and a thread pool.
+
+The kernel computes p (h - Σ p h) for each row, where h = g - c and c is g at the row's largest p, as in
+`softmax_impls.backward.pivoted`. Where c = 0 is accurate enough, it saves the pass that computes the shifted sum.
+
+Read the modules in this order:
+
+========== =============================================================================
+sizes      the tunable numbers: when a call is shared among threads, when rows are pipelined
+vectors    operations on vectors of 64 bytes: load, store, select, reduce_add, argmax
+passes     the three passes over a row: reduce, shifted_dot, write
+rows       how the passes of many rows are ordered, for short, medium and long rows
+atomics    operations on memory that threads share
+pool       threads that share the work of one call
+jit        Numba's decorator with a cache on disk
+lowering   how vectors and atomics become LLVM instructions
+========== =============================================================================
+
+A long row takes two or three passes. The first pass waits for memory; the others read the row from the cache. So rows
+are pipelined: each step reduces a row and writes the row before it (for shorter rows, the row two steps before)::
+
+    step                        0         1         2         3
+    reduce: read from memory    row 0     row 1     row 2                max p, g there, Σ p g
+    shifted_dot: from cache     (row 0)   (row 1)   (row 2)              only where Σ p g lost its accuracy
+    write: read from cache                row 0     row 1     row 2      p ((g - c) - Σ p h)
+
+In one step, the loads of the reduced row and the stores of the written row alternate, vector by vector. The processor
+does not wait for either.
+"""

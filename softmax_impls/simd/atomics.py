@@ -1,4 +1,4 @@
-"""Words of memory that threads share without locks, in compiled code; interpreted, they are a list's elements."""
+"""Atomic operations on 64-bit words of memory that threads share; interpreted, the words are a list."""
 
 from __future__ import annotations
 
@@ -20,50 +20,50 @@ def _emit_pause(builder: Any) -> Any:
 
 
 @operation(
-    lambda words, at: types.int64(words, types.intp),
-    lambda builder, words, at: builder.load_atomic(builder.gep(words, [at]), "acquire", 8),
+    lambda words, index: types.int64(words, types.intp),
+    lambda builder, words, index: builder.load_atomic(builder.gep(words, [index]), "acquire", 8),
 )
-def load_acquire(words: Pointer, at: int) -> int:
-    """Return a word; what was written before it was published is seen by what follows."""
-    return int(words[at])
+def load_acquire(words: Pointer, index: int) -> int:
+    """Load a word. Later loads see everything that was written before its `store_release`."""
+    return int(words[index])
 
 
 @operation(
-    lambda words, at, value: types.void(words, types.intp, types.int64),
-    lambda builder, words, at, value: builder.store_atomic(value, builder.gep(words, [at]), "release", 8),
+    lambda words, index, value: types.void(words, types.intp, types.int64),
+    lambda builder, words, index, value: builder.store_atomic(value, builder.gep(words, [index]), "release", 8),
 )
-def store_release(words: Pointer, at: int, value: int) -> None:
-    """Store a word, after all that was written before."""
-    words[at] = value
+def store_release(words: Pointer, index: int, value: int) -> None:
+    """Store a word after everything that was written before."""
+    words[index] = value
 
 
 @operation(
-    lambda words, at, value: types.int64(words, types.intp, types.int64),
-    lambda builder, words, at, value: builder.atomic_rmw("add", builder.gep(words, [at]), value, "acq_rel"),
+    lambda words, index, value: types.int64(words, types.intp, types.int64),
+    lambda builder, words, index, value: builder.atomic_rmw("add", builder.gep(words, [index]), value, "acq_rel"),
 )
-def fetch_add(words: Pointer, at: int, value: int) -> int:
-    """Add to a word; returns what it was."""
-    words[at] += value
-    return int(words[at]) - value
+def fetch_add(words: Pointer, index: int, value: int) -> int:
+    """Add to a word, and return its old value."""
+    words[index] += value
+    return int(words[index]) - value
 
 
 @operation(
-    lambda words, at, old, new: types.boolean(words, types.intp, types.int64, types.int64),
-    lambda builder, words, at, old, new: builder.extract_value(
-        builder.cmpxchg(builder.gep(words, [at]), old, new, "acq_rel", "acquire"), 1
+    lambda words, index, old, new: types.boolean(words, types.intp, types.int64, types.int64),
+    lambda builder, words, index, old, new: builder.extract_value(
+        builder.cmpxchg(builder.gep(words, [index]), old, new, "acq_rel", "acquire"), 1
     ),
 )
-def compare_exchange(words: Pointer, at: int, old: int, new: int) -> bool:
-    """Store a new word if it still is the old one; returns whether it was."""
-    if words[at] != old:
+def compare_exchange(words: Pointer, index: int, old: int, new: int) -> bool:
+    """Store `new` if the word equals `old`, and return whether it did."""
+    if words[index] != old:
         return False
-    words[at] = new
+    words[index] = new
     return True
 
 
 @operation(lambda: types.void(), _emit_pause)
 def spin_pause() -> None:
-    """Tell the processor that this is a loop that waits."""
+    """Tell the processor that it executes a loop that waits."""
 
 
 @operation(
@@ -71,5 +71,5 @@ def spin_pause() -> None:
     lambda builder, address, like: builder.inttoptr(address, like.type.as_pointer()),
 )
 def pointer_to(address: int, like: Any) -> Pointer:
-    """Return a pointer to elements of the type of `like`; only compiled code can."""
+    """Return a pointer to elements of the type of `like`. Only compiled code can call it."""
     raise NotImplementedError

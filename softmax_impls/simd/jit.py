@@ -1,4 +1,4 @@
-"""Numba's decorator as the kernels here use it: typed, and cached on disk where the disk allows it."""
+"""`jit`: Numba's decorator with a cache on disk, which a change of any file in this folder invalidates."""
 
 from __future__ import annotations
 
@@ -8,28 +8,34 @@ from typing import Any, TypeVar, cast
 
 from numba import njit
 
+from softmax_impls import threads
+
 F = TypeVar("F", bound=Callable[..., Any])
 
-# What kernels are made of, apart from their own files: when it was last changed, and how large it is.
-_HELPERS = tuple((file.stat().st_mtime, file.stat().st_size) for file in sorted(Path(__file__).parent.glob("_*.py")))
+# The files whose functions and constants Numba compiles into kernels of other files, by time of change and size.
+_HELPERS = tuple(
+    (file.stat().st_mtime, file.stat().st_size)
+    for file in (*sorted(Path(__file__).parent.glob("*.py")), Path(threads.__file__))
+)
 
 
 def jit(**options: Any) -> Callable[[F], F]:
-    """`numba.njit` with ``cache=True``, or without where there is no writable place for a cache."""
+    """Return `numba.njit` with these options; compiled code is cached where a folder for the cache is writable."""
 
     def decorate(function: F) -> F:
         try:
-            return cast(F, _stamped(njit(cache=True, **options)(function)))
-        except (RuntimeError, OSError):  # "cannot cache function: no locator available", or no such folder
+            dispatcher = njit(cache=True, **options)(function)
+        except (RuntimeError, OSError):  # "cannot cache function: no locator available", or there is no such folder
             return cast(F, njit(**options)(function))
+        _stamp_with_helpers(dispatcher)
+        return cast(F, dispatcher)
 
     return decorate
 
 
-def _stamped(dispatcher: Any) -> Any:
-    """Make what is cached stale when a helper changes, too: Numba itself looks at the kernel's own file only."""
+def _stamp_with_helpers(dispatcher: Any) -> None:
+    """Let the cache depend on the helper files too: Numba itself checks only the file that defines the function."""
     cache: Any = getattr(dispatcher, "_cache", None)
     index: Any = getattr(cache, "_cache_file", None)
     if hasattr(index, "_source_stamp"):
         index._source_stamp = (index._source_stamp, _HELPERS)
-    return dispatcher

@@ -1,7 +1,6 @@
-"""How `_vectors` and `_atomics` become LLVM's instructions: a Numba type for vectors, and what its operations emit.
+"""How `vectors` and `atomics` become LLVM instructions: a Numba type for vectors, and functions that emit instructions.
 
-`operation` makes functions that mean one thing in Python and emit another where Numba compiles. The rest emits: it is
-called with LLVM's builder and LLVM's values, whose types say what to do.
+The functions that emit take LLVM's builder and LLVM's values.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 from numba.core.imputils import lower_builtin
 from numba.extending import intrinsic, models, register_model, type_callable
 
-BYTES = 64  # of a vector
+VECTOR_BYTES = 64
 
 F = TypeVar("F", bound=Callable[..., Any])
-INT32, WORD = ir.IntType(32), ir.IntType(64)
+INT32, INT64 = ir.IntType(32), ir.IntType(64)
 POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
 class VectorType(types.Type):
-    """So many elements of one type."""
+    """Numba's type of a vector: a number of elements of one type."""
 
     def __init__(self, dtype: Any, lanes: int) -> None:
         self.dtype, self.lanes = dtype, lanes
@@ -35,15 +34,20 @@ class VectorType(types.Type):
 
 @register_model(VectorType)
 class _VectorModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, kind: VectorType) -> None:
-        element = ir.IntType(1) if kind.dtype == types.boolean else manager.lookup(kind.dtype).get_value_type()
-        super().__init__(manager, kind, ir.VectorType(element, kind.lanes))
+    def __init__(self, manager: Any, vector: VectorType) -> None:
+        element = ir.IntType(1) if vector.dtype == types.boolean else manager.lookup(vector.dtype).get_value_type()
+        super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
 
 
 def operation(signature: Callable[..., Any], emit: Callable[..., Any]) -> Callable[[F], F]:
-    """Where Numba compiles, put what `emit` builds in the place of the decorated function.
+    """Define an operation by a Python function, for the interpreter, and by instructions, for Numba.
 
-    `signature` makes Numba's signature from the argument types, `emit` instructions from a builder and the arguments.
+    Parameters
+    ----------
+    signature : callable
+        From Numba's types of the arguments to Numba's signature.
+    emit : callable
+        From LLVM's builder and the arguments to the result. It emits the instructions.
     """
 
     def typed(typing: Any, *arguments: Any) -> Any:
@@ -62,35 +66,70 @@ def operation(signature: Callable[..., Any], emit: Callable[..., Any]) -> Callab
     return decorate
 
 
-def kind(pointer: Any) -> VectorType:
-    """Return the type of a vector loaded from a pointer of a Numba type."""
-    return VectorType(pointer.dtype, BYTES * 8 // pointer.dtype.bitwidth)
+def vector_of(pointer: Any) -> VectorType:
+    """Return Numba's type of the vectors that a pointer loads."""
+    return VectorType(pointer.dtype, VECTOR_BYTES * 8 // pointer.dtype.bitwidth)
 
 
-def mask(pointer: Any) -> VectorType:
-    """Return the type of a mask for such vectors."""
-    return VectorType(types.boolean, kind(pointer).lanes)
+def mask_of(pointer: Any) -> VectorType:
+    """Return Numba's type of a mask for these vectors."""
+    return VectorType(types.boolean, vector_of(pointer).lanes)
 
 
-def size(pointer: Any) -> int:
-    """Return the bytes of what a pointer points to."""
+def _element_bytes(pointer: Any) -> int:
     return 8 if isinstance(pointer.type.pointee, ir.DoubleType) else 4
 
 
-def llvm_vector(pointer: Any) -> Any:
-    """Return LLVM's type of a vector of what a pointer points to."""
-    return ir.VectorType(pointer.type.pointee, BYTES // size(pointer))
-
-
-def place(builder: Any, pointer: Any, at: Any) -> Any:
+def _vector_at(builder: Any, pointer: Any, index: Any) -> Any:
     """Return a pointer to the vector that begins at an element."""
-    return builder.bitcast(builder.gep(pointer, [at]), llvm_vector(pointer).as_pointer())
+    vector = ir.VectorType(pointer.type.pointee, lanes(pointer))
+    return builder.bitcast(builder.gep(pointer, [index]), vector.as_pointer())
 
 
-def splat(builder: Any, value: Any, lanes: int) -> Any:
-    """Return a vector of one value throughout."""
-    one = builder.insert_element(ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined), value, INT32(0))
-    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(INT32, lanes), [0] * lanes))
+def lanes(pointer: Any) -> int:
+    """Return the number of elements of the vectors that a pointer loads."""
+    return VECTOR_BYTES // _element_bytes(pointer)
+
+
+def load(builder: Any, pointer: Any, index: Any) -> Any:
+    """Emit a load of a vector, which is aligned as its elements are."""
+    return builder.load(_vector_at(builder, pointer, index), align=_element_bytes(pointer))
+
+
+def store(builder: Any, pointer: Any, index: Any, vector: Any) -> None:
+    """Emit a store of a vector, which is aligned as its elements are."""
+    builder.store(vector, _vector_at(builder, pointer, index), align=_element_bytes(pointer))
+
+
+def store_nontemporal(builder: Any, pointer: Any, index: Any, vector: Any) -> None:
+    """Emit a non-temporal store of a vector, which is aligned to its size."""
+    stored = builder.store(vector, _vector_at(builder, pointer, index), align=VECTOR_BYTES)
+    stored.set_metadata("nontemporal", builder.module.add_metadata([INT32(1)]))
+
+
+def masked_load(builder: Any, pointer: Any, index: Any, mask: Any, other: Any) -> Any:
+    """Emit a load that does not access memory where the mask is false, and takes `other` there."""
+    arguments = _vector_at(builder, pointer, index), INT32(_element_bytes(pointer)), mask, other
+    return _call(builder, "llvm.masked.load", pointer, other.type, arguments)
+
+
+def masked_store(builder: Any, pointer: Any, index: Any, mask: Any, vector: Any) -> None:
+    """Emit a store that does not access memory where the mask is false."""
+    arguments = vector, _vector_at(builder, pointer, index), INT32(_element_bytes(pointer)), mask
+    _call(builder, "llvm.masked.store", pointer, ir.VoidType(), arguments)
+
+
+def _call(builder: Any, name: str, pointer: Any, result: Any, arguments: Any) -> Any:
+    function = ir.FunctionType(result, [argument.type for argument in arguments])
+    name = f"{name}.v{lanes(pointer)}f{8 * _element_bytes(pointer)}.p0"
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, name), arguments)
+
+
+def broadcast(builder: Any, pointer: Any, value: Any) -> Any:
+    """Emit a vector with one value in all lanes."""
+    n = lanes(pointer)
+    first = builder.insert_element(ir.Constant(ir.VectorType(value.type, n), ir.Undefined), value, INT32(0))
+    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(INT32, n), [0] * n))
 
 
 def _halves(builder: Any, vector: Any) -> list[Any]:
@@ -99,59 +138,39 @@ def _halves(builder: Any, vector: Any) -> list[Any]:
     return [builder.shuffle_vector(vector, vector, indices) for indices in halves]
 
 
-def store_nontemporal(builder: Any, pointer: Any, at: Any, value: Any) -> None:
-    """Store a vector past the caches."""
-    stored = builder.store(value, place(builder, pointer, at), align=BYTES)
-    stored.set_metadata("nontemporal", builder.module.add_metadata([INT32(1)]))
-
-
 def first_lanes(builder: Any, pointer: Any, n: Any) -> Any:
-    """Return the mask of the first n elements."""
-    lanes = llvm_vector(pointer).count
-    numbers = ir.Constant(ir.VectorType(INT32, lanes), list(range(lanes)))
-    return builder.icmp_signed("<", numbers, splat(builder, builder.trunc(n, INT32), lanes))
-
-
-def masked(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
-    """Call llvm.masked.load or .store, which touch no memory where the mask is false."""
-    vector = next(one.type for one in reversed(arguments) if one.type.__class__ is ir.VectorType and one.type.element)
-    return builder.call(
-        cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(result, [one.type for one in arguments]),
-            f"llvm.masked.{name}.v{vector.count}f{8 * BYTES // vector.count}.p0",
-        ),
-        arguments,
-    )
+    """Emit the mask of the first n lanes."""
+    numbers = ir.Constant(ir.VectorType(INT32, lanes(pointer)), list(range(lanes(pointer))))
+    return builder.icmp_signed("<", numbers, broadcast(builder, pointer, builder.trunc(n, INT32)))
 
 
 def reduce_add(builder: Any, vector: Any) -> Any:
-    """Add up a vector's elements, halves to each other: exact to log₂ of their number of roundings."""
+    """Emit the sum of the lanes: one half is added to the other, log₂(lanes) times."""
     while vector.type.count > 1:
         vector = builder.fadd(*_halves(builder, vector))
     return builder.extract_element(vector, INT32(0))
 
 
 def argmax(builder: Any, keys: Any, values: Any) -> Any:
-    """Return a pair, the largest key and its value; of the first of them, if there are several."""
+    """Emit a pair: the largest key and its value. Of equal keys, the first counts."""
     while keys.type.count > 1:
         (a, b), (x, y) = _halves(builder, keys), _halves(builder, values)
         larger = builder.fcmp_ordered(">", b, a)
         keys, values = builder.select(larger, b, a), builder.select(larger, y, x)
     pair = ir.Constant(ir.ArrayType(keys.type.element, 2), ir.Undefined)
-    for index, one in enumerate((keys, values)):
-        pair = builder.insert_value(pair, builder.extract_element(one, INT32(0)), index)
+    for index, vector in enumerate((keys, values)):
+        pair = builder.insert_value(pair, builder.extract_element(vector, INT32(0)), index)
     return pair
 
 
-def _binary(symbol: Callable[..., Any], mask: bool, emit: Callable[..., Any]) -> None:
-    """Make an operator of two vectors."""
+def _define_operator(symbol: Callable[..., Any], emit: Callable[..., Any], *, returns_mask: bool = False) -> None:
+    """Define an operator of two vectors for Numba."""
 
     @type_callable(symbol)
     def typed(context: Any) -> Callable[..., Any]:
         def result(a: Any, b: Any) -> Any:
             if isinstance(a, VectorType) and a == b:
-                return VectorType(types.boolean, a.lanes) if mask else a
+                return VectorType(types.boolean, a.lanes) if returns_mask else a
             return None
 
         return result
@@ -161,8 +180,8 @@ def _binary(symbol: Callable[..., Any], mask: bool, emit: Callable[..., Any]) ->
         return emit(builder, *values)
 
 
-# "contract" allows a product and a sum to become one fused operation, and nothing else.
-_binary(operator.add, False, lambda builder, a, b: builder.fadd(a, b, flags=("contract",)))
-_binary(operator.sub, False, lambda builder, a, b: builder.fsub(a, b, flags=("contract",)))
-_binary(operator.mul, False, lambda builder, a, b: builder.fmul(a, b, flags=("contract",)))
-_binary(operator.gt, True, lambda builder, a, b: builder.fcmp_ordered(">", a, b))
+# "contract" allows LLVM to fuse a product and a sum into one instruction, and nothing else.
+_define_operator(operator.add, lambda builder, a, b: builder.fadd(a, b, flags=("contract",)))
+_define_operator(operator.sub, lambda builder, a, b: builder.fsub(a, b, flags=("contract",)))
+_define_operator(operator.mul, lambda builder, a, b: builder.fmul(a, b, flags=("contract",)))
+_define_operator(operator.gt, lambda builder, a, b: builder.fcmp_ordered(">", a, b), returns_mask=True)

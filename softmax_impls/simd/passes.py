@@ -1,8 +1,12 @@
-"""The passes over a row: look at it, sum it once more where that is needed, and write.
+"""The passes over a row. The result is p (h - Σ p h), where h = g - shift.
 
-The result is p (h - s) with h = g - c and s = Σ p h, for a c with which nothing cancels: g at the top class, see
-`numba_pivoted`. The first look finds it, and Σ p g at once; where that has lost nothing either, c is 0 and the second
-pass is spared. Positions count elements from the arrays' beginning, as if B rows of D were one stretch.
+1. reduce: finds the largest p, g in the same place, and Σ p g.
+2. shifted_dot: computes Σ p (g - shift), where the shift is g at the largest p. It is needed only where Σ p g lost its
+   accuracy to cancellation, see `needs_shift`. Elsewhere the shift is 0, and the pass is left out.
+3. write: writes the result.
+
+The first pass of a row and the last pass of another row run in one loop, `write_and_reduce`. An index counts elements
+from the beginning of the arrays, across rows.
 """
 
 from __future__ import annotations
@@ -12,202 +16,186 @@ from typing import Any
 import numpy as np
 
 from softmax_impls.simd.jit import jit
-from softmax_impls.simd.lowering import BYTES
+from softmax_impls.simd.lowering import VECTOR_BYTES
+from softmax_impls.simd.sizes import MAX_UNSHIFTED_RATIO, TERMS_PER_LANE
 from softmax_impls.simd.vectors import (
     Pointer,
     Vector,
     address,
     argmax,
+    as_element,
+    broadcast,
     first_lanes,
     lanes,
     load,
     load_scalar,
     reduce_add,
     select,
-    splat,
     store,
     store_nontemporal,
     store_scalar,
 )
 
-KEPT = 2.0  # where |g_top| is at most that many times |Σ p g - g_top|, shifting g would not make the sum much better
-SEGMENT = 32  # terms that an element of a vector sums in the working precision, before the sum goes on in float64
+Sums = tuple[float, float]  # of a row: the shift and Σ p (g - shift)
 
 
 @jit(nogil=True, forceinline=True)
-def better(p: Vector, g: Vector, top_p: Vector, top_g: Vector) -> tuple[Vector, Vector]:
-    larger = p > top_p
-    return select(larger, p, top_p), select(larger, g, top_g)
+def update_max(p: Vector, g: Vector, max_p: Vector, max_g: Vector) -> tuple[Vector, Vector]:
+    """Return the larger of p and max_p, and the values of g and max_g that belong to them, lane by lane."""
+    larger = p > max_p
+    return select(larger, p, max_p), select(larger, g, max_g)
 
 
 @jit(nogil=True, forceinline=True)
-def needs_shift(g_top: Any, dot: float) -> bool:
-    """Whether Σ p g may have lost what matters, and the sum is to be taken of g - g_top: see `checks.bounds`."""
-    return not abs(np.float64(g_top)) <= KEPT * abs(dot - np.float64(g_top))
+def needs_shift(max_g: Any, dot: float) -> bool:
+    """Whether Σ p g may have lost its accuracy, so that g must be shifted by max_g; see `checks.bounds`."""
+    return not abs(np.float64(max_g)) <= MAX_UNSHIFTED_RATIO * abs(dot - np.float64(max_g))
+
+
+@jit(nogil=True, forceinline=True)
+def row_sums(probs: Pointer, grad: Pointer, row: int, n: int, max_g: Any, dot: float) -> Sums:
+    """Return the shift and the sum of n elements from what the first pass found, with a second pass if it is needed."""
+    if needs_shift(max_g, dot):
+        shift = np.float64(max_g)
+        return shift, shifted_dot(probs, grad, row, n, shift)
+    return 0.0, dot
 
 
 @jit(nogil=True)
-def shifted_dot(probs: Pointer, grad: Pointer, at: int, n: int, shift: float) -> float:
+def shifted_dot(probs: Pointer, grad: Pointer, row: int, n: int, shift: float) -> float:
     """Return Σ p (g - shift) over n elements, in float64."""
     width = lanes(probs)
-    zero, c = splat(probs, 0), splat(probs, shift)
+    zero, c = broadcast(probs, 0), broadcast(probs, shift)
     result = 0.0
     j = 0
     while j < n:
-        stop = min(n, j + 4 * SEGMENT * width)
-        a, b, d, e = zero, zero, zero, zero
+        stop = min(n, j + 4 * TERMS_PER_LANE * width)
+        s0, s1, s2, s3 = zero, zero, zero, zero  # four sums, so that an addition does not wait for the one before
         while j + 4 * width <= stop:
-            k = at + j
-            a = a + load(probs, k) * (load(grad, k) - c)
-            b = b + load(probs, k + width) * (load(grad, k + width) - c)
-            d = d + load(probs, k + 2 * width) * (load(grad, k + 2 * width) - c)
-            e = e + load(probs, k + 3 * width) * (load(grad, k + 3 * width) - c)
+            k = row + j
+            s0 = s0 + load(probs, k) * (load(grad, k) - c)
+            s1 = s1 + load(probs, k + width) * (load(grad, k + width) - c)
+            s2 = s2 + load(probs, k + 2 * width) * (load(grad, k + 2 * width) - c)
+            s3 = s3 + load(probs, k + 3 * width) * (load(grad, k + 3 * width) - c)
             j += 4 * width
         while j + width <= stop:
-            a = a + load(probs, at + j) * (load(grad, at + j) - c)
+            s0 = s0 + load(probs, row + j) * (load(grad, row + j) - c)
             j += width
-        if j < n and stop == n:  # the last vector, without what it shares with the one before
-            k = at + n - width
-            b = b + select(first_lanes(probs, width - n + j), zero, load(probs, k) * (load(grad, k) - c))
+        if j < n and stop == n:  # the last vector, without the elements that it shares with the vector before
+            k = row + n - width
+            s1 = s1 + select(first_lanes(probs, width - n + j), zero, load(probs, k) * (load(grad, k) - c))
             j = n
-        result += reduce_add((a + b) + (d + e))
+        result += reduce_add((s0 + s1) + (s2 + s3))
     return result
 
 
 @jit(nogil=True, forceinline=True)
-def to_line(out: Pointer, at: int) -> int:
-    """Return how many elements there are from `at` to where the next cache line begins."""
+def elements_to_line(out: Pointer, index: int) -> int:
+    """Return the number of elements from an index to the next beginning of a cache line."""
     width = lanes(out)
-    return (-(address(out) // (BYTES // width) + at)) % width
+    return (-(address(out) // (VECTOR_BYTES // width) + index)) % width
 
 
 @jit(nogil=True, forceinline=True)
-def _value(probs: Pointer, grad: Pointer, at: int, c: Vector, s: Vector) -> Vector:
-    return load(probs, at) * ((load(grad, at) - c) - s)
+def result_at(probs: Pointer, grad: Pointer, index: int, c: Vector, s: Vector) -> Vector:
+    """Return a vector of the result, p ((g - c) - s)."""
+    return load(probs, index) * ((load(grad, index) - c) - s)
 
 
 @jit(nogil=True, forceinline=True)
-def store_vector(out: Pointer, at: int, vector: Vector, streaming: bool) -> None:
-    if streaming:
-        store_nontemporal(out, at, vector)
-    else:
-        store(out, at, vector)
-
-
-@jit(nogil=True, forceinline=True)
-def write(
-    probs: Pointer, grad: Pointer, out: Pointer, at: int, end: int, shift: float, sum_: float, streaming: bool
+def write_vectors(
+    probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums, nontemporal: bool
 ) -> int:
-    """Write whole vectors from `at` on that end by `end`; returns where the next one begins."""
+    """Write whole vectors of the result, as many as fit before `end`; return the index of the next vector."""
     width = lanes(probs)
-    c, s = splat(probs, shift), splat(probs, sum_)
-    if streaming:
-        while at + width <= end:
-            store_nontemporal(out, at, _value(probs, grad, at, c, s))
-            at += width
+    c, s = broadcast(probs, sums[0]), broadcast(probs, sums[1])
+    if nontemporal:
+        while index + width <= end:
+            store_nontemporal(out, index, result_at(probs, grad, index, c, s))
+            index += width
     else:
-        while at + width <= end:
-            store(out, at, _value(probs, grad, at, c, s))
-            at += width
-    return at
+        while index + width <= end:
+            store(out, index, result_at(probs, grad, index, c, s))
+            index += width
+    return index
 
 
 @jit(nogil=True, forceinline=True)
-def write_singly(probs: Pointer, grad: Pointer, out: Pointer, at: int, end: int, shift: float, sum_: float) -> None:
-    """Write the elements that are less than a vector."""
-    c, s = argmax(splat(probs, shift), splat(probs, sum_))  # in the dtype of the computation, as in vectors
-    for k in range(at, end):
+def write_scalars(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums) -> None:
+    """Write the result element by element, where there is less than a vector."""
+    c, s = as_element(probs, sums[0]), as_element(probs, sums[1])
+    for k in range(index, end):
         store_scalar(out, k, load_scalar(probs, k) * ((load_scalar(grad, k) - c) - s))
 
 
 @jit(nogil=True, forceinline=True)
-def _see(probs: Pointer, grad: Pointer, at: int, dot: Vector, p: Vector, g: Vector) -> tuple[Vector, Vector, Vector]:
-    """Add a vector of p g to `dot`, and let the larger probabilities be p, with their g."""
-    p1, g1 = load(probs, at), load(grad, at)
-    larger = p1 > p
-    return dot + p1 * g1, select(larger, p1, p), select(larger, g1, g)
+def write(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums, nontemporal: bool) -> None:
+    """Write any part of a row."""
+    if nontemporal:
+        aligned = min(end, index + elements_to_line(out, index))
+        write_scalars(probs, grad, out, index, aligned, sums)
+        index = aligned
+    index = write_vectors(probs, grad, out, index, end, sums, nontemporal)
+    write_scalars(probs, grad, out, index, end, sums)
+
+
+@jit(nogil=True)
+def move(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, nontemporal: bool) -> None:
+    """Write p g: the least work of a pass over three arrays. The roofline times it."""
+    write(probs, grad, out, index, end, (0.0, 0.0), nontemporal)  # LLVM leaves the subtractions of 0 out
 
 
 @jit(nogil=True, forceinline=True)
-def write_and_look(
-    probs: Pointer,
-    grad: Pointer,
-    out: Pointer,
-    at: int,
-    end: int,
-    shift: float,
-    sum_: float,
-    streaming: bool,
-    there: int,
-    n: int,
-) -> tuple[int, Any, Any, float]:
-    """Write from `at` to `end`, and at once look at n elements from `there` on.
+def _reduce_vector(
+    probs: Pointer, grad: Pointer, index: int, dot: Vector, max_p: Vector, max_g: Vector
+) -> tuple[Vector, Vector, Vector]:
+    """Add a vector of p g to `dot`, and update the largest p and their g."""
+    p, g = load(probs, index), load(grad, index)
+    max_p, max_g = update_max(p, g, max_p, max_g)
+    return dot + p * g, max_p, max_g
 
-    What is looked at comes from memory while what is written comes from the cache: neither waits for the other. Returns
-    where writing got to; and of what was looked at, the largest probability, g there, and Σ p g, whose terms are added
-    in an order that does not depend on what was written.
+
+@jit(nogil=True, forceinline=True)
+def write_and_reduce(
+    probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums, nontemporal: bool, row: int, n: int
+) -> tuple[int, Any, Any, float]:
+    """Write a row's vectors from `index` to `end`, and in the same loop reduce the n elements of another from `row` on.
+
+    The reduced row comes from memory and the written row from the cache, so neither waits for the other. Σ p g is
+    added up in an order that does not depend on the written row.
+
+    Returns
+    -------
+    index, max_p, max_g, dot
+        The index of the next vector to write. Of the reduced row: the largest p, g in the same place, and Σ p g.
     """
     width = lanes(probs)
-    zero = splat(probs, 0)
-    c, s = splat(probs, shift), splat(probs, sum_)
-    p, g = load(probs, there), load(grad, there)
+    c, s = broadcast(probs, sums[0]), broadcast(probs, sums[1])
+    max_p, max_g = load(probs, row), load(grad, row)
     dot = 0.0
     j = 0
     while j + width <= n:
-        stop = min(n, j + SEGMENT * width)
-        a = zero  # one sum and one top: twice as many would not fit the registers of AVX2, where a vector takes two
-        if streaming:  # two loops, since with the branch inside LLVM makes a mess of both kinds of stores
-            while j + width <= stop and at + width <= end:
-                a, p, g = _see(probs, grad, there + j, a, p, g)
-                store_nontemporal(out, at, _value(probs, grad, at, c, s))
-                at += width
+        stop = min(n, j + TERMS_PER_LANE * width)
+        a = broadcast(probs, 0)  # a single vector of sums: two, and two maxima, would not fit the registers of AVX2
+        if nontemporal:  # two loops: with the branch inside, LLVM makes slow code for both kinds of stores
+            while j + width <= stop and index + width <= end:
+                a, max_p, max_g = _reduce_vector(probs, grad, row + j, a, max_p, max_g)
+                store_nontemporal(out, index, result_at(probs, grad, index, c, s))
+                index += width
                 j += width
         else:
-            while j + width <= stop and at + width <= end:
-                a, p, g = _see(probs, grad, there + j, a, p, g)
-                store(out, at, _value(probs, grad, at, c, s))
-                at += width
+            while j + width <= stop and index + width <= end:
+                a, max_p, max_g = _reduce_vector(probs, grad, row + j, a, max_p, max_g)
+                store(out, index, result_at(probs, grad, index, c, s))
+                index += width
                 j += width
         while j + width <= stop:
-            a, p, g = _see(probs, grad, there + j, a, p, g)
+            a, max_p, max_g = _reduce_vector(probs, grad, row + j, a, max_p, max_g)
             j += width
         dot += reduce_add(a)
-    if j < n:  # the last vector, without what it shares with the one before
-        p1, g1 = load(probs, there + n - width), load(grad, there + n - width)
-        dot += reduce_add(select(first_lanes(probs, width - n + j), zero, p1 * g1))
-        p, g = better(p1, g1, p, g)
-    p_top, g_top = argmax(p, g)
-    return write(probs, grad, out, at, end, shift, sum_, streaming), p_top, g_top, dot
-
-
-@jit(nogil=True)
-def move(probs: Pointer, grad: Pointer, out: Pointer, at: int, end: int, streaming: bool) -> None:
-    """Write p g: the least that a pass over three arrays can do, and so a measure for all that does more."""
-    width = lanes(probs)
-    stop = min(end, at + to_line(out, at)) if streaming else at
-    for k in range(at, stop):
-        store_scalar(out, k, load_scalar(probs, k) * load_scalar(grad, k))
-    at = stop
-    if streaming:
-        while at + width <= end:
-            store_nontemporal(out, at, load(probs, at) * load(grad, at))
-            at += width
-    else:
-        while at + width <= end:
-            store(out, at, load(probs, at) * load(grad, at))
-            at += width
-    for k in range(at, end):
-        store_scalar(out, k, load_scalar(probs, k) * load_scalar(grad, k))
-
-
-@jit(nogil=True)
-def write_part(
-    probs: Pointer, grad: Pointer, out: Pointer, at: int, end: int, shift: float, total: float, streaming: bool
-) -> None:
-    """Write any stretch of one row."""
-    if streaming:
-        aligned = min(end, at + to_line(out, at))
-        write_singly(probs, grad, out, at, aligned, shift, total)
-        at = aligned
-    at = write(probs, grad, out, at, end, shift, total, streaming)
-    write_singly(probs, grad, out, at, end, shift, total)
+    if j < n:  # the last vector, without the elements that it shares with the vector before
+        p, g = load(probs, row + n - width), load(grad, row + n - width)
+        dot += reduce_add(select(first_lanes(probs, width - n + j), broadcast(probs, 0), p * g))
+        max_p, max_g = update_max(p, g, max_p, max_g)
+    top_p, top_g = argmax(max_p, max_g)
+    return write_vectors(probs, grad, out, index, end, sums, nontemporal), top_p, top_g, dot

@@ -1,27 +1,31 @@
-"""How rows of each length go through the passes, waiting neither for memory nor for each other.
+"""How the passes of many rows are ordered, so that they wait neither for memory nor for each other.
 
-Where B rows of D lie in one stretch, so does the result: it is written in whole vectors, which may begin in one row and
-end in the next.
+The length of the rows decides: up to a vector, up to two, up to eight, or longer. B rows of D elements are B·D
+consecutive elements. Long rows are written in whole vectors, which may begin in one row and end in the next.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from softmax_impls.simd.jit import jit
 from softmax_impls.simd.passes import (
-    better,
-    needs_shift,
-    shifted_dot,
-    store_vector,
-    to_line,
-    write,
-    write_and_look,
-    write_singly,
+    Sums,
+    elements_to_line,
+    result_at,
+    row_sums,
+    update_max,
+    write_and_reduce,
+    write_scalars,
+    write_vectors,
 )
+from softmax_impls.simd.sizes import ALIGNED_FROM, LAG_TWO_BELOW, PIPELINED_ABOVE
 from softmax_impls.simd.vectors import (
     Pointer,
     argmax,
+    broadcast,
     first_lanes,
     lanes,
     load,
@@ -29,169 +33,166 @@ from softmax_impls.simd.vectors import (
     masked_store,
     reduce_add,
     select,
-    splat,
     store,
+    store_nontemporal,
 )
-
-FEW = 8  # vectors; up to these, rows one by one took 0.7 to 0.9 of the time that being behind takes
-ALIGNED = 16  # vectors, from which on it pays to write whole cache lines: up to 1.2 times faster
-SHORT = 32  # vectors, up to which it pays to be two rows behind: 256×256 float32 took 0.9 of the time, 6144×512 1.1
 
 
 @jit(nogil=True)
-def long_rows(
-    probs: Pointer, grad: Pointer, out: Pointer, classes: int, start: int, stop: int, streaming: bool
+def compute_rows(
+    probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, nontemporal: bool, in_place: bool
 ) -> None:
-    """Do rows of a vector and more.
-
-    While a row is looked at, which waits for memory, an earlier one is written, which the cache still has: the one
-    before, or if rows are short the one before that, since what the look finds takes a while to become one number.
-    """
+    """Compute the rows from `start` to `stop`. `in_place` states whether `out` is one of the inputs."""
     width = lanes(probs)
-    behind = 2 if classes < SHORT * width else 1
-    done, end = start * classes, stop * classes
-    # Of the row that is written, of the one before it, of the one that was looked at last, and of the one before that.
-    shift = old_shift = last_shift = next_shift = 0.0
-    total = old_total = last_total = next_total = 0.0
-    for i in range(start, stop + behind):
-        here, written = i * classes, (i - behind) * classes
-        until = done
-        if i - behind >= start:
-            until = written + classes
-            old_shift, old_total = shift, total
-            shift, total = (last_shift, last_total) if behind == 1 else (next_shift, next_total)
-            if i - behind == start and (streaming or classes >= ALIGNED * width):
-                aligned = done + to_line(out, done)
-                write_singly(probs, grad, out, done, aligned, shift, total)
-                done = aligned
-            if done < written:  # a vector that begins in the row before
-                mine = first_lanes(probs, written - done)
-                c = select(mine, splat(probs, old_shift), splat(probs, shift))
-                s = select(mine, splat(probs, old_total), splat(probs, total))
-                store_vector(out, done, load(probs, done) * ((load(grad, done) - c) - s), streaming)
-                done += width
-        if i < stop:
-            done, _, top_g, dot = write_and_look(probs, grad, out, done, until, shift, total, streaming, here, classes)
-            next_shift, next_total = last_shift, last_total
-            last_shift, last_total = 0.0, dot
-            if needs_shift(top_g, dot):
-                last_shift = np.float64(top_g)
-                last_total = shifted_dot(probs, grad, here, classes, last_shift)
-        else:
-            done = write(probs, grad, out, done, until, shift, total, streaming)
-            next_shift, next_total = last_shift, last_total
-    write_singly(probs, grad, out, done, end, shift, total)
+    if dim <= width:
+        _rows_of_one_vector(probs, grad, out, dim, start, stop, in_place)
+    elif dim <= 2 * width:
+        _rows_of_two_vectors(probs, grad, out, dim, start, stop, in_place)
+    elif dim <= PIPELINED_ABOVE * width and not nontemporal:
+        _medium_rows(probs, grad, out, dim, start, stop)
+    else:
+        _pipelined_rows(probs, grad, out, dim, start, stop, nontemporal)
 
 
 @jit(nogil=True, forceinline=True)
-def _safe(classes: int, whole: int, start: int, stop: int, in_place: bool) -> int:
-    """Return up to which row one may load and store `whole` elements, though a row has fewer.
+def _first_masked_row(dim: int, elements: int, start: int, stop: int, in_place: bool) -> int:
+    """Return the first row whose loads and stores of `elements` elements must be masked, where a row is shorter.
 
-    What is loaded too much is masked, and what is stored too much is stored again, rightly, with the rows it belongs
-    to. Not so at the end, nor where that would overwrite an input.
+    In the rows before it, lanes that are loaded past the end of a row are not used, and lanes that are written past the
+    end of a row are overwritten by the next rows. The last rows have no next rows; in place, the lanes would overwrite
+    an input.
     """
-    if in_place and classes < whole:
+    if in_place and dim < elements:
         return start
-    return max(start, stop - (whole - 1) // classes)
+    return max(start, stop - (elements - 1) // dim)
 
 
 @jit(nogil=True)
-def rows_of_one(
-    probs: Pointer, grad: Pointer, out: Pointer, classes: int, start: int, stop: int, in_place: bool
+def _rows_of_one_vector(
+    probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, in_place: bool
 ) -> None:
-    """Do rows of a vector or less, which stay in registers; two at a time, which don't wait for each other."""
+    """Compute rows of up to a vector in registers, two at a time, since they do not wait for each other."""
     width = lanes(probs)
-    zero = splat(probs, 0)
-    mine = first_lanes(probs, classes)
-    safe = _safe(classes, width, start, stop, in_place)
-    safe -= (safe - start) % 2
-    for i in range(start, safe, 2):
-        at, there = i * classes, (i + 1) * classes
-        p, g = select(mine, load(probs, at), zero), select(mine, load(grad, at), zero)
-        q, f = select(mine, load(probs, there), zero), select(mine, load(grad, there), zero)
-        c, d = argmax(p, g)[1], argmax(q, f)[1]
-        h, e = g - splat(probs, c), f - splat(probs, d)
-        s, t = reduce_add(p * h), reduce_add(q * e)
-        store(out, at, p * (h - splat(probs, s)))
-        store(out, there, q * (e - splat(probs, t)))
-    for i in range(safe, stop):
-        at = i * classes
-        p, g = masked_load(probs, at, mine, zero), masked_load(grad, at, mine, zero)
-        h = g - splat(probs, argmax(p, g)[1])
-        masked_store(out, at, mine, p * (h - splat(probs, reduce_add(p * h))))
+    zero = broadcast(probs, 0)
+    used = first_lanes(probs, dim)
+    masked = _first_masked_row(dim, width, start, stop, in_place)
+    masked -= (masked - start) % 2
+    for i in range(start, masked, 2):
+        k0, k1 = i * dim, (i + 1) * dim
+        p0, g0 = select(used, load(probs, k0), zero), select(used, load(grad, k0), zero)
+        p1, g1 = select(used, load(probs, k1), zero), select(used, load(grad, k1), zero)
+        c0, c1 = argmax(p0, g0)[1], argmax(p1, g1)[1]
+        h0, h1 = g0 - broadcast(probs, c0), g1 - broadcast(probs, c1)
+        s0, s1 = reduce_add(p0 * h0), reduce_add(p1 * h1)
+        store(out, k0, p0 * (h0 - broadcast(probs, s0)))
+        store(out, k1, p1 * (h1 - broadcast(probs, s1)))
+    for i in range(masked, stop):
+        k = i * dim
+        p, g = masked_load(probs, k, used, zero), masked_load(grad, k, used, zero)
+        h = g - broadcast(probs, argmax(p, g)[1])
+        masked_store(out, k, used, p * (h - broadcast(probs, reduce_add(p * h))))
 
 
 @jit(nogil=True)
-def rows_of_two(
-    probs: Pointer, grad: Pointer, out: Pointer, classes: int, start: int, stop: int, in_place: bool
+def _rows_of_two_vectors(
+    probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, in_place: bool
 ) -> None:
-    """Do rows of one to two vectors, likewise."""
+    """Compute rows of one to two vectors in registers."""
     width = lanes(probs)
-    zero = splat(probs, 0)
-    mine = first_lanes(probs, classes - width)
-    safe = _safe(classes, 2 * width, start, stop, in_place)
+    zero = broadcast(probs, 0)
+    used = first_lanes(probs, dim - width)  # of the second vector
+    masked = _first_masked_row(dim, 2 * width, start, stop, in_place)
     for i in range(start, stop):
-        at = i * classes
-        p, g = load(probs, at), load(grad, at)
-        if i < safe:
-            q, f = select(mine, load(probs, at + width), zero), select(mine, load(grad, at + width), zero)
+        k0, k1 = i * dim, i * dim + width
+        p0, g0 = load(probs, k0), load(grad, k0)
+        if i < masked:
+            p1, g1 = select(used, load(probs, k1), zero), select(used, load(grad, k1), zero)
         else:
-            q, f = masked_load(probs, at + width, mine, zero), masked_load(grad, at + width, mine, zero)
-        c = splat(probs, argmax(*better(q, f, p, g))[1])
-        h, e = g - c, f - c
-        s = splat(probs, reduce_add(p * h + q * e))
-        store(out, at, p * (h - s))
-        if i < safe:
-            store(out, at + width, q * (e - s))
+            p1, g1 = masked_load(probs, k1, used, zero), masked_load(grad, k1, used, zero)
+        c = broadcast(probs, argmax(*update_max(p1, g1, p0, g0))[1])
+        h0, h1 = g0 - c, g1 - c
+        s = broadcast(probs, reduce_add(p0 * h0 + p1 * h1))
+        store(out, k0, p0 * (h0 - s))
+        if i < masked:
+            store(out, k1, p1 * (h1 - s))
         else:
-            masked_store(out, at + width, mine, q * (e - s))
+            masked_store(out, k1, used, p1 * (h1 - s))
 
 
 @jit(nogil=True)
-def rows_of_few(probs: Pointer, grad: Pointer, out: Pointer, classes: int, start: int, stop: int) -> None:
-    """Do rows of a few vectors one by one: the processor looks at the next ones while it writes this one.
+def _medium_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int) -> None:
+    """Compute rows of a few vectors one after the other: the processor itself overlaps a row with the next rows.
 
-    A row's last vector may share elements with the one before; it is computed before they are written.
+    A row's last vector may share elements with the vector before it, so it is computed before that vector is written.
     """
     width = lanes(probs)
-    whole, tail = classes // width * width, classes - width
-    again = first_lanes(probs, -classes % width)
+    whole, last = dim // width * width, dim - width  # the end of the whole vectors, the beginning of the last vector
+    shared = first_lanes(probs, -dim % width)
     for i in range(start, stop):
-        at = i * classes
-        p, g = load(probs, at), load(grad, at)
-        a = p * g
+        row = i * dim
+        max_p, max_g = load(probs, row), load(grad, row)
+        a = max_p * max_g
         for j in range(width, whole, width):
-            p1, g1 = load(probs, at + j), load(grad, at + j)
-            a = a + p1 * g1
-            p, g = better(p1, g1, p, g)
-        dot = np.float64(reduce_add(a))
-        p1, g1 = load(probs, at + tail), load(grad, at + tail)
-        if whole < classes:
-            dot += reduce_add(select(again, splat(probs, 0), p1 * g1))
-            p, g = better(p1, g1, p, g)
-        g_top = np.float64(argmax(p, g)[1])
-        shift = np.float64(0)
-        if needs_shift(g_top, dot):
-            shift = g_top
-            dot = np.float64(shifted_dot(probs, grad, at, classes, shift))
-        c, s = splat(probs, shift), splat(probs, dot)
-        last = p1 * ((g1 - c) - s)
-        for k in range(at, at + tail, width):
-            store(out, k, load(probs, k) * ((load(grad, k) - c) - s))
-        store(out, at + tail, last)
+            p, g = load(probs, row + j), load(grad, row + j)
+            a = a + p * g
+            max_p, max_g = update_max(p, g, max_p, max_g)
+        dot: Any = np.float64(reduce_add(a))
+        p, g = load(probs, row + last), load(grad, row + last)
+        if whole < dim:
+            dot += reduce_add(select(shared, broadcast(probs, 0), p * g))
+            max_p, max_g = update_max(p, g, max_p, max_g)
+        shift, dot = row_sums(probs, grad, row, dim, argmax(max_p, max_g)[1], dot)
+        c, s = broadcast(probs, shift), broadcast(probs, dot)
+        last_result = p * ((g - c) - s)
+        for k in range(row, row + last, width):
+            store(out, k, result_at(probs, grad, k, c, s))
+        store(out, row + last, last_result)
 
 
 @jit(nogil=True)
-def rows(
-    probs: Pointer, grad: Pointer, out: Pointer, classes: int, start: int, stop: int, streaming: bool, in_place: bool
+def _pipelined_rows(
+    probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, nontemporal: bool
 ) -> None:
-    """Do rows `start` to `stop` of (B, D) arrays, D being `classes`; `out` may be an input if `in_place` says so."""
+    """Compute rows of a vector or more: each step reduces row i and writes row i - lag, which the cache still holds.
+
+    Short rows lag by two steps, because it takes a while until the sums of a reduced row are known.
+    """
     width = lanes(probs)
-    if classes <= width:
-        rows_of_one(probs, grad, out, classes, start, stop, in_place)
-    elif classes <= 2 * width:
-        rows_of_two(probs, grad, out, classes, start, stop, in_place)
-    elif classes <= FEW * width and not streaming:
-        rows_of_few(probs, grad, out, classes, start, stop)
+    lag = 2 if dim < LAG_TWO_BELOW * width else 1
+    index, end = start * dim, stop * dim  # of the next vector to write
+    # The sums of four rows: the row that is written, the row before it, and the last two rows that were reduced.
+    sums = sums_before = newest = second_newest = (0.0, 0.0)
+    for i in range(start, stop + lag):
+        written = i - lag
+        row_end = index
+        if written >= start:
+            row_end = (written + 1) * dim
+            sums_before, sums = sums, newest if lag == 1 else second_newest
+            if written == start and (nontemporal or dim >= ALIGNED_FROM * width):
+                aligned = index + elements_to_line(out, index)
+                write_scalars(probs, grad, out, index, aligned, sums)
+                index = aligned
+            if index < written * dim:
+                _write_across(probs, grad, out, index, written * dim, sums_before, sums, nontemporal)
+                index += width
+        second_newest = newest
+        if i < stop:
+            index, _, max_g, dot = write_and_reduce(probs, grad, out, index, row_end, sums, nontemporal, i * dim, dim)
+            newest = row_sums(probs, grad, i * dim, dim, max_g, dot)
+        else:
+            index = write_vectors(probs, grad, out, index, row_end, sums, nontemporal)
+    write_scalars(probs, grad, out, index, end, sums)
+
+
+@jit(nogil=True, forceinline=True)
+def _write_across(
+    probs: Pointer, grad: Pointer, out: Pointer, index: int, row: int, before: Sums, sums: Sums, nontemporal: bool
+) -> None:
+    """Write the vector that begins in the row before `row` and ends in `row`."""
+    first = first_lanes(probs, row - index)
+    c = select(first, broadcast(probs, before[0]), broadcast(probs, sums[0]))
+    s = select(first, broadcast(probs, before[1]), broadcast(probs, sums[1]))
+    if nontemporal:
+        store_nontemporal(out, index, result_at(probs, grad, index, c, s))
     else:
-        long_rows(probs, grad, out, classes, start, stop, streaming)
+        store(out, index, result_at(probs, grad, index, c, s))

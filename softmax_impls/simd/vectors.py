@@ -1,12 +1,12 @@
-"""Vectors of 64 bytes as values in compiled code, with what NumPy and loops can't say: streaming stores, masks, tops.
+"""Vectors of 64 bytes as values in compiled code, with masks and non-temporal stores.
 
-A kernel loads 64 bytes of consecutive elements from a pointer, computes with + - * > as it would with arrays, and
-stores them. 64 bytes are a cache line, one register of AVX-512, two of AVX2, four of SSE or NEON: LLVM splits vectors
-as the machine needs it, so that one source serves all. Positions count elements from the pointer.
+A kernel loads 64 bytes of consecutive elements from a pointer, computes with + - * > as with arrays, and stores them.
+64 bytes are a cache line, one register of AVX-512, two of AVX2, four of SSE or NEON. LLVM splits a vector as the
+machine needs it, so that one source serves all machines. An index counts elements from the pointer.
 
-Each operation is there twice: as Python, which is what it means and what runs where Numba does not compile, and as what
-it emits in LLVM's terms where Numba does. Pointers are not reference-counted: an array handed to a helper is, by two
-atomic operations a call, which on short rows took more time than all the arithmetic.
+Each operation is defined twice: as Python, for the reader and the interpreter, and as LLVM instructions, for Numba.
+Helpers take pointers, not arrays: Numba counts references to arrays, by two atomic operations per call, and on short
+rows these took more time than the arithmetic.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
-from softmax_impls.simd import lowering as emit
-from softmax_impls.simd.lowering import BYTES, INT32, WORD, operation
+from softmax_impls.simd import lowering
+from softmax_impls.simd.lowering import INT64, VECTOR_BYTES, mask_of, operation, vector_of
 
-Pointer = Any  # compiled, a pointer to elements; interpreted, a one-dimensional view of the array
-Vector = Any  # 64 bytes of them; interpreted, a one-dimensional array
+Pointer = Any  # compiled: a pointer to elements; interpreted: a one-dimensional view of the array
+Vector = Any  # compiled: 64 bytes of elements; interpreted: a one-dimensional array
 Mask = Any  # as many booleans
 
 
@@ -35,7 +34,7 @@ if DISABLE_JIT:
 else:
 
     @intrinsic
-    def pointer(typing: Any, array: Any) -> Any:  # arrays are made of parts that only Numba's context knows
+    def pointer(typing: Any, array: Any) -> Any:  # not an `operation`: it needs Numba's context
         """Return a pointer to the first element of a C-contiguous array."""
         return (
             types.CPointer(array.dtype)(array),
@@ -45,121 +44,100 @@ else:
         )
 
 
-@operation(
-    lambda pointer: types.intp(pointer),
-    lambda builder, pointer: builder.ptrtoint(pointer, WORD),
-)
+@operation(lambda pointer: types.intp(pointer), lambda builder, pointer: builder.ptrtoint(pointer, INT64))
 def address(pointer: Pointer) -> int:
-    """Return where in memory a pointer points to."""
+    """Return the address that a pointer points to."""
     return int(pointer.ctypes.data)
 
 
-@operation(
-    lambda pointer: types.intp(pointer),
-    lambda builder, pointer: ir.Constant(WORD, emit.llvm_vector(pointer).count),
-)
+@operation(lambda pointer: types.intp(pointer), lambda builder, pointer: INT64(lowering.lanes(pointer)))
 def lanes(pointer: Pointer) -> int:
-    """Return how many elements a vector has."""
-    return BYTES // int(pointer.itemsize)
+    """Return the number of elements of a vector."""
+    return VECTOR_BYTES // int(pointer.itemsize)
+
+
+@operation(lambda pointer, value: pointer.dtype(pointer, pointer.dtype), lambda builder, pointer, value: value)
+def as_element(pointer: Pointer, value: Any) -> Any:
+    """Return a number, rounded to the dtype of the pointer's elements."""
+    return pointer.dtype.type(value)
 
 
 @operation(
-    lambda pointer, at: pointer.dtype(pointer, types.intp),
-    lambda builder, pointer, at: builder.load(builder.gep(pointer, [at])),
+    lambda pointer, index: pointer.dtype(pointer, types.intp),
+    lambda builder, pointer, index: builder.load(builder.gep(pointer, [index])),
 )
-def load_scalar(pointer: Pointer, at: int) -> Any:
-    """Load one element."""
-    return pointer[at]
+def load_scalar(pointer: Pointer, index: int) -> Any:
+    """Load an element."""
+    return pointer[index]
 
 
 @operation(
-    lambda pointer, at, value: types.void(pointer, types.intp, pointer.dtype),
-    lambda builder, pointer, at, value: builder.store(value, builder.gep(pointer, [at])),
+    lambda pointer, index, value: types.void(pointer, types.intp, pointer.dtype),
+    lambda builder, pointer, index, value: builder.store(value, builder.gep(pointer, [index])),
 )
-def store_scalar(pointer: Pointer, at: int, value: Any) -> None:
-    """Store one element."""
-    pointer[at] = value
+def store_scalar(pointer: Pointer, index: int, value: Any) -> None:
+    """Store an element."""
+    pointer[index] = value
 
 
-@operation(
-    lambda pointer, at: emit.kind(pointer)(pointer, types.intp),
-    lambda builder, pointer, at: builder.load(emit.place(builder, pointer, at), align=emit.size(pointer)),
-)
-def load(pointer: Pointer, at: int) -> Vector:
+@operation(lambda pointer, index: vector_of(pointer)(pointer, types.intp), lowering.load)
+def load(pointer: Pointer, index: int) -> Vector:
     """Load a vector."""
-    return pointer[at : at + lanes(pointer)].copy()
+    return pointer[index : index + lanes(pointer)].copy()
 
 
-@operation(
-    lambda pointer, at, vector: types.void(pointer, types.intp, vector),
-    lambda builder, pointer, at, vector: builder.store(
-        vector, emit.place(builder, pointer, at), align=emit.size(pointer)
-    ),
-)
-def store(pointer: Pointer, at: int, vector: Vector) -> None:
+@operation(lambda pointer, index, vector: types.void(pointer, types.intp, vector), lowering.store)
+def store(pointer: Pointer, index: int, vector: Vector) -> None:
     """Store a vector."""
-    pointer[at : at + len(vector)] = vector
+    pointer[index : index + len(vector)] = vector
 
 
-@operation(lambda pointer, at, vector: types.void(pointer, types.intp, vector), emit.store_nontemporal)
-def store_nontemporal(pointer: Pointer, at: int, vector: Vector) -> None:
-    """Store a vector past the caches; its address must be a multiple of BYTES, or the machine traps."""
-    pointer[at : at + len(vector)] = vector
+@operation(lambda pointer, index, vector: types.void(pointer, types.intp, vector), lowering.store_nontemporal)
+def store_nontemporal(pointer: Pointer, index: int, vector: Vector) -> None:
+    """Store a vector to memory without caching it. If its address is not a multiple of 64, the process crashes."""
+    pointer[index : index + len(vector)] = vector
 
 
-@operation(
-    lambda pointer, at, mask, other: emit.kind(pointer)(pointer, types.intp, mask, other),
-    lambda builder, pointer, at, mask, other: emit.masked(
-        builder, "load", other.type, emit.place(builder, pointer, at), INT32(emit.size(pointer)), mask, other
-    ),
-)
-def masked_load(pointer: Pointer, at: int, mask: Mask, other: Vector) -> Vector:
-    """Load those elements that the mask holds, and touch no memory for the others."""
+@operation(lambda pointer, index, mask, other: other(pointer, types.intp, mask, other), lowering.masked_load)
+def masked_load(pointer: Pointer, index: int, mask: Mask, other: Vector) -> Vector:
+    """Load the elements where the mask is true; the others come from `other`, and their memory is not accessed."""
     vector = other.copy()
-    vector[mask] = pointer[at : at + len(mask)][mask[: len(pointer) - at]]
+    vector[mask] = pointer[index : index + len(mask)][mask[: len(pointer) - index]]
     return vector
 
 
-@operation(
-    lambda pointer, at, mask, vector: types.void(pointer, types.intp, mask, vector),
-    lambda builder, pointer, at, mask, vector: emit.masked(
-        builder, "store", ir.VoidType(), vector, emit.place(builder, pointer, at), INT32(emit.size(pointer)), mask
-    ),
-)
-def masked_store(pointer: Pointer, at: int, mask: Mask, vector: Vector) -> None:
-    """Store those elements that the mask holds."""
-    pointer[at : at + len(mask)][mask[: len(pointer) - at]] = vector[mask]
+@operation(lambda pointer, index, mask, vector: types.void(pointer, types.intp, mask, vector), lowering.masked_store)
+def masked_store(pointer: Pointer, index: int, mask: Mask, vector: Vector) -> None:
+    """Store the elements where the mask is true."""
+    pointer[index : index + len(mask)][mask[: len(pointer) - index]] = vector[mask]
 
 
-@operation(
-    lambda pointer, value: emit.kind(pointer)(pointer, pointer.dtype),
-    lambda builder, pointer, value: emit.splat(builder, value, emit.llvm_vector(pointer).count),
-)
-def splat(pointer: Pointer, value: Any) -> Vector:
-    """Return a vector, as one loaded from that pointer, of one value throughout."""
+@operation(lambda pointer, value: vector_of(pointer)(pointer, pointer.dtype), lowering.broadcast)
+def broadcast(pointer: Pointer, value: Any) -> Vector:
+    """Return a vector of the pointer's element type with one value in all lanes."""
     return np.full(lanes(pointer), value, pointer.dtype)
 
 
-@operation(lambda pointer, n: emit.mask(pointer)(pointer, types.intp), emit.first_lanes)
+@operation(lambda pointer, n: mask_of(pointer)(pointer, types.intp), lowering.first_lanes)
 def first_lanes(pointer: Pointer, n: int) -> Mask:
-    """Return the mask of the first n elements."""
+    """Return the mask that is true in the first n lanes."""
     return np.arange(lanes(pointer)) < n
 
 
 @operation(lambda mask, a, b: a(mask, a, b), lambda builder, mask, a, b: builder.select(mask, a, b))
 def select(mask: Mask, a: Vector, b: Vector) -> Vector:
-    """Return elements of a where the mask holds, of b elsewhere."""
+    """Return the elements of a where the mask is true, of b elsewhere."""
     return np.where(mask, a, b)
 
 
-@operation(lambda vector: vector.dtype(vector), emit.reduce_add)
+@operation(lambda vector: vector.dtype(vector), lowering.reduce_add)
 def reduce_add(vector: Vector) -> Any:
-    """Return the sum of a vector's elements, halves added to each other."""
+    """Return the sum of a vector's elements."""
     return vector.sum()
 
 
-@operation(lambda keys, values: types.UniTuple(keys.dtype, 2)(keys, values), emit.argmax)
+@operation(lambda keys, values: types.UniTuple(keys.dtype, 2)(keys, values), lowering.argmax)
 def argmax(keys: Vector, values: Vector) -> tuple[Any, Any]:
-    """Return the largest key and the value that belongs to it."""
-    at = np.argmax(keys)
-    return keys[at], values[at]
+    """Return the largest key and the value in its lane."""
+    lane = np.argmax(keys)
+    return keys[lane], values[lane]

@@ -1,6 +1,6 @@
 """The program that this project began with: a softmax layer, two losses, and a gradient check.
 
-``python -m softmax_impls.source`` runs the program: it compares the backward pass with numeric gradients for both losses.
+``python -m softmax_impls.source`` runs the program. It compares the backward pass with numeric gradients for each loss.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import NoReturn
 import numpy as np
 
 from softmax_impls.formatting import KERNEL_ERRORS, format_bytes, one_line
-from softmax_impls.implementation import LARGEST_TEMPORARIES
+from softmax_impls.implementation import LARGEST_TEMPORARIES, Impl
 from softmax_impls.registry import from_spec
 from softmax_impls.source import gradient_check
 
@@ -33,22 +33,23 @@ def _size(text: str) -> int:
 _size.__name__ = "positive integer"  # argparse puts this name into its error message
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the original program; returns the exit status."""
+def _parser() -> _Parser:
     parser = _Parser(
         prog="python -m softmax_impls.source",
         description="Softmax forward and backward for two losses, checked against numeric gradients.",
         epilog="example: python -m softmax_impls.source --impl column_loop --batch 10 --dim 5",
     )
     parser.add_argument(
-        "--impl", default="auto", metavar="NAME", help="an implementation's name, or package.module:function"
+        "--impl", default="auto", metavar="NAME", help="name of an implementation, or package.module:function"
     )
     parser.add_argument("--batch", type=_size, default=10, metavar="B", help="rows (default %(default)s)")
     parser.add_argument("--dim", type=_size, default=5, metavar="D", help="classes (default %(default)s)")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="seed of the random logits and labels (default %(default)s)"
-    )
-    options = parser.parse_args(arguments)
+    parser.add_argument("--seed", type=int, default=0, help="seed of the logits and labels (default %(default)s)")
+    return parser
+
+
+def _implementation(parser: _Parser, options: argparse.Namespace) -> Impl:
+    """Return the implementation to run; end the program if it cannot be had, or the arrays do not fit memory."""
     if options.seed < 0:
         parser.error(f"argument --seed: must not be negative, got {options.seed}")
     try:
@@ -59,6 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"argument --impl: {impl.name} was not started: {too_large}")
     if options.batch * options.dim * 8 > LARGEST_TEMPORARIES:
         parser.error(f"--batch × --dim: the logits would take {format_bytes(options.batch * options.dim * 8)}")
+    return impl
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the original program; return the exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    impl = _implementation(parser, options)
     rng = np.random.default_rng(options.seed)
     x = rng.random((options.batch, options.dim))
     ys = rng.integers(options.dim, size=options.batch)
@@ -68,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `| head`
+    except BrokenPipeError:  # the reader has closed the pipe, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KERNEL_ERRORS as error:
         print(f"{options.impl}: raised {one_line(error)}", file=sys.stderr)

@@ -1,1 +1,1 @@
-"""How long? Real shapes, a sampler that is fair to all, statistics that know their noise, the machine."""
+"""How long does it take? Workloads, the measurement of a cell, statistics, and the records of results."""

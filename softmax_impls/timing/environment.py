@@ -1,15 +1,18 @@
-"""The machine and the software a measurement was made with, and how many threads it may use."""
+"""The machine and the software of a measurement, and the number of threads."""
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.metadata
+import inspect
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 from llvmlite import binding as llvm
@@ -17,59 +20,47 @@ from threadpoolctl import threadpool_limits
 
 from softmax_impls.implementation import LARGEST_TEMPORARIES
 from softmax_impls.threads import available_cores, limit_threads
+from softmax_impls.timing.records import Environment, printable
 
 PACKAGES = ("softmax-impls", "numpy", "numba", "llvmlite", "scipy", "torch", "jax", "numexpr")
 
 
 @functools.cache
-def machine() -> dict[str, str | int]:
-    """Return what kind of machine this is."""
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "cpu": llvm.get_host_cpu_name(),
-        "cores": available_cores(),
-        "memory_bytes": psutil.virtual_memory().total,
-    }
+def environment() -> Environment:
+    """Return the machine and the software of this process."""
+    system = f"{platform.system()} {platform.machine()}"
+    return Environment(
+        machine=printable(f"{llvm.get_host_cpu_name()}, {available_cores()} cores, {system}", 200),
+        memory_bytes=psutil.virtual_memory().total,
+        versions=_versions(),
+        commit=commit(Path(__file__).parents[2]),
+    )
 
 
-@functools.cache
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that matter, as far as installed."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-@functools.cache
-def commit() -> str | None:
-    """Return the git commit of the checkout this is run from, with "+changes" if it was edited; None without one."""
-    folder = Path(__file__).parents[2]
+def commit(folder: Path) -> str | None:
+    """Return the git commit of a checkout of this package, with "+changes" if it was edited; None if it is none."""
     try:
         top = _git(folder, "rev-parse", "--show-toplevel")
         if not Path(top, "softmax_impls", "__init__.py").exists():
-            return None  # somebody else's repository, with this package in an environment inside it
+            return None  # another project's repository, with this package installed inside it
         return _git(folder, "rev-parse", "HEAD") + ("+changes" if _git(folder, "status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.SubprocessError):
         return None
 
 
 def largest_temporaries() -> int:
-    """Return the temporary memory, in bytes, that an implementation may take here: 4 GB, or half of what is free."""
+    """Return the default limit of a call's temporary memory in bytes: 4 GB, or half of the free memory."""
     return min(LARGEST_TEMPORARIES, free_memory() // 2)
 
 
 def free_memory() -> int:
-    """Return how many bytes a process may take before others have to give way."""
+    """Return the bytes that a process can allocate before the system has to swap."""
     return int(psutil.virtual_memory().available)
 
 
 @contextmanager
 def limit_all_threads(threads: int) -> Iterator[None]:
-    """Hold the kernels here, BLAS, OpenMP and Numba to a number of threads."""
+    """Temporarily limit the threads of this package's kernels, of BLAS, of OpenMP and of Numba."""
     numba = sys.modules.get("numba")
     before = numba.get_num_threads() if numba else 0
     with limit_threads(threads), threadpool_limits(limits=threads):
@@ -80,6 +71,26 @@ def limit_all_threads(threads: int) -> Iterator[None]:
         finally:
             if numba:
                 numba.set_num_threads(before)
+
+
+def fingerprint(kernel: Callable[..., Any]) -> str:
+    """Return 12 characters that change with the file that defines a kernel; "?" if there is no such file."""
+    try:
+        source = Path(inspect.getfile(inspect.unwrap(getattr(kernel, "py_func", kernel)))).read_bytes()
+    except (TypeError, OSError):
+        return "?"
+    return hashlib.sha256(source).hexdigest()[:12]
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that times depend on, as far as they are installed."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -1,9 +1,8 @@
-"""How long a call is going to take, found out from smaller ones before it is started.
+"""Predict the time of a call from smaller calls, before it is started.
 
-The source's loop over 512×50257 would take an hour. So an implementation climbs a ladder of cells cut from the arrays
-it is about to be timed on: one row of few classes, then by turns more classes and more rows, so that it shows what
-grows with which. The climb ends below the rung that, by the time of the last one, would take longer than allowed; what
-lies above is extrapolated.
+The column loop on 512×50257 would take an hour. So a kernel is first called on probes, which are cut from the arrays of
+the cell: one row of small dim, then alternately a larger dim and a larger batch, so that the times show what grows with
+which. Probing stops before a probe that might take longer than allowed. The time of the whole call is extrapolated.
 """
 
 from __future__ import annotations
@@ -18,92 +17,103 @@ import numpy as np
 from scipy import optimize
 
 from softmax_impls.implementation import Array, Implementation, invoke
+from softmax_impls.timing.policy import DEFAULT, SamplingPolicy
 
-FIRST_CLASSES = 16
-STEP = 4
-TRIES = 2  # calls on each rung, of which the shorter counts: one that another process got into says nothing
-FLICKER = 1e-6  # seconds, by which one call may differ from the next
-FEWEST = 3  # rungs, for a fit
-HOPELESS = 8  # times what is allowed
-SEEN = 0.1  # of a rung's time, at least once, is what a cost has to be
-STEEPEST = 2.0  # time grows at most with the square of D: a Jacobian's
 
-Rung = tuple[int, int, float]  # rows, classes, seconds
+@dataclass(frozen=True)
+class Probe:
+    """A call on part of the arrays, and its time in seconds."""
+
+    batch: int
+    dim: int
+    seconds: float
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a call would take, and whether that is allowed."""
+    """The predicted time of a call in seconds, and whether it is short enough to be started."""
 
     seconds: float
     allowed: bool
 
 
-def predict(one: Implementation, probs: Array, grad_output: Array, out: Array, allowance: float) -> Prediction:
-    """Predict the time of one call on these arrays; it is allowed if that, and finding it out, fit the allowance."""
+def predict(
+    implementation: Implementation,
+    probs: Array,
+    grad_output: Array,
+    out: Array,
+    allowance: float,
+    policy: SamplingPolicy = DEFAULT,
+) -> Prediction:
+    """Predict the time of one call on these arrays, (B, D) each, without writing to them.
+
+    The call is allowed if it takes, together with its probes, at most `allowance` seconds. The time of the probes is
+    the sum of their calls, not what the clock says: another process may have had the processor in between.
+    """
     if not probs.size:
         return Prediction(0.0, allowed=True)
-    rows, classes = probs.shape
-    spent = 0.0  # not by the clock, whose time may have been another process's
-    seen: list[Rung] = []
-    for b, d in _rungs(rows, classes):
-        if seen:
-            beyond = _beyond(seen, rows, classes)
-            too_long = spent + TRIES * _at_most(seen[-1], b, d) > allowance
-            if too_long and spent + beyond > allowance:  # what would be started whole may be tried in part
+    batch, dim = probs.shape
+    spent = 0.0
+    probes: list[Probe] = []
+    for b, d in probe_sizes(batch, dim, policy):
+        if probes:
+            whole = _extrapolate(probes, batch, dim, policy)
+            too_long = spent + policy.probe_calls * _upper_bound(probes[-1], b, d, policy) > allowance
+            if too_long and spent + whole > allowance:  # a probe may be long if even the whole call is allowed
                 break
-            if beyond > HOPELESS * allowance and spent > allowance / HOPELESS:  # more would not change that
+            if whole > policy.probe_give_up * allowance and spent > allowance / policy.probe_give_up:
                 break
-        seen.append((b, d, _time(one, probs[:b, :d].copy(), grad_output[:b, :d].copy(), out[:b, :d].copy())))
-        spent += TRIES * seen[-1][2]
-    seconds = _beyond(seen, rows, classes)
+        inputs = (array[:b, :d].copy() for array in (probs, grad_output, out))
+        probes.append(Probe(b, d, _time(implementation, *inputs, calls=policy.probe_calls)))
+        spent += policy.probe_calls * probes[-1].seconds
+    seconds = _extrapolate(probes, batch, dim, policy)
     return Prediction(seconds, allowed=spent + seconds <= allowance)
 
 
-def _at_most(rung: Rung, rows: int, classes: int) -> float:
-    b, d, seconds = rung
-    return seconds * (rows / b) * math.pow(classes / d, STEEPEST)
-
-
-def _rungs(rows: int, classes: int) -> Iterator[tuple[int, int]]:
-    """Yield sizes from one short row up to less than the whole; a tiny whole has a single rung."""
-    b, d = 1, min(FIRST_CLASSES, classes)
+def probe_sizes(batch: int, dim: int, policy: SamplingPolicy = DEFAULT) -> Iterator[tuple[int, int]]:
+    """Yield (batch, dim) of the probes: from one short row to less than the whole; a tiny whole has a single probe."""
+    step = policy.probe_step
+    b, d = 1, min(policy.probe_dim, dim)
     yield b, d
-    steps = itertools.cycle(((1, STEP), (STEP, 1)))
-    while STEP * b * d < rows * classes and (STEP * b <= rows or STEP * d <= classes):
-        more_rows, more_classes = next(steps)
-        if more_rows * b <= rows and more_classes * d <= classes:
-            b, d = more_rows * b, more_classes * d
+    factors = itertools.cycle(((1, step), (step, 1)))
+    while step * b * d < batch * dim and (step * b <= batch or step * d <= dim):
+        batch_factor, dim_factor = next(factors)
+        if batch_factor * b <= batch and dim_factor * d <= dim:
+            b, d = batch_factor * b, dim_factor * d
             yield b, d
 
 
-def _time(one: Implementation, probs: Array, grad_output: Array, out: Array) -> float:
+def _upper_bound(probe: Probe, batch: int, dim: int, policy: SamplingPolicy) -> float:
+    return probe.seconds * (batch / probe.batch) * math.pow(dim / probe.dim, policy.max_exponent)
+
+
+def _time(implementation: Implementation, probs: Array, grad_output: Array, out: Array, *, calls: int) -> float:
     best = math.inf
-    for _ in range(TRIES):
+    for _ in range(calls):
         start = time.perf_counter()
-        invoke(one.kernel, probs, grad_output, out=out)
+        invoke(implementation.kernel, probs, grad_output, out=out)
         best = min(best, time.perf_counter() - start)
     return best
 
 
-def _beyond(seen: list[Rung], rows: int, classes: int) -> float:
-    """Fit what calls, rows, classes, elements and those of Jacobians cost to the rungs, and add it up for the whole.
+def _extrapolate(probes: list[Probe], batch: int, dim: int, policy: SamplingPolicy) -> float:
+    """Fit the time to 1, B, D, B·D and B·D² with non-negative coefficients, and return it for the whole arrays.
 
-    The last of these grow so steeply that they would make hours of a flicker: they count if they were seen. Two rungs
-    don't show what grows with which: there, and where no fit is found, time is taken to grow with rows and classes.
+    B·D² counts only if it was seen in the probes. With too few probes, or if no fit is found, time grows with B·D.
     """
-    b, d, last = seen[-1]
-    in_proportion = last * (rows / b) * (classes / d)
-    if len(seen) < FEWEST:
-        return in_proportion
-    terms = np.array([[1, b, d, b * d, b * d**2] for b, d, _ in [*seen, (rows, classes, 0.0)]], float)
-    terms /= terms[-1]  # or the fit would take the smallest for zeros
-    seconds = np.array([one for _, _, one in seen])
-    weights = 1 / (seconds + FLICKER)  # all rungs count alike, but for those of which little is known
+    last = probes[-1]
+    proportional = last.seconds * (batch / last.batch) * (dim / last.dim)
+    if len(probes) < policy.min_probes:
+        return proportional
+    sizes = [(probe.batch, probe.dim) for probe in probes] + [(batch, dim)]
+    terms = np.array([[1, b, d, b * d, b * d**2] for b, d in sizes], float)
+    terms /= terms[-1]  # the fit ignores coefficients that are much smaller than others
+    seconds = np.array([probe.seconds for probe in probes])
+    weights = 1 / (seconds + policy.probe_noise)  # relative errors count alike, except those of the shortest calls
     try:
-        costs, _ = optimize.nnls(terms[:-1] * weights[:, None], seconds * weights)
-        if (terms[:-1, -1] * costs[-1] < SEEN * seconds).all():
-            costs, _ = optimize.nnls(terms[:-1, :-1] * weights[:, None], seconds * weights)
-    except RuntimeError:  # it gave up
-        return in_proportion
-    return float(costs.sum())
+        coefficients, _ = optimize.nnls(terms[:-1] * weights[:, None], seconds * weights)
+        if (terms[:-1, -1] * coefficients[-1] < policy.min_quadratic * seconds).all():
+            coefficients, _ = optimize.nnls(terms[:-1, :-1] * weights[:, None], seconds * weights)
+    except RuntimeError:  # nnls did not converge
+        return proportional
+    return float(coefficients.sum())

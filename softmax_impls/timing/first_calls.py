@@ -1,4 +1,4 @@
-"""What the first call costs in a new process: with nothing compiled yet, and with what another process compiled."""
+"""The time of first calls, which compile a kernel or load it from a cache."""
 
 from __future__ import annotations
 
@@ -6,6 +6,16 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+from typing import Any
+
+import numpy as np
+
+from softmax_impls.formatting import KERNEL_ERRORS
+from softmax_impls.implementation import Implementation, invoke
+
+# A small call, and a call that is large enough to be shared among threads: compiled kernels treat them differently.
+SHAPES = ((2, 3), (200, 300))
 
 _FIRST_CALL = """
 import sys, time
@@ -21,28 +31,60 @@ print(time.perf_counter() - start)
 
 
 def first_calls(name: str, batch: int, dim: int, dtype: str) -> tuple[float, float]:
-    """Return the seconds of the first call, compiled and from the cache, loading Numba included.
+    """Return the seconds of the first call in a new process: compiled, and loaded from the cache.
+
+    Both include importing Numba.
 
     Parameters
     ----------
     name : str
-        A name that `softmax_backward` knows.
-    batch, dim, dtype
-        Of the call.
+        The name of an implementation.
+    batch, dim : int
+    dtype : {"float32", "float64"}
 
     Raises
     ------
     RuntimeError
-        If the call failed in its process.
+        If the call fails in its process.
     """
     with tempfile.TemporaryDirectory() as cache:
         command = [sys.executable, "-c", _FIRST_CALL, name, dtype, str(batch), str(dim)]
+        variables = {**os.environ, "NUMBA_CACHE_DIR": cache}
         seconds = []
         for _ in range(2):
-            done = subprocess.run(
-                command, env={**os.environ, "NUMBA_CACHE_DIR": cache}, capture_output=True, text=True, check=False
-            )
+            done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise RuntimeError(f"{name}: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
             seconds.append(float(done.stdout.split()[-1]))
     return seconds[0], seconds[1]
+
+
+def first_call_seconds(implementation: Implementation, dtype: np.dtype[Any]) -> float:
+    """Return the seconds by which the first calls in this process took longer than second calls.
+
+    If a call fails, the calls before it count; the checks report the failure.
+    """
+    seconds = 0.0
+    for shape in SHAPES[: 2 if implementation.family in ("numba", "user") else 1]:
+        probs = np.full(shape, 1 / shape[1], dtype)
+        out = np.empty_like(probs)
+        times = []
+        for _ in range(2):
+            start = time.perf_counter()
+            try:
+                invoke(implementation.kernel, probs, probs, out=out)
+            except KERNEL_ERRORS:
+                return seconds
+            times.append(time.perf_counter() - start)
+        seconds += max(0.0, times[0] - times[1])
+    return seconds
+
+
+def start_compiler() -> float:
+    """Start Numba's compiler and return the seconds that takes; otherwise the first kernel would be charged with it."""
+    numba = sys.modules.get("numba")
+    if numba is None:
+        return 0.0
+    start = time.perf_counter()
+    numba.njit(lambda: None)()
+    return time.perf_counter() - start

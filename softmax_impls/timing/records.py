@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -22,7 +22,7 @@ from softmax_impls.timing.workloads import CellKey
 SCHEMA = 2
 
 # No control characters, and none that reverse the direction of text.
-_PRINTABLE = "^[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]*$"
+_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]*$"
 
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=_PRINTABLE)]
 Note = Annotated[str, Meta(max_length=2000, pattern=_PRINTABLE)]
@@ -69,8 +69,8 @@ class KernelResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Of the implementation.
     status : str
         "timed": measured to the end. "eliminated": measured until it was clearly slower than the fastest.
-        "extrapolated": too slow to run; its time is predicted from smaller shapes. "pruned": not started, since it needs
-        too much memory. "wrong": its result is wrong. "failed": it raised.
+        "extrapolated": too slow to run; its time is predicted from smaller shapes. "pruned": not started, since it
+        needs too much memory. "wrong": its result is wrong. "failed": it raised.
     note : str
         The reason for a status other than "timed".
     verified : bool
@@ -219,3 +219,18 @@ class Cell(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="sch
     def by_name(self) -> Mapping[str, KernelResult]:
         """The results of the kernels by their names."""
         return {kernel.name: kernel for kernel in self.kernels}
+
+
+def printable(text: str, longest: int) -> str:
+    """Return text that a `Name` or a `Note` may hold: without control characters, and cut to `longest` characters."""
+    return "".join(character if character.isprintable() else " " for character in text)[:longest]
+
+
+def rounded(samples: Iterable[float]) -> Samples:
+    """Return samples with six significant digits."""
+    return tuple(float(f"{sample:.6g}") for sample in samples)
+
+
+def finite(value: float | None, largest: float = 1e308) -> float | None:
+    """Return a number if JSON and the bounds of a record allow it, else None."""
+    return value if value is not None and 0 <= value <= largest else None

@@ -1,7 +1,7 @@
-"""What the machine can do at best: move these bytes, and do nothing worth mentioning with them.
+"""The roofline: the time that moving the bytes of a cell takes.
 
-Two reads and one write of (B, D), in as many threads, stored past the caches where they don't fit the last one: the
-time that any implementation is measured against. For small arrays it is the cost of a call.
+It makes two reads and one write of (B, D) and one multiplication per element, with the threads and the non-temporal
+stores of `numba_simd`. For small arrays it is the call overhead.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from softmax_impls.simd.jit import jit
 from softmax_impls.simd.passes import move
 from softmax_impls.simd.sizes import NONTEMPORAL_FROM, SHARED_FROM
 from softmax_impls.simd.vectors import pointer
+from softmax_impls.threads import num_threads
 
 
 @jit(nogil=True)
-def _alone(probs: Array, grad_output: Array, out: Array, streaming: bool) -> None:
-    move(pointer(probs), pointer(grad_output), pointer(out), 0, probs.size, streaming)
+def _move_alone(probs: Array, grad_output: Array, out: Array, nontemporal: bool) -> None:
+    move(pointer(probs), pointer(grad_output), pointer(out), 0, probs.size, nontemporal)
 
 
-def touch(probs: Array, grad_output: Array, out: Array) -> None:
-    """Write p g, as fast as memory allows."""
+def move_bytes(probs: Array, grad_output: Array, out: Array) -> None:
+    """Write ``probs * grad_output`` to `out`, as fast as the memory allows; the arrays are (B, D)."""
     moved = 3 * probs.nbytes
     threads = 1 if DISABLE_JIT or moved < SHARED_FROM else num_threads()
     if threads == 1 or not pool.run(probs, grad_output, out, threads, pool.MOVE):
-        _alone(probs, grad_output, out, moved > NONTEMPORAL_FROM)
+        _move_alone(probs, grad_output, out, moved > NONTEMPORAL_FROM)
 
 
-ROOFLINE = Implementation("roofline", touch, "two reads and a write, as fast as this machine can", threaded=True)
+ROOFLINE = Implementation("roofline", move_bytes, "two reads and one write of (B, D)", threaded=True)

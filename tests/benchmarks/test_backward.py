@@ -1,6 +1,6 @@
-"""The local comparison: groups by shape, implementations as rows. By default each of ours runs once, as a test.
+"""Compare implementations with pytest-benchmark. Without --benchmark-enable, each of ours runs once, as a test.
 
-pytest tests/benchmarks --benchmark-enable -k "imagenet and float32"
+pytest tests/benchmarks/test_backward.py --benchmark-enable -k "imagenet and float32"
 """
 
 import numpy as np
@@ -9,53 +9,55 @@ import pytest
 from softmax_impls.checks import reference
 from softmax_impls.registry import get, names
 from softmax_impls.timing import environment, workloads
-from softmax_impls.timing.workloads import WORKLOADS, Cell
+from softmax_impls.timing.workloads import WORKLOADS, CellKey
 
-SHOWN = ("sample-10", "digits", "imagenet")
-MOST_OPERATIONS = 1e8  # B · D²: what loops and Jacobians take part in
+TIMED = ("sample-10", "digits", "imagenet")
+MAX_OPERATIONS = 1e8  # B · D² of loops and Jacobians, which are slow
 PEERS = sorted(set(names(peers=True)) - set(names()))
 
 
 @pytest.mark.filterwarnings("ignore")  # of other libraries
 @pytest.mark.benchmark(max_time=0.2, min_time=0.002, warmup=False)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("workload", SHOWN)
+@pytest.mark.parametrize("workload", TIMED)
 @pytest.mark.parametrize("name", [*names(), *PEERS])
 def test_backward(benchmark, workload, dtype, name):
     if name in PEERS and benchmark.disabled:
-        pytest.skip("other libraries take part where they are timed, with --benchmark-enable")
+        pytest.skip("other libraries take part only with --benchmark-enable")
     try:
-        one = get(name)
+        implementation = get(name)
     except ImportError as error:
         pytest.skip(f"not installed: {error}")
     shape = WORKLOADS[workload]
-    cell = Cell(workload, shape.rows, shape.classes, dtype, 1)
-    if one.family in ("loop", "jacobian") and shape.rows * shape.classes**2 > MOST_OPERATIONS:
-        pytest.skip("takes too long here; softmax-impls compare extrapolates it")
-    probs, grad_output, out = workloads.arrays(cell, seed=0)
+    key = CellKey(workload, shape.batch, shape.dim, dtype, 1)
+    if implementation.family in ("loop", "jacobian") and shape.batch * shape.dim**2 > MAX_OPERATIONS:
+        pytest.skip("takes too long; softmax-impls compare extrapolates its time")
+    probs, grad_output, out = workloads.arrays(key, seed=0)
     with environment.limit_all_threads(1), np.errstate(all="ignore"):
-        if one.set_num_threads:
-            assert one.set_num_threads(1) == 1
-        call, read = one.bind_call(probs, grad_output, out)
-        result = read(call())  # compiles, and is verified before anything is timed
-        worst = reference.worst(probs, grad_output, result, reference.row_sums(probs, grad_output), one.flush_to_zero)
-        assert not worst.wrong, worst.in_words()
-        benchmark.group = f"{cell}"
+        if implementation.set_num_threads:
+            assert implementation.set_num_threads(1) == 1
+        call, read = implementation.bind_call(probs, grad_output, out)
+        result = read(call())  # compiles, and is verified before the timing
+        sums = reference.row_sums(probs, grad_output)
+        worst = reference.worst(probs, grad_output, result, sums, implementation.flush_to_zero)
+        assert not worst.wrong, worst
+        benchmark.group = f"{key}"
         benchmark.extra_info.update(
             implementation=name,
             dtype=dtype,
-            batch=shape.rows,
-            dim=shape.classes,
+            batch=shape.batch,
+            dim=shape.dim,
             threads=1,
+            verified=True,
             error_in_bounds=worst.ratio,
-            moved_bytes=cell.moved_bytes,
-            versions=environment.versions(),
+            moved_bytes=key.moved_bytes,
+            versions=environment.environment().versions,
         )
         benchmark(call)
     if not benchmark.disabled:
-        benchmark.extra_info["GB/s"] = cell.moved_bytes / benchmark.stats.stats.median / 1e9
+        benchmark.extra_info["GB/s"] = key.moved_bytes / benchmark.stats.stats.median / 1e9
 
 
-def test_every_implementation_is_in_it():
-    (mark,) = (one for one in test_backward.pytestmark if one.args[0:1] == ("name",))
+def test_every_implementation_is_in_the_comparison():
+    (mark,) = (mark for mark in test_backward.pytestmark if mark.args[0:1] == ("name",))
     assert mark.args[1] == [*names(), *PEERS]

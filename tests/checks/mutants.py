@@ -1,8 +1,11 @@
-"""Broken kernels, each like a mistake that people make, and the checks that have to notice.
+"""Mutants: broken kernels, each with a mistake that people make, and the checks that must reject them.
 
-`BACKWARD` maps a name to the record and the checks that must fail; others may fail as well. `FORWARD` holds broken
-forward passes for `judge_softmax`.
+`BACKWARD` maps the name of a mutant to its record and to the checks that must fail; other checks may fail, too.
+`FORWARD` maps the name of a broken forward pass to itself and to the check that must fail in `judge_softmax`.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +13,7 @@ from softmax_impls.implementation import Implementation
 from softmax_impls.registry import describe
 
 BACKWARD: dict[str, tuple[Implementation, set[str]]] = {}
-FORWARD: dict[str, object] = {}
+FORWARD: dict[str, tuple[Callable[..., Any], str]] = {}
 
 
 def backward(*checks, **record):
@@ -21,9 +24,12 @@ def backward(*checks, **record):
     return add
 
 
-def forward(function):
-    FORWARD[function.__name__] = function
-    return function
+def forward(check):
+    def add(function):
+        FORWARD[function.__name__] = (function, check)
+        return function
+
+    return add
 
 
 def textbook(p, g, out):
@@ -41,17 +47,17 @@ def wrong_axis(p, g, out):
 
 
 @backward("value", "numeric", "pairs")
-def forgot_the_sum(p, g, out):
+def leaves_out_the_sum(p, g, out):
     out[...] = p * g
 
 
 @backward("value", "numeric", "pairs")
-def forgot_the_probabilities(p, g, out):
+def leaves_out_the_probabilities(p, g, out):
     out[...] = g - np.sum(p * g, axis=-1, keepdims=True)
 
 
 @backward("value", "numeric", "pairs")
-def sums_the_gradient_alone(p, g, out):
+def sums_the_gradient_without_the_probabilities(p, g, out):
     out[...] = p * (g - np.sum(g, axis=-1, keepdims=True))
 
 
@@ -61,12 +67,12 @@ def diagonal_of_the_jacobian_only(p, g, out):
 
 
 @backward("value", "pairs")
-def last_class_left_out_of_the_sum(p, g, out):
+def leaves_the_last_column_out_of_the_sum(p, g, out):
     out[...] = p * (g - np.sum(p[:, :-1] * g[:, :-1], axis=-1, keepdims=True))
 
 
 @backward("value", "written", "pairs")
-def last_row_lost(p, g, out):
+def leaves_the_last_row_unwritten(p, g, out):
     textbook(p[:-1], g[:-1], out[:-1])
 
 
@@ -78,45 +84,45 @@ def adds_to_out(p, g, out):
 
 
 @backward("value")
-def float32_inside(p, g, out):
+def computes_in_float32(p, g, out):
     out[...] = p.astype("f4") * (g.astype("f4") - np.sum(p.astype("f4") * g.astype("f4"), -1, keepdims=True))
 
 
 @backward("value")
-def float16_inside(p, g, out):
+def computes_in_float16(p, g, out):
     textbook(p.astype("f2"), g.astype("f2"), out)
 
 
 @backward("value")
-def probabilities_clipped_for_stability(p, g, out):
+def clips_the_probabilities(p, g, out):
     textbook(np.clip(p, 1e-7, 1 - 1e-7), g, out)
 
 
 @backward("value")
-def divides_by_an_epsilon_too_much(p, g, out):
+def adds_an_epsilon_to_the_normalisation(p, g, out):
     textbook(p / (p.sum(-1, keepdims=True) + 1e-6), g, out)
 
 
 @backward("non-finite")
-def nan_swallowed(p, g, out):
+def replaces_nan_by_zero(p, g, out):
     textbook(np.nan_to_num(p), np.nan_to_num(g), out)
 
 
 @backward("value")
-def nan_spread_over_all_rows(p, g, out):
+def spreads_nan_to_all_rows(p, g, out):
     textbook(p, g, out)
     out += 0 * np.sum(p * g)
 
 
 @backward("inputs")
-def gradient_scaled_in_place(p, g, out):
+def scales_the_gradient_in_place(p, g, out):
     textbook(p, g, out)
     if g.flags.writeable:
         g *= 2
 
 
 @backward("inputs")
-def probabilities_used_as_scratch(p, g, out):
+def uses_the_probabilities_as_work_array(p, g, out):
     textbook(p, g, out)
     if p.flags.writeable:
         p[...] = out
@@ -129,7 +135,7 @@ def needs_writeable_inputs(p, g, out):
 
 
 @backward("in place", in_place=["probs"])
-def overwrites_probabilities_that_it_still_needs(p, g, out):
+def overwrites_probabilities_that_are_still_needed(p, g, out):
     np.subtract(g, np.vecdot(p, g)[:, np.newaxis], out=out)
     np.multiply(out, p, out=out)
 
@@ -140,31 +146,31 @@ def returns_its_result(p, g, out):
 
 
 @backward("runs")
-def fails_with_one_class(p, g, out):
+def raises_for_a_dim_of_1(p, g, out):
     np.partition(p, -2, axis=-1)
     textbook(p, g, out)
 
 
-@backward("memory", temporaries=lambda rows, classes, itemsize: 0)
-def hides_its_temporaries(p, g, out):
+@backward("memory", temporaries=lambda batch, dim, itemsize: 0)
+def states_no_temporaries_but_allocates(p, g, out):
     textbook(p, g, out)
 
 
 @backward("logits", accurate_for="logits")
-def textbook_that_claims_the_logits(p, g, out):
+def textbook_that_states_the_logits(p, g, out):
     textbook(p, g, out)
 
 
 @backward("logits", accurate_for="logits")
-def exact_in_short_rows_only(p, g, out):
+def accurate_in_short_rows_only(p, g, out):
     top = np.argmax(p, axis=-1, keepdims=True)
     h = g - np.take_along_axis(g, top, axis=-1) if p.shape[1] < 64 else g
     out[...] = p * (h - np.sum(p * h, axis=-1, keepdims=True))
 
 
 @backward("logits", accurate_for="logits")
-def shift_left_out_too_easily(p, g, out):
-    """Where `numba_simd` allows a factor of 2."""
+def omits_the_shift_too_often(p, g, out):
+    # `bounds.py` allows a factor of 2 instead of 1000.
     top = np.take_along_axis(g, np.argmax(p, axis=-1, keepdims=True), axis=-1)
     total = np.sum(p * g, axis=-1, keepdims=True)
     h = g - np.where(np.abs(top) <= 1000 * np.abs(total - top), 0, top)
@@ -172,7 +178,7 @@ def shift_left_out_too_easily(p, g, out):
 
 
 @backward("logits", accurate_for="logits")
-def centred_that_claims_the_logits(p, g, out):
+def centred_that_states_the_logits(p, g, out):
     textbook(p, g - np.vecdot(p, g)[:, np.newaxis], out)
 
 
@@ -182,7 +188,7 @@ def pivoted_on_the_largest_gradient(p, g, out):
 
 
 @backward("value")
-def remembers_the_last_call(p, g, out, cache={}):  # noqa: B006
+def returns_the_result_of_the_previous_call(p, g, out, cache={}):  # noqa: B006
     cached = cache.setdefault(p.shape, np.empty_like(p))
     out[...] = cached
     cached = np.empty_like(p)
@@ -191,39 +197,39 @@ def remembers_the_last_call(p, g, out, cache={}):  # noqa: B006
 
 
 @backward("shapes")
-def sums_over_rows_if_there_is_one(p, g, out):
+def sums_over_the_batch_for_a_batch_of_1(p, g, out):
     out[...] = p * (g - np.sum(p * g, axis=-1 if len(p) > 1 else 0, keepdims=True))
 
 
 @backward("shapes")
-def squeezes_too_much(p, g, out):
+def squeezes_a_batch_of_1(p, g, out):
     total = np.einsum("bd,bd->b", p, g).squeeze()
     out[...] = p * (g - (total[:, np.newaxis] if total.ndim else 0 * total))
 
 
 @backward("shapes")
-def axis_chosen_by_shape(p, g, out):
+def finds_the_axis_by_its_size(p, g, out):
     out[...] = p * (g - np.sum(p * g, axis=p.shape.index(p.shape[1]), keepdims=True))
 
 
 @backward("shapes")
-def buffer_of_2048_classes(p, g, out):
+def sums_only_2048_columns(p, g, out):
     out[...] = p * (g - np.sum((p * g)[:, :2048], axis=-1, keepdims=True))
 
 
 @backward("shapes")
-def tail_of_rows_lost_beyond_32(p, g, out):
-    rows = len(p) if len(p) < 32 else len(p) - len(p) % 32
-    textbook(p[:rows], g[:rows], out[:rows])
+def leaves_the_remainder_of_32_rows_unwritten(p, g, out):
+    written = len(p) if len(p) < 32 else len(p) - len(p) % 32
+    textbook(p[:written], g[:written], out[:written])
 
 
 @backward("value")
-def small_gradients_flushed(p, g, out):
+def treats_small_gradients_as_zero(p, g, out):
     textbook(p, np.where(np.abs(g) < 1e-12, 0, g), out)
 
 
 @backward("in place", in_place=["probs", "grad_output"])
-def swallows_nan_in_place(p, g, out):
+def replaces_nan_by_zero_in_place(p, g, out):
     textbook(np.nan_to_num(p), np.nan_to_num(g), out) if out is g else textbook(p, g, out)
 
 
@@ -233,7 +239,7 @@ def pivoted_on_a_rounded_mean(p, g, out):
 
 
 @backward("runs")
-def exits(p, g, out):
+def exits_the_process(p, g, out):
     raise SystemExit(0)
 
 
@@ -243,37 +249,37 @@ def _softmax(x, top, extra=0.0):
         return powers / (powers.sum(-1, keepdims=True) + extra)
 
 
-@forward
+@forward("forward")
 def maximum_over_the_wrong_axis(x):
     return _softmax(x, x.max(axis=0, initial=-np.inf))
 
 
-@forward
+@forward("forward")
 def maximum_of_the_whole_array(x):
     return _softmax(x, x.max(initial=-np.inf))
 
 
-@forward
+@forward("forward")
 def no_maximum(x):
     return _softmax(x, 0)
 
 
-@forward
+@forward("forward")
 def epsilon_in_the_sum(x):
     return _softmax(x, x.max(axis=-1, keepdims=True, initial=-np.inf), 1e-6)
 
 
-@forward
-def masked_rows_made_uniform(x):
+@forward("non-finite")
+def makes_masked_rows_uniform(x):
     top = x.max(axis=-1, keepdims=True, initial=-np.inf)
     return np.where(np.isinf(top), 1 / x.shape[-1] if x.shape[-1] else 0, _softmax(x, top))
 
 
-@forward
-def computed_in_float16(x):
+@forward("forward")
+def computes_softmax_in_float16(x):
     return _softmax(x.astype("f2"), x.astype("f2").max(axis=-1, keepdims=True, initial=-np.inf)).astype(x.dtype)
 
 
-@forward
-def raises_on_rows_without_classes(x):
+@forward("runs")
+def raises_for_a_dim_of_0(x):
     return _softmax(x, x.max(axis=-1, keepdims=True))

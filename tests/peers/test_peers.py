@@ -1,4 +1,4 @@
-"""The adapters of other libraries: right, bound to given arrays, and held to their threads."""
+"""The adapters of other libraries: right, bound to given arrays, with the number of threads that was set."""
 
 import builtins
 import sys
@@ -9,7 +9,8 @@ import pytest
 from softmax_impls import implementations, registry, softmax, softmax_backward
 from softmax_impls.checks.gate import judge
 
-PEERS = sorted(registry._PEERS)
+PEERS = ["jax", "numexpr", "torch", "torch_compile"]
+CHECKED = [pytest.param(name, marks=pytest.mark.slow if name in ("jax", "torch_compile") else ()) for name in PEERS]
 
 
 @pytest.fixture(params=PEERS)
@@ -26,29 +27,30 @@ def problem(dtype, shape=(33, 65)):
 
 
 @pytest.mark.filterwarnings("default")
-def test_is_right(peer):
+@pytest.mark.parametrize("peer", CHECKED, indirect=True)
+def test_each_peer_passes_the_checks(peer):
     verdict = judge({peer.name: peer})[peer.name]
     assert verdict.right, verdict.failures
     assert peer.kernel.__module__ == f"softmax_impls.peers.{peer.name}"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_bound_calls_write_out_or_allocate(peer, dtype):
+def test_bound_calls_write_out_or_allocate_a_result(peer, dtype):
     probs, grad = problem(dtype)
     expected = softmax_backward(probs, grad)
     out = np.full_like(probs, np.nan)
     call, read = peer.bind_call(probs, grad, out)
     result = read(call())
     assert (result is out) == (not peer.allocates)
-    call, read_allocated = peer.bind_call(probs, grad, None)
-    again = read_allocated(call())
-    assert not np.shares_memory(again, out)
-    for found in (result, again):
+    call, read = peer.bind_call(probs, grad, None)
+    allocated = read(call())
+    assert not np.shares_memory(allocated, out)
+    for found in (result, allocated):
         assert found.dtype == probs.dtype
         np.testing.assert_allclose(found, expected, rtol=0, atol=np.finfo(dtype).eps)
 
 
-def test_through_the_api_with_read_only_inputs(peer):
+def test_softmax_backward_accepts_a_peer_and_read_only_inputs(peer):
     probs, grad = problem("float64")
     for array in (probs, grad):
         array.flags.writeable = False
@@ -56,7 +58,7 @@ def test_through_the_api_with_read_only_inputs(peer):
     np.testing.assert_allclose(found, softmax_backward(probs, grad), rtol=0, atol=1e-15)
 
 
-def test_threads_are_held_and_read_back(peer):
+def test_set_num_threads_sets_the_number_that_the_library_reports(peer):
     assert peer.set_num_threads is not None
     try:
         assert [peer.set_num_threads(number) for number in (1, 2, 1)] == [1, 2, 1]
@@ -64,25 +66,32 @@ def test_threads_are_held_and_read_back(peer):
         peer.set_num_threads(2)
 
 
-def test_are_only_there_when_asked_for():
+def test_peers_are_listed_only_on_request():
     assert not set(PEERS) & set(registry.names())
     assert set(PEERS) <= set(registry.names(peers=True))
-    assert all(one.family != "peer" for one in implementations().values())
+    assert all(implementation.family != "peer" for implementation in implementations().values())
 
 
-@pytest.mark.parametrize("broken", ["missing", "raises"])
-def test_a_missing_or_broken_one_is_told_and_never_a_crash(monkeypatch, broken):
-    real = builtins.__import__
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(ModuleNotFoundError("No module named 'numexpr'"), "No module named"), (OSError("bad library"), "bad library")],
+    ids=["not installed", "import raises"],
+)
+def test_a_peer_that_cannot_be_imported_is_listed_with_the_reason(monkeypatch, error, reason):
+    real_import = builtins.__import__
 
-    def without_numexpr(name, *rest, **more):
+    def import_without_numexpr(name, *args, **kwargs):
         if name == "numexpr":
-            raise ModuleNotFoundError("No module named 'numexpr'") if broken == "missing" else OSError("bad library")
-        return real(name, *rest, **more)
+            raise error
+        return real_import(name, *args, **kwargs)
 
-    monkeypatch.setattr(builtins, "__import__", without_numexpr)
+    monkeypatch.setattr(builtins, "__import__", import_without_numexpr)
     monkeypatch.delitem(sys.modules, "softmax_impls.peers.numexpr", raising=False)
-    monkeypatch.delitem(registry._registry, "numexpr", raising=False)
+    monkeypatch.delitem(registry._registered, "numexpr", raising=False)
+    with pytest.raises(type(error), match=reason):
+        registry.get("numexpr")
     monkeypatch.setattr(registry, "_PEERS", {"numexpr": registry._PEERS["numexpr"]})
+    monkeypatch.setattr(registry, "_MODULES", {"numexpr": registry._PEERS["numexpr"]})
     usable, unusable = registry.catalogue(peers=True)
     assert "numexpr" not in usable
-    assert ("No module named" if broken == "missing" else "bad library") in unusable["numexpr"]
+    assert reason in unusable["numexpr"]

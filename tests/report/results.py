@@ -1,40 +1,45 @@
-"""Results as `compare` writes them, of any shape and with any names."""
+"""Build results of any shape and with any names."""
 
-import json
+import datetime
 
-ROW = {
-    "schema": 1,
-    "note": "",
-    "accurate_for": "logits",
-    "source": "0",
-    "workload": "grid",
-    "dtype": "float32",
-    "status": "timed",
-    "control": False,
-    "threads": 1,
-    "calls_per_sample": 1,
-    "temporary_bytes": 1000,
-    "machine": {"cpu": "a cpu", "cores": 2, "system": "Linux"},
-    "versions": {"numpy": "2.4.6"},
-    "errors": {"ordinary": 1e-7},
-    "first_call_seconds": 0.1,
-    "compiler_start_seconds": 0.1,
-    "time": "2026-01-01T00:00:00+00:00",
-    "commit": "c0ffee",
-}
+import numpy as np
+
+from softmax_impls.choice.ranking import RankedRun, rank_run
+from softmax_impls.results import runs, store
+from softmax_impls.timing.records import Cell, Environment, KernelResult, Roofline
+
+TIME = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
-def cell(times, batch=16, dim=16, rounds=12, limit=1e-7, **changes):
-    """Return the lines of a cell; each implementation's samples go up by a thousandth from round to round."""
-    lines = []
-    for name, seconds in {**times, "limit": limit}.items():
-        samples = [seconds * (1 + i / 1000) for i in range(rounds)]
-        status = {"status": "limit"} if name == "limit" else {}
-        one = {"implementation": name, "batch": batch, "dim": dim, "samples": samples, "seconds": seconds}
-        lines.append(json.dumps({**ROW, **one, "rows_in_cell": len(times) + 1, **changes, **status}) + "\n")
-    return "".join(lines)
+def kernel(name, seconds, rounds=12, **fields):
+    """Return a verified result. Its samples grow by a thousandth from round to round."""
+    samples = tuple(seconds * (1 + i / 1000) for i in range(rounds))
+    fields = {"temporary_bytes": 1000, "errors": {"ordinary": 1e-7}} | fields
+    return KernelResult(name=name, verified=True, samples=samples, seconds=float(np.median(samples)), **fields)
 
 
-def square(sizes=(16, 256, 4096), **changes):
-    """Return the lines of a grid where a time is 1 ns · batch · dim for `slow`, and half of that for `quick`."""
-    return "".join(cell({"slow": 1e-9 * b * d, "quick": 0.5e-9 * b * d}, b, d, **changes) for b in sizes for d in sizes)
+def cell(kernels, batch=16, dim=16, roofline=1e-7, rounds=12, commit="c0ffee", versions=None, **fields):
+    """Return a cell. `kernels` are results, or times by name."""
+    if isinstance(kernels, dict):
+        kernels = [kernel(name, seconds, rounds) for name, seconds in kernels.items()]
+    machine = fields.pop("machine", "a cpu, 2 cores, Linux")
+    environment = Environment(machine=machine, versions=versions or {"numpy": "2.4.6"}, commit=commit)
+    fields = {"workload": "grid", "dtype": "float32", "threads": 1, "time": TIME} | fields
+    bound = Roofline(samples=(roofline,) * rounds)
+    return Cell(batch=batch, dim=dim, kernels=tuple(kernels), roofline=bound, environment=environment, **fields)
+
+
+def square(sizes=(16, 256, 4096), **fields):
+    """Return a grid where a call takes 1 ns · batch · dim with `slow`, and half of that with `quick`."""
+    return [cell({"slow": 1e-9 * b * d, "quick": 0.5e-9 * b * d}, b, d, **fields) for b in sizes for d in sizes]
+
+
+def loaded(folder, cells):
+    """Write cells to a file in a folder, and load all files of the folder."""
+    store.write(folder / f"{len(list(folder.glob('*.jsonl')))}.jsonl", cells)
+    return runs.load([folder])
+
+
+def ranked(cells) -> RankedRun:
+    """Rank cells as a run."""
+    return rank_run(runs.Run("compare", "a cpu, 2 cores, Linux", "c0ffee", tuple(cells), ("results.jsonl",)))

@@ -1,4 +1,4 @@
-"""The page in a real browser: it answers, shows names as text, raises no errors, and fits a phone."""
+"""The page in a browser: it answers as `choose` does, shows names as text, raises no errors, and fits a phone."""
 
 import json
 import re
@@ -7,19 +7,22 @@ import subprocess
 
 import pytest
 
+from softmax_impls import implementations
 from softmax_impls.choice.answer import Question
 from softmax_impls.choice.choose import choose
+from softmax_impls.choice.ranking import rank_run
+from softmax_impls.report.html import page
 from softmax_impls.report.html.page import Report
-from softmax_impls.results.frame import load
-from tests.report.results import cell, square
+from softmax_impls.results.runs import load
+from tests.report.results import cell, kernel, loaded, square
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HOSTILE = "<img src=x onerror=console.error('ran')></script><script>console.error('ran')</script>"
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="takes Chromium")
+pytestmark = [pytest.mark.skipif(BROWSER is None, reason="needs Chromium"), pytest.mark.slow]
 
-# Puts the page into a frame of a phone's width, does each step in it, and keeps what is seen after it.
+# Show the page in a frame as wide as a phone, run each step in it, and keep what is seen after each step.
 DRIVER = """<!doctype html><meta charset="utf-8">
-<iframe style="width: 390px; height: 800px"></iframe><pre></pre><script>
+<iframe style="width: WIDTHpx; height: 800px"></iframe><pre></pre><script>
 const frame = document.querySelector("iframe"), seen = [], steps = STEPS;
 frame.src = "report.html" + HASH;
 const pause = () => new Promise((done) => setTimeout(done, 50));
@@ -31,7 +34,7 @@ frame.onload = async () => {
     await pause();
     const root = page.documentElement;
     seen.push({ answer: page.getElementById("answer").innerText, wide: root.scrollWidth - root.clientWidth,
-      value: String(view.told ?? "") });
+      value: String(view.value ?? "") });
   }
   document.querySelector("pre").textContent = JSON.stringify(seen);
 };
@@ -39,16 +42,21 @@ frame.onload = async () => {
 
 
 @pytest.fixture
-def browse(tmp_path):
-    """Return what is seen of the report of some files after each step, and the lines of the console."""
+def browse(tmp_path, monkeypatch):
+    """Return a function that opens the report of some lists of cells.
 
-    def browse(*texts, steps=("",), address=""):
-        for number, text in enumerate(texts):
-            (tmp_path / f"{number}.jsonl").write_text(text)
-        html, _ = Report(load([tmp_path])).html()
+    It returns what is seen after each step, and the lines of the console.
+    """
+
+    def browse(*lists, steps=("",), address="", with_figures=False, width=390):
+        if not with_figures:
+            monkeypatch.setattr(page, "MAX_FIGURES", 0)
+        for cells in lists:
+            found = loaded(tmp_path, cells)
+        html, _ = Report(found).html()
         (tmp_path / "report.html").write_text(html, encoding="utf-8")
         driver = DRIVER.replace("STEPS", json.dumps(steps)).replace("HASH", json.dumps(address))
-        (tmp_path / "driver.html").write_text(driver, encoding="utf-8")
+        (tmp_path / "driver.html").write_text(driver.replace("WIDTH", str(width)), encoding="utf-8")
         command = [BROWSER, "--headless=new", "--no-sandbox", "--allow-file-access-from-files", "--dump-dom"]
         command += ["--virtual-time-budget=10000", "--enable-logging=stderr", "--v=0", f"--user-data-dir={tmp_path}/it"]
         done = subprocess.run(
@@ -69,109 +77,152 @@ def ask(batch, dim, dtype="float32", threads=1):
     return fill + "page.querySelector('form button').click();"
 
 
-def test_console_errors_are_seen(browse):
-    _, console = browse(cell({"a": 1e-6}), steps=["view.console.error('planted')"])
+def test_errors_in_the_console_are_noticed(browse):
+    _, console = browse([cell({"a": 1e-6})], steps=["view.console.error('planted')"])
     assert any("planted" in line for line in console)
 
 
-def test_answers(browse):
-    steps = [
-        "",
-        ask(256, 4096),
-        ask(64, 1000),
-        ask(8192, 16),
-        ask(16, 16, threads=2),
-        ask("1e3", 0),
-        ask("", 7, threads=-1),
-    ]
+def test_page_answers_for_measured_predicted_and_outside_shapes(browse):
+    steps = ["", ask(256, 4096), ask(64, 1024), ask(64, 1000), ask(8192, 16), ask(16, 16, threads=2)]
     seen, console = browse(square(), steps=steps, address="#batch=16&dim=256&dtype=float32&threads=1")
     assert console == []
-    linked, exact, between, outside, threads, wrong, missing = (one["answer"] for one in seen)
+    linked, measured, predicted, near, outside, threads = (one["answer"] for one in seen)
     assert linked.startswith("quick, 2.06 µs\n")
-    assert "Measured at 16×256; what is within 1.0 % is a tie." in linked
-    assert "The machine's limit, for moving the bytes, is 100 ns." in linked
-    assert exact.startswith("quick, 527 µs\n")
-    assert re.search(r"slow\s+raw row\s+1\.05 ms\s+2\.00 \(2\.00 to 2\.00\)", exact)
-    # Times are proportional to batch · dim, so interpolation is exact: 0.5 ns · 64 · 1000, and half a percent more.
-    assert between.startswith("quick, about 32.2 µs\n")
-    assert "Interpolated, not measured: between 16×256, 16×4096, 256×256, 256×4096," in between
-    assert "softmax-impls choose --batch 64 --dim 1000 --dtype float32 --measure" in between
-    assert outside.startswith("Outside of what was measured\n")
+    assert "Measured at 16×256." in linked
+    assert "The roofline, the time to move the bytes, is 100 ns." in linked
+    assert "--measure" not in linked
+    assert measured.startswith("quick, 527 µs\n")
+    assert re.search(r"slow\s+raw result\s+1\.05 ms\s+2\.00 \(2\.00 to 2\.00\)", measured)
+    # Times are proportional to batch · dim, so interpolation is exact: 0.5 ns · 64 · 1024, and half a percent more.
+    assert predicted.startswith("quick, about 33 µs\n")
+    assert "Interpolated between measured shapes at 64×1024." in predicted
+    assert "raw result" not in predicted
+    assert "softmax-impls choose --batch 64 --dim 1024 --dtype float32 --measure" in predicted
+    assert "at 64×1024, the nearest shape that this page knows to 64×1000." in near
+    assert "softmax-impls choose --batch 64 --dim 1000 --dtype float32 --measure" in near
+    assert outside.startswith("Outside of the measured shapes\n")
     assert "batch was measured from 16 to 4096 and dim from 16 to 4096" in outside
     assert "softmax-impls choose --batch 8192 --dim 16 --dtype float32 --measure" in outside
-    assert "Nothing was measured with float32 and 2 threads." in threads
-    assert wrong.splitlines()[0] == "batch: “1e3” is not a whole number from 1 to 2^40."
-    assert "dim: “0” is not a whole number from 1 to 2^40." in wrong
-    assert "batch: give a whole number" in missing
-    assert "threads: “-1” is not" in missing
+    assert "This page has no verified times with float32 and 2 threads." in threads
 
 
-def test_a_tie_is_told_and_the_more_accurate_one(browse):
-    text = (
-        cell({"a": 1e-6, "b": 1.001e-6}, errors={"saturated": 1.0}, rows_in_cell=4)
-        + cell({"c": 2e-6}, limit=1e-7, rows_in_cell=4).splitlines(keepends=True)[0]
-    )
-    (one,), console = browse(text)
+def test_page_agrees_with_choose(browse, tmp_path):
+    shapes = [(16, 16), (16, 256), (23, 45), (64, 362), (1024, 4096), (5793, 16), (16, 8)]
+    cells = [
+        cell(
+            [kernel("a", 1e-7 + 1e-9 * b * d**1.1), kernel("b", 3e-7 + 8e-10 * b * d, errors={"ordinary": 1e-4})], b, d
+        )
+        for b in (16, 64, 1024, 4096)
+        for d in (16, 256, 4096)
+        if b * d < 10**7
+    ]
+    seen, console = browse(cells, steps=[ask(*shape) for shape in shapes])
     assert console == []
-    assert "It ties with b: they can't be told apart." in one["answer"]
-    assert "More accurate: c, in 2.00 times the time; its worst error is 1e-7, that of a 1e0." in one["answer"]
-    assert len(re.findall("✓|raw row", one["answer"])) == 3
+    runs = [rank_run(run) for run in load([tmp_path / "0.jsonl"]).runs]
+    bases = []
+    for shape, one in zip(shapes, seen, strict=True):
+        answer = choose(Question(*shape, "float32"), runs, "", implementations())
+        bases.append(answer.basis)
+        if answer.pick is None:
+            assert one["answer"].startswith("Outside of the measured shapes\n")
+            continue
+        name, seconds, unit = re.match(r"(\w+), (?:about )?([\d.]+) (\w+)\n", one["answer"]).groups()
+        assert name == answer.pick.name
+        assert float(seconds) * {"ns": 1e-9, "µs": 1e-6, "ms": 1e-3}[unit] == pytest.approx(
+            answer.pick.seconds, rel=5e-3
+        )
+        assert ("Measured at" in one["answer"]) == (answer.basis == "measured")
+        for other in answer.candidates:
+            if other != answer.comparison.best:
+                ratio = re.search(rf"^{other}\s.*?([\d.]+) \(", one["answer"], re.MULTILINE | re.DOTALL)[1]
+                assert float(ratio) == pytest.approx(answer.ratio(other).value, rel=6e-3)
+    assert set(bases) == {"measured", "interpolated", "outside"}
 
 
-def test_of_those_that_tie_it_picks_the_most_accurate_as_choose_does(browse, tmp_path):
-    lines = cell({"a": 1e-6, "b": 1.001e-6}).splitlines(keepends=True)
-    lines[0] = json.dumps(json.loads(lines[0]) | {"errors": {"saturated": 1.0}}) + "\n"
-    (one,), console = browse("".join(lines))
+def test_hull_in_the_page_is_the_hull_of_choose(browse, tmp_path):
+    """Some shapes lie between the smallest and largest sizes, but not between measured shapes."""
+    corners = [(1, 1024), (1024, 1), (64, 64), (1024, 1024)]
+    cells = [cell({"a": 1e-9 * b * d}, b, d) for b, d in corners]
+    shapes = [(1, 1), (16, 16), (32, 32), (512, 2), (64, 128), (128, 512), (32, 1024), (1024, 512), (2048, 64)]
+    seen, _ = browse(cells, steps=[ask(*shape) for shape in shapes])
+    runs = [rank_run(run) for run in load([tmp_path / "0.jsonl"]).runs]
+    for shape, one in zip(shapes, seen, strict=True):
+        answer = choose(Question(*shape, "float32"), runs, "", implementations())
+        assert one["answer"].startswith("Outside") == (answer.basis == "outside"), shape
+
+
+def test_wrong_fields_are_named(browse):
+    seen, console = browse([cell({"a": 1e-6})], steps=[ask("1e3", 0), ask("", 7, threads=-1)])
+    assert console == []
+    wrong, missing = (one["answer"] for one in seen)
+    assert wrong.splitlines()[0] == "batch: expected a whole number from 1 to 2^40, got “1e3”."
+    assert "dim: expected a whole number from 1 to 2^40, got “0”." in wrong
+    assert "batch: expected a whole number from 1 to 2^40, got “”." in missing
+    assert "threads: expected a whole number from 1 to 2^40, got “-1”." in missing
+
+
+def test_page_picks_the_most_accurate_of_tied_kernels(browse):
+    cells = [
+        kernel("a", 1e-6, errors={"saturated": 1.0}),
+        kernel("b", 1.001e-6, errors={"saturated": 1e-2}),
+        kernel("c", 2e-6),
+    ]
+    (one,), console = browse([cell(cells)])
     assert console == []
     assert one["answer"].startswith("b, 1.")
-    assert "It ties with a: they can't be told apart." in one["answer"]
-    file = tmp_path / "results.jsonl"
-    file.write_text("".join(lines))
-    loaded = load([file])
-    assert choose(Question(16, 16, "float32"), loaded.frame, [], "", {}).pick.name == "b"
+    assert "It ties with a: no measurable difference." in one["answer"]
+    assert (
+        "More accurate: c, in 2.00 times the time of the fastest. Its worst error is 1e-7, the worst error of b is 1e-2."
+        in one["answer"]
+    )
+    assert len(re.findall("✓|raw result", one["answer"])) == 3
+
+
+def test_kernels_that_are_not_ranked_are_listed_with_the_reason(browse):
+    results = [kernel("a", 1e-6), kernel("b", 1e-7, status="wrong", note="row 3 is wrong")]
+    (one,), console = browse([cell(results)])
+    assert console == []
+    assert one["answer"].startswith("a, 1.01 µs")
+    assert re.search(r"b\s+raw result\s+Not ranked: wrong, row 3 is wrong", one["answer"])
 
 
 @pytest.mark.parametrize(
     "address",
-    ["#batch=%&dim=%00", "#batch=<img src=x onerror=alert(1)>&dtype=float16", "#row=99999", "#row=__proto__", "#other"],
+    ["#batch=%&dim=%00", "#batch=<img src=x onerror=alert(1)>&dtype=float16", "#dim=16&kernel=__proto__", "#other"],
 )
-def test_addresses_that_make_no_sense(browse, address):
+def test_addresses_without_sense_do_no_harm(browse, address):
     (one,), console = browse(square((16, 256)), address=address)
     assert console == []
     assert one["answer"]
     if "float16" in address:
-        assert "dtype: “float16” is neither float32 nor float64." in one["answer"]
-        assert "batch: “<img src=x onerror=alert(1)>” is not" in one["answer"]
+        assert "dtype: expected float32 or float64, got “float16”." in one["answer"]
+        assert "batch: expected a whole number from 1 to 2^40, got “<img src=x onerror=alert(1)>”." in one["answer"]
 
 
-def test_raw_rows_on_demand(browse):
+def test_raw_results_open_and_close(browse):
     steps = ["page.querySelector('td button').click()", "page.querySelector('td button').click()"]
-    steps += ["view.location.hash = '#row=0'", "page.querySelector('figure svg a[href*=row]').dispatchEvent("
+    steps += ["view.location.hash = '#batch=16&dim=16&kernel=slow'"]
+    steps += ["page.querySelector('figure svg a[href*=kernel]').dispatchEvent("
               "new view.MouseEvent('click', { bubbles: true }))"]  # fmt: skip
-    (opened, closed, linked, clicked), console = browse(square(), steps=steps)
+    (opened, closed, linked, clicked), console = browse(square((16, 256)), steps=steps, with_figures=True)
     assert console == []
     for one in (opened, linked, clicked):
         raw = json.loads(re.search(r"\{.*\}", one["answer"], re.DOTALL)[0])
-        assert raw["machine"] == "a cpu, 2 cores, Linux"
-        assert raw["versions"] == {"numpy": "2.4.6"}
+        assert raw["environment"]["machine"] == "a cpu, 2 cores, Linux"
+        assert raw["environment"]["versions"] == {"numpy": "2.4.6"}
         assert len(raw["samples"]) == 12
+    assert json.loads(re.search(r"\{.*\}", linked["answer"], re.DOTALL)[0])["name"] == "slow"
     assert "{" not in closed["answer"]
 
 
-def test_samples_of_the_chosen_cell(browse):
-    count = "view.told = ['path', 'rect'].map((tag) => page.querySelectorAll('#samples ' + tag).length).join(' ');"
-    choose = "const s = page.getElementById('cell'); s.selectedIndex = 0; s.dispatchEvent(new view.Event('change'));"
-    (first, second), console = browse(square(), cell({"a": 1e-6}, dim=2, rounds=1), steps=[count, choose + count])
-    assert console == []
-    assert first["value"] == "24 2"
-    assert second["value"] == "1 0"
-
-
 def test_names_are_shown_as_text_and_do_not_run(browse):
-    strange = {"machine": {"cpu": HOSTILE, "cores": 2, "system": HOSTILE}, "commit": HOSTILE}
-    told = "view.told = page.querySelectorAll('img, main script').length;"
+    strange = {"machine": HOSTILE, "versions": {HOSTILE: HOSTILE}}
+    count = "view.value = page.querySelectorAll('img, main script').length;"
     (one,), console = browse(
-        cell({HOSTILE: 1e-6}, **strange), cell({HOSTILE: 1e-6}, workload=HOSTILE), steps=[told + ask(16, 16)]
+        [cell({HOSTILE: 1e-6}, **strange)],
+        [cell([kernel(HOSTILE, 1e-6), kernel("b", 1e-6, status="wrong", note=HOSTILE)], workload=HOSTILE)],
+        steps=[count + ask(16, 16)],
+        with_figures=True,
     )
     assert console == []
     assert one["value"] == "0"
@@ -179,29 +230,26 @@ def test_names_are_shown_as_text_and_do_not_run(browse):
     assert one["wide"] == 0
 
 
-def test_a_phone_s_width_is_enough(browse):
-    steps = [
-        "view.told = view.innerWidth",
-        ask(64, 1000),
-        ask(16, 16),
-        ask("x" * 300, 1),
-        "view.location.hash = '#row=3'",
-    ]
-    seen, console = browse(square(), square((16, 64), commit="f" * 40 + "+changes"), steps=steps)
+@pytest.mark.parametrize("width", [390, 1280])
+def test_page_does_not_scroll_sideways(browse, width):
+    steps = ["view.value = view.innerWidth", ask(64, 1000), ask(16, 16), ask("x" * 300, 1)]
+    steps += ["view.location.hash = '#batch=16&dim=16&kernel=slow'"]
+    lists = square(), square((16, 64), commit="f" * 40 + "+changes")
+    seen, console = browse(*lists, steps=steps, with_figures=True, width=width)
     assert console == []
-    assert seen[0]["value"] == "390"
+    assert seen[0]["value"] == str(width)
     assert [one["wide"] for one in seen] == [0] * len(steps)
 
 
-def test_the_keyboard_reaches_what_there_is(browse):
-    told = """
+def test_controls_have_names_and_a_visible_focus(browse):
+    collect = """
     const inputs = [...page.querySelectorAll('input, select, button')];
     const unnamed = inputs.filter((one) => !(one.labels?.length || one.ariaLabel || one.textContent.trim()));
     const untitled = [...page.querySelectorAll('th')].filter((one) => !one.scope);
     page.forms[0].elements.batch.focus();
     const outline = view.getComputedStyle(page.activeElement).outlineWidth;
-    view.told = JSON.stringify([unnamed.length, untitled.length, outline, page.querySelector('[aria-live]').id]);
+    view.value = JSON.stringify([unnamed.length, untitled.length, outline, page.querySelector('[aria-live]').id]);
     """
-    (one,), console = browse(square(), steps=[told])
+    (one,), console = browse(square((16, 256)), steps=[collect])
     assert console == []
     assert json.loads(one["value"]) == [0, 0, "3px", "answer"]

@@ -1,155 +1,190 @@
-"""Results on disk: whole cells, whatever happens to the process or the file."""
+"""A results file keeps whole cells, and damage costs the damaged lines only."""
 
 import json
 
+import msgspec
 import pytest
 
 from softmax_impls.results import store
-from softmax_impls.timing.workloads import Cell
+from softmax_impls.timing.records import Environment
+from tests.results.examples import ENVIRONMENT, cell, full_cell, kernel, line
 
 SOURCES = {"a": "abc", "b": "abc"}
-
-
-def row(implementation="a", batch=1, **changes):
-    return {
-        "schema": 1,
-        "workload": "test",
-        "batch": batch,
-        "dim": 5,
-        "dtype": "float64",
-        "threads": 1,
-        "rows_in_cell": 2,
-        "implementation": implementation,
-        "control": False,
-        "status": "timed",
-        "note": "",
-        "seconds": 1e-6,
-        "samples": [1e-6, 1.1e-6],
-        "calls_per_sample": 10,
-        "discrepancy": 0.1,
-        "temporary_bytes": 0,
-        "accurate_for": "probs",
-        "errors": {"ordinary": 1e-16, "saturated": 1.0, "hostile": None},
-        "source": "abc",
-        "seed": 0,
-        "first_call_seconds": 0.1,
-        "compiler_start_seconds": 0.3,
-        "machine": {"cpu": "x"},
-        "versions": {"numpy": "2"},
-        **changes,
-    }
-
-
-def cell(batch=1):
-    return Cell("test", batch, 5, "float64", 1)
 
 
 @pytest.fixture
 def path(tmp_path):
     path = tmp_path / "results.jsonl"
-    store.append(path, [row("a"), row("b")])
-    store.append(path, [row("a", 2), row("b", 2)])
+    store.append(path, full_cell(1))
+    store.append(path, full_cell(2))
     return path
 
 
-def test_round_trip(path):
-    found = store.read(path)
-    assert list(found) == [cell(1), cell(2)]
-    assert found[cell(2)] == [row("a", 2), row("b", 2)]
+def replace(environment, **changes):
+    return msgspec.structs.replace(environment, **changes)
 
 
-@pytest.mark.parametrize("cut", [1, 50, 300, 700])
-def test_cut_off_anywhere_only_the_last_cell_is_lost(path, cut):
-    text = path.read_text()
-    path.write_text(text[: len(text) - cut])
-    assert list(store.read(path)) == [cell(1)]
+def test_appended_cells_are_read_unchanged(path):
+    assert store.read(path) == ([full_cell(1), full_cell(2)], [])
 
 
-def test_of_a_cell_kept_twice_the_last_whole_one_counts_and_none_is_put_together_from_two(path):
-    more = [row(name, rows_in_cell=3, seconds=2e-6) for name in "abc"]
-    store.append(path, more)
-    assert store.read(path)[cell(1)] == more
-    store.append(path, [row("a", seconds=3e-6)])  # and then the process died
-    assert store.read(path)[cell(1)] == more
-    store.append(path, [row("a", seconds=4e-6), row("b", seconds=4e-6)])
-    assert [one["seconds"] for one in store.read(path)[cell(1)]] == [4e-6, 4e-6]
+def test_written_cells_replace_a_file(path):
+    store.write(path, [full_cell(3)])
+    assert store.read(path) == ([full_cell(3)], [])
+    assert [file.name for file in path.parent.iterdir()] == ["results.jsonl"]
 
 
-def test_continuing_after_a_cut_leaves_a_clean_file(path):
-    whole = path.read_text()
-    path.write_text(whole[:-30])
-    done = store.continued(path, row(), SOURCES)
-    store.write(path, done.values())
-    store.append(path, [row("a", 2), row("b", 2)])
-    assert path.read_text() == whole
+@pytest.mark.parametrize("cut", [2, 50, 300, 700])
+def test_a_cut_off_file_loses_the_last_cell_only(path, cut):
+    path.write_bytes(path.read_bytes()[:-cut])
+    assert store.read(path) == ([full_cell(1)], ["line 2: cut off"])
+
+
+def test_a_cut_within_a_character_loses_nothing_else(path):
+    path.write_bytes(path.read_bytes() + '{"workload": "×'.encode()[:-1])
+    assert store.read(path) == ([full_cell(1), full_cell(2)], ["line 3: cut off"])
+
+
+def test_a_missing_newline_at_the_end_costs_nothing(path):
+    path.write_bytes(path.read_bytes().rstrip())
+    assert store.read(path) == ([full_cell(1), full_cell(2)], [])
+    store.append(path, full_cell(3))
+    assert store.read(path) == ([full_cell(1), full_cell(2), full_cell(3)], [])
+
+
+def test_a_cell_appended_to_a_cut_off_file_is_read(path):
+    path.write_bytes(path.read_bytes()[:-30])
+    store.append(path, full_cell(3))
+    cells, problems = store.read(path)
+    assert cells == [full_cell(1), full_cell(3)]
+    assert len(problems) == 1
+    assert problems[0].startswith("line 2: ")
+
+
+def test_blank_lines_cost_nothing(path):
+    path.write_bytes(b"\n" + path.read_bytes().replace(b"\n", b"\n \n\n"))
+    assert store.read(path) == ([full_cell(1), full_cell(2)], [])
+
+
+def test_the_last_record_of_a_cell_counts(path):
+    again = cell(1, (kernel("a", note="measured again"),))
+    store.append(path, again)
+    assert store.read(path) == ([again, full_cell(2)], [])
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("text", "problem"),
     [
-        "not json",
-        "[]",
-        "3",
-        "{}",
-        json.dumps(row(schema=99)),
-        json.dumps(row(samples="fast")),
-        json.dumps(row(samples=[-1.0])),
-        json.dumps(row(seconds="soon")),
-        json.dumps(row(seconds=0)),
-        json.dumps(row(seconds=float("nan"))),
-        json.dumps(row(samples=[float("inf")])),
-        json.dumps(row(samples=[10**400])),
-        json.dumps(row(errors={"ordinary": "small"})),
-        json.dumps(row(status="junk")),
-        json.dumps(row(batch=None)),
-        "[" * 100_000,
+        ("not json", "JSON is malformed"),
+        ("[]", "Expected `object`, got `array`"),
+        ("3", "Expected `object`, got `int`"),
+        ("{}", "missing required field `workload`"),
+        (line(schema=99), "Invalid value 99 - at `$.schema`"),
+        (line(batch=0), "Expected `int` >= 1 - at `$.batch`"),
+        (line(batch=None), "Expected `int`, got `null` - at `$.batch`"),
+        (line(kernel_samples="fast"), "at `$.kernels[0].samples`"),
+        (line(kernel_samples=[-1.0]), "at `$.kernels[0].samples[0]`"),
+        (line(kernel_samples=[float("inf")]), "malformed"),
+        (line(kernel_samples=[10**400]), "out of range"),
+        (line(kernel_seconds="soon"), "at `$.kernels[0].seconds`"),
+        (line(kernel_seconds=0), "at `$.kernels[0].seconds`"),
+        (line(kernel_seconds=float("nan")), "malformed"),
+        (line(kernel_errors={"ordinary": "small"}), "at `$.kernels[0].errors[...]`"),
+        (line(kernel_status="junk"), "Invalid enum value 'junk' - at `$.kernels[0].status`"),
+        ("[" * 100_000, "Expected `object`"),
+        ('{"workload": ' + "[" * 100_000, "Expected `str`"),
+        ('{"unknown": ' + "[" * 100_000, "nested too deeply"),
     ],
 )
-def test_a_line_that_is_no_row_is_named(path, line):
-    first, *rest = path.read_text().splitlines()
-    path.write_text("\n".join([first, line, *rest]) + "\n")
-    with pytest.raises(store.ResultsError, match=r"results.jsonl, line 2: not a row of store"):
-        store.read(path)
+def test_a_bad_line_costs_itself_and_is_named(path, text, problem):
+    first, second = path.read_text().splitlines()
+    path.write_text("\n".join([first, text.strip(), second]) + "\n")
+    cells, problems = store.read(path)
+    assert cells == [full_cell(1), full_cell(2)]
+    assert len(problems) == 1
+    assert problems[0].startswith("line 2: ")
+    assert problem in problems[0]
 
 
-def test_cut_inside_a_character(path):
-    path.write_bytes(path.read_bytes() + '{"note": "×'.encode()[:-1])
-    assert len(store.read(path)) == 2
+def test_problems_of_the_same_kind_share_a_line(path):
+    path.write_text(path.read_text() + line(batch=0) * 1000)
+    assert store.read(path)[1] == ["line 3 and 999 more: Expected `int` >= 1 - at `$.batch`"]
 
 
-def test_a_cell_kept_twice_counts_once(path):
-    store.append(path, [row("a", 2, note="later"), row("b", 2)])
-    assert store.read(path)[cell(2)][0]["note"] == "later"
+def test_problems_of_many_kinds_are_bounded(path):
+    path.write_text("".join(line(dtype=f"int{bits}") for bits in range(1000)))
+    cells, problems = store.read(path)
+    assert cells == []
+    assert len(problems) == 21
+    assert problems[-1] == "980 more problems"
 
 
-def test_missing_file(tmp_path):
-    assert store.continued(tmp_path / "none.jsonl", row(), SOURCES) == {}
-    with pytest.raises(store.ResultsError, match=r"none\.jsonl"):
+def test_a_file_of_the_first_edition_gets_one_line_that_says_what_to_do(path):
+    path.write_text((json.dumps({"schema": 1, "workload": "digits", "samples": [1e-4]}) + "\n") * 100)
+    assert store.read(path) == ([], [store.OLD_SCHEMA])
+    assert "measure again with 'softmax-impls compare'" in store.OLD_SCHEMA
+    with pytest.raises(store.ResultsError, match="written by the first edition"):
+        store.continue_from(path, ENVIRONMENT, 0, SOURCES)
+
+
+def test_an_empty_file_is_reported(tmp_path):
+    (tmp_path / "empty.jsonl").touch()
+    assert store.read(tmp_path / "empty.jsonl") == ([], ["empty"])
+
+
+def test_a_missing_file_cannot_be_read_and_has_nothing_to_continue(tmp_path):
+    assert store.continue_from(tmp_path / "none.jsonl", ENVIRONMENT, 0, SOURCES) == []
+    with pytest.raises(store.ResultsError, match="No such file"):
         store.read(tmp_path / "none.jsonl")
 
 
-def test_results_made_otherwise_are_not_continued(path):
-    with pytest.raises(store.ResultsError, match="made with another versions: numpy 2, now 3"):
-        store.continued(path, row(versions={"numpy": "3"}), SOURCES)
-    with pytest.raises(store.ResultsError, match="made with another machine: cpu x, now y"):
-        store.continued(path, row(machine={"cpu": "y"}), SOURCES)
-    with pytest.raises(store.ResultsError, match="made with another seed: 0, now 1"):
-        store.continued(path, row(seed=1), SOURCES)
-    with pytest.raises(store.ResultsError, match=r"made with other implementations, .*: c None, now abc"):
-        store.continued(path, row(), {**SOURCES, "c": "abc"})
-    with pytest.raises(store.ResultsError, match=r"made with other implementations, .*: b abc, now abd"):
-        store.continued(path, row(), {**SOURCES, "b": "abd"})
+def test_an_interrupted_run_is_continued_without_the_cell_that_was_cut_off(path):
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-30])
+    cells = store.continue_from(path, ENVIRONMENT, 0, SOURCES)
+    assert cells == [full_cell(1)]
+    store.write(path, cells)
+    store.append(path, full_cell(2))
+    assert path.read_bytes() == whole
 
 
-def test_results_without_a_seed_can_be_read_and_not_continued(path):
-    path.write_text("".join(json.dumps({k: v for k, v in row(name).items() if k != "seed"}) + "\n" for name in "ab"))
-    assert list(store.read(path)) == [cell(1)]
-    with pytest.raises(store.ResultsError, match="made with another seed: None, now 0"):
-        store.continued(path, row(), SOURCES)
+def test_a_damaged_file_is_not_continued(path):
+    path.write_text(line(batch=0) + path.read_text())
+    with pytest.raises(store.ResultsError, match=r"results\.jsonl: line 1: Expected `int` >= 1 - at `\$\.batch`"):
+        store.continue_from(path, ENVIRONMENT, 0, SOURCES)
 
 
-def test_nan_is_never_written(path):
-    before = path.read_text()
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        store.append(path, [row(seconds=float("nan"))])
-    assert path.read_text() == before
+@pytest.mark.parametrize(
+    ("environment", "seed", "sources", "message"),
+    [
+        (replace(ENVIRONMENT, versions={"numpy": "3"}), 0, SOURCES, "different versions: numpy 2, now 3"),
+        (Environment(machine="b", versions={"numpy": "2"}), 0, SOURCES, "different machine: a cpu, 2 cores, now b"),
+        (ENVIRONMENT, 1, SOURCES, "different seed: 0, now 1"),
+        (ENVIRONMENT, 0, SOURCES | {"c": "abc"}, "different implementations: c missing, now abc"),
+        (ENVIRONMENT, 0, SOURCES | {"b": "abd"}, "different implementations: b abc, now abd"),
+    ],
+)
+def test_a_run_that_is_not_comparable_is_not_continued(path, environment, seed, sources, message):
+    with pytest.raises(store.ResultsError, match=f"results.jsonl was measured with {message}"):
+        store.continue_from(path, environment, seed, sources)
+
+
+def test_a_run_at_another_commit_is_continued(path):
+    environment = replace(ENVIRONMENT, commit="f00")
+    assert len(store.continue_from(path, environment, 0, SOURCES)) == 2
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0, 0.0])
+def test_a_value_out_of_bounds_is_never_written(path, seconds):
+    before = path.read_bytes()
+    bad = cell(3, (kernel(samples=(seconds,)),))
+    with pytest.raises(ValueError, match="samples"):
+        store.append(path, bad)
+    with pytest.raises(ValueError, match="samples"):
+        store.write(path, [bad])
+    assert path.read_bytes() == before
+
+
+def test_the_file_that_a_cell_was_read_from_is_not_written(path):
+    store.write(path, [msgspec.structs.replace(full_cell(1), file="elsewhere.jsonl")])
+    assert b"elsewhere" not in path.read_bytes()

@@ -1,22 +1,26 @@
-"""The environment, the versions, the commit, and threads held."""
+"""The environment of a measurement, limits of threads, and fingerprints of kernels."""
 
+import hashlib
 import subprocess
+from pathlib import Path
 
 import numba
 import pytest
 from threadpoolctl import threadpool_info
 
+from softmax_impls.threads import available_cores
 from softmax_impls.timing import environment
 
 
-def test_machine_and_versions():
-    assert environment.machine()["cores"] >= 1
-    assert environment.machine()["memory_bytes"] > 1e8
-    assert {"python", "numpy", "numba"} <= environment.versions().keys()
+def test_the_environment_names_the_machine_and_the_versions():
+    found = environment.environment()
+    assert f", {available_cores()} cores, " in found.machine
+    assert found.memory_bytes > 1e8
+    assert {"python", "numpy", "numba"} <= found.versions.keys()
     assert 0 < environment.largest_temporaries() <= 4e9
 
 
-def test_commit_is_the_checkouts_and_nobody_elses(tmp_path, monkeypatch):
+def test_the_commit_is_that_of_a_checkout_of_this_package_only(tmp_path):
     def git(*arguments):
         done = subprocess.run(
             ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e", *arguments],
@@ -26,28 +30,35 @@ def test_commit_is_the_checkouts_and_nobody_elses(tmp_path, monkeypatch):
         )
         return done.stdout.strip()
 
-    inside = tmp_path / "softmax_impls" / "timing" / "machine.py"
-    monkeypatch.setattr(environment, "__file__", str(inside))
-    commit = environment.commit.__wrapped__
-    assert commit() is None
+    package = tmp_path / "softmax_impls"
+    assert environment.commit(tmp_path) is None
     git("init")
-    inside.parent.mkdir(parents=True)
-    inside.write_text("")
+    package.mkdir()
+    (package / "other.py").write_text("")
     git("add", ".")
-    git("commit", "-m", "somebody else's project")
-    assert commit() is None
-    (inside.parents[1] / "__init__.py").write_text("")
+    git("commit", "-m", "another project")
+    assert environment.commit(tmp_path) is None
+    (package / "__init__.py").write_text("")
     git("add", ".")
-    git("commit", "-m", "ours")
-    assert commit() == git("rev-parse", "HEAD")
-    inside.write_text("# edited")
-    assert commit() == git("rev-parse", "HEAD") + "+changes"
+    git("commit", "-m", "this package")
+    assert environment.commit(tmp_path) == git("rev-parse", "HEAD")
+    (package / "__init__.py").write_text("# edited")
+    assert environment.commit(tmp_path) == git("rev-parse", "HEAD") + "+changes"
 
 
-@pytest.mark.parametrize("threads", [1, environment.cores()])
-def test_pinned(threads):
+@pytest.mark.parametrize("threads", [1, available_cores()])
+def test_threads_of_all_libraries_are_limited_temporarily(threads):
     before = numba.get_num_threads()
     with environment.limit_all_threads(threads):
         assert all(pool["num_threads"] == threads for pool in threadpool_info())
         assert numba.get_num_threads() == threads
     assert numba.get_num_threads() == before
+
+
+def test_a_fingerprint_is_that_of_the_kernels_file():
+    def kernel():
+        pass
+
+    assert environment.fingerprint(kernel) == hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+    assert environment.fingerprint(numba.njit(kernel)) == environment.fingerprint(kernel)
+    assert environment.fingerprint(len) == "?"

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from softmax_impls.timing.statistics import (
-    SMALLEST_MARGIN,
-    margin_of,
+    MIN_MARGIN,
+    compare_samples,
+    margin_from,
     median_interval,
     paired_ratio,
     quiet_ratio,
-    stand,
 )
 
 
@@ -58,30 +58,30 @@ def test_interval_covers_the_true_ratio_as_often_as_it_says(rng, rounds, ratio_o
 def test_five_percent_are_found_under_what_hides_them_from_the_median(rng):
     """Out of 100: chance takes 5 from the 95 or more that a sure method finds down to 88 about once in 300 times."""
     pairs = [(disturbed(rng, 1.05, 72), disturbed(rng, 1.0, 72)) for _ in range(100)]
-    assert sum(quiet_ratio(*pair, visits=[6] * 12).low > 1.01 for pair in pairs) > 88
+    assert sum(quiet_ratio(*pair, blocks=[6] * 12).low > 1.01 for pair in pairs) > 88
     assert sum(paired_ratio(*pair).low > 1.01 for pair in pairs) < 85
 
 
-def test_visits_that_were_disturbed_throughout_do_not_decide(rng):
-    """Another process had the machine for two visits of twelve, and hit one implementation more than the other."""
+def test_blocks_that_were_disturbed_throughout_do_not_decide(rng):
+    """Another process had the machine for two blocks of twelve, and hit one implementation more than the other."""
     a, b = noisy(rng, 1.05, 72), [s * (2 if 12 <= i < 24 else 1) for i, s in enumerate(noisy(rng, 1.0, 72))]
-    assert 1.02 < quiet_ratio(a, b, visits=[6] * 12).low < 1.05
+    assert 1.02 < quiet_ratio(a, b, blocks=[6] * 12).low < 1.05
 
 
 def test_a_against_a_is_a_tie_under_disturbance(rng):
-    found = [stand({name: disturbed(rng, 1.0) for name in "ab"}) for _ in range(300)]
+    found = [compare_samples({name: disturbed(rng, 1.0) for name in "ab"}) for _ in range(300)]
     assert sum(not one.ties for one in found) <= 3  # an interval of 95 % and a margin of 2 % leave less than 1 in 100
 
 
 def test_who_left_early_is_not_the_best_for_having_been_there_in_better_times(rng):
     slow_later = np.where(np.arange(40) < 15, 1, 3)
     samples = {"left": noisy(rng, 1.2, 15), "stayed": noisy(rng, 1.0, 40, drift=slow_later)}
-    found = stand(samples)
+    found = compare_samples(samples)
     assert (found.best, found.behind) == ("stayed", ("left",))
 
 
 def test_behind_is_beyond_twice_the_margin(rng):
-    found = stand(
+    found = compare_samples(
         {"a": noisy(rng, 1.0, 400, 0.001), "b": noisy(rng, 1.015, 400, 0.001), "c": noisy(rng, 1.05, 400, 0.001)}
     )
     assert (found.best, found.ties, found.behind) == ("a", (), ("c",))
@@ -89,18 +89,18 @@ def test_behind_is_beyond_twice_the_margin(rng):
 
 def test_sampling_error_is_no_noise(rng):
     """It is in the interval already: a control whose samples spread, but no more than the others', widens nothing."""
-    found = [margin_of(quiet_ratio(noisy(rng, 1.0, 40, 0.03), noisy(rng, 1.0, 40, 0.03))) for _ in range(100)]
-    assert sum(one == SMALLEST_MARGIN for one in found) >= 90
+    found = [margin_from(quiet_ratio(noisy(rng, 1.0, 40, 0.03), noisy(rng, 1.0, 40, 0.03))) for _ in range(100)]
+    assert sum(one == MIN_MARGIN for one in found) >= 90
 
 
 def test_clear_winner(rng):
-    found = stand({"slow": noisy(rng, 1.2), "fast": noisy(rng, 1.0)})
+    found = compare_samples({"slow": noisy(rng, 1.2), "fast": noisy(rng, 1.0)})
     assert (found.best, found.ties, found.settled) == ("fast", (), True)
     assert found.ratios["slow"].value == pytest.approx(1.2, rel=0.02)
 
 
 def test_half_a_percent_is_a_tie_however_sure(rng):
-    found = stand({"a": noisy(rng, 1.0, 400, 0.001), "b": noisy(rng, 1.005, 400, 0.001)})
+    found = compare_samples({"a": noisy(rng, 1.0, 400, 0.001), "b": noisy(rng, 1.005, 400, 0.001)})
     assert found.ties == ("b",)
     assert found.settled
 
@@ -108,34 +108,34 @@ def test_half_a_percent_is_a_tie_however_sure(rng):
 @pytest.mark.parametrize("times", [1.15, 1 / 1.15])
 def test_what_the_control_surely_differs_by_is_the_margin(rng, times):
     samples = {"a": noisy(rng, 1.0), "b": noisy(rng, 1.1)}
-    assert stand(samples, margin_of(quiet_ratio(noisy(rng, 1.0), samples["a"]))).ties == ()
-    margin = margin_of(quiet_ratio(noisy(rng, times), samples["a"]))
+    assert compare_samples(samples, margin_from(quiet_ratio(noisy(rng, 1.0), samples["a"]))).ties == ()
+    margin = margin_from(quiet_ratio(noisy(rng, times), samples["a"]))
     assert 0.13 < margin < 0.16
-    assert stand(samples, margin).ties == ("b",)
+    assert compare_samples(samples, margin).ties == ("b",)
 
 
 def test_wide_spread_is_not_settled(rng):
-    found = [stand({"a": noisy(rng, 1.0, 8, 0.5), "b": noisy(rng, 1.05, 8, 0.5)}) for _ in range(100)]
+    found = [compare_samples({"a": noisy(rng, 1.0, 8, 0.5), "b": noisy(rng, 1.05, 8, 0.5)}) for _ in range(100)]
     assert sum(len(one.ties) == 1 for one in found) > 85  # 95 %, less what chance takes once in 1000 times
     assert sum(not one.settled for one in found) > 85
 
 
 def test_a_against_a_is_a_tie(rng):
     """Identical code under three names, 200 times: a winner is named at most by the chance that is owned up to."""
-    sure = sum(bool(len(stand({name: noisy(rng, 1, 15, 0.02) for name in "abc"}).ties) < 2) for _ in range(200))
+    sure = sum(bool(len(compare_samples({name: noisy(rng, 1, 15, 0.02) for name in "abc"}).ties) < 2) for _ in range(200))
     assert sure <= 10
 
 
 def test_dropped_is_no_tie_however_few_its_rounds(rng):
     samples = {"fast": noisy(rng, 1.0), "slow": [500.0, 9000.0]}
-    assert stand(samples).ties == ("slow",)
-    found = stand(samples, dropped=["slow"])
+    assert compare_samples(samples).ties == ("slow",)
+    found = compare_samples(samples, eliminated=["slow"])
     assert (found.best, found.ties, found.settled) == ("fast", (), True)
 
 
 def test_alone():
-    found = stand({"only": [1.0, 2.0]})
-    assert (found.best, found.ties, found.settled, found.margin) == ("only", (), True, margin_of(None))
+    found = compare_samples({"only": [1.0, 2.0]})
+    assert (found.best, found.ties, found.settled, found.margin) == ("only", (), True, margin_from(None))
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 15, 50])
@@ -150,16 +150,16 @@ def test_median_interval_covers_the_median(rng, count):
         assert hits >= 0.9 * 200
 
 
-def test_what_visits_disagree_about_is_a_tie(rng):
+def test_what_blocks_disagree_about_is_a_tie(rng):
     """Within each visit all is clear; which one is faster is another each time."""
-    visits = [15] * 6
+    blocks = [15] * 6
     a, b = (
         [f * s for f in 2 * factors for s in noisy(rng, 1.0, 15)] for factors in ((1.0, 1.06, 1.0), (1.1, 1.04, 1.1))
     )
-    assert stand({"a": a, "b": b}).ties == ()
-    assert stand({"a": a, "b": b}, visits=visits).ties == ("b",)
+    assert compare_samples({"a": a, "b": b}).ties == ()
+    assert compare_samples({"a": a, "b": b}, blocks=blocks).ties == ("b",)
     clear = [1.2 * s for s in noisy(rng, 1.0, 90)]
-    assert stand({"a": a, "b": clear}, visits=visits).ties == ()
+    assert compare_samples({"a": a, "b": clear}, blocks=blocks).ties == ()
 
 
 def test_who_suffers_less_from_others_is_not_the_faster_for_it(rng):
@@ -178,13 +178,13 @@ def test_a_winner_has_the_fastest_samples_too(rng):
     a = noisy(rng, 0.9, 100) * np.where(busy, 1.8, 1)
     b = noisy(rng, 1.0, 100) * np.where(busy, 1.2, 1)
     assert quiet_ratio(a, b).low > 1.2
-    told = stand({"a": a, "b": b})
+    told = compare_samples({"a": a, "b": b})
     assert (told.best, told.ties, told.behind, told.settled) == ("b", ("a",), (), False)
-    told = stand({"a": a[busy], "b": b[busy]})
+    told = compare_samples({"a": a[busy], "b": b[busy]})
     assert (told.best, told.ties, told.behind, told.settled) == ("b", (), ("a",), True)
 
 
-def test_few_visits_are_cut_into_pieces(rng):
+def test_few_blocks_are_cut_into_pieces(rng):
     a, b = noisy(rng, 1.1, 36), noisy(rng, 1.0, 36)
-    assert quiet_ratio(a, b, visits=[18, 18]) == quiet_ratio(a, b)
-    assert quiet_ratio(a, b, visits=[9] * 4) != quiet_ratio(a, b)
+    assert quiet_ratio(a, b, blocks=[18, 18]) == quiet_ratio(a, b)
+    assert quiet_ratio(a, b, blocks=[9] * 4) != quiet_ratio(a, b)

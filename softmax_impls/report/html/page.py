@@ -1,238 +1,188 @@
-"""One HTML file with everything in it: figures, tables, raw rows, and an answer for the reader's own shape.
+"""Make the report: one HTML file with figures, tables, raw results, and an answer for the reader's own shape.
 
-What comes from results is escaped wherever it goes: HTML by `html.escape`, data as JSON without a "<", and the page's
-script puts it in as text. A policy in the page forbids whatever would have to be loaded.
+Jinja2 escapes all text from results. A content security policy in the page forbids to load anything.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from html import escape
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
-from string import Template
 
-from matplotlib.figure import Figure
+import jinja2
+from markupsafe import Markup
 
-from softmax_impls.choice.ranking import Ranked
-from softmax_impls.formatting import format_seconds
-from softmax_impls.report import figures, plots
-from softmax_impls.report.html import embedded, growth
-from softmax_impls.report.html.markup import Safe, html_table
-from softmax_impls.report.runs import CELL, Run, in_panel, in_shape, panel, query, runs
-from softmax_impls.report.terminal.tables import count
-from softmax_impls.results.frame import Loaded
+from softmax_impls import implementations
+from softmax_impls.choice.ranking import RankedRun, rank_run
+from softmax_impls.choice.scaling import Crossover, Exponent, crossovers, exponents
+from softmax_impls.formatting import format_count, format_seconds
+from softmax_impls.report import figures
+from softmax_impls.report.html import embedded
+from softmax_impls.report.html.svg import inline
+from softmax_impls.report.panels import Panel, address, panels, shape_text
+from softmax_impls.report.style import styles_of
+from softmax_impls.results.runs import Loaded
 
-# What keeps the file below 3 MB; a line in the page says what was left out.
-MOST_ROWS = 4_000
-MOST_FIGURES = 1_000_000  # characters
-MOST_SIDE_BY_SIDE = 6  # runs in the table of shared cells
+# These bounds keep the file below 3 MB. A note in the page says what was left out.
+MAX_CELLS = 2_000
+MAX_RESULTS = 4_000  # results of a kernel in a cell
+MAX_FIGURES = 800_000  # characters
+MAX_SIDE_BY_SIDE = 6  # runs in the table of shared cells
 
-SECTIONS = {
-    "winners": ("Winners", "The fastest of each measured shape, with its time; hatched where several tie."),
-    "times": (
-        "Time against size",
-        "A point is a measured shape, its bar the interval of the median; lines are the means of a size's shapes.",
-    ),
-    "accuracy": (
-        "Speed against error",
-        "Down and to the left is better. The error is the worst over the kinds of input, saturated rows among them.",
-    ),
-    "memory": ("Memory", "What a call takes beside its three arrays."),
-}
+Labelled = tuple[str, Markup]  # a label, and an SVG element
 
 
 @dataclass
 class Report:
-    """What the page and the pictures are made of.
+    """The content of a report.
 
     Attributes
     ----------
     loaded : Loaded
-    runs : list of Run
-        The newest first; cells beyond `MOST_ROWS` left out.
+        At least one run.
+    whole_runs, runs : list of RankedRun
+        All runs, newest first; and the same without the cells that do not fit into the page.
+    styles : dict of str to Style
+        Colour and marker of each implementation.
     notes : list of str
-        What was left out, rounded or found twice, a line each.
+        What was left out, a line each.
     """
 
     loaded: Loaded
-    runs: list[Run] = field(init=False)
+    whole_runs: list[RankedRun] = field(init=False)
+    runs: list[RankedRun] = field(init=False)
     notes: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        found, self.notes = runs(self.loaded.frame)
-        self.runs, left_out = _as_many_as_fit(found)
-        self.notes += left_out
-        self.styles = plots.looks(str(name) for run in self.runs for name in run.rows["implementation"])
-
-    def figures(self, run: Run, only: Sequence[tuple[str, int]]) -> dict[str, Figure]:
-        """Draw what there is to draw of a run, with these panels; by the names of sections."""
-        cells = [one for one in run.cells if panel(one.cell) in only]
-        drawn = {
-            "winners": plots.winners_map(cells, self.styles),
-            "times": figures.times(run, only, self.styles),
-            "accuracy": figures.accuracy(run, only, self.styles),
-            "memory": figures.memory(run, only, self.styles),
-        }
-        return {name: figure for name, figure in drawn.items() if figure}
+        ranked = [rank_run(run) for run in self.loaded.runs]
+        self.runs, left_out = _first_cells(ranked)
+        self.whole_runs = ranked[: len(self.runs)]
+        self.notes = [*self.loaded.notes, *left_out]
+        self.styles = styles_of(name for run in ranked for cell in run.cells for name in cell.kernels)
 
     def html(self) -> tuple[str, list[str]]:
-        """Return the page, and the notes that are in it."""
+        """Return the page, and its notes."""
         notes = list(self.notes)
-        sections, shared = _sections(self, notes), _shared(self.runs, notes)
-        data = embedded.data(self.runs, self.styles, notes)
-        script = _source("page.js") + _source("samples.js")
+        shown = _figures(self, notes)
+        data = embedded.data(self.runs, self.whole_runs, notes)
+        if len(self.runs) > MAX_SIDE_BY_SIDE:
+            notes.append(f"Of {len(self.runs)} runs, the {MAX_SIDE_BY_SIDE} newest are shown side by side.")
+        script = _source("page.js")
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        html = Template(_source("page.html")).substitute(
-            cells="\n".join(_titled(self.runs, run, _cells(run)) for run in self.runs),
-            data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
-            growth="\n".join(
-                _section(name, title, words, [_titled(self.runs, run, html) for run, html in tables])
-                for name, title, words, tables in growth.sections(self.runs)
-            ),
-            machines=_machines(self.runs),
-            notes=_list([*notes, f"Made from {', '.join(sorted(set(self.loaded.frame['file'])))}."]),
-            problems=_problems(self.loaded.problems),
-            script=script,
+        page = templates().get_template("page.html.jinja").render(
+            runs=self.runs,
+            figures=shown,
+            crossovers=[(run, found) for run in self.runs if (found := list(_crossovers(run)))],
+            growth=[(run, grown) for run in self.runs if (grown := _growth(run))],
+            side_by_side=self.runs[:MAX_SIDE_BY_SIDE],
+            shared=_shared(self.runs[:MAX_SIDE_BY_SIDE]),
+            problems=self.loaded.problems,
+            notes=notes,
+            files=sorted({file for run in self.runs for file in run.run.files}),
+            kernels=len({name for run in self.runs for cell in run.cells for name in cell.kernels}),
+            results=sum(len(cell.kernels) for run in self.runs for cell in run.cells),
+            cells=len({cell.key for run in self.runs for cell in run.cells}),
+            data=data,
+            script=Markup(script),
             script_hash=f"sha256-{digest}",
-            sections=sections,
-            shared=shared,
-            style=_source("page.css"),
-            summary=escape(_summary(self.runs)),
-        )
-        return html, notes
+            style=Markup(_source("page.css")),
+        )  # fmt: skip
+        return page, notes
+
+
+@cache
+def templates() -> jinja2.Environment:
+    """Return the templates of this folder. They escape all text."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("softmax_impls.report", "html"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    environment.filters |= {"seconds": format_seconds, "shape": shape_text, "panel": Panel.of, "address": address}
+    environment.globals |= {"count": format_count, "versions": _versions, "days": _days, "Panel": Panel}
+    return environment
 
 
 def _source(name: str) -> str:
-    return files("softmax_impls.report").joinpath(name).read_text(encoding="utf-8")
+    return files("softmax_impls.report.html").joinpath(name).read_text(encoding="utf-8")
 
 
-def _as_many_as_fit(found: Sequence[Run]) -> tuple[list[Run], list[str]]:
-    left, kept = MOST_ROWS, []
-    for run in found:
-        cells = []
-        for one in run.cells:
-            left -= len(one.rows)
-            cells += [one] if left >= 0 else []
-        if cells:
-            rows = run.rows.loc[[row["row"] for one in cells for row in one.rows.values()]]
-            kept.append(replace(run, cells=cells, rows=rows))
-    there, shown = (sum(len(run.cells) for run in some) for some in (found, kept))
-    if there == shown:
-        return kept, []
-    return kept, [f"{shown} of {there} cells are shown, those of the newest runs first: a page takes {MOST_ROWS} rows."]
+def _first_cells(runs: Sequence[RankedRun]) -> tuple[list[RankedRun], list[str]]:
+    """Return the first runs and cells, as many as the page can show, and a note if there are more."""
+    totals = list(itertools.accumulate(len(cell.kernels) for run in runs for cell in run.cells))
+    left = max(1, sum(total <= MAX_RESULTS for total in totals[:MAX_CELLS]))
+    notes = [f"This page shows {left} of {len(totals)} cells, newest runs first."] if left < len(totals) else []
+    kept = []
+    for run in runs:
+        if left > 0:
+            kept.append(RankedRun(run.run, run.cells[:left]))
+            left -= len(run.cells)
+    return kept, notes
 
 
-def _summary(found: Sequence[Run]) -> str:
-    rows = sum(len(run.rows) for run in found)
-    names = {name for run in found for name in run.rows["implementation"]}
-    cells = {one.cell for run in found for one in run.cells}
-    where = found[0].title if len(found) == 1 else count(len(found), "run")
-    return (
-        f"{count(rows, 'measurement')} of {count(len(names), 'implementation')} in {count(len(cells), 'cell')}: {where}"
-    )
-
-
-def _sections(report: Report, notes: list[str]) -> str:
-    drawn: dict[str, list[str]] = {name: [] for name in SECTIONS}
-    size, left_out = 0, []
+def _figures(report: Report, notes: list[str]) -> dict[str, list[tuple[RankedRun, list[Labelled]]]]:
+    """Return the figures of each kind, for each run. Runs whose figures do not fit are left out."""
+    found: dict[str, list[tuple[RankedRun, list[Labelled]]]] = {}
+    left, left_out = MAX_FIGURES, []
     for number, run in enumerate(report.runs):
-        found: dict[str, list[str]] = {}
-        for one in run.panels if size < MOST_FIGURES else []:
-            for name, figure in report.figures(run, [one]).items():
-                label = escape(f"{SECTIONS[name][0]}, {in_panel(one)}, {run.title}")
-                svg = plots.inline(figure, f"{name} {number} {one}", label)
-                found.setdefault(name, []).append(f"<figure>{svg}</figure>")
-        size += sum(len(svg) for svgs in found.values() for svg in svgs)
-        if not found or size > MOST_FIGURES:
-            left_out.append(run.title)
+        drawn = _figures_of_run(report, number) if left > 0 else {}
+        left -= sum(len(svg) for labelled in drawn.values() for _, svg in labelled)
+        if left <= 0:
+            left_out.append(run.run.title)
             continue
-        for name, svgs in found.items():
-            drawn[name].append(_titled(report.runs, run, f'<div class="runs">{"".join(svgs)}</div>'))
+        for kind, labelled in drawn.items():
+            found.setdefault(kind, []).append((run, labelled))
     if left_out:
-        notes.append(f"Figures of {count(len(left_out), 'run')} would make the page too large: {'; '.join(left_out)}.")
-    leads = " A point or tile leads to its raw row."
-    return "\n".join(_section(name, title, words + leads, drawn[name]) for name, (title, words) in SECTIONS.items())
+        runs = format_count(len(left_out), "run")
+        notes.append(f"Figures of {runs} would make this page too large: {'; '.join(left_out)}.")
+    return found
 
 
-def _section(name: str, title: str, words: str, parts: Sequence[str]) -> str:
-    heading = f'<h2 id="{name}-title">{title}</h2><p>{words}</p>'
-    return f'<section aria-labelledby="{name}-title">{heading}{"".join(parts)}</section>' if parts else ""
+def _figures_of_run(report: Report, number: int) -> dict[str, list[Labelled]]:
+    """Return the figures of a run by kind, with a figure for each panel."""
+    run, drawn = report.runs[number], defaultdict(list)
+    for panel in panels(run.cells):
+        for kind in figures.KINDS:
+            if figure := figures.draw(kind, run.cells, [panel], report.styles):
+                svg = inline(figure, f"{kind} {number} {panel}")
+                drawn[kind].append((f"{panel}, {run.run.title}", svg))
+    return drawn
 
 
-def _titled(all_runs: Sequence[Run], run: Run, html: str) -> str:
-    return f"<h3>{escape(run.title)}</h3>{html}" if len(all_runs) > 1 else html
+def _crossovers(run: RankedRun) -> Iterator[Crossover]:
+    """Yield the crossovers of all pairs of kernels that are fastest in some cell."""
+    names = sorted({name for cell in run.cells for name in cell.winners})
+    for pair in itertools.combinations(names, 2):
+        yield from crossovers(run, pair)
 
 
-def _list(lines: Iterable[str]) -> str:
-    return "\n".join(f"<li>{escape(line)}</li>" for line in lines)
+def _growth(run: RankedRun) -> list[Exponent]:
+    """Return the exponents of time in batch and in dim."""
+    return exponents(run, {name: implementation.family for name, implementation in implementations().items()})
 
 
-def _problems(lines: Sequence[str]) -> str:
-    if not lines:
-        return ""
-    title = f"{count(len(lines), 'problem')} with the files"
-    return f'<section class="notice"><h2>{title}</h2><ul>{_list(lines)}</ul></section>'
+def _shared(runs: Sequence[RankedRun]) -> list[list[object]]:
+    """Return the cells of the newest run that another run has, too; of each, the ranking of every run or None."""
+    by_run = [{cell.key: cell for cell in run.cells} for run in runs]
+    rows = [[cells.get(cell.key) for cells in by_run] for cell in runs[0].cells]
+    return [[*row] for row in rows if sum(cell is not None for cell in row) > 1]
 
 
-def _link(one: Ranked) -> Safe:
-    return Safe(f'<a href="{escape(query(one.cell))}">{escape(in_shape(one.cell))}</a>')
+def _versions(run: RankedRun) -> str:
+    versions = {pair for cell in run.cells for pair in cell.cell.environment.versions.items()}
+    return ", ".join(f"{name} {version}" for name, version in sorted(versions))
 
 
-def _cells(run: Run) -> str:
-    def line(one: Ranked) -> list[str]:
-        limit = run.rows["limit"].get(one.rows[one.winners[0]]["row"], float("nan"))
-        share = "" if limit != limit else f"{100 * limit / one.seconds:.0f} %"
-        margin = f"{100 * one.standing.margin:.1f} %" if one.standing else ""
-        threads = str(one.cell.threads)
-        return [
-            _link(one),
-            one.cell.dtype,
-            threads,
-            " = ".join(one.winners),
-            format_seconds(one.seconds),
-            share,
-            margin,
-        ]
-
-    head = ("Shape", "Dtype", "Threads", "Fastest (= ties)", "Time", "Limit / time", "A tie is within")
-    return html_table(f"All cells, {run.title}", head, map(line, run.cells), "box tall")
-
-
-def _shared(all_runs: Sequence[Run], notes: list[str]) -> str:
-    side_by_side = all_runs[:MOST_SIDE_BY_SIDE]
-    by_run = [{one.cell: one for one in run.cells} for run in side_by_side]
-    both = [one for one in side_by_side[0].cells if sum(one.cell in cells for cells in by_run) > 1]
-    if len(all_runs) < 2 or not both:
-        return ""
-    if len(all_runs) > MOST_SIDE_BY_SIDE:
-        notes.append(f"Of {len(all_runs)} runs, the {MOST_SIDE_BY_SIDE} newest are shown side by side.")
-
-    def line(one: Ranked) -> list[str]:
-        found = [cells.get(one.cell) for cells in by_run]
-        told = [f"{' = '.join(its.winners)}, {format_seconds(its.seconds)}" if its else "–" for its in found]
-        return [_link(one), in_panel(panel(one.cell)), *told]
-
-    table = html_table(
-        "Runs side by side", ["Shape", "", *(run.title for run in side_by_side)], map(line, both), "box tall"
-    )
-    return (
-        f"<section><h2>Runs side by side</h2><p>Winners of the cells that the newest run shares.</p>{table}</section>"
-    )
-
-
-def _machines(all_runs: Sequence[Run]) -> str:
-    def line(run: Run) -> list[str]:
-        when = run.rows["time"].dropna()
-        days = (
-            "–" if when.empty else " to ".join(dict.fromkeys(f"{at:%Y-%m-%d %H:%M}" for at in (when.min(), when.max())))
-        )
-        told = sorted({f"{name} {version}" for one in run.rows["versions"] for name, version in embedded.versions(one)})
-        cells = len(run.rows[CELL].drop_duplicates())
-        return [run.machine, run.commit or "–", run.tool, days, str(cells), str(len(run.rows)), ", ".join(told)]
-
-    head = ("Machine", "Commit", "Tool", "Measured (UTC)", "Cells", "Rows", "Versions")
-    return html_table("Machines and versions", head, map(line, all_runs), "box machines")
+def _days(run: RankedRun) -> str:
+    """Return the times of the first and the last cell."""
+    times = sorted(cell.cell.time for cell in run.cells if cell.cell.time)
+    ends = dict.fromkeys(f"{time:%Y-%m-%d %H:%M}" for time in (times[0], times[-1])) if times else ["–"]
+    return " to ".join(ends)

@@ -1,4 +1,4 @@
-"""An answer in words: which one, how long, how sure, at what price, and a line of code."""
+"""The answer of `choose` as a table, as sentences, and as a line of code."""
 
 from __future__ import annotations
 
@@ -8,178 +8,194 @@ from collections.abc import Mapping, Sequence
 from rich.console import RenderableType
 from rich.markup import escape
 
-from softmax_impls.choice.answer import INTERPOLATED, OUTSIDE, Answer, Contender
+from softmax_impls.choice.answer import INTERPOLATED, OUTSIDE, Answer, Candidate
 from softmax_impls.choice.tradeoffs import InMix, calls_until_paid, front
-from softmax_impls.formatting import format_bytes, format_seconds
-from softmax_impls.report.terminal.tables import count, plain_table, times
-from softmax_impls.timing.environment import versions
+from softmax_impls.formatting import format_bytes, format_count, format_seconds
+from softmax_impls.report.terminal.cells import format_interval, format_ratio
+from softmax_impls.report.terminal.tables import plain_table
+from softmax_impls.timing.environment import environment
 
-MATTER = ("softmax-impls", "numpy", "numba")  # whose versions times depend on
+PACKAGES = ("softmax-impls", "numpy", "numba")  # times depend most on their versions
 
 
-def contenders(answer: Answer) -> RenderableType:
-    """Return the table of those that may be used, the fastest first."""
-    table = plain_table()
-    table.add_column("implementation", no_wrap=True)
-    for heading in ("time", "× the fastest", "interval", "worst error", "temporaries"):
-        table.add_column(heading, justify="right")
+def candidates_table(answer: Answer) -> RenderableType:
+    """Return the table of the candidates, the fastest first."""
+    table = plain_table("implementation", right=("time", "× fastest", "interval", "worst error", "temporary memory"))
     mark = "~" if answer.basis == INTERPOLATED else ""
-    for name, one in answer.contenders.items():
-        ratio = answer.standing.ratios.get(name) if answer.standing else None
+    for name, candidate in answer.candidates.items():
+        ratio, fastest = answer.ratio(name), name == answer.winners[0]
         table.add_row(
-            f"[bold]{escape(name)}[/]" if one is answer.pick else escape(name),
-            mark + format_seconds(one.seconds),
-            times(ratio.value) if ratio else "1",
-            f"{times(ratio.low)} to {times(ratio.high)}" if ratio else "",
-            _error(one),
-            "?" if math.isnan(one.temporary_bytes) else format_bytes(one.temporary_bytes),
+            f"[bold]{escape(name)}[/]" if candidate is answer.pick else escape(name),
+            mark + format_seconds(candidate.seconds),
+            "1" if fastest else format_ratio(ratio.value),
+            "" if fastest else format_interval(ratio),
+            _error(candidate),
+            "?" if math.isnan(candidate.temporary_bytes) else format_bytes(candidate.temporary_bytes),
         )
     return table
 
 
 def sentences(answer: Answer) -> list[str]:
-    """Return the answer, a line each: what to use, how sure that is, the runner-up, and what it costs."""
-    asked = answer.question
-    shape = f"{asked.batch}×{asked.dim} {asked.dtype}, {count(asked.threads, 'thread')}"
+    """Return the answer as lines: the implementation to use, how sure that is, the runner-up, and the trade-offs."""
+    question, pick = answer.question, answer.pick
+    shape = f"{question.batch}×{question.dim} {question.dtype}, {format_count(question.threads, 'thread')}"
     if answer.basis == OUTSIDE:
-        return [*_outside(answer, shape), f"To measure that very cell: {command(answer)}"]
-    if answer.pick is None:
-        return [f"Nothing that was measured for {shape} keeps within these limits."]
-    pick = answer.pick
-    lines = [
-        f"Use {pick.name} for {shape}: {format_seconds(pick.seconds)} a call "
-        f"({format_seconds(pick.low)} to {format_seconds(pick.high)})."
+        return [_outside(answer, shape), f"To measure this shape: {measure_command(answer)}"]
+    if pick is None:
+        return [f"No implementation that was measured meets these requirements for {shape}."]
+    interval = f" ({format_seconds(pick.low)} to {format_seconds(pick.high)})" if pick.high >= pick.low else ""
+    return [
+        f"Use {pick.name} for {shape}: {format_seconds(pick.seconds)} a call{interval}.",
+        _certainty(answer),
+        *_runner_up(answer),
+        *_more_accurate(answer, pick),
+        f"Pareto front of time, error and memory: {', '.join(front(answer.candidates))}.",
     ]
-    lines.append(_how_sure(answer))
-    if second := answer.runner_up:
-        name, ratio = second[0].name, second[1]
-        told = f"{ratio.value:.2f}x ({ratio.low:.2f} to {ratio.high:.2f})" if ratio else "the fastest by median"
-        lines.append(f"Runner-up: {name}, {told}.")
-    if other := answer.more_accurate:
-        ratio = answer.standing.ratios.get(other.name) if answer.standing else None
-        price = f", at {ratio.value:.2f}x the time" if ratio else ""
-        lines.append(
-            f"When rows may saturate: the worst error of {pick.name} is {_error(pick)}, "
-            f"that of {other.name} {_error(other)}{price}."
-        )
-    return [*lines, f"Beaten by no other in time, error and memory alike: {', '.join(front(answer.contenders))}."]
 
 
-def _outside(answer: Answer, shape: str) -> list[str]:
-    if not answer.source:
-        return [f"Nothing was measured in {answer.question.dtype} on {count(answer.question.threads, 'thread')}."]
-    (b0, b1), (d0, d1) = answer.source["batch"], answer.source["dim"]
-    return [f"{shape} is outside of what was measured: batch {b0} to {b1}, dim {d0} to {d1}, not every pair of them."]
+def _outside(answer: Answer, shape: str) -> str:
+    if answer.source is None:
+        threads = format_count(answer.question.threads, "thread")
+        return f"There are no results in {answer.question.dtype} with {threads}."
+    (batch_low, batch_high), (dim_low, dim_high) = answer.source.batch, answer.source.dim
+    measured = f"batch {batch_low} to {batch_high}, dim {dim_low} to {dim_high}, not every combination"
+    return f"{shape} lies outside of the measured shapes: {measured}."
 
 
-def _how_sure(answer: Answer) -> str:
-    assert answer.standing is not None
-    based = f"measured in that very cell, {count(answer.rounds, 'round')}"
-    if answer.basis == INTERPOLATED:
-        based = f"interpolated from {count(answer.source['cells'], 'cell')} that were measured"
+def _certainty(answer: Answer) -> str:
+    assert answer.comparison is not None
+    interpolated = answer.basis == INTERPOLATED
+    cells = format_count(answer.source.cells if answer.source else 0, "measured cell")
+    basis = f"interpolated from {cells}" if interpolated else f"measured at this shape, {answer.rounds} rounds"
+    margin = "the error of the interpolation" if interpolated else f"{answer.comparison.margin:.1%}"
     if answer.sure:
-        return f"Sure: {based}; all others are slower by more than {_doubt(answer)}."
-    names = " and ".join(name for name in answer.contenders if name in (answer.standing.best, *answer.standing.ties))
-    advice = f" To measure that very cell: {command(answer)}" if answer.basis == INTERPOLATED else ""
-    return f"A tie: {based}; {names} can't be told apart by more than {_doubt(answer)}.{advice}"
+        return f"Sure: {basis}; all others are slower by more than {margin}."
+    tied = " and ".join(name for name in answer.candidates if name in answer.winners)
+    advice = f" To measure this shape: {measure_command(answer)}" if interpolated else ""
+    return f"Tie: {basis}; the difference between {tied} may be less than {margin}.{advice}"
 
 
-def _doubt(answer: Answer) -> str:
-    assert answer.standing is not None
-    return "interpolating may be off" if answer.basis == INTERPOLATED else f"{answer.standing.margin:.1%}"
+def _runner_up(answer: Answer) -> list[str]:
+    if answer.runner_up is None:
+        return []
+    candidate, ratio = answer.runner_up
+    if ratio is None:
+        return [f"Runner-up: {candidate.name}, which is as fast."]
+    interval = format_interval(ratio)
+    return [f"Runner-up: {candidate.name}, {format_ratio(ratio.value)}x the time of the fastest ({interval})."]
+
+
+def _more_accurate(answer: Answer, pick: Candidate) -> list[str]:
+    accurate = answer.more_accurate
+    if accurate is None:
+        return []
+    return [
+        f"On saturated rows, use {accurate.name}: its worst error is {_error(accurate)}, that of {pick.name} "
+        f"{_error(pick)}. It takes {format_ratio(answer.ratio(accurate.name).value)}x the time of the fastest."
+    ]
 
 
 def notes(answer: Answer, unavailable: Mapping[str, str]) -> list[str]:
-    """Return what was ruled out, and what else there is to know about where the answer comes from."""
+    """Return lines about implementations that were ruled out or are not available, and about other machines."""
     reasons: dict[str, list[str]] = {}
     for name, why in answer.ruled_out.items():
         reasons.setdefault(why, []).append(name)
     lines = [f"Ruled out: {', '.join(names)}: {why}." for why, names in reasons.items()]
     lines += [f"{name} not available: {why}" for name, why in unavailable.items()]
-    if answer.source:
-        then, now = answer.source["versions"], versions()
-        other = [
-            f"{key} {then[key]} (now {now.get(key, 'none')})"
-            for key in MATTER
-            if then.get(key) not in (None, now.get(key))
-        ]
-        if other:
-            lines.append(f"Measured with {', '.join(other)}.")
-        if not answer.source["here"]:
-            lines.append(
-                f"Measured on {answer.source['machine']}, by {answer.source['tool']}: it may be otherwise here."
-            )
+    if answer.source is None:
+        return lines
+    then, now = answer.source.versions, environment().versions
+    different = [
+        f"{package} {then[package]} (now {now.get(package, 'missing')})"
+        for package in PACKAGES
+        if package in then and then[package] != now.get(package)
+    ]
+    if different:
+        lines.append(f"Measured with {', '.join(different)}.")
+    if not answer.source.here:
+        lines.append(f"Measured by {answer.source.tool} on {answer.source.machine}: times on this machine may differ.")
     return lines
 
 
 def startup(
-    pick: Contender, first: tuple[float, float], plain: Contender | None, plain_first: tuple[float, float]
+    pick: Candidate,
+    first_calls: tuple[float, float],
+    plain: Candidate | None,
+    plain_first_calls: tuple[float, float],
 ) -> list[str]:
-    """Return what starting costs, compiled and from the cache, and after how many calls that has paid."""
-    cold, cached = first
-    lines = [
-        f"The first call of {pick.name} in a new process takes {format_seconds(cold)}, from the cache {format_seconds(cached)}."
+    """Return lines about the first call of a compiled implementation, and after how many calls it has paid off.
+
+    Parameters
+    ----------
+    pick : Candidate
+    first_calls : tuple of float
+        Seconds of its first call in a new process, without and with a cache of compiled code.
+    plain : Candidate or None
+        An implementation that needs no compiler.
+    plain_first_calls : tuple of float
+        The same of `plain`.
+    """
+    cold, cached = map(format_seconds, first_calls)
+    lines = [f"The first call of {pick.name} in a new process takes {cold}, with cached code {cached}."]
+    if plain is None:
+        return lines
+    calls = [
+        calls_until_paid(max(0.0, first - other), pick.seconds, plain.seconds)
+        for first, other in zip(first_calls, plain_first_calls, strict=True)
     ]
-    if plain:
-        paid = [
-            calls_until_paid(max(0.0, s - without), pick.seconds, plain.seconds)
-            for s, without in zip(first, plain_first, strict=True)
-        ]
-        if math.inf in paid:
-            return [*lines, f"{plain.name}, which needs no compiler, is as fast: it never pays."]
-        lines.append(
-            f"Against {plain.name}, which needs no compiler, that has paid after {paid[0]:,.0f} calls, "
-            f"from the cache after {paid[1]:,.0f}."
-        )
-    return lines
+    if math.inf in calls:
+        return [*lines, f"It never saves time over {plain.name}, which needs no compiler."]
+    return [
+        *lines,
+        f"Compared with {plain.name}, which needs no compiler, it saves time after {calls[0]:,.0f} calls, "
+        f"with cached code after {calls[1]:,.0f}.",
+    ]
 
 
-def mix(answers: Sequence[tuple[float, Answer]], ranked: Sequence[InMix]) -> RenderableType:
-    """Return the table of a mix: for each implementation its time over each shape's fastest."""
-    table = plain_table()
-    table.add_column("implementation", no_wrap=True)
-    for heading in ("× the fastest", "at worst", *(_part(weight, found) for weight, found in answers)):
-        table.add_column(heading, justify="right")
-    for one in ranked:
-        table.add_row(escape(one.name), times(one.mean), times(one.worst), *map(times, one.times))
+def mix_table(answers: Sequence[tuple[float, Answer]], ranked: Sequence[InMix]) -> RenderableType:
+    """Return the table of a mix: the times of each implementation, relative to the fastest at each shape."""
+    shapes = [f"{answer.question.batch}×{answer.question.dim}:{weight:g}" for weight, answer in answers]
+    table = plain_table("implementation", right=("× fastest", "at worst", *shapes))
+    for in_mix in ranked:
+        times = map(format_ratio, (in_mix.mean, in_mix.worst, *in_mix.times))
+        table.add_row(escape(in_mix.name), *times)
     return table
 
 
 def mix_sentences(answers: Sequence[tuple[float, Answer]], ranked: Sequence[InMix]) -> list[str]:
-    """Return what to use for a mix."""
-    outside = [found for _, found in answers if found.basis == OUTSIDE]
+    """Return the answer for a mix as lines."""
+    outside = [answer for _, answer in answers if answer.basis == OUTSIDE]
     if outside:
-        return [line for found in outside for line in sentences(found)]
+        return [line for answer in outside for line in sentences(answer)]
     if not ranked:
-        return ["Nothing that was measured for all of these shapes keeps within these limits."]
-    best, between = ranked[0], sum(found.basis == INTERPOLATED for _, found in answers)
+        return ["No implementation that was measured for all of these shapes meets these requirements."]
+    best, interpolated = ranked[0], sum(answer.basis == INTERPOLATED for _, answer in answers)
     lines = [
-        f"Use {best.name} for this mix: {best.mean:.2f}x the fastest of each shape in the geometric mean, "
-        f"{best.worst:.2f}x at worst."
+        f"Use {best.name} for this mix: {best.mean:.2f}x the time of the fastest at each shape on average "
+        f"(geometric mean), {best.worst:.2f}x at worst."
     ]
     if len(ranked) > 1:
-        lines.append(f"Runner-up: {ranked[1].name}, {ranked[1].mean:.2f}x.")
-    return [*lines, *([f"{count(between, 'shape')} of {len(answers)} interpolated."] if between else [])]
-
-
-def _part(weight: float, found: Answer) -> str:
-    return f"{found.question.batch}×{found.question.dim}:{weight:g}"
+        lines.append(f"Runner-up: {ranked[1].name}, {ranked[1].mean:.2f}x on average.")
+    if interpolated:
+        lines.append(f"Interpolated: {interpolated} of {format_count(len(answers), 'shape')}.")
+    return lines
 
 
 def code(answer: Answer) -> str | None:
-    """Return a line to paste."""
+    """Return a line of Python that calls the implementation to use; None without an answer."""
     if answer.pick is None:
         return None
     name = f'"{answer.pick.name}"' if answer.pick.name.isidentifier() else "your_kernel"
     return f"softmax_backward(probs, grad_output, impl={name}, threads={answer.question.threads})"
 
 
-def command(answer: Answer) -> str:
-    """Return the command that measures the very cell."""
-    asked = answer.question
-    threads = f" --threads {asked.threads}" if asked.threads > 1 else ""
-    return f"softmax-impls choose --batch {asked.batch} --dim {asked.dim} --dtype {asked.dtype}{threads} --measure"
+def measure_command(answer: Answer) -> str:
+    """Return the command that measures the shape of the question."""
+    question = answer.question
+    threads = f" --threads {question.threads}" if question.threads > 1 else ""
+    shape = f"--batch {question.batch} --dim {question.dim} --dtype {question.dtype}"
+    return f"softmax-impls choose {shape}{threads} --measure"
 
 
-def _error(one: Contender) -> str:
-    return "?" if math.isnan(one.error) else f"{one.error:.0e}"
+def _error(candidate: Candidate) -> str:
+    return "?" if math.isnan(candidate.error) else f"{candidate.error:.0e}"

@@ -1,4 +1,4 @@
-"""Where things are printed: wide enough for tables, in colour on a terminal only."""
+"""Print to standard output and standard error: tables, text, JSON, and a progress bar on a terminal."""
 
 from __future__ import annotations
 
@@ -12,45 +12,49 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-WIDTH = 150  # of tables that go to a file or a pipe
-NARROWEST = 110  # a narrower terminal wraps lines, rather than tables their cells
+FILE_WIDTH = 150  # columns of a table that goes to a file or a pipe
+TABLE_WIDTH = 110  # columns of a table on a narrower terminal, which wraps whole lines instead of table cells
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        raise BrokenPipeError  # rich would exit with status 1
+        """Let the command line handle it; by default, rich exits with status 1."""
+        raise BrokenPipeError
 
 
-def console(stderr: bool = False, narrowest: int = NARROWEST) -> Console:
-    """Return a console on standard output, or on standard error."""
-    made = _Console(stderr=stderr, highlight=False, emoji=False)
-    made.width = max(made.width, narrowest if made.is_terminal or "COLUMNS" in os.environ else WIDTH)
-    return made
+def console(stderr: bool = False, min_width: int = TABLE_WIDTH) -> Console:
+    """Return a console for standard output, or for standard error. It uses colours only on a terminal.
+
+    Lines are as wide as the terminal, but not narrower than `min_width` columns.
+    """
+    screen = _Console(stderr=stderr, highlight=False, emoji=False)
+    screen.width = max(screen.width, min_width if screen.is_terminal or "COLUMNS" in os.environ else FILE_WIDTH)
+    return screen
 
 
 @contextmanager
 def kernels_to_stderr() -> Iterator[None]:
-    """Send what users' modules and kernels print to standard error, so that standard output holds the answer alone."""
+    """Send to standard error whatever a user's module or kernel prints. Standard output holds the result alone."""
     with redirect_stdout(sys.stderr):
         yield
 
 
 def progress(screen: Console) -> Progress:
-    """Return a bar that counts cells; tasks have a field `left`. Only a terminal shows it.
+    """Return a progress bar whose tasks have a field `left`. It is shown on a terminal only.
 
-    There is no thread that redraws: it would take its time from what is being timed.
+    It is not redrawn by a thread of its own, since that thread would disturb the timing.
     """
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
     return Progress(*columns, console=screen, auto_refresh=False, transient=True, disable=not screen.is_terminal)
 
 
 def print_lines(lines: Sequence[str]) -> None:
-    """Print text as it is; a terminal's is wrapped between words."""
-    out = console(narrowest=0)
+    """Print lines of text. A terminal wraps them between words; files and pipes receive them unchanged."""
+    screen = console(min_width=0)
     for line in lines:
-        out.print(line, markup=False, soft_wrap=not out.is_terminal)
+        screen.print(line, markup=False, soft_wrap=not screen.is_terminal)
 
 
 def print_json(value: Any) -> None:
-    """Print what a program reads."""
+    """Print a value as JSON."""
     print(json.dumps(value, indent=2, allow_nan=False))

@@ -1,0 +1,42 @@
+"""The command ``softmax-impls check``."""
+
+from __future__ import annotations
+
+import click
+
+from softmax_impls.checks import gate
+from softmax_impls.cli import options
+from softmax_impls.report.terminal import tables
+from softmax_impls.report.terminal.console import console, kernels_to_stderr, print_json, print_lines
+
+
+@click.command()
+@options.impl
+@options.peers
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the inputs.")
+@options.as_json
+def check(specs: tuple[str, ...], peers: bool, seed: int, as_json: bool) -> int:
+    """Check that the implementations are right.
+
+    Each result is compared with an exact reference, with numeric gradients, and with the results of all other
+    implementations. Exit status 1 if an implementation is wrong.
+
+    \b
+    Examples:
+      softmax-impls check
+      softmax-impls check --impl mypackage.kernels:my_backward
+    """  # noqa: D301
+    usable, unusable = options.select(specs, peers)
+    with console(stderr=True).status(f"checking {len(usable)} implementations"), kernels_to_stderr():
+        verdicts = gate.judge(usable, seed)
+        forward = gate.judge_softmax(seed=seed)
+    failures = tables.failures([*verdicts.values(), forward])
+    if as_json:
+        by_name = {**verdicts, "softmax (forward)": forward}
+        as_dicts = {name: verdict.as_dict() for name, verdict in by_name.items()}
+        print_json({"verdicts": as_dicts, "not_available": unusable})
+    else:
+        console().print(tables.verdicts(verdicts, forward))
+        print_lines(failures or ["All implementations are right."])
+        print_lines([f"{name} not available: {why}" for name, why in unusable.items()])
+    return 1 if failures else 0

@@ -1,0 +1,90 @@
+"""Tools to read files that may be damaged or hostile: check a file before it is opened, and describe its problems."""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+MAX_FILE_BYTES = 500_000_000
+MAX_LINE = 200  # characters of an error message
+MAX_KINDS = 20  # different problems of a file that are listed
+UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, KeyError, RecursionError, OverflowError)
+
+
+class ResultsError(ValueError):
+    """A results file cannot be read or continued. The message names the file, or the position in it."""
+
+
+def check_file(path: Path) -> None:
+    """Refuse a path that is not a regular file of reasonable size.
+
+    Raises
+    ------
+    ResultsError
+        If the path does not exist, is a folder, a device or a pipe, or is larger than `MAX_FILE_BYTES`.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        raise ResultsError(describe(error)) from None
+    if not stat.S_ISREG(status.st_mode):
+        raise ResultsError("not a file")
+    if status.st_size > MAX_FILE_BYTES:
+        raise ResultsError(f"larger than {MAX_FILE_BYTES // 10**6} MB")
+
+
+def printable(text: str) -> str:
+    """Return a text with "?" for each character that is not printable."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def describe(error: Exception) -> str:
+    """Return an error as one printable line. Long content of the file is cut out of the middle."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = re.sub(r"matching regex '.*'", "without control characters", str(error))  # the pattern of our types
+    return _one_line(text)
+
+
+def _one_line(text: str) -> str:
+    text = printable(" ".join(text.split()))
+    return text if len(text) <= MAX_LINE else f"{text[: MAX_LINE // 2]}…{text[-MAX_LINE // 2 :]}"
+
+
+class Problems:
+    """The problems of one file. Problems of the same kind share a line, so that a damaged file costs few lines."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, str] = {}  # the position of the first problem of each kind
+        self._counts: dict[str, int] = {}
+
+    def add(self, position: str, problem: str) -> None:
+        """Note a problem and its position in the file."""
+        if problem in self._counts or len(self._counts) < MAX_KINDS:
+            self._first.setdefault(problem, _one_line(position))
+        else:
+            problem = ""
+        self._counts[problem] = self._counts.get(problem, 0) + 1
+
+    @contextmanager
+    def at(self, position: str) -> Iterator[None]:
+        """Note the error that the body raises, if its content cannot be read, and go on."""
+        try:
+            yield
+        except UNREADABLE as error:
+            self.add(position, describe(error))
+
+    def lines(self) -> list[str]:
+        """Return a line for each kind of problem: "line 3 and 4 more: Expected `int` >= 1 - at `$.batch`"."""
+        lines = []
+        for problem, position in self._first.items():
+            more = self._counts[problem] - 1
+            lines.append(f"{position}{f' and {more} more' if more else ''}: {problem}")
+        return [*lines, f"{self._counts['']} more problems"] if "" in self._counts else lines

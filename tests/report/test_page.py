@@ -1,0 +1,264 @@
+"""The page is one file that needs no network, escapes all names, and says what it leaves out."""
+
+import json
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+
+from softmax_impls import implementations
+from softmax_impls.choice.answer import Question
+from softmax_impls.choice.choose import choose
+from softmax_impls.report import figures, files
+from softmax_impls.report.html import embedded, page
+from softmax_impls.report.html.page import Report
+from softmax_impls.results import store
+from softmax_impls.results.runs import load
+from tests.report.results import cell, kernel, loaded, square
+
+HOSTILE = "<img src=x onerror=alert(1)>$\\frac{1$</script><script>alert(2)</script>"
+TITLES = ("Winners", "Time against size", "Speed against error", "Memory", "Samples")
+
+
+@pytest.fixture
+def report_of(tmp_path):
+    """Return the report of some lists of cells, each in a file of its own."""
+
+    def report_of(*lists):
+        for cells in lists:
+            found = loaded(tmp_path, cells)
+        return Report(found)
+
+    return report_of
+
+
+@pytest.fixture
+def without_figures(monkeypatch):
+    """Leave the figures out: they take most of the time."""
+    monkeypatch.setattr(page, "MAX_FIGURES", 0)
+
+
+@pytest.fixture(scope="module")
+def squared(tmp_path_factory):
+    """Return the report of a grid, its page and the notes."""
+    report = Report(loaded(tmp_path_factory.mktemp("results"), square()))
+    return report, *report.html()
+
+
+def data_of(html):
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)[1])
+
+
+def section(html, name):
+    return re.search(rf'<section aria-labelledby="{name}-title">.*?</section>', html, re.DOTALL)[0]
+
+
+def candidates(shape):
+    """Return the candidates of an embedded shape: name, nanoseconds, ratio, low, high, tied."""
+    return [shape[i : i + 6] for i in range(4, len(shape), 6)]
+
+
+class Tags(HTMLParser):
+    """The tags and attributes of a page."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.found = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+
+def test_page_needs_no_network(squared):
+    _, html, notes = squared
+    loading = {"src", "srcset", "data", "action", "background", "poster"}
+    for tag, attributes in Tags(html).found:
+        assert not loading & set(attributes), tag
+        assert tag not in ("link", "base", "iframe", "object", "embed", "image", "img")
+        assert all(attributes.get(key, "#").startswith("#") for key in ("href", "xlink:href"))
+    assert not re.search(r"@import|url\((?!#)", html)
+    assert notes == ["Numbers in this page have 4 digits; the files have all."]
+
+
+def test_page_has_a_section_for_each_figure(squared):
+    _, html, _ = squared
+    assert all(f">{title}</h2>" in html for title in TITLES)
+    assert html.count("<svg") == len(figures.KINDS)
+
+
+def test_raw_results_are_in_the_page_with_their_samples(squared):
+    report, html, _ = squared
+    raw = data_of(html)["raw"]
+    assert [(one["batch"], one["dim"]) for one in raw["cells"]] == [
+        (one.key.batch, one.key.dim) for one in report.runs[0].cells
+    ]
+    result = dict(zip(raw["fields"], raw["cells"][0]["kernels"][0], strict=True))
+    original = report.runs[0].cells[0].cell.kernels[0]
+    assert result["name"] == original.name
+    assert result["samples"] == pytest.approx(original.samples, rel=1e-3)
+    assert result["seconds"] == pytest.approx(original.seconds, rel=1e-3)
+    assert raw["errors"][result["errors"]] == original.errors
+    assert raw["environments"][raw["cells"][0]["environment"]]["versions"] == {"numpy": "2.4.6"}
+
+
+def test_embedded_predictions_are_the_answers_of_choose(squared):
+    report, html, _ = squared
+    data = data_of(html)
+    (panel,) = data["runs"][0]["panels"]
+    shapes = panel["shapes"]
+    assert len(shapes) > 150
+    for shape in shapes[::7]:
+        batch, dim, measured, pick, *_ = shape
+        answer = choose(Question(batch, dim, "float32"), report.runs, "", implementations())
+        assert answer.basis == ("measured" if measured else "interpolated")
+        assert data["names"][pick] == answer.pick.name
+        for (name, nanoseconds, ratio, low, high, tied), candidate in zip(
+            candidates(shape), answer.candidates.values(), strict=True
+        ):
+            assert data["names"][name] == candidate.name
+            assert nanoseconds == pytest.approx(1e9 * candidate.seconds, rel=1e-3)
+            expected = answer.ratio(candidate.name)
+            assert (ratio, low, high) == pytest.approx((expected.value, expected.low, expected.high), rel=1e-3)
+            assert bool(tied) == (candidate.name in answer.winners)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "corners"),
+    [
+        ([], []),
+        ([(16, 16)], [(16, 16)]),
+        ([(16, 16), (16, 64), (16, 256)], [(16, 16), (16, 256)]),
+        ([(1, 1), (1, 256), (256, 1), (256, 256), (16, 16), (16, 1)], [(1, 1), (256, 1), (256, 256), (1, 256)]),
+    ],
+)
+def test_hull_of_shapes(shapes, corners):
+    assert embedded.hull(shapes) == corners
+
+
+def test_page_with_many_results_leaves_some_out_and_says_so(report_of, monkeypatch):
+    monkeypatch.setattr(page, "MAX_RESULTS", 6)
+    monkeypatch.setattr(page, "MAX_FIGURES", 100)
+    monkeypatch.setattr(embedded, "MAX_SAMPLES", 30)
+    monkeypatch.setattr(embedded, "MAX_PREDICTIONS", 100)
+    html, notes = report_of(square((16, 256))).html()
+    data = data_of(html)
+    results = [values for one in data["raw"]["cells"] for values in one["kernels"]]
+    assert len(results) == 6
+    assert {len(values[data["raw"]["fields"].index("samples")]) for values in results} == {5}
+    assert data["runs"][0]["panels"] == []
+    assert "This page shows 3 of 4 cells, newest runs first." in notes
+    assert "This page has the first 5 samples of each result; the longest series has 12." in notes
+    assert any(line.startswith("Figures of 1 run would make this page too large: a cpu") for line in notes)
+    assert any(line.startswith("Predictions for 1 combination of run, dtype and threads") for line in notes)
+    assert all(line.replace("'", "&#39;") in html for line in notes)
+    assert "<svg" not in html
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernels", [1, 2])
+def test_page_of_many_large_files_is_below_3_mb(report_of, kernels):
+    sizes = tuple(2**k for k in range(1, 15))
+    names = ("slow", "quick")[:kernels]
+    runs = [
+        [cell(dict.fromkeys(names, 1e-9 * b * d), b, d, rounds=200, commit=f"{n:040x}") for b in sizes for d in sizes]
+        for n in range(24 // kernels)
+    ]
+    html, notes = report_of(*runs).html()
+    assert 1_000_000 < len(html.encode()) < 3_000_000
+    assert len(notes) >= 4
+
+
+def test_names_are_text_everywhere(report_of):
+    strange = {"machine": HOSTILE, "versions": {HOSTILE: HOSTILE}}
+    report = report_of(
+        [cell({HOSTILE: 1e-6, "_x": 2e-6}, **strange)],
+        [cell([kernel(HOSTILE, 1e-6, errors={HOSTILE: 1e-7}, note=HOSTILE)], workload=HOSTILE, commit=HOSTILE)],
+    )
+    html, _ = report.html()
+    tags = Tags(html).found
+    assert [tag for tag, _ in tags].count("script") == 2
+    assert not [attributes for tag, attributes in tags if tag == "img" or "onerror" in attributes]
+    assert "&lt;img src=x onerror=alert(1)&gt;" in html
+    assert HOSTILE in data_of(html)["names"]
+    assert all(f">{title}</h2>" in html for title in TITLES)
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_problems_are_in_the_page(tmp_path):
+    (tmp_path / "<b>.json").write_text("[1, 2]")
+    html, _ = Report(loaded(tmp_path, [cell({"a": 1e-6})])).html()
+    assert "1 problem with the files" in html
+    assert "&lt;b&gt;.json: " in html
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_unverified_results_are_in_the_page_but_not_ranked(report_of):
+    result = kernel("a", 1e-6, status="wrong", note="row 3 is wrong")
+    html, _ = report_of([cell([result])]).html()
+    assert data_of(html)["runs"][0]["panels"][0]["shapes"] == []
+    assert "row 3 is wrong" in html
+    assert "<td>a</td>" not in section(html, "cells")
+
+
+def test_all_cells_are_listed_with_the_share_of_the_roofline(squared):
+    _, html, _ = squared
+    listed = section(html, "cells")
+    assert ">% of roofline</th>" in listed
+    assert listed.count("<tr>") == 1 + 9
+    # The roofline takes 100 ns, and quick 0.5 ns · 256 with up to 1.1 % more.
+    assert re.search(r">16×16</a></th><td>float32</td><td>1</td><td>quick</td><td>129 ns</td><td>78 %</td>", listed)
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_runs_are_compared_side_by_side(report_of):
+    report = report_of([cell({"a": 1e-6, "b": 9e-6})], [cell({"a": 9e-6, "b": 1e-6}, commit="f00")])
+    html, _ = report.html()
+    shared = section(html, "shared")
+    assert re.findall(r"<td>(\w), [^<]*</td>", shared) == ["a", "b"]
+    assert shared.count('scope="col"') == 4
+    assert html.count("<h3>") == 2
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_crossovers_are_listed(report_of):
+    cells = [cell({"a": 1e-9 * dim, "b": 1e-7 + 0.5e-9 * dim}, 16, dim) for dim in (16, 64, 256, 1024)]
+    html, _ = report_of(cells).html()
+    row = '<th scope="row">dim</th><td>batch 16, float32, 1 thread</td><td>a</td><td>b</td><td>'
+    (size,) = re.findall(re.escape(row) + r"([\d,]+)</td>", section(html, "crossovers"))
+    assert 150 < int(size) < 270  # the times are equal at dim 200
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_exponents_are_listed_with_a_warning_where_they_differ_from_theory(report_of):
+    """Both times are proportional to batch and dim. Theory says so for numba_rows, and dim² for column_loop."""
+    cells = [cell({"column_loop": 1e-8 * b * d, "numba_rows": 1e-9 * b * d}, b, d) for b in (4, 64) for d in (4, 64)]
+    html, _ = report_of(cells).html()
+    lines = re.findall(r'<tr><th scope="row">(\w+)</th><td>dim</td>.*?<td>(\d)</td><td>(.*?)</td></tr>',
+                       section(html, "growth"))  # fmt: skip
+    assert lines == [("column_loop", "2", "⚠ the overhead of calls or rows dominates"), ("numba_rows", "1", "")]
+
+
+def test_write_makes_a_page_and_figures_of_each_kind(tmp_path):
+    store.write(tmp_path / "results.jsonl", square((16, 256)))
+    written, drawn, notes = files.write(load([tmp_path / "results.jsonl"]), tmp_path / "out")
+    assert written == tmp_path / "out" / "report.html"
+    assert written.read_text(encoding="utf-8").startswith("<!doctype html>")
+    folder = tmp_path / "out" / "figures"
+    assert drawn == [folder / (kind + suffix) for kind in figures.KINDS for suffix in (".png", ".svg")]
+    assert notes == ["Numbers in this page have 4 digits; the files have all."]
+    for kind in figures.KINDS:
+        assert (folder / f"{kind}.png").read_bytes().startswith(b"\x89PNG")
+        texts = ElementTree.parse(folder / f"{kind}.svg").iter("{http://www.w3.org/2000/svg}text")
+        assert "quick" in {text.text for text in texts}
+
+
+def test_figures_of_several_runs_are_numbered(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MAX_RUNS", 1)
+    monkeypatch.setattr(figures, "KINDS", {"winners": figures.winners})
+    loaded(tmp_path, [cell({"a": 1e-6})])
+    found = loaded(tmp_path, [cell({"a": 1e-6}, commit="f00")])
+    _, drawn, notes = files.write(found, tmp_path)
+    assert [path.name for path in drawn] == ["winners-1.png", "winners-1.svg"]
+    assert notes[-1] == "Figure files show the 1 newest of 2 runs."

@@ -1,0 +1,151 @@
+"""Several threads give the result of one thread, wherever a call comes from: threads, child processes, interrupts."""
+
+import concurrent.futures
+import multiprocessing
+import threading
+
+import numpy as np
+import pytest
+
+from softmax_impls import softmax_backward
+from softmax_impls.backward import numba_simd
+from softmax_impls.simd import pool
+from softmax_impls.threads import limit_threads, num_threads
+from tests.simd.problems import DTYPES, assert_right, compiled_only, problem, run_program
+
+
+@compiled_only
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 300_001), (3, 40_000), (64, 1003), (5000, 10), (997, 33)])
+def test_three_threads_with_nontemporal_stores_give_the_result_of_one_thread(shape, dtype, monkeypatch):
+    monkeypatch.setattr(numba_simd, "NONTEMPORAL_FROM", 0)
+    monkeypatch.setattr(pool, "NONTEMPORAL_FROM", 0)
+    monkeypatch.setattr(pool, "run", pool.Pool(3).run)
+    probs, grad = problem(*shape, dtype)
+    expected = softmax_backward(probs, grad, threads=1)
+    for _ in range(5):
+        found = softmax_backward(probs, grad, threads=3)
+        if shape[0] >= 6:
+            np.testing.assert_array_equal(found, expected)
+        else:  # threads share a row, and its sum is added up in another order
+            assert_right(probs, grad, found)
+        np.testing.assert_array_equal(softmax_backward(probs, grad.copy(), out=grad.copy(), threads=3), found)
+
+
+@compiled_only
+def test_sixteen_python_threads_may_call_at_once():
+    probs, grad = problem(256, 1000, "float64")
+    expected = softmax_backward(probs, grad)
+    start = threading.Barrier(16)
+
+    def calls_are_right(number):
+        start.wait()
+        return all(np.array_equal(softmax_backward(probs, grad, threads=1 + number % 2), expected) for _ in range(30))
+
+    with concurrent.futures.ThreadPoolExecutor(16) as executor:
+        assert all(executor.map(calls_are_right, range(16)))
+
+
+@compiled_only
+def test_a_second_caller_computes_alone_while_the_pool_is_in_use():
+    busy = pool.Pool(2)
+    probs, grad = problem(256, 1000, "float64")
+    out = np.zeros_like(probs)
+    busy._words[pool.BUSY] = 1
+    assert not busy.run(probs, grad, out, 2)
+    assert not out.any()
+    busy._words[pool.BUSY] = 0
+    assert busy.run(probs, grad, out, 2)
+    assert_right(probs, grad, out)
+
+
+@compiled_only
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_child_processes_may_call_after_their_parent_has_used_the_pool(method):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"there is no {method} here")
+    assert run_program(f"print(here_and_in_child_processes({method!r}))") == "True\n"
+
+
+@compiled_only
+def test_joblib_workers_may_call():
+    pytest.importorskip("joblib")
+    code = """
+import joblib
+worker = joblib.delayed(two_threads_equal_one)
+print(two_threads_equal_one(0), all(joblib.Parallel(2)(worker(seed) for seed in range(4))))
+"""
+    assert run_program(code) == "True True\n"
+
+
+@compiled_only
+def test_interrupted_calls_neither_hang_nor_leave_the_pool_in_use():
+    code = """
+import signal, time
+from softmax_impls.simd import pool
+class Interrupt(KeyboardInterrupt): pass
+def interrupt(*_): raise Interrupt
+p, g = problem(300, 500, "float32")
+softmax_backward(p, g)
+signal.signal(signal.SIGALRM, interrupt)
+interrupts, end = 0, time.perf_counter() + 2
+while time.perf_counter() < end:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1e-4 + interrupts % 7 * 1e-4)
+        while True:
+            softmax_backward(p, g)
+    except Interrupt:
+        interrupts += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    assert_right(p, g, softmax_backward(p, g))
+print(interrupts > 0, pool._pool._words[pool.BUSY])
+"""
+    assert run_program(code) == "True 0\n"
+
+
+@compiled_only
+def test_helper_threads_never_compile():
+    code = """
+import time
+from softmax_impls.simd import pool
+p, g = problem(300, 500, "float32")
+for _ in range(20):
+    softmax_backward(p, g, threads=2)
+    time.sleep(0.02)
+print(len(pool._help.signatures))
+"""
+    assert run_program(code) == "1\n"
+
+
+@compiled_only
+def test_calls_use_as_many_threads_as_numba_may():
+    code = """
+from softmax_impls import explain
+from softmax_impls.threads import num_threads
+print(num_threads(), explain((400, 5000)).threads)
+"""
+    assert run_program(code, NUMBA_NUM_THREADS="1") == "1 1\n"
+
+
+def test_limit_threads_affects_only_the_thread_that_calls_it():
+    seen = []
+    with limit_threads(1):
+        thread = threading.Thread(target=lambda: seen.append(num_threads()))
+        thread.start()
+        thread.join()
+        assert num_threads() == 1
+    assert seen == [num_threads()]
+
+
+@pytest.mark.parametrize(
+    ("threads", "error", "match"),
+    [
+        (0, ValueError, "threads must be at least 1, got 0"),
+        (1.5, TypeError, "threads must be an int or None, got 1.5"),
+        (True, TypeError, "threads must be an int or None, got True"),
+    ],
+)
+def test_a_bad_number_of_threads_is_refused(threads, error, match):
+    with pytest.raises(error, match=match):
+        softmax_backward([0.5, 0.5], [1.0, 0.0], threads=threads)

@@ -1,0 +1,68 @@
+"""Make the blocks and the picture of README.md from measurements/results.jsonl.
+
+``python tools/readme.py`` draws docs/pictures/winners.png. The functions without arguments return Markdown; cog puts it
+into the README.
+"""
+
+from __future__ import annotations
+
+import io
+
+import how_to_choose
+import numpy as np
+from how_to_choose import ACCURATE, FASTEST, ROOT
+from markdown import paragraph, table, terminal
+from rich.console import Console
+
+from softmax_impls import implementations
+from softmax_impls.formatting import format_bytes
+from softmax_impls.report.style import save
+from softmax_impls.report.terminal import cells
+from softmax_impls.report.winners_map import winners_map
+
+PICTURE = ROOT / "docs" / "pictures" / "winners.png"
+EXAMPLE = (4096, 512)  # float64: the shape for which temporary memory is stated
+ACCURACY = {"logits": "the gradient of the logits", "probs": "the formula"}
+
+
+def output() -> str:
+    """Return a part of what `softmax-impls compare` printed for these results."""
+    printed = io.StringIO()
+    Console(file=printed, width=110, highlight=False).print(cells.fastest_kernels(how_to_choose.named()))
+    return terminal(printed.getvalue().splitlines())
+
+
+def recommendation() -> str:
+    """Return the recommendation and its exception, with numbers."""
+    accurate, fastest = how_to_choose.coverage(ACCURATE), how_to_choose.coverage(FASTEST)
+    error = {name: f"{how_to_choose.worst_error(name, 'float32'):.0e}" for name in (ACCURATE, FASTEST)}
+    return paragraph(
+        f"**Use `softmax_backward(probs, grad_output)`.** It runs `{ACCURATE}`, which takes {accurate.mean:.2f}x the "
+        "time of the fastest kernel on average. Its relative error in float32 is at most "
+        f"{error[ACCURATE]} on every kind of row."
+    ) + paragraph(
+        f'**The exception:** if rows never saturate and only time matters, use `impl="{FASTEST}"`. It is fastest or '
+        f"tied in {fastest.fastest_in} of {fastest.cells} cells. On saturated rows, which training produces, its "
+        f"relative error is up to {error[FASTEST]}."
+    )
+
+
+def listing() -> str:
+    """Return a table of the implementations that were measured."""
+    rows = [
+        (
+            f"`{name}`",
+            one.summary,
+            ACCURACY[one.accurate_for],
+            format_bytes(one.temporary_bytes(*EXAMPLE, np.dtype("f8"))),
+        )
+        for name, one in implementations().items()
+        if name in how_to_choose.measured().cells[0].kernels
+    ]
+    return table(("name", "description", "accurate for", "temporary memory"), rows) + paragraph(
+        f"Temporary memory is that of a call at {EXAMPLE[0]}×{EXAMPLE[1]} in float64."
+    )
+
+
+if __name__ == "__main__":
+    save(winners_map(how_to_choose.measured().cells), PICTURE)
