@@ -23,14 +23,10 @@ FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 class _FastPath:
-    """The compiled kernel that plain calls go to; the first such call loads it.
+    """The compiled kernel that plain calls go to, loaded by the first of them.
 
-    Attributes
-    ----------
-    small, large : callable or None
-        ``small(probs, grad_output, out)`` computes a small call and returns DONE. It returns LARGE for a call that
-        `large` is to compute, and UNFIT if the shapes differ or `out` partly overlaps an input. None: not loaded, or
-        there is no compiler.
+    ``small(probs, grad_output, out)`` computes a small call and returns DONE. It returns LARGE for a call that `large`
+    has to compute, and UNFIT if the shapes differ or `out` partly overlaps an input.
     """
 
     __slots__ = ("large", "small")

@@ -28,10 +28,10 @@ def has_compiler() -> bool:
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of the table: the implementation, the condition in words and as a function, and the reason."""
+    """One line of the table."""
 
     impl: str
-    when: str
+    when: str  # the condition in words, and as a function
     holds: Callable[[], bool]
     because: str
 
@@ -61,28 +61,14 @@ def pick() -> Rule:
 
 @dataclass(frozen=True)
 class Choice:
-    """What "auto" picks for a call; printing it gives a sentence.
-
-    Attributes
-    ----------
-    impl : str
-        The implementation.
-    shape : tuple of int
-        Of the call.
-    dtype : str
-        Of the call.
-    threads : int
-        How many threads the call uses.
-    when, because : str
-        The condition of the rule, and its reason.
-    """
+    """What "auto" picks for a call; it prints as a sentence."""
 
     impl: str
     shape: tuple[int, ...]
     dtype: str
-    threads: int
-    when: str
-    because: str
+    threads: int  # that the call uses
+    when: str  # the condition of the rule
+    because: str  # its reason
 
     def __str__(self) -> str:
         threads = f", in {self.threads} threads" if self.threads > 1 else ""

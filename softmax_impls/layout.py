@@ -28,14 +28,10 @@ Axis = int | tuple[int, ...] | None
 
 
 def as_real_array(name: str, value: object) -> Array:
-    """Return `value` as a floating-point array. Integers become float64; float dtypes and strides stay as they are.
+    """Return `value` as a floating-point array; integers become float64.
 
-    Raises
-    ------
-    TypeError
-        If the array is masked, or its dtype is not float16, float32, float64 or an integer.
-    ValueError
-        If it is a nested sequence of unequal lengths.
+    Masked arrays, and other dtypes than float16, float32, float64 and integers raise TypeError. Nested lists of unequal
+    lengths raise ValueError.
     """
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must not be a masked array: fill it first, for a softmax with logits of -inf")
@@ -53,14 +49,8 @@ def as_real_array(name: str, value: object) -> Array:
 def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     """Return the axes that `axis` selects, in ascending order, as `scipy.special.softmax` reads it.
 
-    A 0-d array has the axes of a 1-d array, as in NumPy's reductions.
-
-    Raises
-    ------
-    TypeError
-        If `axis` is not an int, a tuple of ints or None.
-    ValueError
-        If an axis is out of range (`numpy.exceptions.AxisError`) or repeated.
+    A 0-d array has the axes of a 1-d array, as in NumPy's reductions. Other types than int, tuple and None raise
+    TypeError; an axis that is out of range or repeated raises ValueError.
     """
     if axis is None:
         return tuple(range(ndim))
@@ -77,15 +67,7 @@ def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
 
 
 def as_thread_count(threads: object) -> int:
-    """Return `threads` as an int.
-
-    Raises
-    ------
-    TypeError
-        If it is not an integer.
-    ValueError
-        If it is less than 1.
-    """
+    """Return `threads` as an int; TypeError if it is not an integer, ValueError if it is less than 1."""
     if isinstance(threads, bool) or not hasattr(threads, "__index__"):
         raise TypeError(f"threads must be an int or None, got {threads!r}")
     if (number := operator.index(threads)) < 1:
@@ -95,34 +77,16 @@ def as_thread_count(threads: object) -> int:
 
 @dataclass(frozen=True)
 class Layout:
-    """How an array of any shape is seen as B rows of D classes.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        The caller's shape.
-    axes : tuple of int
-        The axes of the classes, ascending.
-    result : dtype
-        Of the result.
-    compute : dtype
-        Of the computation: float32 for float16, which is rounded once at the end.
-    """
+    """How an array of any shape is seen as B rows of D classes."""
 
     shape: tuple[int, ...]
-    axes: tuple[int, ...]
+    axes: tuple[int, ...]  # of the classes, ascending
     result: np.dtype[Any]
-    compute: np.dtype[Any]
+    compute: np.dtype[Any]  # float32 for float16, which is rounded once at the end
 
     @classmethod
     def of(cls, arrays: dict[str, Array], axis: Axis) -> Layout:
-        """Return the layout of arrays, by argument name, that have the same shape.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If the shapes differ, or as `normalize_axes`.
-        """
+        """Return the layout of arrays, by argument name; ValueError if their shapes differ."""
         shapes = {array.shape for array in arrays.values()}
         if len(shapes) > 1:
             got = " and ".join(f"{name} {array.shape}" for name, array in arrays.items())
@@ -178,15 +142,7 @@ class Layout:
         return np.empty(self.shape, self.result)
 
     def checked_out(self, out: object) -> Array:
-        """Return the caller's `out`, if the result can be written to it.
-
-        Raises
-        ------
-        TypeError
-            If `out` is not a plain array or has another dtype than the result.
-        ValueError
-            If `out` has another shape, is read-only, or overlaps itself.
-        """
+        """Return the caller's `out`; TypeError or ValueError if the result cannot be written to it."""
         if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
             raise TypeError(f"out must be a numpy array (not masked), got {type(out).__name__}")
         plain: NDArray[Any] = out.view(np.ndarray)
@@ -212,22 +168,8 @@ def run_kernel(
     """Run a kernel on a caller's arrays, and return the result in the caller's layout.
 
     The kernel writes straight into the result where the result is contiguous rows and does not overlap an input, or
-    is exactly one of the inputs in `in_place`. Otherwise it writes into new rows that are then copied.
-
-    Parameters
-    ----------
-    kernel : callable
-        ``kernel(*inputs, out)``.
-    in_place : tuple of str
-        The names of the inputs that may be ``out``.
-    arrays : dict of str to ndarray
-        The inputs by argument name, in the kernel's order.
-    layout : Layout
-        Of the inputs.
-    out : ndarray or None
-        The caller's.
-    guarded : bool, optional
-        For kernels that this package's tests do not cover: inputs are read-only, and ``out`` starts as NaN.
+    is exactly one of the inputs in `in_place`. Otherwise it writes into new rows that are then copied. `guarded` is for
+    kernels that this package's tests do not cover: their inputs are read-only, and their ``out`` starts as NaN.
     """
     result = layout.new_out() if out is None else layout.checked_out(out)
     if not layout.empty:

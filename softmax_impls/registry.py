@@ -24,15 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast, get_args, overload
 
 from softmax_impls.formatting import KERNEL_ERRORS, one_line
-from softmax_impls.implementation import (
-    INPUTS,
-    Accuracy,
-    Bind,
-    Family,
-    Implementation,
-    Temporaries,
-    qualified_name,
-)
+from softmax_impls.implementation import INPUTS, Accuracy, Bind, Family, Implementation, Temporaries, qualified_name
 
 ENTRY_POINT_GROUP = "softmax_impls.backward"
 
@@ -80,31 +72,9 @@ def register(kernel: K | None = None, /, **record: Any) -> K | Callable[[K], K]:
     kernel : callable
         ``kernel(probs, grad_output, out)``. The arrays are C-contiguous (B, D) of one dtype, float32 or float64. The
         kernel writes `out`, does not change the inputs, and returns None.
-    name : str, optional
-        By default the function's own name.
-    summary : str, optional
-        One line of description; by default the first line of the docstring.
-    family : {"user", "loop", "jacobian", "closed form", "numba", "peer"}, optional
-        The kind of algorithm.
-    accurate_for : {"probs", "logits"}, optional
-        What the checks hold it to, see `softmax_impls.implementation.Implementation`.
-    temporaries : callable, optional
-        ``(batch, dim, itemsize) -> bytes`` of temporary memory. A call that would not fit is not started.
-    in_place : iterable of {"probs", "grad_output"}, optional
-        Inputs that may be passed as ``out``.
-    requires : iterable of str, optional
-        Packages that it needs besides NumPy.
-    threaded : bool, optional
-        Whether it may use more than one thread.
-    bind : callable, optional
-        For libraries with their own arrays: ``(probs, grad_output, out) -> (call, read)``. It converts the arrays,
-        which is not timed. ``call()`` computes, and ``read(call())`` is the result as a NumPy array.
-    allocates : bool, optional
-        Whether that call allocates its result even if ``out`` is given.
-    flush_to_zero : bool, optional
-        Whether it treats subnormal numbers as zero.
-    set_num_threads : callable, optional
-        ``(n) -> int``: sets the number of threads of its library, and returns the number that the library reports.
+    **record : optional
+        The other attributes of `softmax_impls.implementation.Implementation`: name, summary, family, accurate_for and
+        so on. By default the name is the function's own, and the summary is the first line of its docstring.
 
     Returns
     -------
@@ -214,15 +184,7 @@ def names(*, peers: bool = False) -> list[str]:
 
 
 def get(name: str) -> Implementation:
-    """Return the implementation of that name. It imports no other.
-
-    Raises
-    ------
-    ValueError
-        If there is none of that name; the message lists the known names.
-    ImportError
-        If its module cannot be imported here, or does not register that name.
-    """
+    """Return the implementation of that name, importing no other; raises ValueError or ImportError if there is none."""
     if name not in _registered:
         if name in _MODULES:
             importlib.import_module(_MODULES[name])
@@ -248,12 +210,7 @@ def from_kernel(kernel: Callable[..., Any], name: str | None = None) -> Implemen
 def from_spec(spec: str) -> Implementation:
     """Return the implementation that a command line names: a known name, or ``package.module:function``.
 
-    The module may lie in the current folder.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown, or the module or function cannot be loaded; the message says which.
+    The module may lie in the current folder. A ValueError says what is unknown or cannot be loaded.
     """
     module_name, colon, attribute = spec.partition(":")
     if not colon:

@@ -1,7 +1,7 @@
-"""Open what ``asv publish`` made in a headless Chromium, see that a graph is drawn, and keep a picture of it.
+"""Draw a page of ``asv publish`` in a headless Chromium, check that it shows a graph, and keep the picture.
 
-``python docs/picture.py`` after ``asv publish``. The page loads jQuery, Flot and Bootstrap from the network; where that
-can't be reached, ``--npm`` has npm fetch them, and shows the page with those.
+Run ``python tools/history_picture.py`` after ``asv publish``. The page loads jQuery, Flot and Bootstrap from the
+network. With ``--npm``, npm fetches them instead.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from pathlib import Path
 import click
 
 ROOT = Path(__file__).parents[1]
-PICTURE = ROOT / "docs" / "results" / "history.png"
-# Every implementation in one graph, on one shape.
+PICTURE = ROOT / "docs" / "pictures" / "history.png"
+# All implementations in one graph, for one shape.
 GRAPH = "#backward.Grid.time_kernel?p-batch=256&p-dim=256&p-dtype='float64'&x-axis-scale=even&y-axis-scale=log"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-WAIT = 20_000  # milliseconds of the page's own time, for its requests and drawing
+WAIT = 20_000  # milliseconds that the page has for its requests and for drawing
 
-# The files that the page names, the packages that have them, and where.
+# The files that the page loads, the npm package of each, and the path in the package.
 LIBRARIES = {
     "jquery-3.3.1.min.js": ("jquery@3.3.1", "dist/jquery.min.js"),
     "jquery.flot.min.js": ("flot@0.8.3", "jquery.flot.js"),
@@ -43,7 +43,7 @@ LIBRARIES = {
 
 
 def with_libraries(html: Path, folder: Path) -> Path:
-    """Return a copy of the page that has with it what it would load from the network."""
+    """Return a copy of the page, with the files that it loads from the network."""
     copy = folder / "html"
     shutil.copytree(html, copy)
     for name, (package, path) in LIBRARIES.items():
@@ -52,7 +52,7 @@ def with_libraries(html: Path, folder: Path) -> Path:
             subprocess.run(["npm", "pack", "--silent", package], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         with tarfile.open(archive) as packed:
             member = packed.extractfile(f"package/{path}")
-            assert member is not None  # it is a file, or extractfile would have raised
+            assert member is not None  # it is a file
             (copy / name).write_bytes(member.read())
     index = copy / "index.html"
     text = re.sub(r'"https://[^"]*/([^"/]+)"', r'"\1"', index.read_text(encoding="utf-8"))
@@ -62,7 +62,7 @@ def with_libraries(html: Path, folder: Path) -> Path:
 
 @contextlib.contextmanager
 def served(html: Path) -> Iterator[str]:
-    """Serve a folder on this machine; yields its address."""
+    """Serve a folder on this machine, and yield its address."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *arguments: object) -> None:
@@ -76,23 +76,25 @@ def served(html: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def browse(address: str, *what: str) -> str:
-    """Have a headless browser do something with a page; returns what it printed."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
+def browse(address: str, *options: str) -> str:
+    """Open a page in a headless browser, and return the output of the browser."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
         raise SystemExit(f"none of these browsers is installed: {', '.join(BROWSERS)}")
-    always = ("--headless=new", "--no-sandbox", "--window-size=1500,900", f"--virtual-time-budget={WAIT}")
-    done = subprocess.run([found, *always, *what, address], capture_output=True, text=True, check=True, timeout=120)
+    common = ("--headless=new", "--no-sandbox", "--window-size=1500,900", f"--virtual-time-budget={WAIT}")
+    done = subprocess.run(
+        [browser, *common, *options, address], capture_output=True, text=True, check=True, timeout=120
+    )
     return done.stdout
 
 
 @click.command()
 @click.option("--html", default=ROOT / ".asv" / "html", type=click.Path(exists=True, path_type=Path), show_default=True)
-@click.option("--graph", default=GRAPH, show_default=True, help="Which graph: what follows the page's address.")
+@click.option("--graph", default=GRAPH, show_default=True, help="The graph, as the part of the address after #.")
 @click.option("--output", default=PICTURE, type=click.Path(path_type=Path), show_default=True)
-@click.option("--npm", is_flag=True, help="Let npm fetch what the page would load from the network.")
+@click.option("--npm", is_flag=True, help="Let npm fetch the files that the page loads.")
 def main(html: Path, graph: str, output: Path, npm: bool) -> None:
-    """Draw a graph as a reader would see it; exits with 1 if there is none."""
+    """Draw a graph of the history; exit with 1 if the page shows none."""
     with tempfile.TemporaryDirectory() as folder:
         page = with_libraries(html, Path(folder)) if npm else html
         with served(page) as address:

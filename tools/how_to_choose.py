@@ -115,7 +115,7 @@ def examples() -> str:
         answer = ask(batch, dim, dtype)
         shape = f"--batch {batch} --dim {dim} --dtype {dtype}"
         lines += [f"$ softmax-impls choose {shape} --from measurements/results.jsonl"]
-        lines += [*answers.sentences(answer), answers.code(answer), ""]
+        lines += [*answers.sentences(answer), answers.code(answer) or "", ""]
     return terminal(lines[:-1])
 
 
@@ -134,10 +134,10 @@ def threads() -> str:
 def pareto_front() -> str:
     """Return a table of the kernels that no other kernel beats in time, error and memory, at one shape."""
     answer = ask(BATCH, DIM, DTYPE)
+    front_candidates = [answer.candidates[name] for name in front(answer.candidates)]
     rows = [
-        (f"`{name}`", f"{answer.ratio(name).value:.2f}x", f"{found.error:.0e}", format_bytes(found.temporary_bytes))
-        for name in front(answer.candidates)
-        if (found := answer.candidates[name])
+        (f"`{c.name}`", f"{answer.ratio(c.name).value:.2f}x", f"{c.error:.0e}", format_bytes(c.temporary_bytes))
+        for c in front_candidates
     ]
     takes = {name: one.temporary_bytes(BATCH, DIM, np.dtype(DTYPE)) for name, one in implementations().items()}
     most = max(takes, key=takes.__getitem__)
@@ -164,7 +164,7 @@ def first_calls() -> str:
     )
     return table(("implementation", "first call, compiled", "from the cache"), rows) + paragraph(
         f"At {BATCH}×{DIM} {DTYPE}, compared with `{PLAIN}`, `{ACCURATE}` has saved more time than its "
-        f"compilation takes after {compiled:,.0f} calls. If it is loaded from the cache, that is after {cached:,.0f} calls."
+        f"compilation takes after {compiled:,.0f} calls. Loaded from the cache, it has after {cached:,.0f} calls."
     )
 
 

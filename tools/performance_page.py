@@ -79,7 +79,7 @@ def goals() -> str:
         _goal("the same, geometric mean over cells", 1.25, 1.5, mean, f"{mean:.2f}"),
         _goal("plain torch ÷ plain `softmax_backward`, worst cell", 1, 1.5, *_worst(plain, 1)),
         _goal("the same at 1×10 float64", 1, 1.3, small.value, _format(small)),
-        _goal("% of roofline, worst cell beyond the last-level cache", 0.8, 0.9, *_worst(share, 0.8)),
+        _goal("roofline ÷ `softmax_backward`, worst cell beyond the last-level cache", 0.8, 0.9, *_worst(share, 0.8)),
         _goal("the same, median of these cells", 0.8, 0.9, median, f"{median:.2f}"),
         _goal("the original program's loop ÷ `softmax_backward`, 128×1000 float64", 2000, 4000, loop, f"{loop:,.0f}"),
         *(

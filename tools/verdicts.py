@@ -1,7 +1,7 @@
-"""Do verdicts hold? `compare` ten times, half of them beside a process that makes load; and twins to tell apart.
+"""Do the verdicts of `softmax-impls compare` hold? Run it ten times, half of them beside a process that makes load.
 
-``python docs/verdicts.py run`` measures, and ``python docs/verdicts.py report`` writes docs/how-the-numbers-are-made.md
-from the rows that are kept. A run is `softmax-impls compare` as it comes, and then docs/twins.py.
+``python tools/verdicts.py run`` measures, and ``python tools/verdicts.py report`` prints the block of
+docs/how-the-numbers-are-made.md. After each run of `compare`, tools/ab_copies.py compares copies of one kernel.
 """
 
 from __future__ import annotations
@@ -19,37 +19,55 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import msgspec
 import numpy as np
-from blocks import replaced
+from ab_copies import COPIED, ORIGINAL, Outcome
+from markdown import paragraph, table
+from msgspec import Struct
 
-from softmax_impls.timing import environment
-from softmax_impls.timing.session import Row
+from softmax_impls.timing.environment import environment
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "docs" / "results" / "verdicts.jsonl"
-PAGE = ROOT / "docs" / "how-the-numbers-are-made.md"
-BUDGET = 60.0  # the default of `compare`
-TWINNED = ("numba_simd", "numba_rows")  # by turns
-SHORTEST = 1e-5  # seconds; from there on, the slower one is to be found
+RESULTS = ROOT / "measurements" / "verdicts.jsonl"
+BUDGET = 60.0  # seconds, the default of `compare`
+SHORTEST = 1e-5  # seconds; from here on, a slowdown of 5 % has to be found
 SIZES = {"10 to 100 µs": 1e-4, "100 µs to 1 ms": 1e-3, "1 to 10 ms": 1e-2, "longer": float("inf")}
-BURSTS = (0.05, 2.0)  # seconds of load, and of none: anything between
+BURSTS = (0.05, 2.0)  # seconds of load, and between loads: anything between
 BURST_ELEMENTS = 2**23  # 64 MiB, more than caches hold
 
 
-def compared() -> Iterator[Row]:
-    """Yield what `softmax-impls compare` says of each cell."""
+class Verdict(Struct, frozen=True):
+    """The verdict of `compare` on a cell; for each kernel, the time of a call and the number of rounds."""
+
+    cell: str
+    winners: tuple[str, ...]
+    noise: float | None
+    margin: float | None
+    times: dict[str, tuple[float, int]]
+
+
+class Run(Struct, frozen=True):
+    """A run of `compare` and of the copies of an implementation, which `copied` names."""
+
+    number: int
+    loaded: bool
+    machine: str
+    commit: str | None
+    copied: str
+    compared: list[Verdict]
+    copies: list[Outcome]
+
+
+def compared() -> Iterator[Verdict]:
+    """Yield the verdicts of `softmax-impls compare`."""
     with tempfile.TemporaryDirectory() as folder:
         command = ("-m", "softmax_impls", "compare", "--json", "--budget", str(BUDGET), "--output", folder)
-        told = json.loads(_python(*command))
-    for cell in told["cells"]:
-        timed = {name: one for name, one in cell["implementations"].items() if one["status"] == "timed"}
-        yield {
-            "cell": "{workload} {batch}×{dim} {dtype}".format(**cell),
-            "winners": cell["winners"],
-            "noise": cell["noise"],
-            "margin": cell["margin"],
-            "times": {name: [float(f"{one['seconds']:.4g}"), one["rounds"]] for name, one in timed.items()},
-        }
+        cells = json.loads(_python(*command))["cells"]
+    for cell in cells:
+        name = "{workload} {batch}×{dim} {dtype}".format(**cell)
+        ranked = {name: kernel for name, kernel in cell["implementations"].items() if kernel["rounds"]}
+        times = {kernel: (float(f"{facts['seconds']:.4g}"), facts["rounds"]) for kernel, facts in ranked.items()}
+        yield Verdict(name, tuple(cell["winners"]), cell["noise"], cell["margin"], times)
 
 
 def _python(*arguments: str) -> str:
@@ -60,8 +78,8 @@ def _python(*arguments: str) -> str:
 
 
 @contextmanager
-def neighbour(seed: int) -> Iterator[None]:
-    """Have another process copy memory meanwhile, in bursts."""
+def load_beside(seed: int) -> Iterator[None]:
+    """Run another process that copies memory in bursts."""
     process = subprocess.Popen((sys.executable, __file__, "load", str(seed), str(os.getpid())))
     try:
         yield
@@ -70,129 +88,110 @@ def neighbour(seed: int) -> Iterator[None]:
         process.wait()
 
 
-def measure(number: int) -> Iterator[Row]:
-    """Yield a run's two rows; every second one has a neighbour."""
-    loaded, name = number % 2 == 0, TWINNED[(number - 1) // 2 % len(TWINNED)]
-    about = {"run": number, "loaded": loaded, "machine": environment.machine(), "commit": environment.commit()}
-    with neighbour(number) if loaded else tempfile.TemporaryDirectory():
-        yield {"kind": "compare", **about, "cells": list(compared())}
-        yield {
-            "kind": "twins",
-            "of": name,
-            **about,
-            "cells": json.loads(_python("-m", "docs.twins", name, "--budget", str(BUDGET))),
-        }
+def measure(number: int) -> Run:
+    """Return a run; every second run has a load beside it."""
+    loaded, copied = number % 2 == 0, COPIED[(number - 1) // 2 % len(COPIED)]
+    here = environment()
+    with load_beside(number) if loaded else tempfile.TemporaryDirectory():
+        verdicts = list(compared())
+        printed = _python(str(ROOT / "tools" / "ab_copies.py"), copied, "--budget", str(BUDGET))
+    outcomes = msgspec.json.decode(printed, type=list[Outcome])
+    return Run(number, loaded, here.machine, here.commit, copied, verdicts, outcomes)
 
 
-def read() -> list[Row]:
+def read() -> list[Run]:
     """Return the runs that are kept."""
-    return [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()] if RESULTS.exists() else []
+    lines = RESULTS.read_bytes().splitlines() if RESULTS.exists() else []
+    return [msgspec.json.decode(line, type=Run) for line in lines]
 
 
 def contradictions(winners: Sequence[Sequence[str]]) -> tuple[bool, bool]:
-    """Whether two runs name one winner each, and not the same; and whether two have no winner or tie in common."""
-    pairs = list(itertools.combinations(map(set, winners), 2))
+    """Whether two runs name one winner each that differ, and whether two runs have no winner or tie in common."""
+    pairs = itertools.combinations(map(set, winners), 2)
     apart = [(a, b) for a, b in pairs if not a & b]
     return any(len(a) == len(b) == 1 for a, b in apart), bool(apart)
 
 
-def table(rows: Sequence[Row]) -> list[str]:
-    """Return a table in Markdown: what held, in runs with the environment to themselves, beside a neighbour, and in all."""
-    lines = [
-        f"| runs | cells | with one winner | two winners | none in common | A/A ties | {' | '.join(SIZES)} |",
-        f"|{'---|' * (6 + len(SIZES))}",
-    ]
+def rows(runs: Sequence[Run]) -> Iterator[list[str]]:
+    """Yield the rows of the table: runs without load, beside a load, and all."""
     for kind, loads in {"alone": (False,), "beside a load": (True,), "all": (False, True)}.items():
-        here = [row for row in rows if row["loaded"] in loads]
-        lines.append(f"| {kind}: {len({row['run'] for row in here})} | {' | '.join(_figures(here))} |")
-    return lines
+        kept = [run for run in runs if run.loaded in loads]
+        yield [f"{kind}: {len(kept)}", *_figures(kept)]
 
 
-def _figures(rows: Sequence[Row]) -> Iterator[str]:
+def _figures(runs: Sequence[Run]) -> Iterator[str]:
     cells: dict[str, list[Sequence[str]]] = {}
-    for cell in (cell for row in rows if row["kind"] == "compare" for cell in row["cells"]):
-        cells.setdefault(cell["cell"], []).append(cell["winners"])
+    for verdict in (verdict for run in runs for verdict in run.compared):
+        cells.setdefault(verdict.cell, []).append(verdict.winners)
     verdicts = list(itertools.chain(*cells.values()))
     yield str(len(verdicts))
     yield _share([len(winners) == 1 for winners in verdicts])
     against = [contradictions(winners) for winners in cells.values()]
     yield from (f"{sum(kind)} of {len(cells)}" for kind in zip(*against, strict=True))
-    told = [cell for row in rows if row["kind"] == "twins" for cell in row["cells"]]
-    yield _share([tied(cell["again"]) for cell in told])
+    outcomes = [outcome for run in runs for outcome in run.copies]
+    yield _share([outcome.copy.tie for outcome in outcomes])
     least = SHORTEST
     for most in SIZES.values():
-        yield _share([found(cell) for cell in told if least <= cell["seconds"] < most])
+        yield _share([found(outcome) for outcome in outcomes if least <= outcome.seconds < most])
         least = most
 
 
-def tied(pair: Row) -> bool:
-    """Whether two twins were not told apart."""
-    return bool(pair["interval"][1] <= 1 + pair["margin"])
-
-
-def found(cell: Row) -> bool:
-    """Whether the slower twin was called so."""
-    return cell["slower"]["best"] == "one" and not tied(cell["slower"])
+def found(outcome: Outcome) -> bool:
+    """Whether the slower copy was found to be slower."""
+    return outcome.slower.best == ORIGINAL and not outcome.slower.tie
 
 
 def _share(verdicts: Sequence[bool]) -> str:
     return f"{np.mean(verdicts):.1%} of {len(verdicts)}" if verdicts else "–"
 
 
-def block(rows: Sequence[Row]) -> str:
-    """Return what the page has from these rows."""
-    told = [cell for row in rows if row["kind"] == "twins" for cell in row["cells"]]
-    long = [cell for cell in told if cell["seconds"] >= SHORTEST]
-    low, usual, high = np.percentile([cell["delay"] for cell in long], (5, 50, 95))
-    where = rows[-1]["machine"]
-    lines = [
-        *table(rows),
-        "",
-        f"Of calls of {SHORTEST * 1e6:.0f} µs and more, the slower twin was found in {_share(list(map(found, long)))}.",
-        f"Their measured delay was {usual:.2%} of the call ({low:.2%} to {high:.2%} in nine cells of ten).",
-        f"On a {where['cpu']} with {where['cores']} cores.",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def page(text: str, rows: Sequence[Row]) -> str:
-    """Return the page with its block made anew."""
-    return replaced(text, {"verdicts": block(rows)})
+def block(runs: Sequence[Run] | None = None) -> str:
+    """Return the block of docs/how-the-numbers-are-made.md in Markdown; by default from the runs that are kept."""
+    runs = read() if runs is None else runs
+    long = [outcome for run in runs for outcome in run.copies if outcome.seconds >= SHORTEST]
+    low, usual, high = np.percentile([outcome.delay for outcome in long], (5, 50, 95))
+    headings = ("runs", "cells", "one winner", "two winners", "none in common", "A/A ties", *SIZES)
+    return table(headings, rows(runs)) + paragraph(
+        f"Of calls of {SHORTEST * 1e6:.0f} µs and more, the slower copy was found in {_share(list(map(found, long)))}. "
+        f"Its measured delay was {usual:.2%} of the call ({low:.2%} to {high:.2%} in nine cells of ten). "
+        f"Machine: {runs[-1].machine}."
+    )
 
 
 @click.group()
 def main() -> None:
-    """Measure whether verdicts hold, and write docs/how-the-numbers-are-made.md."""
+    """Measure whether the verdicts of `compare` hold."""
 
 
 @main.command()
-@click.option(
-    "--times", type=click.IntRange(min=1), default=10, show_default=True, help="Runs; a run takes two minutes."
-)
-def run(times: int) -> None:
-    """Measure, after what is kept already; Ctrl-C keeps the runs that are finished."""
-    done = max((row["run"] for row in read()), default=0)
+@click.option("--times", type=click.IntRange(min=1), default=10, show_default=True, help="Runs of two minutes each.")
+@click.option("--fresh", is_flag=True, help="Replace the runs that are kept, instead of adding to them.")
+def run(times: int, fresh: bool) -> None:
+    """Measure. Ctrl-C keeps the runs that are finished."""
+    if fresh:
+        RESULTS.write_bytes(b"")
+    done = max((run.number for run in read()), default=0)
     for number in range(done + 1, done + times + 1):
         click.echo(f"run {number} of {done + times}", err=True)
         try:
-            rows = list(measure(number))
+            line = msgspec.json.encode(measure(number))
         except KeyboardInterrupt:
             raise SystemExit(f"interrupted; {number - 1} runs are kept") from None
-        with RESULTS.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n" for row in rows)
+        with RESULTS.open("ab") as file:
+            file.write(line + b"\n")
 
 
 @main.command()
 def report() -> None:
-    """Write the page from the runs that are kept."""
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), read()), encoding="utf-8")
+    """Print the block of the document."""
+    click.echo(block())
 
 
 @main.command(hidden=True)
 @click.argument("seed", type=int)
 @click.argument("parent", type=int)
 def load(seed: int, parent: int) -> None:
-    """Copy memory in bursts for as long as the parent lives."""
+    """Copy memory in bursts for as long as the parent process lives."""
     chance = random.Random(seed)
     source = np.ones(BURST_ELEMENTS)
     target = np.empty_like(source)

@@ -1,4 +1,4 @@
-"""J g with the Jacobians J of all rows in one (B, D, D) array: short, but it takes O(B·D²) memory."""
+"""J g, with the Jacobians J of all rows in a (B, D, D) array: short, but it takes O(B·D²) memory."""
 
 import numpy as np
 

@@ -40,7 +40,7 @@ class Case:
     family : str
         The name of the family.
     kind : {"ordinary", "saturated", "hostile"}
-        "saturated": a kernel that is accurate only for the given probabilities loses the true gradient. "hostile":
+        "saturated": rounding the probabilities loses digits of the gradient with respect to the logits. "hostile":
         masked logits, NaN, inf, subnormal numbers, or a batch or dim of 0 or 1.
     logits, probs, grad_output : ndarray
         (B, D) each, read-only.
@@ -80,10 +80,14 @@ def families() -> dict[str, Kind]:
     return {name: kind for name, (kind, _) in _FAMILIES.items()}
 
 
-@functools.cache
 def cases(dtype: DTypeLike, seed: int = 0) -> tuple[Case, ...]:
-    """Return the case of every family in a dtype, float32 or float64. Each family has a generator of its own."""
-    return tuple(_case(name, np.dtype(dtype), seed) for name in _FAMILIES)
+    """Return the case of every family in a dtype, float32 or float64. A repeated call returns the same objects."""
+    return _cases(np.dtype(dtype), seed)
+
+
+@functools.cache
+def _cases(dtype: np.dtype[Any], seed: int) -> tuple[Case, ...]:
+    return tuple(_case(name, dtype, seed) for name in _FAMILIES)
 
 
 @functools.cache
@@ -96,7 +100,7 @@ def problem(batch: int, dim: int, dtype: str, seed: int) -> tuple[Array, Array]:
 
 def _case(name: str, dtype: np.dtype[Any], seed: int) -> Case:
     kind, draw = _FAMILIES[name]
-    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])  # the family's own
     logits, grad_output = (np.ascontiguousarray(array, dtype=dtype) for array in draw(rng))
     if name == SUBNORMAL:  # the logits depend on the dtype
         logits[:, 1::2] = np.log(float(np.finfo(dtype).tiny)) - rng.uniform(0, 12, logits[:, 1::2].shape)

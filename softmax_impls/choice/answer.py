@@ -1,4 +1,4 @@
-"""The answer to "which implementation is fastest at this shape?", with its certainty and its source."""
+"""The answer to "which implementation is fastest at this shape?", how sure it is, and its source."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from softmax_impls.timing.statistics import Comparison, Ratio
 
-Basis = Literal["measured", "interpolated", "outside"]
+Basis = Literal["measured", "interpolated", "outside"]  # of the measured shapes, between them, outside of them
 MEASURED: Basis = "measured"
 INTERPOLATED: Basis = "interpolated"
 OUTSIDE: Basis = "outside"
@@ -40,12 +40,6 @@ class Candidate:
     temporary_bytes: float  # NaN if unknown
     error: float  # NaN if unknown
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the candidate with types that JSON has."""
-        return {
-            key: None if isinstance(value, float) and math.isnan(value) else value for key, value in vars(self).items()
-        }
-
 
 @dataclass(frozen=True)
 class Source:
@@ -62,39 +56,18 @@ class Source:
     batch: tuple[int, int]  # smallest and largest, like `dim`
     dim: tuple[int, int]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the source with types that JSON has."""
-        return {**vars(self), "versions": dict(self.versions), "time": self.time and self.time.isoformat()}
-
 
 @dataclass(frozen=True)
 class Answer:
-    """The implementations that meet the requirements of a question, compared.
-
-    Attributes
-    ----------
-    question : Question
-    basis : {"measured", "interpolated", "outside"}
-        Whether this shape was measured, lies between measured shapes, or lies outside of them.
-    candidates : dict of str to Candidate
-        Fastest first; empty if the shape is outside.
-    comparison : Comparison or None
-        Of the candidates; None without candidates.
-    ruled_out : dict of str to str
-        The other implementations, each with the reason.
-    rounds : int
-        Number of samples of the fastest candidate, if the shape was measured.
-    source : Source or None
-        None if nothing was measured with this dtype and number of threads.
-    """
+    """The implementations that meet the requirements of a question, compared."""
 
     question: Question
     basis: Basis
-    candidates: Mapping[str, Candidate] = field(default_factory=dict)
-    comparison: Comparison | None = None
-    ruled_out: Mapping[str, str] = field(default_factory=dict)
-    rounds: int = 0
-    source: Source | None = None
+    candidates: Mapping[str, Candidate] = field(default_factory=dict)  # fastest first; empty outside
+    comparison: Comparison | None = None  # of the candidates; None without candidates
+    ruled_out: Mapping[str, str] = field(default_factory=dict)  # the other implementations, with the reasons
+    rounds: int = 0  # samples of the fastest candidate, if the shape was measured
+    source: Source | None = None  # None if nothing was measured with this dtype and number of threads
 
     @property
     def winners(self) -> tuple[str, ...]:
@@ -115,18 +88,14 @@ class Answer:
     @property
     def runner_up(self) -> tuple[Candidate, Ratio | None] | None:
         """The fastest candidate besides `pick`, and its ratio to the fastest; None if it is the fastest itself."""
-        others = [candidate for candidate in self.candidates.values() if candidate is not self.pick]
-        if not others or self.comparison is None:
-            return None
-        return others[0], self.comparison.ratios.get(others[0].name)
+        name = next((name for name, candidate in self.candidates.items() if candidate is not self.pick), None)
+        return (self.candidates[name], self.comparison.ratios.get(name)) if name and self.comparison else None
 
     @property
     def more_accurate(self) -> Candidate | None:
         """The fastest candidate whose error is less than a tenth of the error of `pick`; None if there is none."""
         pick = self.pick
-        if pick is None:
-            return None
-        return next((c for c in self.candidates.values() if MORE_ACCURATE * c.error < pick.error), None)
+        return next((c for c in self.candidates.values() if pick and MORE_ACCURATE * c.error < pick.error), None)
 
     def ratio(self, name: str) -> Ratio:
         """Return the time of a candidate over the time of the fastest."""
@@ -137,20 +106,29 @@ class Answer:
         candidates = {}
         for name, candidate in self.candidates.items():
             ratio = self.ratio(name)
-            candidates[name] = candidate.as_dict() | {"times_the_fastest": [ratio.value, ratio.low, ratio.high]}
+            candidates[name] = _finite(candidate) | {"times_the_fastest": [ratio.value, ratio.low, ratio.high]}
+        source = self.source
         return {
-            "question": {key: None if value == math.inf else value for key, value in vars(self.question).items()},
+            "question": _finite(self.question),
             "basis": self.basis,
             "use": self.pick and self.pick.name,
             "sure": self.sure,
             "ties": [name for name in self.candidates if name in self.winners[1:]],
             "runner_up": self.runner_up and self.runner_up[0].name,
             "candidates": candidates,
-            "ruled_out": dict(self.ruled_out),
-            "source": self.source and self.source.as_dict(),
+            "ruled_out": self.ruled_out,
+            "source": source and vars(source) | {"time": source.time and source.time.isoformat()},
         }
 
 
 def magnitude(error: float) -> float:
     """Return the power of ten of an error; inf if it is unknown. Errors of one magnitude count as equal."""
     return math.inf if math.isnan(error) else math.floor(math.log10(max(error, 1e-20)))
+
+
+def _finite(record: Question | Candidate) -> dict[str, Any]:
+    """Return the fields of a record, with None for NaN and infinity, which JSON does not have."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in vars(record).items()
+    }

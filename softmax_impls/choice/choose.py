@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -21,78 +20,74 @@ Implementations = Mapping[str, Implementation]
 
 
 def choose(question: Question, runs: Sequence[RankedRun], here: str, implementations: Implementations) -> Answer:
-    """Answer from the run that fits best.
+    """Answer from the run that fits best; `here` is the name of this machine, as results have it.
 
     Runs on this machine come first, then runs of `compare`, then newer runs. The first run that measured the shape
     answers. If no run did, the first run that can be interpolated answers. Times of different runs are never mixed.
-
-    Parameters
-    ----------
-    question : Question
-    runs : sequence of RankedRun
-    here : str
-        The name of this machine, as results have it.
-    implementations : mapping of str to Implementation
-        Their records state the temporary memory at a shape that was not measured.
     """
-    ordered = sorted(runs, key=lambda run: _preference(run, here))
-    measured = [found for run in ordered if (found := Measurements(run, question.dtype, question.threads)).cells]
-    for found in measured:
-        if answer := answer_at_measured(question, found):
-            return replace(answer, source=found.source(here, [found.cells[question.batch, question.dim]]))
-    for found in measured:
-        if answer := answer_between(question, found, implementations):
-            return replace(answer, source=found.source(here))
-    return Answer(question, OUTSIDE, source=measured[0].source(here) if measured else None)
+    ordered = sorted(runs, key=lambda run: (run.run.machine != here, run.run.tool != "compare", -newness(run.run.time)))
+    usable = [found for run in ordered if (found := Measurements(run, question.dtype, question.threads)).cells]
+    for measured in usable:
+        if answer := answer_at_measured(question, measured):
+            return replace(answer, source=measured.source(here, [measured.cells[question.batch, question.dim]]))
+    for measured in usable:
+        if answer := answer_between(question, measured, implementations):
+            return replace(answer, source=measured.source(here))
+    return Answer(question, OUTSIDE, source=usable[0].source(here) if usable else None)
 
 
-def answer_at_measured(question: Question, run: Measurements) -> Answer | None:
+def answer_at_measured(question: Question, measured: Measurements) -> Answer | None:
     """Answer from the cell with the shape of the question; None if the shape was not measured."""
-    cell = run.cells.get((question.batch, question.dim))
+    cell = measured.cells.get((question.batch, question.dim))
     if cell is None:
         return None
-    found = {}
+    found, not_ranked = {}, {}
     for name, kernel in cell.kernels.items():
         if kernel.ranked and kernel.seconds is not None:
             low, high = interval(kernel) or (math.nan, math.nan)
             memory = math.nan if kernel.temporary_bytes is None else kernel.temporary_bytes
-            found[name] = Candidate(name, kernel.seconds, low, high, memory, run.errors[name])
-    allowed, ruled_out = _apply_requirements(question, found)
-    for name, kernel in cell.kernels.items():
-        if not kernel.ranked:
-            ruled_out[name] = f"{kernel.status}: {kernel.note}" if kernel.note else _why_not_ranked(kernel.status)
+            found[name] = Candidate(name, kernel.seconds, low, high, memory, measured.errors[name])
+        elif kernel.note:
+            not_ranked[name] = f"{kernel.status}: {kernel.note}"
+        else:
+            timed = kernel.status in ("timed", "eliminated")
+            not_ranked[name] = "its result was not verified" if timed else kernel.status
+    allowed, ruled_out = _allow(question, found)
     comparison = compare_some(cell, allowed) if allowed else None
     rounds = len(cell.kernels[comparison.best].samples) if comparison else 0
-    return Answer(question, MEASURED, _fastest_first(allowed, comparison), comparison, ruled_out, rounds)
+    return Answer(question, MEASURED, _fastest_first(allowed, comparison), comparison, ruled_out | not_ranked, rounds)
 
 
-def answer_between(question: Question, run: Measurements, implementations: Implementations) -> Answer | None:
-    """Answer by interpolation between measured shapes; None if the shape lies outside of them."""
+def answer_between(question: Question, measured: Measurements, implementations: Implementations) -> Answer | None:
+    """Answer by interpolation between measured shapes; None if the shape lies outside of them.
+
+    The records of `implementations` state their temporary memory at this shape.
+    """
     shape, dtype = (question.batch, question.dim), np.dtype(question.dtype)
-    found, ruled_out = {}, {}
-    for name in run.kernels:
-        surface = run.surface(name)
+    found, too_few = {}, {}
+    for name in measured.kernels:
+        surface = measured.surface(name)
         seconds = surface.at(shape)
         if math.isnan(seconds):
-            ruled_out[name] = "measured at too few shapes around this shape"
+            too_few[name] = "measured at too few shapes around this shape"
             continue
         factor = surface.likely_error
         memory = implementations[name].temporary_bytes(*shape, dtype) if name in implementations else math.nan
-        found[name] = Candidate(name, seconds, seconds / factor, seconds * factor, memory, run.errors[name])
+        found[name] = Candidate(name, seconds, seconds / factor, seconds * factor, memory, measured.errors[name])
     if not found:
         return None
-    allowed, rejected = _apply_requirements(question, found)
-    comparison = _compare_between(shape, allowed, run) if allowed else None
-    return Answer(question, INTERPOLATED, _fastest_first(allowed, comparison), comparison, rejected | ruled_out)
+    allowed, ruled_out = _allow(question, found)
+    comparison = _compare_between(shape, allowed, measured) if allowed else None
+    return Answer(question, INTERPOLATED, _fastest_first(allowed, comparison), comparison, ruled_out | too_few)
 
 
-def _compare_between(shape: Shape, candidates: Mapping[str, Candidate], run: Measurements) -> Comparison:
-    """Compare interpolated times by interpolated ratios."""
+def _compare_between(shape: Shape, candidates: Mapping[str, Candidate], measured: Measurements) -> Comparison:
+    """Compare candidates by interpolated ratios, which vary less than times."""
     best = min(candidates, key=lambda name: candidates[name].seconds)
     ratios = {}
     for name, candidate in candidates.items():
         if name != best:
-            surface = run.ratio_surface(name, best)
+            surface = measured.surface(name, over=best)
             ratio, factor = surface.at(shape), surface.likely_error
             ratio = candidate.seconds / candidates[best].seconds if math.isnan(ratio) else ratio
             ratios[name] = Ratio(ratio, ratio / factor, ratio * factor)
@@ -104,13 +99,11 @@ def _fastest_first(candidates: Mapping[str, Candidate], comparison: Comparison |
     """Sort candidates by their ratios to the fastest, not by their medians: ties are decided by ratios."""
     if comparison is None:
         return {}
-    ratios = {comparison.best: 0.0} | {name: ratio.value for name, ratio in comparison.ratios.items()}
-    return {name: candidates[name] for name in sorted(ratios, key=lambda name: ratios[name])}
+    ratios = comparison.ratios
+    return {name: candidates[name] for name in (comparison.best, *sorted(ratios, key=lambda name: ratios[name].value))}
 
 
-def _apply_requirements(
-    question: Question, found: Mapping[str, Candidate]
-) -> tuple[dict[str, Candidate], dict[str, str]]:
+def _allow(question: Question, found: Mapping[str, Candidate]) -> tuple[dict[str, Candidate], dict[str, str]]:
     """Return the candidates that meet the requirements, and the reasons why the others do not."""
     ruled_out = {}
     for name, candidate in found.items():
@@ -122,12 +115,3 @@ def _apply_requirements(
             more = f"{error:.0e}, more than {question.max_error:g}"
             ruled_out[name] = f"its worst error is {'unknown' if math.isnan(error) else more}"
     return {name: candidate for name, candidate in found.items() if name not in ruled_out}, ruled_out
-
-
-def _why_not_ranked(status: str) -> str:
-    return "its result was not verified" if status in ("timed", "eliminated") else status
-
-
-def _preference(run: RankedRun, here: str) -> tuple[Any, ...]:
-    """Return a key that sorts runs on this machine first, then runs of `compare`, then newer runs."""
-    return run.run.machine != here, run.run.tool != "compare", -newness(run.run.time).timestamp()

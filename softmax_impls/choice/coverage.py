@@ -28,12 +28,9 @@ class Coverage:
         if self.cells == 1:
             return "is the fastest or ties with it" if self.fastest_in else f"takes {self.mean:.2f}x the fastest time"
         count = f"is fastest or tied in {self.fastest_in} of {self.cells} cells"
-        if self.fastest_in == self.cells:
-            return count
-        return (
-            f"{count}, and takes {self.mean:.2f}x the time of the fastest kernel on average, "
-            f"{self.worst:.2f}x at worst ({self.worst_cell})"
-        )
+        average = f"takes {self.mean:.2f}x the time of the fastest kernel on average"
+        worst = f"{self.worst:.2f}x at worst ({self.worst_cell})"
+        return count if self.fastest_in == self.cells else f"{count}, and {average}, {worst}"
 
 
 def cover(ranked: Iterable[Ranked], name: str) -> Coverage | None:
@@ -42,10 +39,10 @@ def cover(ranked: Iterable[Ranked], name: str) -> Coverage | None:
     times = [cell.times_best(name) for cell in cells]
     if not cells or math.inf in times:
         return None
-    worst = max(range(len(cells)), key=times.__getitem__)
+    worst = max(times)
     fastest_in = sum(name in cell.winners for cell in cells)
     mean = math.exp(sum(map(math.log, times)) / len(times))
-    return Coverage(name, fastest_in, len(cells), mean, times[worst], cells[worst].key)
+    return Coverage(name, fastest_in, len(cells), mean, worst, cells[times.index(worst)].key)
 
 
 def rejected(ranked: Iterable[Ranked]) -> dict[str, str]:
@@ -59,19 +56,7 @@ def rejected(ranked: Iterable[Ranked]) -> dict[str, str]:
 
 
 def recommend(ranked: Sequence[Ranked], families: Mapping[str, str]) -> list[str]:
-    """Recommend the fastest implementation, and state the price of accuracy and of doing without a compiler.
-
-    Parameters
-    ----------
-    ranked : sequence of Ranked
-    families : mapping of str to str
-        The family of each implementation.
-
-    Returns
-    -------
-    list of str
-        A sentence or two in each line.
-    """
+    """Recommend the fastest implementation, and state the price of accuracy and of doing without a compiler."""
     if not ranked:
         return []
     names = sorted({name for cell in ranked for name in cell.kernels})

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
+from typing import NamedTuple
 
-from softmax_impls.choice.answer import Answer, Basis, Question
-from softmax_impls.choice.choose import answer_at_measured, answer_between
+from softmax_impls.choice.answer import Basis, Question
+from softmax_impls.choice.choose import Implementations, answer_at_measured, answer_between
 from softmax_impls.choice.interpolation import Shape
 from softmax_impls.choice.measurements import Measurements
 from softmax_impls.choice.ranking import RankedRun
-from softmax_impls.implementation import Implementation
 
-STEPS_PER_OCTAVE = 2  # sizes of the grid grow by a factor of sqrt(2)
+STEPS = [2 ** (exponent / 2) for exponent in range(81)]  # sizes of the grid
 
 
-@dataclass(frozen=True, slots=True)
-class PredictedCandidate:
+class PredictedCandidate(NamedTuple):
     """An implementation at a shape."""
 
     name: str
@@ -29,65 +26,37 @@ class PredictedCandidate:
     tied: bool  # whether it is the fastest or ties with it
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """The answer of `choose` at a shape."""
 
     batch: int
     dim: int
     basis: Basis
     pick: str  # the implementation to use
-    candidates: tuple[PredictedCandidate, ...]  # fastest first
+    candidates: list[PredictedCandidate]  # fastest first
 
 
-def predict_grid(
-    run: RankedRun, dtype: str, threads: int, implementations: Mapping[str, Implementation]
-) -> list[Prediction]:
-    """Return the answers of `choose`, from one run, at a grid of shapes and at every measured shape.
-
-    The grid has sizes in steps of sqrt(2). Shapes outside of the measured shapes are left out.
-
-    Parameters
-    ----------
-    run : RankedRun
-    dtype : str
-    threads : int
-    implementations : mapping of str to Implementation
-
-    Returns
-    -------
-    list of Prediction
-        Sorted by batch and dim; empty if the run has no times with this dtype and number of threads.
-    """
+def predict_grid(run: RankedRun, dtype: str, threads: int, implementations: Implementations) -> list[Prediction]:
+    """Return what `choose` answers from one run at every measured shape, and between them in steps of sqrt(2)."""
     measured = Measurements(run, dtype, threads)
-    return [
-        _prediction(answer, answer.pick.name)
-        for batch, dim in _shapes(measured.cells)
-        if (answer := _answer(Question(batch, dim, dtype, threads), measured, implementations)) and answer.pick
-    ]
+    predictions = []
+    for batch, dim in _grid(measured.cells):
+        question = Question(batch, dim, dtype, threads)
+        answer = answer_at_measured(question, measured) or answer_between(question, measured, implementations)
+        if answer and answer.pick:
+            candidates = []
+            for name, candidate in answer.candidates.items():
+                ratio, tied = answer.ratio(name), name in answer.winners
+                candidates.append(PredictedCandidate(name, candidate.seconds, ratio.value, ratio.low, ratio.high, tied))
+            predictions.append(Prediction(batch, dim, answer.basis, answer.pick.name, candidates))
+    return predictions
 
 
-def _shapes(measured: Iterable[Shape]) -> Iterator[Shape]:
-    """Yield the shapes of the grid and the measured shapes, sorted."""
-    known = set(measured)
-    batches, dims = (_steps(size) for size in zip(*known, strict=True)) if known else ([], [])
-    yield from sorted(known.union(itertools.product(batches, dims)))
-
-
-def _steps(sizes: Iterable[int]) -> list[int]:
-    """Return powers of sqrt(2), rounded, from the smallest to the largest size."""
-    ends = [STEPS_PER_OCTAVE * math.log2(size) for size in sizes]
-    return [round(2 ** (step / STEPS_PER_OCTAVE)) for step in range(math.ceil(min(ends)), math.floor(max(ends)) + 1)]
-
-
-def _answer(question: Question, run: Measurements, implementations: Mapping[str, Implementation]) -> Answer | None:
-    return answer_at_measured(question, run) or answer_between(question, run, implementations)
-
-
-def _prediction(answer: Answer, pick: str) -> Prediction:
-    candidates = []
-    for name, candidate in answer.candidates.items():
-        ratio = answer.ratio(name)
-        tied = name in answer.winners
-        candidates.append(PredictedCandidate(name, candidate.seconds, ratio.value, ratio.low, ratio.high, tied))
-    return Prediction(answer.question.batch, answer.question.dim, answer.basis, pick, tuple(candidates))
+def _grid(measured: Collection[Shape]) -> list[Shape]:
+    """Return the measured shapes and a grid over their range, sorted by batch and dim."""
+    if not measured:
+        return []
+    batches, dims = (
+        [round(step) for step in STEPS if min(sizes) <= step <= max(sizes)] for sizes in zip(*measured, strict=True)
+    )
+    return sorted({*measured, *itertools.product(batches, dims)})

@@ -1,11 +1,8 @@
-"""Rank the kernels of each measured cell.
-
-A cell is ranked once. Figures, tables, pages and `choose` all take the result: a `Ranked` for each cell, or a
-`RankedRun` for all cells of a run.
-"""
+"""Rank the kernels of each measured cell, once. Figures, tables, pages and `choose` all take the result."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,16 +10,9 @@ from functools import cached_property
 from typing import Any
 
 from softmax_impls.results.runs import Run
+from softmax_impls.timing import statistics
 from softmax_impls.timing.records import Cell, KernelResult
-from softmax_impls.timing.statistics import (
-    Comparison,
-    Ratio,
-    compare_samples,
-    margin_from,
-    median_interval,
-    paired_ratio,
-    quiet_ratio,
-)
+from softmax_impls.timing.statistics import Comparison, Ratio
 from softmax_impls.timing.workloads import GRID, CellKey
 
 BASELINE = "column_loop"  # the loop of the original program; speed-ups are relative to it
@@ -30,20 +20,11 @@ BASELINE = "column_loop"  # the loop of the original program; speed-ups are rela
 
 @dataclass(frozen=True)
 class Ranked:
-    """A cell and the comparison of its kernels.
-
-    Attributes
-    ----------
-    cell : Cell
-    comparison : Comparison or None
-        None if the cell has no verified times.
-    control_ratio : Ratio or None
-        Time of the A/A control over the time of the same kernel.
-    """
+    """A cell and the comparison of its kernels."""
 
     cell: Cell
-    comparison: Comparison | None
-    control_ratio: Ratio | None = None
+    comparison: Comparison | None  # None if the cell has no verified times
+    noise: float | None  # relative difference between the A/A control and its kernel; None without a control
 
     @property
     def key(self) -> CellKey:
@@ -72,12 +53,6 @@ class Ranked:
         return self.key.moved_bytes / self.seconds / 1e9
 
     @property
-    def noise(self) -> float | None:
-        """Relative difference between the A/A control and its kernel; None without a control."""
-        ratio = self.control_ratio
-        return max(ratio.value, 1 / ratio.value) - 1 if ratio else None
-
-    @property
     def speedup(self) -> tuple[float, bool] | None:
         """Time of `BASELINE` over the fastest time, and whether the former is extrapolated; None if unknown."""
         baseline = self.kernels.get(BASELINE)
@@ -87,8 +62,8 @@ class Ranked:
 
     def share_of_roofline(self, name: str) -> Ratio | None:
         """Return the time of the roofline over the time of a kernel, by paired samples; None if either is unknown."""
-        samples = self.kernels[name].samples if name in self.kernels else ()
-        return paired_ratio(self.cell.roofline.samples, samples) if self.cell.roofline and samples else None
+        samples = self.kernels[name].samples
+        return statistics.paired_ratio(self.cell.roofline.samples, samples) if self.cell.roofline and samples else None
 
     def ratio(self, name: str) -> Ratio | None:
         """Return the time of a kernel over the time of the fastest; None for a kernel that is not ranked."""
@@ -103,21 +78,17 @@ class Ranked:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the ranking with types that JSON has."""
-        speedup, known = self.speedup, self.comparison is not None
+        speedup, roofline, comparison = self.speedup, self.cell.roofline, self.comparison
         return {
-            "workload": self.key.workload,
-            "batch": self.key.batch,
-            "dim": self.key.dim,
-            "dtype": self.key.dtype,
-            "threads": self.key.threads,
-            "winners": list(self.winners),
-            "seconds": self.seconds if known else None,
-            "gigabytes_per_second": self.gigabytes_per_second if known else None,
+            **dataclasses.asdict(self.key),
+            "winners": self.winners,
+            "seconds": self.seconds if comparison else None,
+            "gigabytes_per_second": self.gigabytes_per_second if comparison else None,
             "speedup_over_source": speedup and speedup[0],
             "speedup_is_extrapolated": speedup and speedup[1],
-            "roofline_seconds": self.cell.roofline and self.cell.roofline.seconds,
+            "roofline_seconds": roofline and roofline.seconds,
             "noise": self.noise,
-            "margin": self.comparison and self.comparison.margin,
+            "margin": comparison and comparison.margin,
             "implementations": {name: self._kernel_as_dict(name) for name in self.kernels},
         }
 
@@ -142,23 +113,24 @@ class RankedRun:
     run: Run
     cells: list[Ranked]
 
-    @property
-    def panels(self) -> list[tuple[str, int]]:
-        """Pairs of dtype and number of threads that were measured, by threads and dtype."""
-        pairs = {(ranked.key.dtype, ranked.key.threads) for ranked in self.cells}
-        return sorted(pairs, key=lambda pair: (pair[1], pair[0]))
-
 
 def rank(cell: Cell) -> Ranked:
     """Rank the verified and timed kernels of a cell; the A/A control decides which differences are noise."""
-    names = [kernel.name for kernel in cell.kernels if kernel.ranked]
-    control_ratio = _control_ratio(cell)
-    return Ranked(cell, _compare(cell, names, margin_from(control_ratio)) if names else None, control_ratio)
+    kernels = {name: kernel for name, kernel in cell.by_name.items() if kernel.ranked}
+    control, ratio = cell.control, None
+    if control and control.samples and control.name in kernels:
+        ratio = statistics.quiet_ratio(control.samples, kernels[control.name].samples, blocks=_blocks(cell))
+    noise = max(ratio.value, 1 / ratio.value) - 1 if ratio else None
+    return Ranked(cell, _compare(cell, kernels, statistics.margin_from(ratio)) if kernels else None, noise)
 
 
 def rank_all(cells: Iterable[Cell]) -> list[Ranked]:
     """Rank cells, and sort them: named workloads before the grid, then by threads, size and dtype."""
-    return [rank(cell) for cell in sorted(cells, key=_display_order)]
+
+    def order(cell: Cell) -> tuple[Any, ...]:
+        return cell.workload == GRID, cell.threads, cell.batch * cell.dim, cell.batch, cell.dtype
+
+    return [rank(cell) for cell in sorted(cells, key=order)]
 
 
 def rank_run(run: Run) -> RankedRun:
@@ -167,11 +139,7 @@ def rank_run(run: Run) -> RankedRun:
 
 
 def compare_some(ranked: Ranked, names: Collection[str]) -> Comparison:
-    """Compare some of the ranked kernels of a cell, at least one of them.
-
-    A kernel is eliminated because it is far behind the fastest. If the fastest is left out, eliminated kernels may tie
-    with others.
-    """
+    """Compare at least one of the ranked kernels of a cell. Without the fastest kernel, eliminated kernels may tie."""
     assert ranked.comparison is not None
     if set(names) == {ranked.comparison.best, *ranked.comparison.ratios}:
         return ranked.comparison
@@ -180,31 +148,22 @@ def compare_some(ranked: Ranked, names: Collection[str]) -> Comparison:
 
 def interval(kernel: KernelResult) -> tuple[float, float] | None:
     """Return a confidence interval of the median time in seconds; None if there are too few samples."""
-    return kernel.interval or (median_interval(kernel.samples) if len(kernel.samples) > 1 else None)
+    return kernel.interval or (statistics.median_interval(kernel.samples) if len(kernel.samples) > 1 else None)
 
 
 def _compare(cell: Cell, names: Collection[str], margin: float, with_fastest: bool = True) -> Comparison:
     """Compare kernels by their samples.
 
-    In `compare`, a kernel with fewer samples was eliminated. With other tools, and among kernels that were all
-    eliminated, the number of samples says nothing about speed. Then each kernel counts with as many samples as the
-    kernel with the fewest has.
+    In `compare`, a kernel with fewer samples was eliminated. With other tools, and if all kernels were eliminated, the
+    number of samples says nothing about speed. So all kernels count with the smallest number of samples.
     """
-    kernels = {name: result for name, result in cell.by_name.items() if name in names}
+    kernels = {name: kernel for name, kernel in cell.by_name.items() if name in names}
     samples = {name: kernel.samples for name, kernel in kernels.items()}
     if cell.tool != "compare" or max(map(len, samples.values())) < _rounds(cell):
         fewest = min(map(len, samples.values()))
         samples = {name: taken[:fewest] for name, taken in samples.items()}
     eliminated = [name for name, kernel in kernels.items() if kernel.status == "eliminated"] if with_fastest else []
-    return compare_samples(samples, margin, eliminated, _blocks(cell))
-
-
-def _control_ratio(cell: Cell) -> Ratio | None:
-    """Return the time of the A/A control over the time of its kernel; None if either has no samples."""
-    kernel = cell.control and cell.by_name.get(cell.control.name)
-    if not (cell.control and cell.control.samples and kernel and kernel.ranked):
-        return None
-    return quiet_ratio(cell.control.samples, kernel.samples, blocks=_blocks(cell))
+    return statistics.compare_samples(samples, margin, eliminated, _blocks(cell))
 
 
 def _rounds(cell: Cell) -> int:
@@ -214,7 +173,3 @@ def _rounds(cell: Cell) -> int:
 def _blocks(cell: Cell) -> tuple[int, ...]:
     """Return the rounds of each block; nothing if they are not all rounds of the cell."""
     return cell.blocks if sum(cell.blocks) == _rounds(cell) else ()
-
-
-def _display_order(cell: Cell) -> tuple[Any, ...]:
-    return (cell.workload == GRID, cell.threads, cell.batch * cell.dim, cell.batch, cell.dtype)

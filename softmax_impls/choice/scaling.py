@@ -5,44 +5,32 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
+from softmax_impls.choice.interpolation import Vector
 from softmax_impls.choice.measurements import Measurements
 from softmax_impls.choice.ranking import RankedRun, interval
 
-# p * (g - sum(g * p)) takes B·D steps. Jacobians have B·D² elements; the loop of the original program passes over them
-# for each of the D classes.
-THEORY = {"loop": {"batch": 1.0, "dim": 2.0}, "jacobian": {"batch": 1.0, "dim": 2.0}}
-LINEAR = {"batch": 1.0, "dim": 1.0}
+SIZES = ("batch", "dim")
+QUADRATIC = ("loop", "jacobian")  # families that take B·D² steps; the others take B·D
 MIN_STEP = 4  # ratio of two sizes for an exponent
 TOLERANCE = 0.1  # difference between exponents that is not reported
-OTHER = {"batch": "dim", "dim": "batch"}
 
 
-class _Point(NamedTuple):
-    """The time of a kernel at a size, with an interval."""
-
-    size: int
-    seconds: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Exponent:
+class Exponent(NamedTuple):
     """The power of a size with which the time of an implementation grows, between its two largest cells."""
 
     implementation: str
     along: str  # the size that grows, "batch" or "dim"
-    fixed: int  # the other size
     sizes: tuple[int, int]  # of the two cells
     dtype: str
     threads: int
+    theory: float  # the exponent of the number of operations
     measured: float
     low: float  # an interval around it
     high: float
-    theory: float  # the exponent of the number of operations
 
     @property
     def differs(self) -> bool:
@@ -50,8 +38,7 @@ class Exponent:
         return not self.low - TOLERANCE <= self.theory <= self.high + TOLERANCE
 
 
-@dataclass(frozen=True)
-class Crossover:
+class Crossover(NamedTuple):
     """A size beyond which another implementation is faster."""
 
     before: str  # the faster implementation at smaller sizes
@@ -65,79 +52,74 @@ class Crossover:
     high: float
 
 
-def exponents(run: RankedRun, families: Mapping[str, str]) -> list[Exponent]:
-    """Return the exponents in batch and dim of each implementation, each from the series with the largest cell.
+_Line = dict[
+    int, Vector
+]  # by size, in its order: logarithms of a kernel's time and of the ends of an interval around it
 
-    Parameters
-    ----------
-    run : RankedRun
-    families : mapping of str to str
-        The family of each implementation, which decides the exponent of theory.
+
+def exponents(run: RankedRun, families: Mapping[str, str]) -> list[Exponent]:
+    """Return the exponents in batch and dim of each implementation, whose family decides the exponent of theory.
+
+    The exponent is that of the line with the largest cell, of lines with two sizes that differ by `MIN_STEP`.
     """
     found = []
-    for dtype, threads in run.panels:
-        measured = Measurements(run, dtype, threads)
-        for name, along in itertools.product(sorted(measured.kernels), OTHER):
-            steps = [(fixed, *step) for fixed, line in _series(measured, name, along).items() if (step := _step(line))]
-            if not steps:
-                continue
-            fixed, a, b = max(steps, key=lambda step: step[0] * step[2].size)
-            span = math.log(b.size / a.size)
-            ratios = b.seconds / a.seconds, b.low / a.high, b.high / a.low
-            value, low, high = (math.log(ratio) / span for ratio in ratios)
-            theory = THEORY.get(families.get(name, ""), LINEAR)[along]
-            found.append(Exponent(name, along, fixed, (a.size, b.size), dtype, threads, value, low, high, theory))
+    for panel in _panels(run):
+        for name, along in itertools.product(sorted(panel.kernels), SIZES):
+            lines = _lines(panel, name, along).items()
+            for _, line in sorted(lines, key=lambda item: item[0] * max(item[1]), reverse=True):
+                large = max(line)
+                small = max((size for size in line if size * MIN_STEP <= large), default=None)
+                if small is None:
+                    continue
+                powers = _log_ratio(line[large], line[small]) / math.log(large / small)
+                theory = 2.0 if along == "dim" and families.get(name) in QUADRATIC else 1.0
+                found.append(
+                    Exponent(name, along, (small, large), panel.dtype, panel.threads, theory, *powers.tolist())
+                )
+                break
     return found
 
 
 def crossovers(run: RankedRun, pair: tuple[str, str]) -> Iterator[Crossover]:
-    """Yield the sizes where one of two implementations becomes faster than the other.
+    """Yield the sizes, with intervals, where one of two implementations becomes faster than the other.
 
-    On either side there is a cell where the faster implementation is clearly faster. The size is interpolated between
-    these cells; its interval comes from the intervals of the times there, and ends at these cells.
+    Each is interpolated between the two nearest cells where one of them is clearly faster.
     """
-    for dtype, threads in run.panels:
-        measured = Measurements(run, dtype, threads)
-        for along in OTHER:
-            first, second = (_series(measured, name, along) for name in pair)
-            for fixed in sorted(first.keys() & second.keys()):
-                for size, low, high, second_is_faster in _crossings(first[fixed], second[fixed]):
-                    before, after = pair if second_is_faster else pair[::-1]
-                    yield Crossover(before, after, along, fixed, dtype, threads, size, low, high)
+    for panel, along in itertools.product(_panels(run), SIZES):
+        first, second = (_lines(panel, name, along) for name in pair)
+        for fixed in sorted(first.keys() & second.keys()):
+            for size, low, high, second_is_faster in _crossings(first[fixed], second[fixed]):
+                before, after = pair if second_is_faster else pair[::-1]
+                yield Crossover(before, after, along, fixed, panel.dtype, panel.threads, size, low, high)
 
 
-def _series(measured: Measurements, name: str, along: str) -> dict[int, list[_Point]]:
-    """Return the points of a kernel along one size, sorted, for each value of the other size."""
-    series: dict[int, list[_Point]] = {}
-    for (batch, dim), kernel in sorted(measured.kernels.get(name, {}).items()):
+def _panels(run: RankedRun) -> Iterator[Measurements]:
+    """Yield the measurements of each number of threads and dtype."""
+    for threads, dtype in sorted({(cell.key.threads, cell.key.dtype) for cell in run.cells}):
+        yield Measurements(run, dtype, threads)
+
+
+def _lines(panel: Measurements, name: str, along: str) -> dict[int, _Line]:
+    """Return the times of a kernel along one size, for each value of the other size."""
+    lines: dict[int, _Line] = {}
+    for (batch, dim), kernel in sorted(panel.kernels.get(name, {}).items()):
         size, fixed = (batch, dim) if along == "batch" else (dim, batch)
         if kernel.seconds is not None and (ends := interval(kernel)):
-            series.setdefault(fixed, []).append(_Point(size, kernel.seconds, *ends))
-    return series
+            lines.setdefault(fixed, {})[size] = np.log([kernel.seconds, *ends])
+    return lines
 
 
-def _step(line: list[_Point]) -> tuple[_Point, _Point] | None:
-    """Return the largest point, and before it the next one that is smaller by `MIN_STEP`."""
-    smaller = [point for point in line if point.size * MIN_STEP <= line[-1].size]
-    return (smaller[-1], line[-1]) if smaller else None
+def _log_ratio(a: Vector, b: Vector) -> Vector:
+    """Return the logarithms of the ratio of two times, and of the ends of its interval: low / high and high / low."""
+    return a - b[[0, 2, 1]]
 
 
-def _crossings(first: list[_Point], second: list[_Point]) -> Iterator[tuple[float, float, float, bool]]:
+def _crossings(first: _Line, second: _Line) -> Iterator[tuple[float, float, float, bool]]:
     """Yield size, its interval, and whether the second kernel is the faster beyond it."""
-    by_size = {point.size: point for point in second}
-    pairs = [(a, by_size[a.size]) for a in first if a.size in by_size]
-    clear = [(a, b) for a, b in pairs if a.high < b.low or b.high < a.low]
-    for left, right in itertools.pairwise(clear):
-        sizes = left[0].size, right[0].size
-        ratios = [math.log(a.seconds / b.seconds) for a, b in (left, right)]
-        if ratios[0] * ratios[1] < 0:
-            lowest = [math.log(a.low / b.high) for a, b in (left, right)]
-            highest = [math.log(a.high / b.low) for a, b in (left, right)]
-            ends = sorted((_zero(sizes, lowest), _zero(sizes, highest)))
-            yield _zero(sizes, ratios), ends[0], ends[1], ratios[1] > 0
-
-
-def _zero(sizes: tuple[int, int], logs: list[float]) -> float:
-    """Return the size where the logarithm of a ratio is zero, by linear interpolation over the logarithm of sizes."""
-    x0, x1 = map(math.log, sizes)
-    return math.exp(x0 + (x1 - x0) * logs[0] / (logs[0] - logs[1]))
+    logs = {size: _log_ratio(first[size], second[size]) for size in first if size in second}
+    clear = [(math.log(size), log) for size, log in logs.items() if log[1] > 0 or log[2] < 0]
+    for (x0, left), (x1, right) in itertools.pairwise(clear):
+        if left[0] * right[0] < 0:
+            # The ratio is 1 where its logarithm, interpolated linearly over the logarithm of the size, is 0.
+            size, *ends = (math.exp(x0 + (x1 - x0) * a / (a - b)) for a, b in zip(left, right, strict=True))
+            yield size, min(ends), max(ends), right[0] > 0

@@ -11,27 +11,6 @@ import numpy as np
 from softmax_impls.choice.answer import Answer, Candidate, magnitude
 
 
-def front(candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
-    """Return the Pareto front of time, error and memory, fastest first.
-
-    A candidate is left out if another is at least as good in all three and better in one. Errors of the same power of
-    ten count as equal, since they depend on the inputs. An unknown error or memory counts as infinite.
-    """
-    scores = {name: _score(candidate) for name, candidate in candidates.items()}
-
-    def is_dominated(score: tuple[float, ...]) -> bool:
-        return any(
-            other != score and all(a <= b for a, b in zip(other, score, strict=True)) for other in scores.values()
-        )
-
-    return tuple(name for name in sorted(scores, key=lambda name: scores[name]) if not is_dominated(scores[name]))
-
-
-def _score(candidate: Candidate) -> tuple[float, ...]:
-    memory = candidate.temporary_bytes
-    return candidate.seconds, magnitude(candidate.error), math.inf if math.isnan(memory) else memory
-
-
 @dataclass(frozen=True)
 class InMix:
     """Times of an implementation over a mix of shapes, relative to the fastest at each shape."""
@@ -42,14 +21,26 @@ class InMix:
     times: tuple[float, ...]  # for each shape
 
 
-def over_mix(answers: Sequence[tuple[float, Answer]]) -> list[InMix]:
-    """Rank the implementations that are candidates at every shape of a mix, by their mean.
+def front(candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
+    """Return the Pareto front of time, error and memory, fastest first.
 
-    Parameters
-    ----------
-    answers : sequence of (float, Answer)
-        The weight of each shape, and the answer for it.
+    A candidate is left out if another is at least as good in all three and better in one. Errors of the same power of
+    ten count as equal, since they depend on the inputs. An unknown error or memory counts as infinite.
     """
+    scores = {}
+    for name, candidate in candidates.items():
+        memory = math.inf if math.isnan(candidate.temporary_bytes) else candidate.temporary_bytes
+        scores[name] = (candidate.seconds, magnitude(candidate.error), memory)
+
+    def is_dominated(score: tuple[float, ...]) -> bool:
+        better = (other for other in scores.values() if other != score)
+        return any(all(a <= b for a, b in zip(other, score, strict=True)) for other in better)
+
+    return tuple(name for name in sorted(scores, key=lambda name: scores[name]) if not is_dominated(scores[name]))
+
+
+def over_mix(answers: Sequence[tuple[float, Answer]]) -> list[InMix]:
+    """Rank the implementations that are candidates at every shape of a mix; each answer comes after its weight."""
     names = set.intersection(*(set(answer.candidates) for _, answer in answers))
     largest = max(weight for weight, _ in answers)
     shares = np.array([weight / largest for weight, _ in answers])  # the sum of large weights might be infinite
@@ -64,11 +55,6 @@ def over_mix(answers: Sequence[tuple[float, Answer]]) -> list[InMix]:
 def calls_until_paid(first_call: float, seconds: float, without: float) -> float:
     """Return after how many calls a kernel with a slow first call has saved time; inf if it never does.
 
-    Parameters
-    ----------
-    first_call : float
-        Seconds that the first call takes beyond a later call.
-    seconds, without : float
-        Seconds of a call of this kernel, and of the kernel that it is compared with.
+    Its first call takes `first_call` seconds more than a later call. Another kernel takes `without` seconds a call.
     """
     return math.ceil(first_call / (without - seconds)) if without > seconds else math.inf

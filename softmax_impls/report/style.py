@@ -102,3 +102,4 @@ def save(figure: Figure, path: Path) -> None:
     with drawing(path.stem):
         metadata = {"Date": None} if path.suffix == ".svg" else {}
         figure.savefig(path, facecolor="white", metadata=metadata)
+        figure.set_layout_engine("none")  # the next file keeps this layout, which takes half of the time to compute

@@ -31,7 +31,7 @@ WIDTH, HEIGHT = 6.2, 4.6  # inches of a panel
 TILE_WIDTH, TILE_HEIGHT = 0.6, 0.45  # inches that the text of a tile needs
 
 
-def winners_map(cells: Sequence[Ranked], styles: Styles | None = None) -> Figure:
+def winners_map(cells: Sequence[Ranked], styles: Styles | None = None, title: str = "") -> Figure:
     """Draw the fastest implementation of each cell, in one panel for each dtype and number of threads.
 
     Cells are tiles of equal size, in the order of batch and dim. The colour of a tile is that of the fastest
@@ -41,7 +41,8 @@ def winners_map(cells: Sequence[Ranked], styles: Styles | None = None) -> Figure
     ----------
     cells : sequence of Ranked
     styles : mapping of str to Style, optional
-        Styles of the implementations; by default, of those in these cells.
+        Styles of the implementations; by default, of the implementations in these cells.
+    title : str, optional
     """
     cells = [cell for cell in cells if cell.winners]
     styles = styles or styles_of(name for cell in cells for name in cell.kernels)
@@ -55,6 +56,8 @@ def winners_map(cells: Sequence[Ranked], styles: Styles | None = None) -> Figure
             _draw_tiles(axis, in_panel(cells, panel), styles)
             axis.set_title(str(panel))
         tie = Patch(facecolor="none", edgecolor=INK, hatch="//", linewidth=0.5, label="tie: no measurable difference")
+        if title:
+            figure.suptitle(title)
         add_legend(figure, {name for cell in cells for name in cell.winners}, styles, [tie])
     return figure
 

@@ -1,4 +1,4 @@
-"""What the kernel numba_simd is made of: vector operations, passes over a row, rows, and a thread pool.
+"""The parts of the kernel numba_simd: vector operations, passes over a row, rows, and a thread pool.
 
 The kernel computes p (h - Σ p h) for each row, where h = g - c and c is g at the row's largest p, as in
 `softmax_impls.backward.pivoted`. Where c = 0 is accurate enough, it saves the pass that computes the shifted sum.

@@ -54,7 +54,7 @@ def needs_shift(max_g: Any, dot: float) -> bool:
 
 @jit(nogil=True, forceinline=True)
 def row_sums(probs: Pointer, grad: Pointer, row: int, n: int, max_g: Any, dot: float) -> Sums:
-    """Return the shift and the sum of n elements from what the first pass found, with a second pass if it is needed."""
+    """Return the shift and the sum of n elements from the results of the first pass; with a second pass if needed."""
     if needs_shift(max_g, dot):
         shift = np.float64(max_g)
         return shift, shifted_dot(probs, grad, row, n, shift)
@@ -70,7 +70,12 @@ def shifted_dot(probs: Pointer, grad: Pointer, row: int, n: int, shift: float) -
     j = 0
     while j < n:
         stop = min(n, j + 4 * TERMS_PER_LANE * width)
-        s0, s1, s2, s3 = zero, zero, zero, zero  # four sums, so that an addition does not wait for the one before
+        s0, s1, s2, s3 = (
+            zero,
+            zero,
+            zero,
+            zero,
+        )  # four sums, so that an addition does not wait for the previous addition
         while j + 4 * width <= stop:
             k = row + j
             s0 = s0 + load(probs, k) * (load(grad, k) - c)

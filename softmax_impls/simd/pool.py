@@ -17,7 +17,7 @@ The threads share 64-bit words, and floats behind them::
              COMPLETED               number of completed chunks of this phase
              PHASE … BATCH           description of the phase, written before its ticket; BUSY is 1 during a call
     floats   SHIFT, DOT              of the row that all threads share
-             RESULTS + 8 × chunk     what each chunk found
+             RESULTS + 8 × chunk     the results of each chunk
 
 A thread takes a chunk when it exchanges the ticket for the ticket with the chunk's bit set. The exchange fails if the
 ticket has changed. So a thread that has taken a chunk has read the words of the current phase, and they do not change

@@ -42,7 +42,7 @@ from softmax_impls.simd.vectors import (
 def compute_rows(
     probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, nontemporal: bool, in_place: bool
 ) -> None:
-    """Compute the rows from `start` to `stop`. `in_place` states whether `out` is one of the inputs."""
+    """Compute the rows from `start` to `stop`. `in_place` states whether `out` is an input."""
     width = lanes(probs)
     if dim <= width:
         _rows_of_one_vector(probs, grad, out, dim, start, stop, in_place)

@@ -1,7 +1,7 @@
 """The tunable numbers of numba_simd: each with its unit, its reason, and the effect that was measured.
 
 They are module constants, because Numba compiles them into the kernels. A vector has 64 bytes: 16 float32 or 8 float64.
-"Bytes moved" are 3·B·D·itemsize: two arrays are read, one is written.
+"Bytes moved" are 3·B·D·itemsize: two arrays are read, a third is written.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-UNFIT, DONE, LARGE = range(3)  # what the kernel for small calls returns: invalid arrays, computed, too large for it
+UNFIT, DONE, LARGE = range(3)  # results of the kernel for small calls: invalid arrays, computed, too large for it
 
 
 def _last_level_cache() -> int:

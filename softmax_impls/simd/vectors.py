@@ -2,7 +2,7 @@
 
 A kernel loads 64 bytes of consecutive elements from a pointer, computes with + - * > as with arrays, and stores them.
 64 bytes are a cache line, one register of AVX-512, two of AVX2, four of SSE or NEON. LLVM splits a vector as the
-machine needs it, so that one source serves all machines. An index counts elements from the pointer.
+machine needs it, so that the same source serves all machines. An index counts elements from the pointer.
 
 Each operation is defined twice: as Python, for the reader and the interpreter, and as LLVM instructions, for Numba.
 Helpers take pointers, not arrays: Numba counts references to arrays, by two atomic operations per call, and on short

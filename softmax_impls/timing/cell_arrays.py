@@ -32,9 +32,14 @@ class CellArrays:
         """Move all three arrays to new memory, with the same placement within a page."""
         self.probs, self.grad_output, self.out = workloads.place(self.probs, self.grad_output, self._key.batch)
 
+    @property
+    def modified(self) -> bool:
+        """Whether a kernel has modified the inputs."""
+        return workloads.checksum(self.probs, self.grad_output) != self._checksum
+
     def restore_inputs(self) -> bool:
-        """Write the inputs again if a kernel has modified them; return whether it has."""
-        if workloads.checksum(self.probs, self.grad_output) == self._checksum:
+        """Write the inputs again if they are modified; return whether they were."""
+        if not self.modified:
             return False
         original = workloads.arrays(self._key, self._seed)
         self.probs[...], self.grad_output[...] = original[:2]  # in place, as kernels are bound to these arrays

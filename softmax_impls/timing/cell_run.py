@@ -184,7 +184,7 @@ class CellRun:
         return True
 
     def _place_again(self, arrays: CellArrays) -> bool:
-        modified = arrays.restore_inputs()
+        modified = arrays.modified
         arrays.place_again()
         return self.participants.bind(arrays, check_inputs=modified)
 

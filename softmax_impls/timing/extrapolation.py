@@ -109,7 +109,7 @@ def _extrapolate(probes: list[Probe], batch: int, dim: int, policy: SamplingPoli
     terms = np.array([[1, b, d, b * d, b * d**2] for b, d in sizes], float)
     terms /= terms[-1]  # the fit ignores coefficients that are much smaller than others
     seconds = np.array([probe.seconds for probe in probes])
-    weights = 1 / (seconds + policy.probe_noise)  # relative errors count alike, except those of the shortest calls
+    weights = 1 / (seconds + policy.probe_noise)  # relative errors count alike, except for the shortest calls
     try:
         coefficients, _ = optimize.nnls(terms[:-1] * weights[:, None], seconds * weights)
         if (terms[:-1, -1] * coefficients[-1] < policy.min_quadratic * seconds).all():

@@ -76,7 +76,7 @@ class Participant:
         seconds = min(self.seconds, self.sample())
         while seconds * self.calls_per_sample < target / 2:
             self.calls_per_sample *= 4
-            seconds = self.sample()
+            seconds = min(seconds, self.sample())
         if seconds < target:
             seconds = min(seconds, *(self.sample() for _ in range(policy.calibration_samples - 1)))
         self.seconds = seconds

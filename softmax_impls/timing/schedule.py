@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from softmax_impls.formatting import format_bytes
+from softmax_impls.formatting import format_bytes, format_seconds
 from softmax_impls.timing.environment import free_memory
 from softmax_impls.timing.policy import DEFAULT, SamplingPolicy
 from softmax_impls.timing.workloads import GRID, CellKey
@@ -68,7 +68,7 @@ def is_worthwhile(key: CellKey, share: float, policy: SamplingPolicy = DEFAULT) 
 def reason_to_skip(key: CellKey, share: float, policy: SamplingPolicy = DEFAULT) -> str:
     """Return why a cell cannot be measured in `share` seconds, or "" if it can."""
     if policy.setup_cost * key.elements > share:
-        return f"its share of the budget is {share:.1f} s, and its set-up alone takes longer: raise --budget"
+        return f"its share of the budget is {format_seconds(share)}, and its set-up alone takes longer: raise --budget"
     if key.moved_bytes > policy.memory_share * free_memory():
         allowed = f"{policy.memory_share:.0%} of the free memory"
         return f"its arrays take {format_bytes(key.moved_bytes)}, more than {allowed}"

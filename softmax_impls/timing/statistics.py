@@ -61,14 +61,14 @@ class Comparison:
     Attributes
     ----------
     best : str
-        The fastest kernel of those that were in every round.
+        The fastest of the kernels that were in every round.
     ratios : dict of str to Ratio
         Time of each other kernel over the time of the best.
     margin : float
         An interval has to be beyond 1 + margin for a difference.
     ties : tuple of str
         Kernels that are not eliminated and not clearly slower than the best: the interval is not beyond the margin, or
-        their fastest samples are faster than those of the best.
+        its fastest samples are faster than the fastest samples of the best.
     behind : tuple of str
         Kernels that are slower than the best by more than twice the margin.
     settled : bool
@@ -232,7 +232,7 @@ def _ratio_of_few(logs: Floats, confidence: float) -> Ratio:
 
 
 def _has_faster_samples(a: Samples, b: Samples) -> bool:
-    """Whether the few fastest samples of `a` are faster than those of `b`.
+    """Whether the few fastest samples of `a` are faster than the fastest samples of `b`.
 
     If another process disturbed most rounds, and one kernel more than the other, these are from the other rounds.
     """

@@ -1,5 +1,6 @@
-"""A slowdown is noticed, where it is, and nothing where there is none."""
+"""asv and `softmax-impls history` find a slowdown that a commit adds, and nothing in a commit that adds a comment."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# NumPy's own, which are verified in no time.
+# These kernels use NumPy only, so that nothing is compiled.
 CELLS = r"Workload.*'(closed_form|closed_form_vecdot|pivoted)', '(digits|sample-1000)', 'float64'"
 SLOWED = "closed_form"
 
@@ -35,7 +36,7 @@ def _half_as_long_again(kernel):
 
 
 def run(clone, *command, rc=(0,)):
-    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}  # what is looked at needs no compiling, which takes minutes
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}  # compiling takes minutes, and these kernels need none
     done = subprocess.run(command, cwd=clone, capture_output=True, text=True, env=environment)
     assert done.returncode in rc, done.stdout + done.stderr
     return done.stdout
@@ -50,14 +51,15 @@ def commit(clone, file, change):
     return run(clone, "git", "rev-parse", "HEAD").strip()
 
 
-def slower(clone, before, after):
-    """Return the benchmarks that the second commit made slower, by the samples that asv recorded of both."""
-    told = run(clone, sys.executable, "docs/history.py", "verdict", before, after, rc=(0, 1))
-    return {tuple(cell) for cell in re.findall(r"^slower: .*x .*time_kernel (\S+) (\S+) (\S+)$", told, re.MULTILINE)}
+def slower(clone, base, head):
+    """Return the parameters of the benchmarks that are slower at `head`."""
+    output = run(clone, sys.executable, "-m", "softmax_impls", "history", base, head, "--json", rc=(0, 1))
+    (comparison,) = json.loads(output)["comparisons"]
+    return {tuple(change["params"]) for change in comparison["slower"]}
 
 
 @pytest.mark.slow
-def test_what_a_commit_made_slower_is_found_and_nothing_else(tmp_path):
+def test_a_slowdown_is_found_and_a_comment_is_not(tmp_path):
     pytest.importorskip("asv")
     clone = tmp_path / "clone"
     run(tmp_path, "git", "clone", "-q", str(ROOT), str(clone))
@@ -76,13 +78,13 @@ def test_what_a_commit_made_slower_is_found_and_nothing_else(tmp_path):
     )
     recording = ("--record-samples", "-a", "rounds=6", "--bench", CELLS)
     run(clone, *asv, "run", *recording, f"{first}^!")
-    told = run(clone, *asv, "continuous", *recording, commented, slowed, rc=(0, 1))
-    assert re.search(rf"^\| \+ .*'{SLOWED}'", told, re.MULTILINE), told  # whatever else asv says, it says this
+    output = run(clone, *asv, "continuous", *recording, commented, slowed, rc=(0, 1))
+    assert re.search(rf"^\| \+ .*'{SLOWED}'", output, re.MULTILINE), output
 
     planted = {(SLOWED, workload, "float64") for workload in ("digits", "sample-1000")}
     if slower(clone, first, commented) or slower(clone, commented, slowed) != planted:
-        # Of 100 comparisons without a difference, one or two find one: as anyone would, look again with more samples.
-        for one in (first, commented, slowed):
-            run(clone, *asv, "run", "--append-samples", *recording, f"{one}^!")
+        # One comparison in a hundred gives a false alarm. As a user would, measure again and join the samples.
+        for name in (first, commented, slowed):
+            run(clone, *asv, "run", "--append-samples", *recording, f"{name}^!")
     assert slower(clone, first, commented) == set()
     assert slower(clone, commented, slowed) == planted

@@ -1,6 +1,7 @@
 """The command report."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,19 @@ def test_page_and_figures_are_written_and_their_paths_printed(output, results):
     assert all(path.stat().st_size for path in [Path(lines[0]), *figures])
 
 
-def test_json_has_paths_counts_and_problems(output, results):
+def test_json_has_paths_counts_and_problems(output, results, monkeypatch):
+    written = Path("page/report.html"), [Path("page/figures/times.png")], ["a note"]
+    monkeypatch.setattr(sys.modules["softmax_impls.cli.report"], "write", lambda loaded, folder: written)
     Path("broken.jsonl").write_text("{\n")
-    found = json.loads(output("report", results, "broken.jsonl", "--output", "page", "--json"))
-    assert (found["page"], found["cells"]) == ("page/report.html", 2)
-    assert found["problems"][0].startswith("broken.jsonl: line 1: ")
+    found = json.loads(output("report", results, "broken.jsonl", "--json"))
+    (problem,) = found.pop("problems")
+    assert problem.startswith("broken.jsonl: line 1: ")
+    assert found == {
+        "page": "page/report.html",
+        "figures": ["page/figures/times.png"],
+        "cells": 2,
+        "notes": ["a note"],
+    }
 
 
 def test_folder_that_is_a_file_is_an_error(error, results):

@@ -9,6 +9,7 @@ import pytest
 from softmax_impls import implementations, registry, softmax, softmax_backward
 from softmax_impls.checks.gate import judge
 
+pytestmark = pytest.mark.filterwarnings("default")  # the libraries warn about themselves when they compile
 PEERS = ["jax", "numexpr", "torch", "torch_compile"]
 CHECKED = [pytest.param(name, marks=pytest.mark.slow if name in ("jax", "torch_compile") else ()) for name in PEERS]
 
@@ -26,7 +27,6 @@ def problem(dtype, shape=(33, 65)):
     return softmax(rng.standard_normal(shape).astype(dtype)), rng.standard_normal(shape).astype(dtype)
 
 
-@pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("peer", CHECKED, indirect=True)
 def test_each_peer_passes_the_checks(peer):
     verdict = judge({peer.name: peer})[peer.name]

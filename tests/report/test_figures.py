@@ -96,6 +96,17 @@ def test_peak_memory_is_shown_if_temporary_memory_is_unknown():
     assert points_of(axis) == [(256.0, 1e8)]
 
 
+def test_a_panel_without_data_stays_empty_beside_panels_with_data():
+    known, unknown = cell({"a": 1e-6}), cell([kernel("a", 1e-6, temporary_bytes=None, errors={})], threads=2)
+    wrong = cell([kernel("a", 1e-6, status="wrong")], threads=3)
+    run = ranked([known, unknown, wrong])
+    for kind in figures.KINDS[1:]:
+        figure = figures.draw(kind, run.cells, panels(run.cells), STYLES)
+        figure.draw_without_rendering()
+        assert len(figure.axes) == 3
+        assert [bool(axis.collections or axis.lines) for axis in figure.axes][::2] == [True, False]
+
+
 def test_figure_of_samples_shows_all_samples_fastest_kernel_on_top(cells):
     panel = Panel(1, "float32")
     shown = representative(in_panel(cells, panel))

@@ -171,10 +171,8 @@ def test_page_picks_the_most_accurate_of_tied_kernels(browse):
     assert console == []
     assert one["answer"].startswith("b, 1.")
     assert "It ties with a: no measurable difference." in one["answer"]
-    assert (
-        "More accurate: c, in 2.00 times the time of the fastest. Its worst error is 1e-7, the worst error of b is 1e-2."
-        in one["answer"]
-    )
+    assert "More accurate: c, in 2.00 times the time of the fastest." in one["answer"]
+    assert "Its worst error is 1e-7, the worst error of b is 1e-2." in one["answer"]
     assert len(re.findall("✓|raw result", one["answer"])) == 3
 
 

@@ -27,7 +27,7 @@ LARGE = SamplingPolicy(large_from=1, pair_rounds_from=1, admission_share=0.2)  #
 SHORT_STEPS = SamplingPolicy(max_rounds=12, admission_share=0.2)
 
 
-def run(kernels, seconds=0.2, key=SMALL, policy=ONE_PASS, steps=1, memory=LARGEST_TEMPORARIES):
+def run(kernels, seconds=0.5, key=SMALL, policy=ONE_PASS, steps=1, memory=LARGEST_TEMPORARIES):
     cell = CellRun(key, kernels, memory, policy=policy)
     for _ in range(steps):
         cell.measure(seconds)
@@ -63,8 +63,7 @@ def test_the_faster_kernel_is_found_and_the_control_is_its_copy(policy):
 
 
 def test_short_calls_are_repeated_in_a_sample():
-    kernel = measured([describe(textbook)]).by_name["textbook"]
-    assert kernel.calls_per_sample * kernel.seconds >= ONE_PASS.min_sample / 2
+    assert measured([describe(textbook)]).by_name["textbook"].calls_per_sample > 1
 
 
 def test_a_slow_kernel_is_eliminated_and_its_samples_are_kept():
@@ -76,7 +75,7 @@ def test_a_slow_kernel_is_eliminated_and_its_samples_are_kept():
 
 
 def test_a_very_slow_kernel_is_called_once_after_its_verification():
-    cell = measured([describe(textbook), delayed("slow", 5e-3)], seconds=0.3)
+    cell = measured([describe(textbook), delayed("slow", 5e-3)], policy=replace(ONE_PASS, admission_share=10.0))
     assert cell.by_name["slow"].status == "eliminated"
     assert len(cell.by_name["slow"].samples) == 1
     assert cell.by_name["slow"].seconds > 4e-3
@@ -196,7 +195,7 @@ def test_a_cell_whose_only_kernel_turns_wrong_has_no_samples():
 
 
 @pytest.mark.parametrize("policy", [ONE_PASS, LARGE])
-@pytest.mark.parametrize("after", [3, 50, 400])  # calls: while it is verified, calibrated, or timed
+@pytest.mark.parametrize("after", [3, 50, 150])  # calls: while it is verified, calibrated, or timed
 def test_a_kernel_that_raises_after_some_calls_has_failed_and_the_others_are_timed(after, policy):
     calls = []
 
@@ -206,7 +205,7 @@ def test_a_kernel_that_raises_after_some_calls_has_failed_and_the_others_are_tim
         if len(calls) > after:
             raise RuntimeError("out of\nluck\x1b[31m")
 
-    cell = measured([delayed("slow", 1e-4), describe(flaky)], seconds=0.4, policy=policy)
+    cell = measured([delayed("slow", 1e-4), describe(flaky)], seconds=1.0, policy=policy)
     flaky = cell.by_name["flaky"]
     assert (flaky.status, flaky.note, flaky.verified) == ("failed", "RuntimeError: out of luck [31m", False)
     assert cell.by_name["slow"].status == "timed"
@@ -234,8 +233,9 @@ def test_a_kernel_that_modifies_its_inputs_while_timed_does_not_spoil_the_others
         if len(calls) > 200:
             probs[-1, 0] *= 2
 
-    cell = measured([describe(modifying), describe(textbook)], policy=policy)
-    assert cell.by_name["modifying"].status == "wrong"
+    cell = measured([delayed("first", 0), describe(modifying), describe(textbook)], policy=policy)
+    assert (cell.by_name["modifying"].status, cell.by_name["modifying"].note) == ("wrong", "modified its inputs")
+    assert cell.by_name["first"].ranked
     assert cell.by_name["textbook"].ranked
 
 
@@ -246,7 +246,7 @@ def test_a_kernel_that_would_take_too_much_of_the_time_is_extrapolated():
     cell = measured([describe(slow), describe(textbook)], key=CellKey("test", 256, 4, "float64", 1))
     slow = cell.by_name["slow"]
     assert (slow.status, slow.verified, slow.samples) == ("extrapolated", False, ())
-    assert slow.seconds == pytest.approx(1, rel=0.5)
+    assert 0.5 < slow.seconds < 5  # 1.02 s, if no other process disturbs all calls of a probe
 
 
 def test_a_kernel_that_needs_too_much_memory_is_not_started():
@@ -326,10 +326,10 @@ def test_long_calls_end_a_step_after_a_few_rounds(policy):
     assert 3 <= len(measured([kernel], seconds=0.05, policy=policy).kernels[0].samples) <= 12
 
 
-@pytest.mark.parametrize("disturbed", range(8))
-def test_a_disturbed_sample_does_not_shorten_all_later_samples(monkeypatch, disturbed):
-    seconds = [1e-6] * 8
-    seconds[disturbed] = 300e-6 / 4 ** max(0, disturbed - 1)  # as long as the target of a sample
+@pytest.mark.parametrize(("call", "disturbed"), [(call, 0.01) for call in range(8)])
+def test_a_disturbed_sample_does_not_shorten_all_later_samples(monkeypatch, call, disturbed):
+    seconds = [1e-6] * 8  # of the verification; of samples of 1, 4, 16, 64 and 256 calls; of two more
+    seconds[call] = disturbed
     samples = iter(seconds)
     monkeypatch.setattr(Participant, "sample", lambda self: next(samples))
     participant = Participant(describe(textbook), seconds=next(samples))

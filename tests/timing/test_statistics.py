@@ -1,7 +1,8 @@
-"""Verdicts: sure where they can be, a tie where they can't, and the noise floor respected."""
+"""Comparisons of samples: which differences are found, and which are ties."""
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from softmax_impls.timing.statistics import (
     MIN_MARGIN,
@@ -24,19 +25,19 @@ def rng():
 
 
 def disturbed(rng, mean, rounds=60):
-    """Samples of which other processes got into half, for about as long again."""
+    """Samples of which half are disturbed, and take about twice as long."""
     return [s * (1 + (rng.random() < 0.5) * rng.exponential()) for s in noisy(rng, mean, rounds)]
 
 
 @pytest.mark.parametrize("ratio_of", [paired_ratio, quiet_ratio])
-def test_ratio_sees_through_drift(rng, ratio_of):
-    """The machine gets four times as slow; the ratio of what ran side by side does not care."""
+def test_a_ratio_does_not_change_with_the_speed_of_the_machine(rng, ratio_of):
+    """The machine becomes four times as slow."""
     drift = np.geomspace(1, 4, 40)
     ratio = ratio_of(noisy(rng, 1.3e-3, drift=drift), noisy(rng, 1e-3, drift=drift))
     assert 1.25 < ratio.low < ratio.value < ratio.high < 1.35
 
 
-def test_few_rounds_prove_little():
+def test_the_interval_of_few_rounds_is_wider_than_the_range():
     few = paired_ratio([1.2, 1.3, 1.4], [1.0, 1.0, 1.0, 9.0])
     assert few.value == pytest.approx(1.3)
     assert few.low < 1.2
@@ -45,9 +46,11 @@ def test_few_rounds_prove_little():
     assert (single.low, single.value, single.high) == pytest.approx((1.5, 3, 6))
 
 
-@pytest.mark.parametrize("ratio_of", [paired_ratio, quiet_ratio])
-@pytest.mark.parametrize("rounds", [2, 3, 5, 9, 10, 15, 40])
-def test_interval_covers_the_true_ratio_as_often_as_it_says(rng, rounds, ratio_of):
+@pytest.mark.parametrize(
+    ("ratio_of", "rounds"),
+    [(paired_ratio, 2), (paired_ratio, 15), *((quiet_ratio, rounds) for rounds in (2, 3, 5, 9, 10, 15, 40))],
+)
+def test_intervals_cover_the_true_ratio_as_often_as_stated(rng, rounds, ratio_of):
     hits = 0
     for _ in range(300):
         ratio = ratio_of(noisy(rng, 1.1, rounds, 0.05), noisy(rng, 1.0, rounds, 0.05))
@@ -55,25 +58,25 @@ def test_interval_covers_the_true_ratio_as_often_as_it_says(rng, rounds, ratio_o
     assert hits >= 0.9 * 300  # 95 % is promised; 270 or fewer of 300 would have a chance of 1 in 2000
 
 
-def test_five_percent_are_found_under_what_hides_them_from_the_median(rng):
+def test_five_percent_are_found_under_disturbances_that_hide_them_from_the_median(rng):
     """Out of 100: chance takes 5 from the 95 or more that a sure method finds down to 88 about once in 300 times."""
     pairs = [(disturbed(rng, 1.05, 72), disturbed(rng, 1.0, 72)) for _ in range(100)]
     assert sum(quiet_ratio(*pair, blocks=[6] * 12).low > 1.01 for pair in pairs) > 88
     assert sum(paired_ratio(*pair).low > 1.01 for pair in pairs) < 85
 
 
-def test_blocks_that_were_disturbed_throughout_do_not_decide(rng):
-    """Another process had the machine for two blocks of twelve, and hit one implementation more than the other."""
+def test_blocks_that_are_disturbed_throughout_do_not_matter(rng):
+    """Another process slows one of the kernels down for two blocks of twelve."""
     a, b = noisy(rng, 1.05, 72), [s * (2 if 12 <= i < 24 else 1) for i, s in enumerate(noisy(rng, 1.0, 72))]
     assert 1.02 < quiet_ratio(a, b, blocks=[6] * 12).low < 1.05
 
 
-def test_a_against_a_is_a_tie_under_disturbance(rng):
+def test_equal_kernels_tie_under_disturbances(rng):
     found = [compare_samples({name: disturbed(rng, 1.0) for name in "ab"}) for _ in range(300)]
-    assert sum(not one.ties for one in found) <= 3  # an interval of 95 % and a margin of 2 % leave less than 1 in 100
+    assert sum(not comparison.ties for comparison in found) <= 3  # an interval of 95 % and a margin of 1 %
 
 
-def test_who_left_early_is_not_the_best_for_having_been_there_in_better_times(rng):
+def test_a_kernel_with_fewer_rounds_is_not_the_best_because_these_were_fast(rng):
     slow_later = np.where(np.arange(40) < 15, 1, 3)
     samples = {"left": noisy(rng, 1.2, 15), "stayed": noisy(rng, 1.0, 40, drift=slow_later)}
     found = compare_samples(samples)
@@ -87,26 +90,25 @@ def test_behind_is_beyond_twice_the_margin(rng):
     assert (found.best, found.ties, found.behind) == ("a", (), ("c",))
 
 
-def test_sampling_error_is_no_noise(rng):
-    """It is in the interval already: a control whose samples spread, but no more than the others', widens nothing."""
+def test_the_sampling_error_of_the_control_does_not_widen_the_margin(rng):
     found = [margin_from(quiet_ratio(noisy(rng, 1.0, 40, 0.03), noisy(rng, 1.0, 40, 0.03))) for _ in range(100)]
-    assert sum(one == MIN_MARGIN for one in found) >= 90
+    assert sum(margin == MIN_MARGIN for margin in found) >= 90
 
 
-def test_clear_winner(rng):
+def test_a_clear_difference_is_settled(rng):
     found = compare_samples({"slow": noisy(rng, 1.2), "fast": noisy(rng, 1.0)})
     assert (found.best, found.ties, found.settled) == ("fast", (), True)
     assert found.ratios["slow"].value == pytest.approx(1.2, rel=0.02)
 
 
-def test_half_a_percent_is_a_tie_however_sure(rng):
+def test_half_a_percent_is_a_tie_however_small_the_interval(rng):
     found = compare_samples({"a": noisy(rng, 1.0, 400, 0.001), "b": noisy(rng, 1.005, 400, 0.001)})
     assert found.ties == ("b",)
     assert found.settled
 
 
 @pytest.mark.parametrize("times", [1.15, 1 / 1.15])
-def test_what_the_control_surely_differs_by_is_the_margin(rng, times):
+def test_the_margin_is_the_smallest_likely_difference_of_the_control(rng, times):
     samples = {"a": noisy(rng, 1.0), "b": noisy(rng, 1.1)}
     assert compare_samples(samples, margin_from(quiet_ratio(noisy(rng, 1.0), samples["a"]))).ties == ()
     margin = margin_from(quiet_ratio(noisy(rng, times), samples["a"]))
@@ -114,32 +116,36 @@ def test_what_the_control_surely_differs_by_is_the_margin(rng, times):
     assert compare_samples(samples, margin).ties == ("b",)
 
 
-def test_wide_spread_is_not_settled(rng):
+def test_a_wide_spread_is_not_settled(rng):
     found = [compare_samples({"a": noisy(rng, 1.0, 8, 0.5), "b": noisy(rng, 1.05, 8, 0.5)}) for _ in range(100)]
-    assert sum(len(one.ties) == 1 for one in found) > 85  # 95 %, less what chance takes once in 1000 times
-    assert sum(not one.settled for one in found) > 85
+    assert (
+        sum(len(comparison.ties) == 1 for comparison in found) > 85
+    )  # 95 %, less what chance takes once in 1000 times
+    assert sum(not comparison.settled for comparison in found) > 85
 
 
-def test_a_against_a_is_a_tie(rng):
-    """Identical code under three names, 200 times: a winner is named at most by the chance that is owned up to."""
-    sure = sum(bool(len(compare_samples({name: noisy(rng, 1, 15, 0.02) for name in "abc"}).ties) < 2) for _ in range(200))
+def test_equal_kernels_tie(rng):
+    """The same kernel under three names, 200 times: there is a winner at most as often as the confidence allows."""
+    sure = sum(
+        bool(len(compare_samples({name: noisy(rng, 1, 15, 0.02) for name in "abc"}).ties) < 2) for _ in range(200)
+    )
     assert sure <= 10
 
 
-def test_dropped_is_no_tie_however_few_its_rounds(rng):
+def test_an_eliminated_kernel_does_not_tie_however_few_its_rounds(rng):
     samples = {"fast": noisy(rng, 1.0), "slow": [500.0, 9000.0]}
     assert compare_samples(samples).ties == ("slow",)
     found = compare_samples(samples, eliminated=["slow"])
     assert (found.best, found.ties, found.settled) == ("fast", (), True)
 
 
-def test_alone():
+def test_a_single_kernel_is_the_best():
     found = compare_samples({"only": [1.0, 2.0]})
     assert (found.best, found.ties, found.settled, found.margin) == ("only", (), True, margin_from(None))
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 15, 50])
-def test_median_interval_covers_the_median(rng, count):
+def test_the_interval_of_the_median_covers_it(rng, count):
     hits = 0
     for _ in range(200):
         samples = list(rng.standard_normal(count))
@@ -150,8 +156,8 @@ def test_median_interval_covers_the_median(rng, count):
         assert hits >= 0.9 * 200
 
 
-def test_what_blocks_disagree_about_is_a_tie(rng):
-    """Within each visit all is clear; which one is faster is another each time."""
+def test_a_difference_that_blocks_disagree_about_is_a_tie(rng):
+    """Within each block all is clear, but another kernel is faster each time."""
     blocks = [15] * 6
     a, b = (
         [f * s for f in 2 * factors for s in noisy(rng, 1.0, 15)] for factors in ((1.0, 1.06, 1.0), (1.1, 1.04, 1.1))
@@ -162,8 +168,8 @@ def test_what_blocks_disagree_about_is_a_tie(rng):
     assert compare_samples({"a": a, "b": clear}, blocks=blocks).ties == ()
 
 
-def test_who_suffers_less_from_others_is_not_the_faster_for_it(rng):
-    """Another process keeps the shared cache for six rounds of ten, in stretches; when it does not, `a` is faster."""
+def test_a_kernel_that_is_disturbed_less_is_not_faster_for_that(rng):
+    """Another process uses the shared cache in six rounds of ten; in the others, `a` is faster."""
     busy = np.arange(100) % 20 < 12
     a = noisy(rng, 0.9, 100) * np.where(busy, 1.8, 1)
     b = noisy(rng, 1.0, 100) * np.where(busy, 1.2, 1)
@@ -172,19 +178,28 @@ def test_who_suffers_less_from_others_is_not_the_faster_for_it(rng):
     assert 1.05 < ratio.low < 1 / 0.9 < ratio.high
 
 
-def test_a_winner_has_the_fastest_samples_too(rng):
-    """Others had the machine all the time but for some rounds in which `a` was the faster."""
+def test_the_best_kernel_has_the_fastest_samples_too(rng):
+    """Another process runs all the time except for a few rounds; in these, `a` is faster."""
     busy = np.arange(100) >= 5
     a = noisy(rng, 0.9, 100) * np.where(busy, 1.8, 1)
     b = noisy(rng, 1.0, 100) * np.where(busy, 1.2, 1)
     assert quiet_ratio(a, b).low > 1.2
-    told = compare_samples({"a": a, "b": b})
-    assert (told.best, told.ties, told.behind, told.settled) == ("b", ("a",), (), False)
-    told = compare_samples({"a": a[busy], "b": b[busy]})
-    assert (told.best, told.ties, told.behind, told.settled) == ("b", (), ("a",), True)
+    found = compare_samples({"a": a, "b": b})
+    assert (found.best, found.ties, found.behind, found.settled) == ("b", ("a",), (), False)
+    found = compare_samples({"a": a[busy], "b": b[busy]})
+    assert (found.best, found.ties, found.behind, found.settled) == ("b", (), ("a",), True)
 
 
-def test_few_blocks_are_cut_into_pieces(rng):
+def test_few_blocks_are_not_used_as_groups(rng):
     a, b = noisy(rng, 1.1, 36), noisy(rng, 1.0, 36)
     assert quiet_ratio(a, b, blocks=[18, 18]) == quiet_ratio(a, b)
     assert quiet_ratio(a, b, blocks=[9] * 4) != quiet_ratio(a, b)
+
+
+def test_the_interval_of_many_blocks_is_that_of_a_trimmed_mean(rng):
+    a, b = noisy(rng, 1.1, 80), noisy(rng, 1.0, 80)
+    ratio = quiet_ratio(a, b, blocks=[1] * 80)
+    logs = np.log(np.array(a) / b)
+    low, high = stats.mstats.trimmed_mean_ci(logs, (0.25, 0.25), alpha=0.05)
+    expected = np.exp([stats.trim_mean(logs, 0.25), low, high])
+    assert (ratio.value, ratio.low, ratio.high) == pytest.approx(tuple(expected), rel=1e-12)

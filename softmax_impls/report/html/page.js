@@ -107,7 +107,7 @@ function showTable(parent, found, raw, caption, opened) {
   const table = make(box, "table");
   make(table, "caption", {}, caption);
   const head = make(make(table, "thead"), "tr"), body = make(table, "tbody");
-  for (const [text, kind] of COLUMNS) make(head, text ? "th" : "td", text ? { scope: "col", class: kind } : {}, text);
+  for (const [text, kind] of found.measured ? COLUMNS : COLUMNS.slice(0, -1)) make(head, text ? "th" : "td", text ? { scope: "col", class: kind } : {}, text);
   const names = new Set(found.candidates.map((one) => one.name));
   const unranked = [...new Set(raw.map((one) => one.name))].filter((name) => !names.has(name)).map((name) => ({ name }));
   for (const one of [...found.candidates, ...unranked]) {
@@ -123,7 +123,7 @@ function showTable(parent, found, raw, caption, opened) {
     make(line, "td", { class: "n" }, (found.measured ? "" : "≈ ") + inSeconds(one.seconds));
     make(line, "td", { class: "n" }, one.ratio === 1 && one.high === 1 ? "1" : `${inTimes(one.ratio)} (${inTimes(one.low)} to ${inTimes(one.high)})`);
     make(line, "td", { class: "n" }, inPowers(one.error));
-    make(line, "td", { class: "n" }, inBytes(its[0]?.temporary_bytes));
+    if (found.measured) make(line, "td", { class: "n" }, inBytes(its[0]?.temporary_bytes));
   }
 }
 
@@ -149,7 +149,8 @@ function showFound(parent, run, found, question, opened) {
   const tied = candidates.filter((one) => one.tied && one !== pick).map((one) => one.name);
   const where = `${inShape(found)}${exact ? "" : `, the nearest shape that this page knows to ${inShape(question)}`}`;
   make(parent, "h3", {}, `${pick.name}, ${found.measured && exact ? "" : "about "}${inSeconds(pick.seconds)}`);
-  const ties = tied.length ? `It ties with ${tied.join(", ")}: no measurable difference. ` : "";
+  const reason = found.measured ? "no measurable difference" : "the difference is within the error of interpolation";
+  const ties = tied.length ? `It ties with ${tied.join(", ")}: ${reason}. ` : "";
   make(parent, "p", {}, `${ties}${found.measured ? "Measured" : "Interpolated between measured shapes"} at ${where}.`);
   const better = pick.error === null ? undefined
     : candidates.find((one) => one.error !== null && data.more_accurate * one.error < pick.error);

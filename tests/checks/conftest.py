@@ -1,0 +1,28 @@
+"""Fixtures that run a test on every case of the checks' inputs. Cases are computed when a test needs them."""
+
+import pytest
+
+from softmax_impls.checks.inputs import Case, cases, families
+
+EMPTY = ("batch 0", "dim 0")
+NAMES = [(family, dtype) for dtype in ("float32", "float64") for family in families()]
+
+
+def find(name: tuple[str, str]) -> Case:
+    family, dtype = name
+    return next(case for case in cases(dtype) if case.family == family)
+
+
+@pytest.fixture(params=NAMES, ids=" ".join)
+def case(request: pytest.FixtureRequest) -> Case:
+    return find(request.param)
+
+
+@pytest.fixture(params=[name for name in NAMES if name[0] not in EMPTY], ids=" ".join)
+def nonempty_case(request: pytest.FixtureRequest) -> Case:
+    return find(request.param)
+
+
+@pytest.fixture(params=[name for name in NAMES if families()[name[0]] == "saturated"], ids=" ".join)
+def saturated_case(request: pytest.FixtureRequest) -> Case:
+    return find(request.param)

@@ -1,0 +1,184 @@
+"""`softmax-impls history` compares two commits from the results of asv."""
+
+import importlib
+import json
+import subprocess
+
+import pytest
+from click.testing import CliRunner
+
+from softmax_impls.cli.history import history
+
+PARAMS = [["'kernel a'", "'kernel b'"], ["'digits'"]]
+
+
+def git(*arguments):
+    identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    return subprocess.run(["git", *identity, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture
+def commits(tmp_path, monkeypatch):
+    """A repository with three commits; returns their hashes."""
+    monkeypatch.chdir(tmp_path)
+    git("init", "-q")
+    hashes = []
+    for number in range(3):
+        git("commit", "-q", "--allow-empty", "-m", f"commit {number}")
+        hashes.append(git("rev-parse", "HEAD"))
+    return hashes
+
+
+@pytest.fixture
+def record(tmp_path):
+    """Write results of asv: the samples of two benchmarks at a commit."""
+
+    def record(commit, *samples, machine="vm", folder=tmp_path / ".asv" / "results"):
+        fastest = [min(values) if values else 1e-6 for values in samples]
+        content = {
+            "version": 2,
+            "commit_hash": commit,
+            "env_name": "py3.11",
+            "date": 1_790_000_000_000,
+            "result_columns": ["result", "params", "version", "started_at", "samples"],
+            "results": {"backward.Workload.time_kernel": [fastest, PARAMS, "2", 1_795_000_000_000, list(samples)]},
+        }
+        (folder / machine).mkdir(parents=True, exist_ok=True)
+        (folder / machine / f"{commit[:8]}-py3.11.json").write_text(json.dumps(content))
+
+    return record
+
+
+def run(*arguments):
+    """Return exit status and output."""
+    result = CliRunner().invoke(history, arguments, standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    return result.return_value, result.stdout
+
+
+def usage_error(*arguments):
+    return CliRunner().invoke(history, arguments).output, CliRunner().invoke(history, arguments).exit_code
+
+
+def test_a_slowdown_is_named_with_its_factor_and_exits_with_1(commits, record):
+    record(commits[0], [1e-6, 2e-6], [1e-4])
+    record(commits[1], [2.5e-6, 3e-6], [0.4e-4])
+    status, output = run("HEAD~2", "HEAD~1")
+    assert status == 1
+    slower, faster, counts, sides, smallest = output.splitlines()
+    assert slower == "slower 2.50x  backward.Workload.time_kernel(kernel a, digits)  1 µs -> 2.5 µs"
+    assert faster == "faster 0.40x  backward.Workload.time_kernel(kernel b, digits)  100 µs -> 40 µs"
+    assert counts == "2 benchmarks compared on vm, py3.11: 1 slower, 1 faster."
+    assert f"Base {commits[0][:10]} of 2026-09-21, measured 2026-11-18; head {commits[1][:10]}" in sides
+    assert smallest == "A smaller change than 1.3x for calls of up to 1 ms and 1.5x for longer calls is not reported."
+
+
+def test_without_a_slowdown_it_prints_three_lines_and_exits_with_0(commits, record):
+    record(commits[0], [1e-6], [1e-4])
+    record(commits[1], [1.2e-6], [0.5e-4])
+    record(commits[2], [1.2e-6], [0.5e-4])
+    status, output = run(commits[0], commits[1])
+    assert (status, output.splitlines()[1]) == (0, "2 benchmarks compared on vm, py3.11: 0 slower, 1 faster.")
+    status, output = run("HEAD~1", "HEAD")
+    assert status == 0
+    assert len(output.splitlines()) == 3
+
+
+def test_json_holds_every_change(commits, record):
+    record(commits[0], [1e-6], [1e-4])
+    record(commits[1], [2e-6], [1e-4])
+    status, output = run(commits[0], commits[1], "--json")
+    (comparison,) = json.loads(output)["comparisons"]
+    assert status == 1
+    assert comparison["base"]["commit"] == commits[0]
+    assert comparison["head"]["measured"].startswith("2026-11-18T")
+    assert (comparison["machine"], comparison["compared"], comparison["faster"]) == ("vm", 2, [])
+    (change,) = comparison["slower"]
+    assert change == {
+        "benchmark": "backward.Workload.time_kernel",
+        "params": ["kernel a", "digits"],
+        "ratio": 2.0,
+        "smallest_reported_factor": 1.3,
+        "before_seconds": 1e-6,
+        "after_seconds": 2e-6,
+    }
+
+
+def test_each_machine_is_compared_with_itself(commits, record):
+    for machine, seconds in (("m1", 1e-6), ("m2", 5e-6)):
+        record(commits[0], [seconds], [1e-4], machine=machine)
+        record(commits[1], [seconds], [1e-4], machine=machine)
+    record(commits[1], [9e-6], [1e-4], machine="m3")
+    status, output = run(commits[0], commits[1])
+    assert status == 0
+    assert [line.split()[4] for line in output.splitlines() if "compared on" in line] == ["m1,", "m2,"]
+
+
+def test_another_results_folder_can_be_named(commits, record, tmp_path):
+    for commit in commits[:2]:
+        record(commit, [1e-6], [1e-4], folder=tmp_path / "elsewhere")
+    assert run(commits[0], commits[1], "--results", "elsewhere")[0] == 0
+
+
+def test_a_list_of_changes_is_bounded(commits, record, monkeypatch):
+    monkeypatch.setattr(importlib.import_module("softmax_impls.cli.history"), "MAX_LISTED", 1)
+    record(commits[0], [1e-6], [1e-4])
+    record(commits[1], [2e-6], [3e-4])
+    lines = run(commits[0], commits[1])[1].splitlines()
+    assert lines[0].startswith("slower 3.00x")
+    assert lines[1] == "… and 1 more that are slower"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_only_output_to_a_terminal_has_colours(commits, record, monkeypatch, terminal):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1" if terminal else "")  # to rich, an empty value means no terminal
+    record(commits[0], [1e-6], [1e-4])
+    record(commits[1], [2e-6], [1e-4])
+    assert ("\x1b[31mslower" in run(commits[0], commits[1])[1]) is terminal
+
+
+def test_a_commit_without_results_is_an_error_that_says_the_command(commits, record):
+    record(commits[0], [1e-6], [1e-4])
+    output, status = usage_error(commits[0], "HEAD")
+    assert status == 2
+    assert "no results of HEAD in .asv/results" in output
+    assert "asv run --record-samples -a rounds=6 HEAD^!" in output
+
+
+def test_results_without_samples_are_an_error_that_says_the_option(commits, record):
+    record(commits[0], None, None)
+    output, status = usage_error(commits[0], commits[0])
+    assert status == 2
+    assert "recorded no samples" in output
+    assert "--record-samples" in output
+
+
+def test_commits_measured_on_different_machines_are_an_error(commits, record):
+    record(commits[0], [1e-6], [1e-4], machine="m1")
+    record(commits[1], [1e-6], [1e-4], machine="m2")
+    output, status = usage_error(commits[0], commits[1])
+    assert status == 2
+    assert "no benchmark in common" in output
+
+
+@pytest.mark.parametrize("name", ["nothing", "HEAD~9", "HEAD HEAD", "", "$(date)"])
+def test_a_name_that_is_no_commit_is_an_error(commits, name):
+    output, status = usage_error(name, "HEAD")
+    assert status == 2
+    assert "is not a commit" in output
+
+
+def test_a_folder_outside_a_repository_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    output, status = usage_error("HEAD~1", "HEAD")
+    assert status == 2
+    assert "'HEAD~1' is not a commit of a git repository here" in output
+
+
+def test_help_has_examples():
+    result = CliRunner().invoke(history, ["--help"])
+    assert "softmax-impls history HEAD~1 HEAD" in result.output
