@@ -57,19 +57,15 @@ def gamma(n: int, dtype: np.dtype[Any]) -> float:
     return nu / (1 - nu) if nu < 1 else np.inf
 
 
-def value_scale(dim: int, dtype: np.dtype[Any], largest: Floats, total: Floats, defect: Floats) -> Floats:
-    """Return the factor of p_i in the bound given the probabilities, (B,).
+def given_probs(
+    dim: int, dtype: np.dtype[Any], largest: Floats, total: Floats, defect: Floats, flush_to_zero: bool
+) -> tuple[Floats, Floats]:
+    """Return s and t of each row, (B,): p_i s + t bounds the error given the probabilities.
 
-    Parameters
-    ----------
-    dim : int
-        D.
-    dtype : dtype
-        The dtype of the computation.
-    largest, total, defect : ndarray of float64
-        M, σ and 1 - σ of each row, (B,). 1 - σ is an argument of its own because computing it from σ would cancel.
+    `largest`, `total` and `defect` are M, σ and 1 - σ; computing 1 - σ from a rounded σ would cancel.
     """
-    return largest * (2 * (1 + total) * gamma(dim + 6, dtype) + np.abs(defect))
+    scale = largest * (2 * (1 + total) * gamma(dim + 6, dtype) + np.abs(defect))
+    return scale, underflow(dim, dtype, largest, flush_to_zero)
 
 
 def underflow(dim: int, dtype: np.dtype[Any], largest: Floats, flush_to_zero: bool = False) -> Floats:
@@ -77,14 +73,6 @@ def underflow(dim: int, dtype: np.dtype[Any], largest: Floats, flush_to_zero: bo
     info = np.finfo(dtype)
     smallest = info.smallest_normal if flush_to_zero else info.smallest_subnormal
     return float(smallest) * (dim + 1) * (1 + 2 * largest)
-
-
-def given_probs(probs: Array, largest: Floats, total: Floats, defect: Floats, flush_to_zero: bool = False) -> Floats:
-    """Return the bound on the error given the probabilities, (B, D); see `value_scale` for the parameters."""
-    dim = probs.shape[1]
-    scale = value_scale(dim, probs.dtype, largest, total, defect)
-    floor = underflow(dim, probs.dtype, largest, flush_to_zero)
-    return np.asarray(probs * scale[:, np.newaxis] + floor[:, np.newaxis])
 
 
 def given_logits(exact_probs: Floats, grad_output: Array) -> Floats:

@@ -14,27 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 FILE = Path(__file__).with_suffix(".npz")
-IMAGES = 200  # images whose logits are stored
-
-Digits = tuple[NDArray[np.float64], NDArray[np.integer[Any]]]
+Digits = tuple[NDArray[np.float64], NDArray[np.integer[Any]]]  # logits, (200, 10), and labels, (200,)
 
 
 @functools.cache
 def load() -> Digits:
-    """Return the stored logits, (200, 10), and labels, (200,)."""
+    """Return the stored logits and labels."""
     with np.load(FILE) as file:
         return file["logits"], file["labels"]
 
 
 def train() -> Digits:
-    """Train the regression and return its logits and labels for the first images, in the form of `load`."""
+    """Train the regression, and return its logits and labels for the first images."""
     from sklearn.datasets import load_digits
     from sklearn.linear_model import LogisticRegression
 
     images, labels = load_digits(return_X_y=True)
-    images = images / 16
-    model = LogisticRegression(max_iter=1000).fit(images, labels)
-    return model.decision_function(images[:IMAGES]), labels[:IMAGES].astype(np.int64)
+    model = LogisticRegression(max_iter=1000).fit(images / 16, labels)
+    return model.decision_function(images[:200] / 16), labels[:200].astype(np.int64)
 
 
 if __name__ == "__main__":

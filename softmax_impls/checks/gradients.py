@@ -17,47 +17,42 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax_impls.checks import bounds, inputs
+from softmax_impls.checks import bounds
 from softmax_impls.checks.bounds import Floats
 from softmax_impls.checks.inputs import Case
-from softmax_impls.checks.numeric import COMPLEX_STEP, numeric_gradient
+from softmax_impls.checks.numeric import STEPS, numeric_gradient
 
 FAMILIES = ("uniform logits", "standard normal")
-METHODS = (("central", 1e-3), ("central", 1e-5), ("complex", COMPLEX_STEP))
+METHODS = (("central", 1e-3), ("central", 1e-5), ("complex", STEPS["complex"]))
 
 
 class NumericGradient(NamedTuple):
-    """The numeric gradient of a case and the bound on its distance from a right backward pass, (B, D) each."""
+    """A numeric gradient and the bound on its distance from a right backward pass, (B, D) each."""
 
-    case: Case
     method: str
     gradient: Floats
     bound: Floats
 
 
 @functools.cache
-def gradients(seed: int = 0) -> tuple[NumericGradient, ...]:
-    """Return the numeric gradients in float64, by every method, of the families in `FAMILIES`."""
-    return tuple(
-        NumericGradient(
-            case, f"{method} differences, step {step:g}", _gradient(case, method, step), _bound(case, method, step)
-        )
-        for case in inputs.cases("float64", seed)
-        if case.family in FAMILIES
-        for method, step in METHODS
-    )
+def gradients(case: Case) -> tuple[NumericGradient, ...]:
+    """Return the gradients of a case by every method; none unless the case is float64 and of one of `FAMILIES`."""
+    if case.family not in FAMILIES or case.probs.dtype != np.float64:
+        return ()
 
-
-def _gradient(case: Case, method: str, step: float) -> Floats:
     def loss(x: NDArray[Any]) -> Any:
         powers = np.exp(x - x.real.max(axis=-1, keepdims=True))
         return np.sum(case.grad_output * powers / powers.sum(axis=-1, keepdims=True))
 
-    return numeric_gradient(loss, case.logits, method=method, step=step)
+    def numeric(method: str, step: float) -> NumericGradient:
+        gradient = numeric_gradient(loss, case.logits, method=method, step=step)
+        return NumericGradient(f"{method} differences, step {step:g}", gradient, _bound(case, method, step))
+
+    return tuple(numeric(method, step) for method, step in METHODS)
 
 
 def _bound(case: Case, method: str, step: float) -> Floats:
-    probs, g = case.probs.astype(np.float64), np.abs(case.grad_output.astype(np.float64))
+    probs, g = case.probs, np.abs(case.grad_output)
     largest = g.max(axis=-1, keepdims=True)
     # The forward pass, the products, and the sum over all elements. The logits of `FAMILIES` are at most a few units.
     rounding = bounds.gamma(probs.size + probs.shape[1] + 40, probs.dtype)

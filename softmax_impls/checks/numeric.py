@@ -10,16 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from softmax_impls.layout import as_real_array
 
-CENTRAL_STEP = 1e-5
-COMPLEX_STEP = 1e-30
+STEPS = {"central": 1e-5, "complex": 1e-30}  # by method
+Function = Callable[[NDArray[Any]], Any]
 
 
 def numeric_gradient(
-    f: Callable[[NDArray[Any]], Any],
-    x: ArrayLike,
-    *,
-    method: str = "central",
-    step: float | None = None,
+    f: Function, x: ArrayLike, *, method: str = "central", step: float | None = None
 ) -> NDArray[np.float64]:
     """Compute the gradient of a scalar function by differences in one element at a time.
 
@@ -64,16 +60,16 @@ def numeric_gradient(
     """
     if not callable(f):
         raise TypeError(f"f must be callable, got {type(f).__name__}")
-    if method not in ("central", "complex"):
+    if method not in STEPS:
         raise ValueError(f"method must be 'central' or 'complex', got {method!r}")
     point = np.array(as_real_array("x", x), dtype=np.float64)
-    h = float(step) if step is not None else CENTRAL_STEP if method == "central" else COMPLEX_STEP
+    h = float(STEPS[method] if step is None else step)
     if not (h > 0 and np.isfinite(h)):
         raise ValueError(f"step must be positive and finite, got {step!r}")
     return _central(f, point, h) if method == "central" else _complex(f, point, h)
 
 
-def _central(f: Callable[[NDArray[Any]], Any], point: NDArray[np.float64], h: float) -> NDArray[np.float64]:
+def _central(f: Function, point: NDArray[np.float64], h: float) -> NDArray[np.float64]:
     gradient = np.empty_like(point)
     for index in np.ndindex(point.shape):
         x = point[index]
@@ -88,7 +84,7 @@ def _central(f: Callable[[NDArray[Any]], Any], point: NDArray[np.float64], h: fl
     return gradient
 
 
-def _complex(f: Callable[[NDArray[Any]], Any], point: NDArray[np.float64], h: float) -> NDArray[np.float64]:
+def _complex(f: Function, point: NDArray[np.float64], h: float) -> NDArray[np.float64]:
     gradient = np.empty_like(point)
     for index in np.ndindex(point.shape):
         shifted = point.astype(np.complex128)

@@ -13,7 +13,7 @@ max|g|, and the smallest positive float64 is 5e-324. So `DIGITS` is enough for e
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from softmax_impls.implementation import Array
 
 DIGITS = 400
 
-_Numbers = list[Any]  # of mpmath.mpf
+_Row = tuple[Any, ...]  # of mpmath.mpf
 
 
 @dataclass(frozen=True)
@@ -40,55 +40,49 @@ class Exact:
         return np.abs((approximate.astype(np.float64) - self.high) - self.low)
 
 
-def softmax(logits: Array, digits: int = DIGITS) -> Exact:
+def softmax(logits: Array) -> Exact:
     """Return the exact softmax of each row. A row with NaN or +inf, or of -inf only, is NaN throughout."""
-    with mpmath.workdps(digits):
-        return _split([_softmax_row(tuple(row.tolist()), digits) for row in logits], logits.shape)
+    return _solve(_softmax, logits)
 
 
-def given_probs(probs: Array, grad_output: Array, digits: int = DIGITS) -> Exact:
+def given_probs(probs: Array, grad_output: Array) -> Exact:
     """Return p (g - Σ p g) for exactly these p and g. A row with NaN or inf is NaN throughout."""
-    with mpmath.workdps(digits):
-        rows = [_backward_row(_exact(p.tolist()), _exact(g.tolist())) for p, g in zip(probs, grad_output, strict=True)]
-        return _split(rows, probs.shape)
+    return _solve(_backward, probs, grad_output)
 
 
-def given_logits(logits: Array, grad_output: Array, digits: int = DIGITS) -> Exact:
+def given_logits(logits: Array, grad_output: Array) -> Exact:
     """Return the gradient with respect to the logits. A row without a softmax, or with NaN or inf in g, is NaN."""
-    with mpmath.workdps(digits):
-        rows = [
-            _backward_row(_softmax_row(tuple(x.tolist()), digits), _exact(g.tolist()))
-            for x, g in zip(logits, grad_output, strict=True)
-        ]
-        return _split(rows, logits.shape)
+    return _solve(lambda x, g: _backward(_softmax(x), g), logits, grad_output)
 
 
-def _exact(row: Iterable[float]) -> _Numbers:
-    return [mpmath.mpf(value) for value in row]
+def _solve(formula: Callable[..., _Row], *arrays: Array) -> Exact:
+    """Apply a formula to the rows of arrays with `DIGITS` digits."""
+    high, low = np.empty(arrays[0].shape), np.zeros(arrays[0].shape)
+    with mpmath.workdps(DIGITS):
+        for i, rows in enumerate(zip(*arrays, strict=True)):
+            for j, value in enumerate(formula(*(tuple(map(mpmath.mpf, row.tolist())) for row in rows))):
+                high[i, j] = float(value)
+                if np.isfinite(high[i, j]):
+                    low[i, j] = float(value - mpmath.mpf(high[i, j]))
+    return Exact(high, low)
+
+
+def _softmax(logits: _Row) -> _Row:
+    return _softmax_to(DIGITS, logits)
 
 
 @functools.lru_cache(maxsize=4096)  # each row is needed for the probabilities and for the gradient
-def _softmax_row(row: tuple[float, ...], digits: int) -> _Numbers:
-    """Return the softmax of a row in the current precision; `digits` keeps precisions apart in the cache."""
-    logits = _exact(row)
+def _softmax_to(digits: int, logits: _Row) -> _Row:
     largest = max(logits, default=mpmath.mpf(0))
     if any(mpmath.isnan(x) for x in logits) or mpmath.isinf(largest):
-        return [mpmath.nan] * len(logits)
+        return (mpmath.nan,) * len(logits)
     powers = [mpmath.exp(x - largest) for x in logits]
     total = mpmath.fsum(powers)
-    return [power / total for power in powers]
+    return tuple(power / total for power in powers)
 
 
-def _backward_row(probs: _Numbers, grad_output: _Numbers) -> _Numbers:
+def _backward(probs: _Row, grad_output: _Row) -> _Row:
     if not all(mpmath.isfinite(value) for value in (*probs, *grad_output)):
-        return [mpmath.nan] * len(probs)
+        return (mpmath.nan,) * len(probs)
     total = mpmath.fdot(probs, grad_output)
-    return [p * (g - total) for p, g in zip(probs, grad_output, strict=True)]
-
-
-def _split(rows: list[_Numbers], shape: tuple[int, ...]) -> Exact:
-    high = np.array([[float(value) for value in row] for row in rows], dtype=np.float64).reshape(shape)
-    low = np.zeros(shape)
-    for i, j in np.argwhere(np.isfinite(high)):
-        low[i, j] = float(rows[i][j] - mpmath.mpf(high[i, j]))
-    return Exact(high, low)
+    return tuple(p * (g - total) for p, g in zip(probs, grad_output, strict=True))

@@ -21,42 +21,31 @@ from softmax_impls.simd.jit import jit
 
 @dataclass(frozen=True)
 class RowSums:
-    """The sums that give every element's exact value and bound.
+    """The sums of each row, (B,), that give the exact value and the bound of every element."""
 
-    Attributes
-    ----------
-    dot, dot_low : ndarray of float64
-        Σ p g of each row, (B,), as the sum of both arrays. NaN where the row contains NaN or inf.
-    total, defect : ndarray of float64
-        Σ p and 1 - Σ p of each row, (B,).
-    largest : ndarray of float64
-        max|g| of each row, (B,).
-    """
-
-    dot: Floats
+    dot: Floats  # Σ p g is dot + dot_low; NaN where the row contains NaN or inf
     dot_low: Floats
-    total: Floats
-    defect: Floats
-    largest: Floats
+    total: Floats  # Σ p
+    defect: Floats  # 1 - Σ p
+    largest: Floats  # max|g|
 
     def bound(self, probs: Array, flush_to_zero: bool = False) -> Floats:
-        """Return the bound on the error of each element, (B, D); see `bounds.given_probs`."""
-        return bounds.given_probs(probs, self.largest, self.total, self.defect, flush_to_zero)
+        """Return the bound on the error of each element, (B, D)."""
+        scale, floor = self.bound_terms(probs, flush_to_zero)
+        return np.asarray(probs * scale[:, np.newaxis] + floor[:, np.newaxis])
+
+    def bound_terms(self, probs: Array, flush_to_zero: bool) -> tuple[Floats, Floats]:
+        """Return the terms of the bound for each row; see `bounds.given_probs`."""
+        return bounds.given_probs(
+            probs.shape[1], probs.dtype, self.largest, self.total, self.defect, flush_to_zero
+        )
 
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """The element of a result with the largest error, relative to its bound.
+    """The element of a result with the largest error, relative to its bound."""
 
-    Attributes
-    ----------
-    ratio : float
-        The error divided by its bound. More than 1 is wrong.
-    row, column : int
-        The position of the element.
-    """
-
-    ratio: float
+    ratio: float  # the error divided by its bound
     row: int
     column: int
 
@@ -80,21 +69,11 @@ def row_sums(probs: Array, grad_output: Array) -> RowSums:
 
 @np.errstate(all="ignore")
 def worst(probs: Array, grad_output: Array, result: Array, sums: RowSums, flush_to_zero: bool = False) -> Discrepancy:
-    """Return the element of `result` with the largest error, relative to its bound.
+    """Return the element of `result`, (B, D), with the largest error, relative to its bound.
 
-    Parameters
-    ----------
-    probs, grad_output, result : ndarray
-        The inputs and the result of a kernel, (B, D) each. In rows that contain NaN or inf, a finite result has an
-        infinite error.
-    sums : RowSums
-        ``row_sums(probs, grad_output)``.
-    flush_to_zero : bool, optional
-        Whether the kernel treats subnormal numbers as zero.
+    `sums` are the `row_sums` of the inputs. In rows that contain NaN or inf, a finite result has an infinite error.
     """
-    dim, dtype = probs.shape[1], probs.dtype
-    scale = bounds.value_scale(dim, dtype, sums.largest, sums.total, sums.defect)
-    floor = bounds.underflow(dim, dtype, sums.largest, flush_to_zero)
+    scale, floor = sums.bound_terms(probs, flush_to_zero)
     return Discrepancy(*_worst(probs, grad_output, result, sums.dot, sums.dot_low, scale, floor))
 
 
@@ -102,10 +81,8 @@ def worst(probs: Array, grad_output: Array, result: Array, sums: RowSums, flush_
 def exact_value(probs: Array, grad_output: Array) -> Floats:
     """Return p (g - Σ p g), (B, D), with a few roundings of the value; `worst` compares results with it."""
     sums = row_sums(probs, grad_output)
-    value = np.empty(probs.shape)
-    for i, j in np.ndindex(probs.shape):
-        value[i, j] = _value(np.float64(probs[i, j]), np.float64(grad_output[i, j]), sums.dot[i], sums.dot_low[i])
-    return value
+    dot, dot_low = (np.broadcast_to(part[:, np.newaxis], probs.shape).copy() for part in (sums.dot, sums.dot_low))
+    return np.asarray(_value(probs.astype(np.float64), grad_output.astype(np.float64), dot, dot_low))
 
 
 @jit()

@@ -11,7 +11,6 @@ import numpy as np
 
 from softmax_impls.checks.bounds import Floats
 from softmax_impls.checks.inputs import Case
-from softmax_impls.formatting import one_line
 
 Check = Literal[
     "runs",  # returns without an exception, and writes into `out` instead of returning the result
@@ -31,21 +30,11 @@ Check = Literal[
 
 @dataclass(frozen=True)
 class Failure:
-    """A failed check.
-
-    Attributes
-    ----------
-    check : str
-        The name of the check.
-    where : str
-        The input, as "standard normal float32".
-    seen : str
-        The observation, as "probs was modified".
-    """
+    """A failed check."""
 
     check: Check
-    where: str
-    seen: str
+    where: str  # the input, as "standard normal float32"
+    seen: str  # the observation, as "probs was modified"
 
     def __str__(self) -> str:
         return f"{self.check}: {self.where}: {self.seen}"
@@ -53,24 +42,13 @@ class Failure:
 
 @dataclass
 class Verdict:
-    """The failures and errors of an implementation.
-
-    Attributes
-    ----------
-    name : str
-        The name of the implementation.
-    accurate_for : {"probs", "logits"}
-        From its record.
-    failures : list of Failure
-        Empty if every check passed.
-    errors : dict of str to dict of str to float
-        dtype -> kind of input -> the largest relative error of a row, max|error| / max|gradient|, against the gradient
-        with respect to the logits. Rows whose gradient is zero are left out.
-    """
+    """The failures and errors of an implementation."""
 
     name: str
     accurate_for: str
     failures: list[Failure] = field(default_factory=list)
+    # dtype -> kind of input -> the largest error of a row against the gradient with respect to the logits, relative to
+    # the largest element of that gradient. Rows whose gradient is zero are left out.
     errors: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
@@ -83,23 +61,13 @@ class Verdict:
         return any(failure.check in checks for failure in self.failures)
 
     def note_error(self, case: Case, kind: str, error: Floats, truth: Floats) -> None:
-        """Keep the largest relative error of a row in `errors`.
-
-        Parameters
-        ----------
-        case : Case
-            The input; its dtype is a key of `errors`.
-        kind : str
-            The other key.
-        error, truth : ndarray of float64
-            The error and the exact result, (B, D). A row whose exact result is below the normal numbers of the dtype
-            is compared with the smallest normal number.
-        """
+        """Keep the largest relative error of a row; `error` and the exact result `truth` are (B, D)."""
         size = np.abs(truth).max(axis=-1, initial=0)
         rows = size > 0  # neither NaN nor zero
         if rows.any():
-            relative = error[rows].max(axis=-1) / np.maximum(size[rows], float(np.finfo(case.probs.dtype).tiny))
-            of_dtype = self.errors.setdefault(str(case.probs.dtype), {})
+            dtype = case.probs.dtype
+            relative = error[rows].max(axis=-1) / np.maximum(size[rows], float(np.finfo(dtype).smallest_normal))
+            of_dtype = self.errors.setdefault(str(dtype), {})
             of_dtype[kind] = max(of_dtype.get(kind, 0.0), float(relative.max()))
 
     def as_dict(self) -> dict[str, Any]:
@@ -110,11 +78,6 @@ class Verdict:
         }
         failures = [dataclasses.asdict(failure) for failure in self.failures]
         return {"right": self.right, "accurate_for": self.accurate_for, "errors": errors, "failures": failures}
-
-
-def exception_failure(where: object, error: BaseException) -> Failure:
-    """Return the failure of a kernel that raised an exception."""
-    return Failure("runs", str(where), f"raised {one_line(error)}")
 
 
 def bound_failures(check: Check, where: object, error: Floats, bound: Floats) -> Iterator[Failure]:

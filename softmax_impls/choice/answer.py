@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any, Literal
 
 from softmax_impls.timing.statistics import Comparison, Ratio
@@ -103,10 +103,6 @@ class Answer:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the answer with types that JSON has."""
-        candidates = {}
-        for name, candidate in self.candidates.items():
-            ratio = self.ratio(name)
-            candidates[name] = _finite(candidate) | {"times_the_fastest": [ratio.value, ratio.low, ratio.high]}
         source = self.source
         return {
             "question": _finite(self.question),
@@ -115,7 +111,10 @@ class Answer:
             "sure": self.sure,
             "ties": [name for name in self.candidates if name in self.winners[1:]],
             "runner_up": self.runner_up and self.runner_up[0].name,
-            "candidates": candidates,
+            "candidates": {
+                name: _finite(candidate) | {"times_the_fastest": astuple(self.ratio(name))}
+                for name, candidate in self.candidates.items()
+            },
             "ruled_out": self.ruled_out,
             "source": source and vars(source) | {"time": source.time and source.time.isoformat()},
         }

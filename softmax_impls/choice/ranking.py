@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -80,7 +79,7 @@ class Ranked:
         """Return the ranking with types that JSON has."""
         speedup, roofline, comparison = self.speedup, self.cell.roofline, self.comparison
         return {
-            **dataclasses.asdict(self.key),
+            **asdict(self.key),
             "winners": self.winners,
             "seconds": self.seconds if comparison else None,
             "gigabytes_per_second": self.gigabytes_per_second if comparison else None,
@@ -101,8 +100,8 @@ class Ranked:
             "seconds": kernel.seconds,
             "interval": interval(kernel),
             "rounds": len(kernel.samples),
-            "times_the_fastest": ratio and [ratio.value, ratio.low, ratio.high],
-            "share_of_roofline": share and [share.value, share.low, share.high],
+            "times_the_fastest": ratio and astuple(ratio),
+            "share_of_roofline": share and astuple(share),
         }
 
 

@@ -54,7 +54,7 @@ def history(base: str, head: str, results: Path, as_json: bool) -> int:
     else:
         screen = console(min_width=0)
         for comparison in comparisons:
-            for line in _lines(comparison):
+            for line in _lines(comparison, _place(comparison, comparisons)):
                 screen.print(line, soft_wrap=not screen.is_terminal)
         screen.print(_smallest_change(), soft_wrap=not screen.is_terminal)
     return 1 if any(comparison.slower for comparison in comparisons) else 0
@@ -84,13 +84,19 @@ def _resolve(name: str) -> str:
         raise click.UsageError(f"{name!r} is not a commit of a git repository here") from None
 
 
-def _lines(comparison: CommitComparison) -> Iterator[Text]:
+def _place(comparison: CommitComparison, comparisons: Sequence[CommitComparison]) -> str:
+    """Return the machine, and the environment if there are several on that machine."""
+    base = comparison.base
+    several = sum(other.base.machine == base.machine for other in comparisons) > 1
+    return f"{base.machine}, {base.environment}" if several else base.machine
+
+
+def _lines(comparison: CommitComparison, place: str) -> Iterator[Text]:
     """Yield the changes, and the sentence that counts them."""
     yield from _changes("slower", "red", comparison.slower)
     yield from _changes("faster", "green", comparison.faster)
     counts = f"{len(comparison.slower)} slower, {len(comparison.faster)} faster"
-    where = f"{comparison.base.machine}, {comparison.base.environment}"
-    yield Text(f"{format_count(comparison.compared, 'benchmark')} compared on {where}: {counts}.")
+    yield Text(f"{format_count(comparison.compared, 'benchmark')} compared on {place}: {counts}.")
     yield Text(f"Base {_side(comparison.base)}; head {_side(comparison.head)}.")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import itertools
-import json
 import statistics
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -17,7 +16,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
-from softmax_impls.results import asv
+from softmax_impls.results import asv, pytest_benchmark
 from softmax_impls.results.reading import UNREADABLE, Problems, ResultsError, describe
 from softmax_impls.timing import records
 from softmax_impls.timing.records import Cell, Dtype, Environment, KernelResult, Name, Seconds, Size
@@ -29,7 +28,6 @@ ERRORS = "backward.Accuracy.track_error"
 VERIFIED_VERSIONS = ("1", "2")  # of TIMES: these versions verify each kernel on the arrays that they time it on
 
 Results = dict[CellKey, dict[str, KernelResult]]
-SomeSamples = Annotated[records.Samples, Meta(min_length=1)]
 
 
 class _GridParams(Struct):
@@ -41,7 +39,7 @@ class _GridParams(Struct):
 
 class _AsvTime(Struct):
     seconds: Seconds
-    samples: SomeSamples | None
+    samples: Annotated[records.Samples, Meta(min_length=1)] | None
 
 
 class _AsvError(Struct):
@@ -49,52 +47,6 @@ class _AsvError(Struct):
     family: Name
     dtype: Dtype
     units: records.NonNegative  # of rounding
-
-
-class _Cpu(Struct):
-    brand_raw: Name | None = None
-
-
-class _MachineInfo(Struct):
-    cpu: _Cpu = msgspec.field(default_factory=_Cpu)
-    machine: Name = "?"
-
-
-class _CommitInfo(Struct):
-    id: Name | None = None
-    dirty: bool = False
-
-
-class _PytestFile(Struct):
-    machine_info: _MachineInfo
-    benchmarks: list[Any]
-    commit_info: _CommitInfo | None = None
-    datetime: datetime.datetime | None = None
-
-
-class _Params(Struct):
-    workload: Name
-
-
-class _ExtraInfo(Struct):
-    implementation: Name
-    batch: Size
-    dim: Size
-    dtype: Dtype
-    threads: Size
-    versions: records.Versions
-    verified: bool = False
-
-
-class _Stats(Struct):
-    median: Seconds
-    data: SomeSamples | None = None
-
-
-class _PytestBenchmark(Struct):
-    params: _Params
-    extra_info: _ExtraInfo
-    stats: _Stats
 
 
 def read_asv(data: bytes, machine: str) -> tuple[list[Cell], list[str]]:
@@ -112,6 +64,7 @@ def read_asv(data: bytes, machine: str) -> tuple[list[Cell], list[str]]:
     cells : list of Cell
         One for each key, with the time of the commit. `verified` is set if the version of the benchmark verifies.
     problems : list of str
+        One line for each kind of problem.
 
     Raises
     ------
@@ -125,6 +78,11 @@ def read_asv(data: bytes, machine: str) -> tuple[list[Cell], list[str]]:
         environment = _asv_environment(file, machine)
     except UNREADABLE as error:
         raise ResultsError(describe(error)) from None
+    results = _asv_results(file, threads, problems)
+    return list(_cells("asv", results, environment, file.time)), problems.lines()
+
+
+def _asv_results(file: asv.AsvFile, threads: int, problems: Problems) -> Results:
     memory = dict(_asv_memory(file, problems))
     errors = _asv_errors(file, problems)
     results: Results = {}
@@ -141,7 +99,7 @@ def read_asv(data: bytes, machine: str) -> tuple[list[Cell], list[str]]:
                 peak_memory_bytes=memory.get((name, key.workload, key.dtype)),
                 errors=errors.get((name, key.dtype), {}),
             )
-    return list(_cells("asv", results, environment, file.time)), problems.lines()
+    return results
 
 
 def _asv_environment(file: asv.AsvFile, machine: str) -> Environment:
@@ -201,45 +159,37 @@ def read_pytest_benchmark(data: bytes) -> tuple[list[Cell], list[str]]:
     Parameters
     ----------
     data : bytes
-        Content of the file. Benchmarks without "implementation" in their extra_info are those of other projects, and
-        are left out.
+        Content of the file. Benchmarks of other projects are left out.
 
     Returns
     -------
     cells : list of Cell
         One for each key. `verified` is set if extra_info says so.
     problems : list of str
+        One line for each kind of problem.
 
     Raises
     ------
     ResultsError
         If nothing can be read.
     """
+    problems, results, versions = Problems(), Results(), dict[str, str]()
     try:
-        file = msgspec.convert(json.loads(data), _PytestFile)
+        file = pytest_benchmark.decode(data)
     except UNREADABLE as error:
         raise ResultsError(describe(error)) from None
-    machine = file.machine_info.cpu.brand_raw or file.machine_info.machine
-    info = file.commit_info or _CommitInfo()
-    commit = f"{info.id}+changes" if info.id and info.dirty else info.id  # as `compare` writes it
-    time = file.datetime.replace(tzinfo=datetime.UTC) if file.datetime and not file.datetime.tzinfo else file.datetime
-    problems, results, versions = Problems(), Results(), dict[str, str]()
-    for number, content in enumerate(file.benchmarks):
-        with problems.at(f"benchmark {number}"):
-            if "implementation" not in content["extra_info"]:
-                continue
-            benchmark = msgspec.convert(content, _PytestBenchmark)
-            extra, stats = benchmark.extra_info, benchmark.stats
-            versions |= extra.versions
-            key = CellKey(benchmark.params.workload, extra.batch, extra.dim, extra.dtype, extra.threads)
-            results.setdefault(key, {})[extra.implementation] = KernelResult(
-                name=extra.implementation,
-                samples=stats.data or (stats.median,),
-                seconds=statistics.median(stats.data) if stats.data else stats.median,
-                verified=extra.verified,
-            )
-    environment = Environment(machine=machine, versions=versions, commit=commit)
-    return list(_cells("pytest-benchmark", results, environment, time)), problems.lines()
+    for benchmark in pytest_benchmark.benchmarks(file, problems):
+        extra, stats = benchmark.extra_info, benchmark.stats
+        versions |= extra.versions
+        key = CellKey(benchmark.params.workload, extra.batch, extra.dim, extra.dtype, extra.threads)
+        results.setdefault(key, {})[extra.implementation] = KernelResult(
+            name=extra.implementation,
+            samples=stats.data or (stats.median,),
+            seconds=statistics.median(stats.data) if stats.data else stats.median,
+            verified=extra.verified,
+        )
+    environment = Environment(machine=file.machine, versions=versions, commit=file.commit)
+    return list(_cells("pytest-benchmark", results, environment, file.time)), problems.lines()
 
 
 def _cells(

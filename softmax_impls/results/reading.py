@@ -13,7 +13,7 @@ import msgspec
 MAX_FILE_BYTES = 500_000_000
 MAX_LINE = 200  # characters of an error message
 MAX_KINDS = 20  # different problems of a file that are listed
-UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, KeyError, RecursionError, OverflowError)
+UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, RecursionError, OverflowError)
 
 
 class ResultsError(ValueError):

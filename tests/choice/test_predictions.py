@@ -30,7 +30,7 @@ def test_the_grid_has_every_measured_shape_and_steps_of_the_square_root_of_two()
 
 def test_a_prediction_is_what_choose_answers():
     assert len(PREDICTIONS) > 50
-    for prediction in PREDICTIONS:
+    for prediction in PREDICTIONS[::4] + [p for p in PREDICTIONS if p.basis == MEASURED]:
         question = Question(prediction.batch, prediction.dim, "float32")
         answer = choose(question, [RUN], HERE, implementations())
         assert (prediction.basis, prediction.pick) == (answer.basis, answer.pick.name)

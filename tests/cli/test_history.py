@@ -33,18 +33,18 @@ def commits(tmp_path, monkeypatch):
 def record(tmp_path):
     """Write results of asv: the samples of two benchmarks at a commit."""
 
-    def record(commit, *samples, machine="vm", folder=tmp_path / ".asv" / "results"):
+    def record(commit, *samples, machine="vm", environment="py3.11", folder=tmp_path / ".asv" / "results"):
         fastest = [min(values) if values else 1e-6 for values in samples]
         content = {
             "version": 2,
             "commit_hash": commit,
-            "env_name": "py3.11",
+            "env_name": environment,
             "date": 1_790_000_000_000,
             "result_columns": ["result", "params", "version", "started_at", "samples"],
             "results": {"backward.Workload.time_kernel": [fastest, PARAMS, "2", 1_795_000_000_000, list(samples)]},
         }
         (folder / machine).mkdir(parents=True, exist_ok=True)
-        (folder / machine / f"{commit[:8]}-py3.11.json").write_text(json.dumps(content))
+        (folder / machine / f"{commit[:8]}-{environment}.json").write_text(json.dumps(content))
 
     return record
 
@@ -69,7 +69,7 @@ def test_a_slowdown_is_named_with_its_factor_and_exits_with_1(commits, record):
     slower, faster, counts, sides, smallest = output.splitlines()
     assert slower == "slower 2.50x  backward.Workload.time_kernel(kernel a, digits)  1 µs -> 2.5 µs"
     assert faster == "faster 0.40x  backward.Workload.time_kernel(kernel b, digits)  100 µs -> 40 µs"
-    assert counts == "2 benchmarks compared on vm, py3.11: 1 slower, 1 faster."
+    assert counts == "2 benchmarks compared on vm: 1 slower, 1 faster."
     assert f"Base {commits[0][:10]} of 2026-09-21, measured 2026-11-18; head {commits[1][:10]}" in sides
     assert smallest == "A smaller change than 1.3x for calls of up to 1 ms and 1.5x for longer calls is not reported."
 
@@ -79,7 +79,7 @@ def test_without_a_slowdown_it_prints_three_lines_and_exits_with_0(commits, reco
     record(commits[1], [1.2e-6], [0.5e-4])
     record(commits[2], [1.2e-6], [0.5e-4])
     status, output = run(commits[0], commits[1])
-    assert (status, output.splitlines()[1]) == (0, "2 benchmarks compared on vm, py3.11: 0 slower, 1 faster.")
+    assert (status, output.splitlines()[1]) == (0, "2 benchmarks compared on vm: 0 slower, 1 faster.")
     status, output = run("HEAD~1", "HEAD")
     assert status == 0
     assert len(output.splitlines()) == 3
@@ -112,7 +112,18 @@ def test_each_machine_is_compared_with_itself(commits, record):
     record(commits[1], [9e-6], [1e-4], machine="m3")
     status, output = run(commits[0], commits[1])
     assert status == 0
-    assert [line.split()[4] for line in output.splitlines() if "compared on" in line] == ["m1,", "m2,"]
+    assert [line.split()[4] for line in output.splitlines() if "compared on" in line] == ["m1:", "m2:"]
+
+
+def test_environments_of_a_machine_are_compared_each_with_itself(commits, record):
+    for environment in ("py3.11", "py3.12"):
+        for commit in commits[:2]:
+            record(commit, [1e-6], [1e-4], environment=environment)
+    lines = run(commits[0], commits[1])[1].splitlines()
+    assert [line for line in lines if "compared on" in line] == [
+        "2 benchmarks compared on vm, py3.11: 0 slower, 0 faster.",
+        "2 benchmarks compared on vm, py3.12: 0 slower, 0 faster.",
+    ]
 
 
 def test_another_results_folder_can_be_named(commits, record, tmp_path):
