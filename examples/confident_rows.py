@@ -100,7 +100,7 @@ def draw(textbook: History, accurate: History, path: Path) -> None:
         share = np.array(history.zero) / np.maximum(1, history.confident)
         for axis, values in zip(axes, (history.loss, history.norm, share), strict=True):
             axis.plot(np.arange(1, len(history.loss) + 1), values, style, label=label)
-    titles = ("loss", "gradient of confident rows at their label:\nnorm", "share that is exactly zero")
+    titles = ("loss", "norm of the gradients of confident rows\nat their label", "share of them that is exactly zero")
     for axis, title in zip(axes, titles, strict=True):
         axis.set(xscale="log", xlabel="step", title=title)
         axis.legend()

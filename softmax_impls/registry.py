@@ -154,7 +154,7 @@ def implementations(*, peers: bool = False) -> dict[str, Implementation]:
     --------
     >>> from softmax_impls import implementations
     >>> implementations()["closed_form"].summary
-    'p * (g - sum(g * p)), as one would type it'
+    'p * (g - sum(g * p)), in NumPy'
     """
     return catalogue(peers=peers)[0]
 

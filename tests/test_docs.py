@@ -1,13 +1,13 @@
-"""Documents: their links lead somewhere, their commands exist, their example works, the map is complete."""
+"""Documents: their links lead somewhere, their commands exist, the maps are complete.
+
+The example of CONTRIBUTING is tested in tests/cli/test_new_implementation.py.
+"""
 
 import functools
 import re
 import shlex
-import shutil
 import subprocess
-import sys
 import tomllib
-from pathlib import Path
 
 import click
 import pytest
@@ -124,81 +124,3 @@ def test_every_file_of_measurements_is_described():
     files = {str(path.relative_to(folder)) for path in folder.rglob("*.json*")}
     described = set(re.findall(r"`([\w/]+\.jsonl?)`", (folder / "README.md").read_text(encoding="utf-8")))
     assert described == files
-
-
-# ---------------------------------------------------------------- the example of an implementation
-
-
-def example(wrong=False):
-    """Return path and code of the example in CONTRIBUTING; `wrong`: with the sign flipped."""
-    path, code = re.search(r"<!-- example: (\S+) -->\n```python\n(.*?)```", CONTRIBUTING, re.S).groups()
-    return path, code.replace("(out, probs, out=out)", "(out, -probs, out=out)") if wrong else code
-
-
-@pytest.fixture
-def checkout(tmp_path):
-    """A copy of the files that a contributor edits and runs."""
-    for folder in ("softmax_impls", "tests", "benchmarks"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    return tmp_path
-
-
-def python(checkout, *arguments):
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=checkout, capture_output=True, text=True, check=False, timeout=300
-    )
-
-
-def pytest_in(checkout, *arguments):
-    return python(checkout, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments)
-
-
-COMPARE = ("-m", "softmax_impls", "compare", "--batch", "4", "--dim", "8", "--budget", "10", "--details")
-
-
-def test_example_implementation_is_found_and_right(checkout):
-    path, code = example()
-    (checkout / path).write_text(code, encoding="utf-8")
-    done = python(checkout, "-m", "softmax_impls.source", "--impl", Path(path).stem)
-    assert done.returncode == 0, done.stderr
-    differences = [float(line.rpartition(" ")[2]) for line in done.stdout.splitlines()]
-    assert len(differences) == 2
-    assert max(differences) < 1e-12
-    done = python(checkout, "-m", "softmax_impls", "list")
-    assert Path(path).stem in done.stdout, done.stderr
-
-
-@pytest.mark.slow
-def test_example_implementation_takes_part_everywhere(checkout):
-    path, code = example()
-    (checkout / path).write_text(code, encoding="utf-8")
-    name = Path(path).stem
-    done = python(checkout, "-m", "softmax_impls", "check")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert name in done.stdout
-    done = python(checkout, *COMPARE)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(rf"{name} +[\d.]+ .s", done.stdout)
-    done = pytest_in(checkout, "-k", f"{name} or every_implementation", "--ignore=tests/test_docs.py", "tests")
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 40
-
-
-@pytest.mark.slow
-def test_example_implementation_with_flipped_sign_is_rejected_everywhere(checkout):
-    path, code = example(wrong=True)
-    (checkout / path).write_text(code, encoding="utf-8")
-    name = Path(path).stem
-    done = python(checkout, "-m", "softmax_impls", "check")
-    assert done.returncode == 1
-    assert f"{name}: value: " in done.stdout
-    assert done.stdout.count("WRONG") == 1
-    done = python(checkout, *COMPARE)
-    assert done.returncode == 1
-    assert f"Do not use {name}: value: " in done.stdout
-    done = python(checkout, "-m", "softmax_impls.source", "--impl", name)
-    assert all(float(line.rpartition(" ")[2]) > 1e-6 for line in done.stdout.splitlines())
-    for suite in ("tests/checks/test_gate.py", "tests/checks/test_properties.py", "tests/benchmarks"):
-        done = pytest_in(checkout, "-k", name, suite)
-        assert done.returncode == 1, (suite, done.stdout[-3000:])

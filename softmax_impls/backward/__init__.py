@@ -1,6 +1,6 @@
-"""The implementations: one file each. The file's name is the function's name and the implementation's name.
+"""dx = p (g - Σ p g) for each row, where p are the probabilities, g is dL/dp and dx is dL/dlogits.
 
-All compute dx = p (g - Σ p g) for each row, where p are the probabilities, g is dL/dp and dx is dL/dlogits. Read them
+Each file is an implementation, and its name is that of the file. `softmax_impls.registry` finds a new file. Read them
 in this order:
 
 ==================== ===================================================================
@@ -14,6 +14,4 @@ numba_rows           `closed_form`, compiled
 numba_pivoted        `pivoted`, compiled
 numba_simd           `pivoted`, compiled to SIMD instructions, with several threads
 ==================== ===================================================================
-
-`softmax_impls.registry` finds a new file in this folder.
 """

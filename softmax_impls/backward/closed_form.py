@@ -7,7 +7,7 @@ from softmax_impls.registry import register
 
 
 @register(
-    summary="p * (g - sum(g * p)), as one would type it",
+    summary="p * (g - sum(g * p)), in NumPy",
     family="closed form",
     temporaries=lambda batch, dim, itemsize: 2 * batch * dim * itemsize,
     in_place=("probs", "grad_output"),

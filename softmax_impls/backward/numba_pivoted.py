@@ -1,8 +1,8 @@
 """p (h - Σ p h) with h = g - g[argmax p] in compiled loops: accurate on saturated rows, and without temporaries.
 
-`pivoted` explains the shift. Σ p g is no substitute for g[argmax p], although a loop could compute it without a search
-for the maximum: Σ p g is rounded, and where g hardly varies among the large p, its rounding error is larger than the
-differences of g. (With two equal logits and g = 0.1 at both, the result is wrong by percents.)
+`pivoted` explains the shift. Shifting by Σ p g would save the search for the largest p. But where g hardly varies among
+the large p, the rounding error of Σ p g is larger than the differences of g. (With two equal logits and g = 0.1 at
+both, the result is wrong by percents.)
 """
 
 from typing import Any
@@ -35,12 +35,9 @@ def numba_pivoted(probs: Array, grad_output: Array, out: Array) -> None:
             out[i, j] = probs[i, j] * ((grad_output[i, j] - shift) - dot)
 
 
-# The helpers take an array and a row's number: for a slice, Numba would count references, atomically, in every call.
-
-
 @jit(fastmath={"reassoc", "contract"})
 def _shifted_dot(probs: Array, grad_output: Array, i: int, shift: np.floating) -> np.float64:
-    """Return Σ p (g - shift) of row i, computed in float64 for both dtypes."""
+    # It takes the arrays and a row's number: for a slice, Numba would count references, atomically, in every call.
     dot = np.float64(0)
     for j in range(probs.shape[1]):
         dot += np.float64(probs[i, j]) * np.float64(grad_output[i, j] - shift)
@@ -60,12 +57,8 @@ def _argmax(bits: Any, i: int) -> int:
 
 
 def _bits(probs: Array) -> Any:
-    """Return a view of the probabilities as integers.
-
-    Probabilities are not negative, so their bits are in the same order as their values. Numba computes a maximum of
-    integers with SIMD instructions. With a maximum of floats, which must respect NaN, this kernel took 2 to 3 times as
-    long from D = 64 on.
-    """
+    """Return a view of the probabilities as integers, which have the same order, because p ≥ 0."""
+    # A maximum of floats must respect NaN, so Numba computes it without SIMD: 2 to 3 times as long from D = 64 on.
     return probs.view(np.int32 if probs.itemsize == 4 else np.int64)
 
 

@@ -16,9 +16,8 @@ from softmax_impls.simd.jit import jit
 def numba_rows(probs: Array, grad_output: Array, out: Array) -> None:
     """p (g - Σ p g)."""
     batch, dim = probs.shape
-    zero = probs.dtype.type(0)
     for i in range(batch):
-        dot = zero
+        dot = probs.dtype.type(0)
         for j in range(dim):
             dot += probs[i, j] * grad_output[i, j]
         for j in range(dim):

@@ -1,11 +1,8 @@
-"""The pivoted form in vectors of 64 bytes and by several threads: as accurate as `pivoted`, and fast at every size.
+"""p (h - Σ p h) with h = g - g[argmax p], in SIMD vectors and by several threads: accurate, and fast at every size.
 
-Short rows stay in registers. Long rows take two or three passes, of which only the first waits for memory. Results that
-are larger than the last-level cache are written by non-temporal stores, which do not read the memory that they
-overwrite. Large calls are shared among threads. The parts are in `softmax_impls.simd`.
+Short rows stay in registers. Long rows take two or three passes; only the first waits for memory. Large results are
+written by non-temporal stores, which do not read the memory that they overwrite. `softmax_impls.simd` has the parts.
 """
-
-from __future__ import annotations
 
 from typing import Any
 
@@ -53,30 +50,18 @@ def _fits(probs: Array, grad_output: Array, out: Array) -> bool:
 def _run_in_this_thread(probs: Array, grad_output: Array, out: Array, nontemporal_from: int) -> None:
     """Compute a call; with non-temporal stores, if it moves more than `nontemporal_from` bytes."""
     if probs.size:
-        dim = probs.shape[-1]
-        p, g, o = pointer(probs), pointer(grad_output), pointer(out)
+        p, g, o, dim = pointer(probs), pointer(grad_output), pointer(out), probs.shape[-1]
         in_place = address(o) == address(p) or address(o) == address(g)
         start: Any = np.int64(0)  # typed: for a literal 0, Numba would compile `compute_rows` once more
         nontemporal = 3 * probs.size * probs.itemsize > nontemporal_from
         compute_rows(p, g, o, dim, start, probs.size // dim, nontemporal, in_place)
 
 
-@jit()
+@jit()  # without nogil: to release Python's global lock takes a tenth of the time of a small call
 def run_if_small(probs: Array, grad_output: Array, out: Array) -> int:
-    """Compute a call if it is small and its arrays fit together.
+    """Compute a call on C-contiguous (..., D) arrays of one dtype if it is small, and return DONE.
 
-    It keeps Python's global lock: releasing it takes a tenth of the time of a small call.
-
-    Parameters
-    ----------
-    probs, grad_output, out : ndarray
-        C-contiguous (..., D), of one dtype and one number of dimensions.
-
-    Returns
-    -------
-    {DONE, LARGE, UNFIT}
-        LARGE: nothing was done, the call is for `run_large`. UNFIT: nothing was done, because the shapes differ or
-        `out` partly overlaps an input.
+    Otherwise return LARGE if the call is for `run_large`, UNFIT if the shapes differ or `out` partly overlaps an input.
     """
     if not _fits(probs, grad_output, out):
         return UNFIT
@@ -87,7 +72,7 @@ def run_if_small(probs: Array, grad_output: Array, out: Array) -> int:
 
 
 def run_large(probs: Array, grad_output: Array, out: Array) -> None:
-    """Compute a call for which `run_if_small` returned LARGE; if the thread pool is free, with several threads."""
+    """Compute a call for which `run_if_small` returned LARGE; with several threads if the thread pool is free."""
     threads = 1 if DISABLE_JIT else num_threads()
     if threads == 1 or not pool.run(probs, grad_output, out, threads):
         _run_in_this_thread(probs, grad_output, out, NONTEMPORAL_FROM)

@@ -1,9 +1,8 @@
 """p (h - Σ p h), where h = g - c and c is g at the row's largest p: accurate with respect to the logits.
 
-The gradient of softmax does not change when a constant c is added to a row of g. In the closed form, g - Σ p g cancels
-where one p is near 1, and the rounded p do not sum to exactly 1; rounding errors remain. With c = g[argmax p], the
-largest p contributes exactly 0 to the sum. All other terms are small, because their p are small. Nothing cancels that
-does not cancel in the true gradient.
+The gradient of softmax does not change when a constant is added to a row of g. In the closed form, g - Σ p g cancels
+where a p is near 1, and rounding errors remain. With c = g[argmax p], the largest p contributes exactly 0 to the sum,
+and all other terms are small, because their p are small. Only what cancels in the true gradient still cancels.
 """
 
 import numpy as np
@@ -16,8 +15,7 @@ from softmax_impls.registry import register
     summary="the closed form with g shifted by its value at the row's largest p: accurate on saturated rows",
     family="closed form",
     accurate_for="logits",
-    # argmax (8 bytes where it matters) and a copy of it, the values of g there, and the sums
-    temporaries=lambda batch, dim, itemsize: batch * (16 + 2 * itemsize),
+    temporaries=lambda batch, dim, itemsize: batch * (16 + 2 * itemsize),  # argmax and a copy, g there, the sums
     in_place=("grad_output",),
     threaded=True,  # NumPy's BLAS library computes the dot products of long rows
 )

@@ -46,26 +46,10 @@ from softmax_impls.implementation import Array
 Floats = NDArray[np.float64]
 
 
-def unit(dtype: np.dtype[Any]) -> float:
-    """Return u, half the distance from 1 to the next larger number."""
-    return float(np.finfo(dtype).eps) / 2
-
-
 def gamma(n: int, dtype: np.dtype[Any]) -> float:
     """Return γ_n, the bound on the relative error of n roundings; inf where the analysis does not hold (n u ≥ 1)."""
-    nu = n * unit(dtype)
+    nu = n * float(np.finfo(dtype).eps) / 2
     return nu / (1 - nu) if nu < 1 else np.inf
-
-
-def given_probs(
-    dim: int, dtype: np.dtype[Any], largest: Floats, total: Floats, defect: Floats, flush_to_zero: bool
-) -> tuple[Floats, Floats]:
-    """Return s and t of each row, (B,): p_i s + t bounds the error given the probabilities.
-
-    `largest`, `total` and `defect` are M, σ and 1 - σ; computing 1 - σ from a rounded σ would cancel.
-    """
-    scale = largest * (2 * (1 + total) * gamma(dim + 6, dtype) + np.abs(defect))
-    return scale, underflow(dim, dtype, largest, flush_to_zero)
 
 
 def underflow(dim: int, dtype: np.dtype[Any], largest: Floats, flush_to_zero: bool = False) -> Floats:
@@ -88,9 +72,9 @@ def given_logits(exact_probs: Floats, grad_output: Array) -> Floats:
 
 def forward(logits: Array, exact_probs: Floats) -> Floats:
     """Return the bound on the error of softmax itself, (B, D)."""
-    dtype = logits.dtype
+    info = np.finfo(logits.dtype)
     x = logits.astype(np.float64)
     depth = np.where(exact_probs > 0, x.max(axis=-1, keepdims=True) - x, 0)
     spread = np.vecdot(exact_probs, depth)[:, np.newaxis]
-    relative = unit(dtype) * (depth + spread) + gamma(x.shape[1] + 18, dtype)
-    return np.asarray(exact_probs * relative + float(np.finfo(dtype).smallest_subnormal))
+    relative = float(info.eps) / 2 * (depth + spread) + gamma(x.shape[1] + 18, logits.dtype)
+    return np.asarray(exact_probs * relative + float(info.smallest_subnormal))

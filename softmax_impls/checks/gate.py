@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import functools
 import tracemalloc
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from softmax_impls import api
-from softmax_impls.checks import bounds, gradients, inputs, reference
-from softmax_impls.checks.bounds import Floats
+from softmax_impls.checks import bounds, inputs, reference
 from softmax_impls.checks.inputs import Case
-from softmax_impls.checks.verdict import Check, Failure, Verdict, bound_failures, exception_failure
-from softmax_impls.formatting import KERNEL_ERRORS
+from softmax_impls.checks.numeric import gradients
+from softmax_impls.checks.verdict import Check, Failure, Verdict
+from softmax_impls.formatting import KERNEL_ERRORS, one_line
 from softmax_impls.implementation import INPUTS, Array, Implementation, invoke
 
 DTYPES = ("float32", "float64")
@@ -31,25 +30,9 @@ Outputs = dict[Case, Array]
 
 @np.errstate(all="ignore")  # NaN, inf and underflow are expected
 def judge(
-    implementations: Mapping[str, Implementation], seed: int = 0, dtypes: Iterable[str] = DTYPES
+    implementations: Mapping[str, Implementation], seed: int = 0, dtypes: Sequence[str] = DTYPES
 ) -> dict[str, Verdict]:
-    """Check implementations: each alone, then each against every other that passed.
-
-    Parameters
-    ----------
-    implementations : mapping of str to Implementation
-        The implementations, by name.
-    seed : int, optional
-        The seed of the inputs.
-    dtypes : iterable of {"float32", "float64"}, optional
-        The dtypes to check, by default both.
-
-    Returns
-    -------
-    dict of str to Verdict
-        The verdicts, by name.
-    """
-    dtypes = tuple(dtypes)
+    """Check implementations: each alone, then each against every other that passed. `seed` determines the inputs."""
     verdicts, outputs = {}, {}
     for name, implementation in implementations.items():
         verdicts[name], outputs[name] = _judge_alone(implementation, seed, dtypes)
@@ -68,101 +51,90 @@ def judge_softmax(function: Callable[[Array], Array] = api.softmax, seed: int = 
     verdict = Verdict("softmax", "logits")
     for dtype in DTYPES:
         for case in inputs.cases(dtype, seed):
-            try:
-                probs = function(case.logits)
-            except KERNEL_ERRORS as error:
-                verdict.failures.append(exception_failure(case, error))
-                continue
-            error_of_probs = case.exact_probs.error_of(probs)
-            bound = bounds.forward(case.logits, case.exact_probs.high) if probs.size else np.ones(probs.shape)
-            exists = np.isfinite(case.exact_probs.high)
-            verdict.failures += bound_failures("forward", case, error_of_probs[exists], bound[exists])
-            if np.isfinite(probs[~exists]).any():
-                seen = "a row that has no softmax contains finite results"
-                verdict.failures.append(Failure("non-finite", str(case), seen))
-            verdict.note_error(case, "probabilities", error_of_probs, case.exact_probs.high)
+            verdict.failures += _caught(case, _check_softmax(function, case, verdict))
     return verdict
 
 
-def _as_passed(implementation: Implementation, *arrays: Array) -> list[Array]:
-    """Return inputs as `softmax_backward` passes them: read-only to a user's kernel, writeable to other kernels.
+def _check_softmax(function: Callable[[Array], Array], case: Case, verdict: Verdict) -> Iterator[Failure]:
+    probs, exact = function(case.logits), case.exact_probs
+    error = exact.error_of(probs)
+    exists = np.isfinite(exact.high)
+    if probs.size:
+        bound = bounds.forward(case.logits, exact.high)
+        yield from _compare("forward", case, error[exists], bound[exists])
+    if np.isfinite(probs[~exists]).any():
+        yield Failure("non-finite", str(case), "a row that has no softmax contains finite results")
+    verdict.note_error(case, "probabilities", error, exact.high)
 
-    The arrays of cases are read-only. Numba compiles a kernel again for read-only arrays, which takes 7 of 18 s where
-    its cache is empty.
+
+def _judge_alone(implementation: Implementation, seed: int, dtypes: Sequence[str]) -> tuple[Verdict, Outputs]:
+    verdict, outputs = Verdict(implementation.name, implementation.accurate_for), Outputs()
+    for dtype in dtypes:
+        for case in inputs.cases(dtype, seed):
+            if case.probs.size:  # kernels receive no empty arrays
+                verdict.failures += _caught(case, _check_case(implementation, case, verdict, outputs))
+    if not verdict.failed("runs"):
+        for dtype in dtypes:
+            verdict.failures += _caught("shapes", _shapes(implementation, dtype, seed))
+            verdict.failures += _caught("memory", _memory(implementation, dtype))
+    return verdict, outputs
+
+
+def _caught(where: object, failures: Iterator[Failure]) -> Iterator[Failure]:
+    """Yield the failures of a check. An exception of the kernel is a failure, too."""
+    try:
+        yield from failures
+    except KERNEL_ERRORS as error:
+        yield Failure("runs", str(where), f"raised {one_line(error)}")
+
+
+def _check_case(implementation: Implementation, case: Case, verdict: Verdict, outputs: Outputs) -> Iterator[Failure]:
+    """Check a kernel on a case, and note its result in `outputs` and its error in `verdict`."""
+    finite, error = case.finite, case.given_logits.error_of
+    out = outputs[case] = _run(implementation, *_as_passed(implementation, case.probs, case.grad_output))
+    yield from _value(implementation, case, out)
+    if implementation.accurate_for == "logits":
+        bound = bounds.given_logits(case.exact_probs.high, case.grad_output)
+        yield from _compare("logits", case, error(out)[finite], bound[finite])
+    yield from _inputs_and_out(implementation, case, out)
+    yield from _in_place(implementation, case)
+    for method, gradient, bound in gradients(case):
+        yield from _compare("numeric", f"{case}, {method}", np.abs(out - gradient), bound)
+    truth = np.where(finite[:, np.newaxis], case.given_logits.high, np.nan)
+    verdict.note_error(case, case.kind, error(out), truth)
+
+
+def _as_passed(implementation: Implementation, *arrays: Array) -> list[Array]:
+    """Return read-only inputs as `softmax_backward` passes them: as they are to a user's kernel, else writeable copies.
+
+    For read-only arrays, Numba would compile the kernels again, which takes 7 of 18 s where its cache is empty.
     """
     return [array if implementation.family == "user" else array.copy() for array in arrays]
 
 
-def _judge_alone(implementation: Implementation, seed: int, dtypes: Iterable[str]) -> tuple[Verdict, Outputs]:
-    verdict, outputs = Verdict(implementation.name, implementation.accurate_for), {}
-    for dtype in dtypes:
-        for case in inputs.cases(dtype, seed):
-            if case.probs.size:  # kernels receive no empty arrays
-                try:
-                    outputs[case] = _run(implementation, case.probs, case.grad_output)
-                    verdict.failures += _check_case(implementation, case, outputs[case])
-                    verdict.note_error(case, case.kind, *_logits_error(case, outputs[case]))
-                except KERNEL_ERRORS as error:
-                    verdict.failures.append(exception_failure(case, error))
-    if not verdict.failed("runs"):
-        for dtype in dtypes:
-            verdict.failures += _caught("shapes", _shapes, implementation, dtype, seed)
-            verdict.failures += _caught("memory", _memory, implementation, dtype)
-        verdict.failures += _numeric(outputs, seed)
-    return verdict, outputs
-
-
-def _caught(where: str, check: Callable[..., Iterable[Failure]], *arguments: Any) -> list[Failure]:
-    """Return the failures of a check. An exception of the kernel is a failure, too."""
-    try:
-        return list(check(*arguments))
-    except KERNEL_ERRORS as error:
-        return [exception_failure(where, error)]
-
-
-def _run(implementation: Implementation, probs: Array, grad_output: Array, fill: float = np.nan) -> Array:
+def _run(implementation: Implementation, *arrays: Array, fill: float = np.nan) -> Array:
     """Return the result of a kernel, in a new `out` that was full of `fill`."""
-    out = np.full_like(probs, fill)
-    invoke(implementation.kernel, *_as_passed(implementation, probs, grad_output), out=out)
+    out = np.full_like(arrays[0], fill)
+    invoke(implementation.kernel, *arrays, out=out)
     return out
 
 
-def _check_case(implementation: Implementation, case: Case, out: Array) -> Iterator[Failure]:
-    yield from _value("value", implementation, case, out)
-    if implementation.accurate_for == "logits":
-        yield from _logits(case, out)
-    yield from _non_finite("non-finite", case, out)
-    yield from _inputs_and_out(implementation, case, out)
-    yield from _in_place(implementation, case)
+def _compare(check: Check, where: object, error: bounds.Floats, bound: bounds.Floats) -> Iterator[Failure]:
+    """Yield a failure if any error is NaN or larger than its bound; both arrays have one shape."""
+    wrong = ~(error <= bound)
+    if wrong.any():
+        worst = np.argmax(np.where(np.isnan(error), np.inf, error) / bound)
+        seen = f"off by {error.flat[worst]:.2g}, but rounding explains at most {bound.flat[worst]:.2g}"
+        yield Failure(check, str(where), seen)
 
 
-def _logits_error(case: Case, out: Array) -> tuple[Floats, Floats]:
-    """Return the error against the gradient with respect to the logits, and that gradient, (B, D) each."""
-    truth = np.where(case.finite[:, np.newaxis], case.given_logits.high, np.nan)
-    return case.given_logits.error_of(out), truth
-
-
-def _value(check: Check, implementation: Implementation, case: Case, out: Array) -> Iterator[Failure]:
-    """Compare with p (g - Σ p g) for the p and g of the case."""
-    finite = case.finite
-    bound = _value_bound(case, implementation.flush_to_zero)
-    yield from bound_failures(check, case, case.given_probs.error_of(out)[finite], bound[finite])
-
-
-def _value_bound(case: Case, flush_to_zero: bool) -> Floats:
-    return reference.row_sums(case.probs, case.grad_output).bound(case.probs, flush_to_zero)
-
-
-def _logits(case: Case, out: Array) -> Iterator[Failure]:
-    """Compare with the gradient with respect to the logits."""
-    finite = case.finite
-    bound = bounds.given_logits(case.exact_probs.high, case.grad_output)
-    yield from bound_failures("logits", case, case.given_logits.error_of(out)[finite], bound[finite])
-
-
-def _non_finite(check: Check, case: Case, out: Array) -> Iterator[Failure]:
-    """Require NaN or inf throughout the rows that contain NaN or inf; `_value` checks the other rows."""
-    if np.isfinite(out[~case.finite]).any():
+def _value(implementation: Implementation, case: Case, out: Array, *, in_place: bool = False) -> Iterator[Failure]:
+    """Compare with p (g - Σ p g) for the p and g of the case. Rows with NaN or inf must have no finite results."""
+    finite, bound = case.finite, case.sums.bound(case.probs, implementation.flush_to_zero)
+    error = case.given_probs.error_of(out)
+    yield from _compare("in place" if in_place else "value", case, error[finite], bound[finite])
+    if np.isfinite(out[~finite]).any():
+        check: Check = "in place" if in_place else "non-finite"
         yield Failure(check, str(case), "a row with NaN or inf has finite results")
 
 
@@ -182,16 +154,8 @@ def _in_place(implementation: Implementation, case: Case) -> Iterator[Failure]:
     for name in implementation.in_place:
         arrays = dict(zip(INPUTS, _as_passed(implementation, case.probs, case.grad_output), strict=True))
         out = arrays[name] = arrays[name].copy()
-        invoke(implementation.kernel, arrays["probs"], arrays["grad_output"], out=out)
-        yield from _value("in place", implementation, case, out)
-        yield from _non_finite("in place", case, out)
-
-
-def _numeric(outputs: Outputs, seed: int) -> Iterator[Failure]:
-    """Compare with numeric gradients, as far as float64 was checked."""
-    for case, method, gradient, bound in gradients.gradients(seed):
-        if case in outputs:
-            yield from bound_failures("numeric", f"{case}, {method}", np.abs(outputs[case] - gradient), bound)
+        invoke(implementation.kernel, *arrays.values(), out=out)
+        yield from _value(implementation, case, out, in_place=True)
 
 
 def _shapes(implementation: Implementation, dtype: str, seed: int) -> Iterator[Failure]:
@@ -202,7 +166,7 @@ def _shapes(implementation: Implementation, dtype: str, seed: int) -> Iterator[F
             continue
         sums = reference.row_sums(probs, grad_output)
         for call in ("", ", second call"):
-            out = _run(implementation, probs, grad_output)
+            out = _run(implementation, *_as_passed(implementation, probs, grad_output))
             worst = reference.worst(probs, grad_output, out, sums, implementation.flush_to_zero)
             if worst.wrong:
                 yield Failure("shapes", f"{batch}×{dim} {dtype}{call}", worst.in_words())
@@ -222,24 +186,21 @@ def _memory(implementation: Implementation, dtype: str) -> Iterator[Failure]:
 def _traced_bytes(call: Callable[[], object]) -> int:
     """Return the largest amount of memory that the second of two calls takes, in bytes."""
     call()  # memory that the first call allocates and keeps does not count
-    tracing = tracemalloc.is_tracing()
-    if not tracing:
-        tracemalloc.start()
+    was_tracing = tracemalloc.is_tracing()
+    tracemalloc.start()
     try:
         tracemalloc.reset_peak()
         before = tracemalloc.get_traced_memory()[0]
         call()
         return tracemalloc.get_traced_memory()[1] - before
     finally:
-        if not tracing:
+        if not was_tracing:
             tracemalloc.stop()
 
 
 def _pairs(outputs: Outputs, others: Outputs, other: str, flush_to_zero: bool) -> Iterator[Failure]:
     """Require that two implementations differ by no more than the sum of their bounds."""
-    for case in outputs:
-        if case in others:
-            finite = case.finite
-            difference = np.abs(outputs[case][finite].astype(np.float64) - others[case][finite])
-            bound = 2 * _value_bound(case, flush_to_zero)[finite]
-            yield from bound_failures("pairs", f"{case}, against {other}", difference, bound)
+    for case in (case for case in outputs if case in others):
+        difference = np.abs(outputs[case].astype(np.float64) - others[case])
+        bound = 2 * case.sums.bound(case.probs, flush_to_zero)
+        yield from _compare("pairs", f"{case}, against {other}", difference[case.finite], bound[case.finite])

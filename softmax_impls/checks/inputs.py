@@ -15,10 +15,10 @@ from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from softmax_impls.api import softmax
-from softmax_impls.checks import digits, oracle
+from softmax_impls.checks import digits, oracle, reference
 from softmax_impls.implementation import Array, read_only
 
 Kind = Literal["ordinary", "saturated", "hostile"]
@@ -33,27 +33,14 @@ SHAPES = ((1, 1), (1, 10), (1, 1000), (2, 3), (3, 2), (16, 16), (9, 32), (33, 64
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """The input of one family in one dtype, and the exact answers.
-
-    Attributes
-    ----------
-    family : str
-        The name of the family.
-    kind : {"ordinary", "saturated", "hostile"}
-        "saturated": rounding the probabilities loses digits of the gradient with respect to the logits. "hostile":
-        masked logits, NaN, inf, subnormal numbers, or a batch or dim of 0 or 1.
-    logits, probs, grad_output : ndarray
-        (B, D) each, read-only.
-    exact_probs : Exact
-        The exact softmax of the logits.
-    """
+    """The input of one family in one dtype, (B, D) each and read-only, and the exact answers."""
 
     family: str
     kind: Kind
     logits: Array
     probs: Array
     grad_output: Array
-    exact_probs: oracle.Exact
+    exact_probs: oracle.Exact  # the exact softmax of the logits
 
     def __str__(self) -> str:
         return f"{self.family} {self.probs.dtype}"
@@ -69,25 +56,20 @@ class Case:
         return oracle.given_logits(self.logits, self.grad_output)
 
     @cached_property
+    def sums(self) -> reference.RowSums:
+        """The sums of each row, which give the bound on the error given the probabilities."""
+        return reference.row_sums(self.probs, self.grad_output)
+
+    @cached_property
     def finite(self) -> NDArray[np.bool_]:
         """Whether each row, (B,), contains neither NaN nor inf in `probs` and `grad_output`."""
-        finite: NDArray[np.bool_] = np.isfinite(self.probs) & np.isfinite(self.grad_output)
-        return np.asarray(finite.all(axis=-1))
-
-
-def families() -> dict[str, Kind]:
-    """Return the kind of each family, by name."""
-    return {name: kind for name, (kind, _) in _FAMILIES.items()}
-
-
-def cases(dtype: DTypeLike, seed: int = 0) -> tuple[Case, ...]:
-    """Return the case of every family in a dtype, float32 or float64. A repeated call returns the same objects."""
-    return _cases(np.dtype(dtype), seed)
+        return np.asarray(np.isfinite((self.probs, self.grad_output)).all(axis=(0, -1)))
 
 
 @functools.cache
-def _cases(dtype: np.dtype[Any], seed: int) -> tuple[Case, ...]:
-    return tuple(_case(name, dtype, seed) for name in _FAMILIES)
+def cases(dtype: str, seed: int) -> tuple[Case, ...]:
+    """Return the case of every family in a dtype, float32 or float64. A repeated call returns the same objects."""
+    return tuple(_case(name, np.dtype(dtype), seed) for name in FAMILIES)
 
 
 @functools.cache
@@ -99,21 +81,20 @@ def problem(batch: int, dim: int, dtype: str, seed: int) -> tuple[Array, Array]:
 
 
 def _case(name: str, dtype: np.dtype[Any], seed: int) -> Case:
-    kind, draw = _FAMILIES[name]
+    kind, draw = FAMILIES[name]
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])  # the family's own
     logits, grad_output = (np.ascontiguousarray(array, dtype=dtype) for array in draw(rng))
     if name == SUBNORMAL:  # the logits depend on the dtype
-        logits[:, 1::2] = np.log(float(np.finfo(dtype).tiny)) - rng.uniform(0, 12, logits[:, 1::2].shape)
+        logits[:, 1::2] = np.log(float(np.finfo(dtype).smallest_normal)) - rng.uniform(0, 12, logits[:, 1::2].shape)
     exact = oracle.softmax(logits)
     return Case(name, kind, read_only(logits), read_only(exact.high.astype(dtype)), read_only(grad_output), exact)
 
 
-def _normal(rng: np.random.Generator, batch: int, dim: int, scale: float = 1.0) -> Drawn:
-    return scale * rng.standard_normal((batch, dim)), rng.standard_normal((batch, dim))
-
-
-def _uniform(rng: np.random.Generator) -> Drawn:
-    return rng.random((10, 5)), rng.standard_normal((10, 5))  # the input of `softmax_impls.source`
+def _normal(
+    rng: np.random.Generator, batch: int, dim: int, scale: float = 1, gradient_scale: float = 1, offset: float = 0
+) -> Drawn:
+    logits = scale * rng.standard_normal((batch, dim))
+    return logits, gradient_scale * rng.standard_normal((batch, dim)) + offset
 
 
 def _digits(rng: np.random.Generator) -> Drawn:
@@ -127,23 +108,9 @@ def _shifted_logits(rng: np.random.Generator) -> Drawn:
     return logits + np.where(np.arange(8) % 2, 1e4, -1e4)[:, np.newaxis], grad_output
 
 
-def _offset_gradient(rng: np.random.Generator) -> Drawn:
-    logits, grad_output = _normal(rng, 8, 33)
-    return logits, grad_output + 100
-
-
 def _constant_gradient(rng: np.random.Generator) -> Drawn:
     logits, grad_output = _normal(rng, 8, 17)
     return logits, np.broadcast_to(grad_output[:, :1], logits.shape)
-
-
-def _tiny_gradients(rng: np.random.Generator) -> Drawn:
-    logits, grad_output = _normal(rng, 1, 8)
-    return logits, 1e-20 * grad_output
-
-
-def _dim_2_equal(rng: np.random.Generator) -> Drawn:
-    return np.zeros((3, 2)), rng.standard_normal((3, 2))
 
 
 def _dim_2_saturated(rng: np.random.Generator) -> Drawn:
@@ -165,7 +132,7 @@ def _one_hot_offset(rng: np.random.Generator, batch: int, dim: int) -> Drawn:
     return logits, np.round(grad_output, 1) + 1e6
 
 
-def _several_heavy(rng: np.random.Generator, batch: int, dim: int, most: int) -> Drawn:
+def _heavy(rng: np.random.Generator, batch: int, dim: int, most: int) -> Drawn:
     """Draw rows with 2 to `most` heavy classes: no p exceeds ½, and the rounded mean of their g is not their g."""
     heavy = np.arange(dim) < rng.integers(2, most + 1, size=(batch, 1))
     logits = np.where(heavy, 30.0, rng.uniform(-5, 5, (batch, dim)))
@@ -185,35 +152,31 @@ def _fully_masked(rng: np.random.Generator) -> Drawn:
 
 def _non_finite(rng: np.random.Generator) -> Drawn:
     logits, grad_output = _normal(rng, 8, 19)
-    logits[0, 5] = np.nan
-    grad_output[2, 7] = np.nan
-    grad_output[4, 0] = np.inf
-    grad_output[7, 18] = -np.inf
+    logits[0, 5] = grad_output[2, 7] = np.nan
+    grad_output[4, 0], grad_output[7, 18] = np.inf, -np.inf
     return logits, grad_output
 
 
-_FAMILIES: dict[str, tuple[Kind, Draw]] = {
-    "uniform logits": ("ordinary", _uniform),
+FAMILIES: dict[str, tuple[Kind, Draw]] = {
+    # The input of `softmax_impls.source`.
+    "uniform logits": ("ordinary", lambda rng: (rng.random((10, 5)), rng.standard_normal((10, 5)))),
     "standard normal": ("ordinary", partial(_normal, batch=8, dim=67)),
     "long rows": ("ordinary", partial(_normal, batch=2, dim=1003)),
     "digits, softmax regression": ("ordinary", _digits),
     "logits shifted by ±10,000": ("ordinary", _shifted_logits),
-    "gradient offset by 100": ("ordinary", _offset_gradient),
+    "gradient offset by 100": ("ordinary", partial(_normal, batch=8, dim=33, offset=100)),
     "constant gradient": ("ordinary", _constant_gradient),
-    "tiny gradients": ("ordinary", _tiny_gradients),
-    "dim 2, equal probabilities": ("ordinary", _dim_2_equal),
+    "tiny gradients": ("ordinary", partial(_normal, batch=1, dim=8, gradient_scale=1e-20)),
+    "dim 2, equal probabilities": ("ordinary", lambda rng: (np.zeros((3, 2)), rng.standard_normal((3, 2)))),
     "peaked": ("saturated", partial(_normal, batch=16, dim=10, scale=10)),
     "one-hot": ("saturated", partial(_normal, batch=16, dim=10, scale=40)),
     "dim 2, saturated": ("saturated", _dim_2_saturated),
     "cross-entropy of confident, correct rows": ("saturated", _cross_entropy),
     "one-hot, gradient offset by 1,000,000": ("saturated", partial(_one_hot_offset, batch=16, dim=10)),
-    "several heavy classes with equal gradients": ("saturated", partial(_several_heavy, batch=16, dim=9, most=8)),
+    "several heavy classes with equal gradients": ("saturated", partial(_heavy, batch=16, dim=9, most=8)),
     "peaked, long rows": ("saturated", partial(_normal, batch=8, dim=133, scale=10)),
     "one-hot, long rows, gradient offset by 1,000,000": ("saturated", partial(_one_hot_offset, batch=8, dim=70)),
-    "several heavy classes with equal gradients, long rows": (
-        "saturated",
-        partial(_several_heavy, batch=8, dim=70, most=59),
-    ),
+    "several heavy classes with equal gradients, long rows": ("saturated", partial(_heavy, batch=8, dim=70, most=59)),
     "partly masked": ("hostile", _partly_masked),
     "a fully masked row among good ones": ("hostile", _fully_masked),
     "NaN and inf, each in one row": ("hostile", _non_finite),

@@ -1,22 +1,40 @@
-"""Numeric gradients by differences, in float64: the reference of a gradient check."""
+"""Numeric gradients by differences, in float64: the reference of a gradient check.
+
+`gradients` bounds their distance from a right backward pass, too. The loss is L(x) = Σ g · softmax(x). Its gradient
+with respect to x is the backward pass of g.
+
+The error of central differences with step h is at most h²/6 max|L'''|. If x_j alone changes, p = p_j has the third
+derivative p (1 - p) (1 - 6 p (1 - p)), at most 1/8 in size, and the other probabilities share 1 - p in fixed
+proportion. So |L'''| ≤ max|g| / 4, and the truncation error is at most h² max|g| / 24. The rounding errors of two
+losses, divided by 2 h, are added. The complex step subtracts nothing. It has rounding errors only, and they are not
+divided by h.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from softmax_impls.checks import bounds
+from softmax_impls.checks.bounds import Floats
+from softmax_impls.implementation import Array
 from softmax_impls.layout import as_real_array
 
-STEPS = {"central": 1e-5, "complex": 1e-30}  # by method
+if TYPE_CHECKING:
+    from softmax_impls.checks.inputs import Case  # it loads mpmath and Numba
+
 Function = Callable[[NDArray[Any]], Any]
 
+STEPS = {"central": 1e-5, "complex": 1e-30}  # the default of each method
+CHECKED = ("uniform logits", "standard normal")  # families whose logits are at most a few units
+CHECKED_STEPS = (("central", 1e-3), ("central", 1e-5), ("complex", 1e-30))
 
-def numeric_gradient(
-    f: Function, x: ArrayLike, *, method: str = "central", step: float | None = None
-) -> NDArray[np.float64]:
+
+def numeric_gradient(f: Function, x: ArrayLike, *, method: str = "central", step: float | None = None) -> Floats:
     """Compute the gradient of a scalar function by differences in one element at a time.
 
     Parameters
@@ -66,34 +84,30 @@ def numeric_gradient(
     h = float(STEPS[method] if step is None else step)
     if not (h > 0 and np.isfinite(h)):
         raise ValueError(f"step must be positive and finite, got {step!r}")
-    return _central(f, point, h) if method == "central" else _complex(f, point, h)
-
-
-def _central(f: Function, point: NDArray[np.float64], h: float) -> NDArray[np.float64]:
+    slope = _central_slope if method == "central" else _complex_slope
     gradient = np.empty_like(point)
     for index in np.ndindex(point.shape):
-        x = point[index]
-        if np.isfinite(x) and (x + h == x or x - h == x):
-            raise ValueError(f"step {h} is too small: x{list(index)} = {x} does not change when it is added")
-        point[index] = x + h
-        above = _scalar(f(point.copy()))
-        point[index] = x - h
-        below = _scalar(f(point.copy()))
-        point[index] = x
-        gradient[index] = (above - below) / ((x + h) - (x - h))  # the step as it was rounded
+        gradient[index] = slope(f, point, index, h)
     return gradient
 
 
-def _complex(f: Function, point: NDArray[np.float64], h: float) -> NDArray[np.float64]:
-    gradient = np.empty_like(point)
-    for index in np.ndindex(point.shape):
-        shifted = point.astype(np.complex128)
-        shifted[index] += 1j * h
-        value = _scalar(f(shifted))
-        if not np.iscomplexobj(value):
-            raise TypeError(f"f must return a complex number for method='complex', got {type(value).__name__}")
-        gradient[index] = value.imag / h
-    return gradient
+def _central_slope(f: Function, point: Floats, index: tuple[int, ...], h: float) -> Any:
+    x = point[index]
+    if np.isfinite(x) and (x + h == x or x - h == x):
+        raise ValueError(f"step {h} is too small: x{list(index)} = {x} does not change when it is added")
+    above, below = point.copy(), point.copy()
+    above[index] += h
+    below[index] -= h
+    return (_scalar(f(above)) - _scalar(f(below))) / ((x + h) - (x - h))  # the step as it was rounded
+
+
+def _complex_slope(f: Function, point: Floats, index: tuple[int, ...], h: float) -> Any:
+    shifted = point.astype(np.complex128)
+    shifted[index] += 1j * h
+    value = _scalar(f(shifted))
+    if not np.iscomplexobj(value):
+        raise TypeError(f"f must return a complex number for method='complex', got {type(value).__name__}")
+    return value.imag / h
 
 
 def _scalar(value: Any) -> Any:
@@ -101,3 +115,33 @@ def _scalar(value: Any) -> Any:
     if array.size != 1:
         raise ValueError(f"f must return a scalar, got shape {array.shape}")
     return array.reshape(())[()]
+
+
+@functools.cache
+def gradients(case: Case) -> tuple[tuple[str, Floats, Floats], ...]:
+    """Return (method, gradient, bound) by each method, (B, D); nothing if the case is float32 or not in `CHECKED`."""
+    if case.family not in CHECKED or case.probs.dtype != np.float64:
+        return ()
+
+    def loss(x: NDArray[Any]) -> Any:
+        powers = np.exp(x - x.real.max(axis=-1, keepdims=True))
+        return np.sum(case.grad_output * powers / powers.sum(axis=-1, keepdims=True))
+
+    return tuple(
+        (
+            f"{method} differences, step {step:g}",
+            numeric_gradient(loss, case.logits, method=method, step=step),
+            _bound(case.probs, np.abs(case.grad_output), method, step),
+        )
+        for method, step in CHECKED_STEPS
+    )
+
+
+def _bound(probs: Array, g: Array, method: str, step: float) -> Floats:
+    largest = g.max(axis=-1, keepdims=True)
+    # The forward pass of logits of a few units, the products, and the sum over all elements.
+    rounding = bounds.gamma(probs.size + probs.shape[1] + 40, probs.dtype)
+    if method == "complex":
+        return np.asarray(2 * rounding * probs * largest)
+    bound = step**2 / 24 * largest + rounding * float(np.sum(probs * g)) / step
+    return np.asarray(np.broadcast_to(bound, probs.shape))

@@ -67,12 +67,8 @@ def _solve(formula: Callable[..., _Row], *arrays: Array) -> Exact:
     return Exact(high, low)
 
 
-def _softmax(logits: _Row) -> _Row:
-    return _softmax_to(DIGITS, logits)
-
-
 @functools.lru_cache(maxsize=4096)  # each row is needed for the probabilities and for the gradient
-def _softmax_to(digits: int, logits: _Row) -> _Row:
+def _softmax(logits: _Row) -> _Row:
     largest = max(logits, default=mpmath.mpf(0))
     if any(mpmath.isnan(x) for x in logits) or mpmath.isinf(largest):
         return (mpmath.nan,) * len(logits)

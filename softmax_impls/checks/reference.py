@@ -25,9 +25,9 @@ class RowSums:
 
     dot: Floats  # Σ p g is dot + dot_low; NaN where the row contains NaN or inf
     dot_low: Floats
-    total: Floats  # Σ p
-    defect: Floats  # 1 - Σ p
-    largest: Floats  # max|g|
+    total: Floats  # σ = Σ p
+    defect: Floats  # 1 - σ; computed from a rounded σ, it would cancel
+    largest: Floats  # M = max|g|
 
     def bound(self, probs: Array, flush_to_zero: bool = False) -> Floats:
         """Return the bound on the error of each element, (B, D)."""
@@ -35,10 +35,10 @@ class RowSums:
         return np.asarray(probs * scale[:, np.newaxis] + floor[:, np.newaxis])
 
     def bound_terms(self, probs: Array, flush_to_zero: bool) -> tuple[Floats, Floats]:
-        """Return the terms of the bound for each row; see `bounds.given_probs`."""
-        return bounds.given_probs(
-            probs.shape[1], probs.dtype, self.largest, self.total, self.defect, flush_to_zero
-        )
+        """Return s and t of each row, (B,): the bound given the probabilities, derived in `bounds`, is p_i s + t."""
+        dim, dtype = probs.shape[1], probs.dtype
+        scale = self.largest * (2 * (1 + self.total) * bounds.gamma(dim + 6, dtype) + np.abs(self.defect))
+        return scale, bounds.underflow(dim, dtype, self.largest, flush_to_zero)
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,7 @@ class Discrepancy:
 @np.errstate(all="ignore")
 def row_sums(probs: Array, grad_output: Array) -> RowSums:
     """Return the sums of each row of `probs` and `grad_output`, (B, D) each."""
-    sums = RowSums(*(np.empty(len(probs)) for _ in range(5)))
-    _row_sums(probs, grad_output, sums.dot, sums.dot_low, sums.total, sums.defect, sums.largest)
-    return sums
+    return RowSums(*_row_sums(probs, grad_output))
 
 
 @np.errstate(all="ignore")
@@ -75,14 +73,6 @@ def worst(probs: Array, grad_output: Array, result: Array, sums: RowSums, flush_
     """
     scale, floor = sums.bound_terms(probs, flush_to_zero)
     return Discrepancy(*_worst(probs, grad_output, result, sums.dot, sums.dot_low, scale, floor))
-
-
-@np.errstate(all="ignore")
-def exact_value(probs: Array, grad_output: Array) -> Floats:
-    """Return p (g - Σ p g), (B, D), with a few roundings of the value; `worst` compares results with it."""
-    sums = row_sums(probs, grad_output)
-    dot, dot_low = (np.broadcast_to(part[:, np.newaxis], probs.shape).copy() for part in (sums.dot, sums.dot_low))
-    return np.asarray(_value(probs.astype(np.float64), grad_output.astype(np.float64), dot, dot_low))
 
 
 @jit()
@@ -103,9 +93,9 @@ def _two_product(a: Any, b: Any) -> Any:
 
 
 @jit()
-def _row_sums(
-    probs: Array, grad_output: Array, dot: Floats, dot_low: Floats, total: Floats, defect: Floats, largest: Floats
-) -> None:
+def _row_sums(probs: Array, grad_output: Array) -> Floats:
+    sums = np.empty((5, probs.shape[0]))  # in the order of `RowSums`
+    dot, dot_low, total, defect, largest = sums[0], sums[1], sums[2], sums[3], sums[4]
     for i in range(probs.shape[0]):
         high, low, excess, excess_low, maximum, finite = 0.0, 0.0, -1.0, 0.0, 0.0, True
         for j in range(probs.shape[1]):
@@ -121,10 +111,12 @@ def _row_sums(
         defect[i] = -(excess + excess_low)
         total[i] = 1.0 - defect[i]
         largest[i] = maximum
+    return sums
 
 
 @jit()
-def _value(p: Any, g: Any, dot: Any, dot_low: Any) -> Any:
+def exact_value(p: Any, g: Any, dot: Any, dot_low: Any) -> Any:
+    """Return p (g - Σ p g) of an element, with a few roundings of the value."""
     difference, error = _two_sum(g, -dot)
     return p * (difference + (error - dot_low))
 
@@ -141,14 +133,14 @@ def _worst(
         larger = 0
         for j in range(probs.shape[1]):
             p, computed = np.float64(probs[i, j]), np.float64(result[i, j])
-            error = abs(computed - _value(p, np.float64(grad_output[i, j]), dot[i], dot_low[i]))
+            error = abs(computed - exact_value(p, np.float64(grad_output[i, j]), dot[i], dot_low[i]))
             larger += not error <= ratio * (p * scale[i] + floor[i])
         for j in range(probs.shape[1] if larger else 0):
             p, computed = np.float64(probs[i, j]), np.float64(result[i, j])
             if np.isnan(dot[i]):
                 off = np.inf if np.isfinite(computed) else 0.0
             else:
-                error = abs(computed - _value(p, np.float64(grad_output[i, j]), dot[i], dot_low[i]))
+                error = abs(computed - exact_value(p, np.float64(grad_output[i, j]), dot[i], dot_low[i]))
                 off = error / (p * scale[i] + floor[i])
             if not off <= ratio:  # also if it is NaN
                 ratio, row, column = (np.inf if np.isnan(off) else off), i, j

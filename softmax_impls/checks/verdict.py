@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -78,12 +77,3 @@ class Verdict:
         }
         failures = [dataclasses.asdict(failure) for failure in self.failures]
         return {"right": self.right, "accurate_for": self.accurate_for, "errors": errors, "failures": failures}
-
-
-def bound_failures(check: Check, where: object, error: Floats, bound: Floats) -> Iterator[Failure]:
-    """Yield a failure if any error is NaN or larger than its bound; both arrays have one shape."""
-    wrong = ~(error <= bound)
-    if wrong.any():
-        worst = np.argmax(np.where(np.isnan(error), np.inf, error) / bound)
-        seen = f"off by {error.flat[worst]:.2g}, but rounding explains at most {bound.flat[worst]:.2g}"
-        yield Failure(check, str(where), seen)

@@ -23,18 +23,10 @@ COMPLETION = "_SOFTMAX_IMPLS_COMPLETE"  # the environment variable by which a sh
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
+    """Run the command line with these arguments, by default with `sys.argv`, and return the exit status.
 
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        By default `sys.argv`.
-
-    Returns
-    -------
-    int
-        The exit status: 0, also if the reader of a pipe has closed it, as `head` does; 1 if something is wrong; 2 for
-        a bad command line; 130 after Ctrl-C.
+    The status is 1 if something is wrong, 2 for a bad command line, and 130 after Ctrl-C. It is 0 if the reader of a
+    pipe has closed it, as `head` does.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

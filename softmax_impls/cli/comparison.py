@@ -29,40 +29,18 @@ PICTURE = "winners.png"
 
 @dataclass
 class Comparison:
-    """The cells to measure, and, after `run`, the results.
-
-    Attributes
-    ----------
-    session : Session
-        The implementations, and the time that is left.
-    unavailable : mapping of str to str
-        Implementations that cannot be used here, with the reasons.
-    keys : sequence of CellKey
-        The cells to measure.
-    folder : Path
-        The folder of the results and the picture.
-    done : dict of CellKey to Cell
-        The measured cells.
-    skipped : dict of CellKey to str
-        The reasons of the cells that were not measured.
-    ranked : list of Ranked
-        The measured cells among `keys`.
-    interrupted : bool
-        Whether Ctrl-C ended the run.
-    seconds : float
-        Duration of the run.
-    """
+    """The cells to measure, and, after `run`, the results."""
 
     session: Session
-    unavailable: Mapping[str, str]
-    keys: Sequence[CellKey]
-    folder: Path
+    unavailable: Mapping[str, str]  # implementations that cannot be used here, with the reasons
+    keys: Sequence[CellKey]  # the cells to measure
+    folder: Path  # of the results and the picture
     done: dict[CellKey, Cell] = field(default_factory=dict, init=False)
-    skipped: dict[CellKey, str] = field(default_factory=dict, init=False)
-    ranked: list[Ranked] = field(default_factory=list, init=False)
+    skipped: dict[CellKey, str] = field(default_factory=dict, init=False)  # with the reasons
+    ranked: list[Ranked] = field(default_factory=list, init=False)  # the measured cells among `keys`
     warnings: list[str] = field(default_factory=list, init=False)
-    interrupted: bool = field(default=False, init=False)
-    seconds: float = field(default=0.0, init=False)
+    interrupted: bool = field(default=False, init=False)  # by Ctrl-C
+    seconds: float = field(default=0.0, init=False)  # duration of the run
 
     @property
     def results(self) -> Path:

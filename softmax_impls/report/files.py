@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from softmax_impls.choice.ranking import rank_run
 from softmax_impls.report import figures
-from softmax_impls.report.html.page import Report
-from softmax_impls.report.panels import panels
-from softmax_impls.report.style import save
+from softmax_impls.report.html.page import make_page
+from softmax_impls.report.style import save, styles_of
 from softmax_impls.results.runs import Loaded
 
 PAGE = "report.html"
@@ -16,42 +16,20 @@ MAX_RUNS = 4  # runs whose figures are written: each takes seconds
 
 
 def write(loaded: Loaded, folder: Path) -> tuple[Path, list[Path], list[str]]:
-    """Write the page and the figures.
-
-    Parameters
-    ----------
-    loaded : Loaded
-        At least one run.
-    folder : Path
-        It is created if it does not exist.
-
-    Returns
-    -------
-    page : Path
-    figures : list of Path
-    notes : list of str
-        What was left out, a line each.
-
-    Raises
-    ------
-    OSError
-        If a file cannot be written.
-    """
-    report = Report(loaded)
+    """Write the page and the figures of at least one run; return their paths, and a line for all that is left out."""
+    runs = [rank_run(run) for run in loaded.runs]
+    styles = styles_of(name for run in runs for cell in run.cells for name in cell.kernels)
+    html, notes = make_page(loaded, runs, styles)
     (folder / FIGURES).mkdir(parents=True, exist_ok=True)
-    page = folder / PAGE
-    html, notes = report.html()
+    page, written = folder / PAGE, []
     page.write_bytes(html.encode("utf-8", "replace"))
-    written = []
-    for number, run in enumerate(report.runs[:MAX_RUNS], start=1):
+    for number, run in enumerate(runs[:MAX_RUNS], start=1):
         for kind in figures.KINDS:
-            figure = figures.draw(kind, run.cells, panels(run.cells), report.styles)
-            if figure is None:
-                continue
-            stem = kind if len(report.runs) == 1 else f"{kind}-{number}"
-            for suffix in (".png", ".svg"):
-                written.append(folder / FIGURES / (stem + suffix))
-                save(figure, written[-1])
-    if len(report.runs) > MAX_RUNS:
-        notes.append(f"Figure files show the {MAX_RUNS} newest of {len(report.runs)} runs.")
+            if figure := figures.draw(kind, run.cells, styles):
+                stem = kind if len(runs) == 1 else f"{kind}-{number}"
+                for suffix in (".png", ".svg"):
+                    written.append(folder / FIGURES / (stem + suffix))
+                    save(figure, written[-1])
+    if len(runs) > MAX_RUNS:
+        notes.append(f"Figure files show the {MAX_RUNS} newest of {len(runs)} runs.")
     return page, written, notes

@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from softmax_impls.choice.ranking import RankedRun, rank_run
 from softmax_impls.formatting import format_count
 from softmax_impls.report import figures
 from softmax_impls.report.html.page import templates
-from softmax_impls.report.panels import panels
 from softmax_impls.report.style import styles_of
 from softmax_impls.results.frame import to_frame
 from softmax_impls.results.runs import load
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,8 +90,7 @@ class Results:
         if not 0 <= run < len(self.runs):
             raise ValueError(f"run must be less than {len(self.runs)}, the number of runs, got {run}")
         styles = styles_of(name for other in self.runs for cell in other.cells for name in cell.kernels)
-        cells = self.runs[run].cells
-        figure = figures.draw(kind, cells, panels(cells), styles)
+        figure = figures.draw(kind, self.runs[run].cells, styles)
         if figure is None:
             raise ValueError(f"run {run} has no data for kind {kind!r}")
         return figure

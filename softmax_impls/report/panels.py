@@ -1,40 +1,38 @@
-"""Group the cells of a run by dtype and number of threads, and name cells in text and in addresses."""
+"""Panels: the cells of one dtype and number of threads. Names and addresses of cells."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 from softmax_impls.choice.ranking import Ranked
+from softmax_impls.choice.scaling import Crossover, Exponent
 from softmax_impls.formatting import format_count
 from softmax_impls.timing.workloads import CUSTOM, GRID, CellKey
 
 
-@dataclass(frozen=True, order=True)
-class Panel:
-    """The cells of a figure that share axes: the cells of one dtype and one number of threads."""
+class Panel(NamedTuple):
+    """The cells that share the axes of a figure: the cells of one dtype and one number of threads."""
 
     threads: int
     dtype: str
 
     @classmethod
-    def of(cls, key: CellKey) -> Panel:
-        """Return the panel of a cell."""
-        return cls(key.threads, key.dtype)
+    def of(cls, item: CellKey | Crossover | Exponent) -> Panel:
+        """Return the panel that the key of a cell, a crossover or an exponent belongs to."""
+        return cls(item.threads, item.dtype)
 
     def __str__(self) -> str:
         return f"{self.dtype}, {format_count(self.threads, 'thread')}"
 
 
-def panels(cells: Sequence[Ranked]) -> list[Panel]:
-    """Return the panels of some cells, in the order of threads and dtype."""
-    return sorted({Panel.of(cell.key) for cell in cells})
-
-
-def in_panel(cells: Sequence[Ranked], panel: Panel) -> list[Ranked]:
-    """Return the cells of a panel."""
-    return [cell for cell in cells if Panel.of(cell.key) == panel]
+def by_panel(cells: Iterable[Ranked]) -> dict[Panel, list[Ranked]]:
+    """Return the cells of each panel, in the order of threads and dtype."""
+    panels: dict[Panel, list[Ranked]] = {}
+    for cell in cells:
+        panels.setdefault(Panel.of(cell.key), []).append(cell)
+    return dict(sorted(panels.items()))
 
 
 def shape_text(key: CellKey) -> str:

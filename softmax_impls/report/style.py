@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +22,21 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*")  # 8 colours and 9 marke
 INK, PAPER, RULE = "#1b1b1c", "#fefefd", "#8a8f99"  # the page replaces INK and PAPER by the colours of its theme
 PAGE = "../report.html"  # relative to the folder of the figures
 MAX_NAME = 28  # characters of a name that a figure shows
+SETTINGS: Any = {
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+    "axes.facecolor": "none",
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "font.size": 9,
+    "grid.alpha": 0.35,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "hatch.linewidth": 3.0,
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # a name is never parsed as mathematics
+}
 
 
 class Style(NamedTuple):
@@ -32,8 +49,8 @@ class Style(NamedTuple):
 Styles = Mapping[str, Style]
 
 
-def styles_of(names: Iterable[str]) -> dict[str, Style]:
-    """Return a style for each implementation. It is the same in all figures of a report."""
+def styles_of(names: Iterable[str]) -> Styles:
+    """Return a style for each implementation."""
     return {
         name: Style(COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)])
         for index, name in enumerate(sorted(set(names)))
@@ -42,53 +59,27 @@ def styles_of(names: Iterable[str]) -> dict[str, Style]:
 
 @contextmanager
 def drawing(salt: str = "") -> Iterator[None]:
-    """Set the matplotlib parameters that all figures share. A name is never parsed as mathematics.
-
-    Parameters
-    ----------
-    salt : str, optional
-        Ids in an SVG file depend on it. Figures of one page need different salts.
-    """
-    ink = dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK)
-    settings: Any = {
-        **ink,
-        "axes.facecolor": "none",
-        "axes.spines.right": False,
-        "axes.spines.top": False,
-        "axes.titlesize": 10,
-        "axes.titleweight": "bold",
-        "font.size": 9,
-        "grid.alpha": 0.35,
-        "grid.color": RULE,
-        "grid.linewidth": 0.6,
-        "hatch.linewidth": 3.0,
-        "svg.fonttype": "none",
-        "svg.hashsalt": f"softmax-impls{salt}",
-        "text.parse_math": False,
-    }
-    with mpl.rc_context(settings), warnings.catch_warnings():
+    """Set the look of all figures. Ids in an SVG depend on `salt`; figures of one page need different ids."""
+    with mpl.rc_context(SETTINGS | {"svg.hashsalt": f"softmax-impls{salt}"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a name in a script that the font does not have
         yield
 
 
-def figure_with_axes(number: int, width: float = 6.0, height: float = 4.4) -> tuple[Figure, list[Axes]]:
+def figure_with_axes(number: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     """Return a figure with some axes side by side, each of this width and height in inches."""
-    figure = Figure(figsize=(width * max(1, number), height), layout="constrained", dpi=110)
-    return figure, list(figure.subplots(1, max(1, number), squeeze=False)[0])
+    figure = Figure(figsize=(width * number, height), layout="constrained", dpi=110)
+    return figure, list(figure.subplots(1, number, squeeze=False)[0])
 
 
 def add_legend(figure: Figure, names: Iterable[str], styles: Styles, more: Sequence[Artist] = ()) -> None:
     """Add a legend of the implementations in a figure, and of other handles."""
-    handles: list[Artist] = [marker(styles[name], name) for name in sorted(set(names))]
-    handles += more
-    columns = max(1, min(len(handles), 3 * len(figure.axes)))
+    handles = [*(_marker(styles[name], name) for name in sorted(set(names))), *more]
+    columns = min(len(handles), 3 * len(figure.axes))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
 
 
-def marker(style: Style, name: str) -> Line2D:
-    """Return the marker of an implementation for a legend."""
-    label = short_name(name)
-    label = f" {label}" if label.startswith("_") else label  # matplotlib leaves out labels that begin with "_"
+def _marker(style: Style, name: str) -> Line2D:
+    label = (" " if name.startswith("_") else "") + short_name(name)  # matplotlib hides labels that begin with "_"
     return Line2D([], [], marker=style.marker, color=style.colour, mec=INK, mew=0.5, ls="", label=label)
 
 
@@ -100,6 +91,24 @@ def short_name(name: str) -> str:
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG or SVG, by the suffix of the path. Equal figures give equal bytes."""
     with drawing(path.stem):
-        metadata = {"Date": None} if path.suffix == ".svg" else {}
-        figure.savefig(path, facecolor="white", metadata=metadata)
+        figure.savefig(path, facecolor="white", metadata={"Date": None} if path.suffix == ".svg" else {})
         figure.set_layout_engine("none")  # the next file keeps this layout, which takes half of the time to compute
+
+
+def inline_svg(figure: Figure, salt: str) -> str:
+    """Return a figure as an SVG element in the colours of the page's theme. Matplotlib escapes all text."""
+    file = io.StringIO()
+    with drawing(salt):
+        figure.savefig(file, format="svg", facecolor="none", metadata={"Date": None})
+    svg = re.sub(r"^.*?(?=<svg)|<metadata>.*?</metadata>", "", file.getvalue(), flags=re.DOTALL)
+    svg = re.sub(r"<[^>]*>", _shorten, svg)
+    return re.sub(r">\s+<", "><", svg)
+
+
+def _shorten(tag: re.Match[str]) -> str:
+    """Return a tag with two decimals, without unused names, and with the colours of the theme."""
+    text = re.sub(r"(\.\d\d)\d+", r"\1", tag[0])
+    text = re.sub(r'<g id="[^"]*"', "<g", text)
+    text = re.sub(r" font-family: [^;]*;| transform=\"rotate\(-0 [^\"]*\"", "", text)
+    text = text.replace(f'xlink:href="{PAGE}#', 'href="#').replace(' target="_blank"', "")
+    return text.replace(INK, "currentColor").replace(PAPER, "var(--paper)")

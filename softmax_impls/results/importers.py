@@ -10,7 +10,7 @@ import datetime
 import itertools
 import statistics
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import numpy as np

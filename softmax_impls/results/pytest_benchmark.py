@@ -34,7 +34,7 @@ class PytestBenchmarkFile(Struct):
     machine_info: _MachineInfo
     benchmarks: list[Any]
     commit_info: _CommitInfo | None = None
-    datetime: datetime.datetime | None = None
+    measured: datetime.datetime | None = msgspec.field(default=None, name="datetime")
 
     @property
     def machine(self) -> str:
@@ -50,8 +50,9 @@ class PytestBenchmarkFile(Struct):
     @property
     def time(self) -> datetime.datetime | None:
         """Time of the measurement. Old versions of pytest-benchmark state UTC without saying so."""
-        naive = self.datetime is not None and self.datetime.tzinfo is None
-        return self.datetime.replace(tzinfo=datetime.UTC) if naive and self.datetime else self.datetime
+        if self.measured is None or self.measured.tzinfo is not None:
+            return self.measured
+        return self.measured.replace(tzinfo=datetime.UTC)
 
 
 class _Params(Struct):

@@ -3,18 +3,9 @@
 The kernel computes p (h - Σ p h) for each row, where h = g - c and c is g at the row's largest p, as in
 `softmax_impls.backward.pivoted`. Where c = 0 is accurate enough, it saves the pass that computes the shifted sum.
 
-Read the modules in this order:
-
-========== =============================================================================
-sizes      the tunable numbers: when a call is shared among threads, when rows are pipelined
-vectors    operations on vectors of 64 bytes: load, store, select, reduce_add, argmax
-passes     the three passes over a row: reduce, shifted_dot, write
-rows       how the passes of many rows are ordered, for short, medium and long rows
-atomics    operations on memory that threads share
-pool       threads that share the work of one call
-jit        Numba's decorator with a cache on disk
-lowering   how vectors and atomics become LLVM instructions
-========== =============================================================================
+Read first `sizes` (the tunable numbers), `vectors` (operations on 64 bytes), `passes` (over a row) and `rows` (how the
+passes of many rows are ordered). Then read `atomics` and `pool` (threads share a call). `jit` and `lowering` state how
+Numba compiles it all.
 
 A long row takes two or three passes. The first pass waits for memory; the others read the row from the cache. So rows
 are pipelined: each step reduces a row and writes the row before it (for shorter rows, the row two steps before)::

@@ -1,64 +1,52 @@
-"""Atomic operations on 64-bit words of memory that threads share; interpreted, the words are a list."""
-
-from __future__ import annotations
+"""Atomic operations on 64-bit words of memory that threads share. Only compiled code can call them."""
 
 import platform
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from softmax_impls.simd.lowering import operation
+from softmax_impls.simd.lowering import F, operation
 from softmax_impls.simd.vectors import Pointer
 
 
-def _emit_pause(builder: Any) -> Any:
-    if platform.machine() in ("x86_64", "AMD64"):
-        nothing = ir.FunctionType(ir.VoidType(), [])
-        builder.call(cgutils.get_or_insert_function(builder.module, nothing, "llvm.x86.sse2.pause"), [])
+def _atomic(result: Any, emit: Callable[..., Any]) -> Callable[[F], F]:
+    """Define an operation: `emit` takes LLVM's builder, a pointer to a word, and further words."""
+    return operation(
+        lambda words, index, *values: result(words, types.intp, *[types.int64] * len(values)),
+        lambda builder, words, index, *values: emit(builder, builder.gep(words, [index]), *values),
+    )
 
 
-@operation(
-    lambda words, index: types.int64(words, types.intp),
-    lambda builder, words, index: builder.load_atomic(builder.gep(words, [index]), "acquire", 8),
-)
-def load_acquire(words: Pointer, index: int) -> int:
+@_atomic(types.int64, lambda builder, word: builder.load_atomic(word, "acquire", 8))
+def load_acquire(words: Pointer, index: int) -> Any:
     """Load a word. Later loads see everything that was written before its `store_release`."""
-    return int(words[index])
 
 
-@operation(
-    lambda words, index, value: types.void(words, types.intp, types.int64),
-    lambda builder, words, index, value: builder.store_atomic(value, builder.gep(words, [index]), "release", 8),
-)
-def store_release(words: Pointer, index: int, value: int) -> None:
+@_atomic(types.void, lambda builder, word, value: builder.store_atomic(value, word, "release", 8))
+def store_release(words: Pointer, index: int, value: Any) -> None:
     """Store a word after everything that was written before."""
-    words[index] = value
 
 
-@operation(
-    lambda words, index, value: types.int64(words, types.intp, types.int64),
-    lambda builder, words, index, value: builder.atomic_rmw("add", builder.gep(words, [index]), value, "acq_rel"),
-)
-def fetch_add(words: Pointer, index: int, value: int) -> int:
+@_atomic(types.int64, lambda builder, word, value: builder.atomic_rmw("add", word, value, "acq_rel"))
+def fetch_add(words: Pointer, index: int, value: Any) -> Any:
     """Add to a word, and return its old value."""
-    words[index] += value
-    return int(words[index]) - value
 
 
-@operation(
-    lambda words, index, old, new: types.boolean(words, types.intp, types.int64, types.int64),
-    lambda builder, words, index, old, new: builder.extract_value(
-        builder.cmpxchg(builder.gep(words, [index]), old, new, "acq_rel", "acquire"), 1
-    ),
+@_atomic(
+    types.boolean,
+    lambda builder, word, old, new: builder.extract_value(builder.cmpxchg(word, old, new, "acq_rel", "acquire"), 1),
 )
-def compare_exchange(words: Pointer, index: int, old: int, new: int) -> bool:
+def compare_exchange(words: Pointer, index: int, old: Any, new: Any) -> Any:
     """Store `new` if the word equals `old`, and return whether it did."""
-    if words[index] != old:
-        return False
-    words[index] = new
-    return True
+
+
+def _emit_pause(builder: Any) -> None:
+    if platform.machine() in ("x86_64", "AMD64"):
+        function = ir.FunctionType(ir.VoidType(), [])
+        builder.call(cgutils.get_or_insert_function(builder.module, function, "llvm.x86.sse2.pause"), [])
 
 
 @operation(lambda: types.void(), _emit_pause)
@@ -70,6 +58,5 @@ def spin_pause() -> None:
     lambda address, like: types.CPointer(like)(types.int64, like),
     lambda builder, address, like: builder.inttoptr(address, like.type.as_pointer()),
 )
-def pointer_to(address: int, like: Any) -> Pointer:
-    """Return a pointer to elements of the type of `like`. Only compiled code can call it."""
-    raise NotImplementedError
+def pointer_to(address: Any, like: Any) -> Pointer:
+    """Return a pointer to elements of the type of `like`."""

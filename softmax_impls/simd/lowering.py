@@ -1,14 +1,9 @@
-"""How `vectors` and `atomics` become LLVM instructions: a Numba type for vectors, and functions that emit instructions.
-
-The functions that emit take LLVM's builder and LLVM's values.
-"""
-
-from __future__ import annotations
+"""How operations become LLVM instructions: a Numba type for vectors, and functions that emit instructions."""
 
 import inspect
 import operator
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from llvmlite import ir
 from numba import types
@@ -21,7 +16,6 @@ VECTOR_BYTES = 64
 
 F = TypeVar("F", bound=Callable[..., Any])
 INT32, INT64 = ir.IntType(32), ir.IntType(64)
-POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
 class VectorType(types.Type):
@@ -42,53 +36,40 @@ class _VectorModel(models.PrimitiveModel):
 def operation(signature: Callable[..., Any], emit: Callable[..., Any]) -> Callable[[F], F]:
     """Define an operation by a Python function, for the interpreter, and by instructions, for Numba.
 
-    Parameters
-    ----------
-    signature : callable
-        From Numba's types of the arguments to Numba's signature.
-    emit : callable
-        From LLVM's builder and the arguments to the result. It emits the instructions.
+    `signature` turns Numba's types of the arguments into Numba's signature. `emit` emits the instructions.
     """
 
     def typed(typing: Any, *arguments: Any) -> Any:
-        def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            return emit(builder, *values)
+        return signature(*arguments), lambda context, builder, signature, values: emit(builder, *values)
 
-        return signature(*arguments), build
-
-    def decorate(interpreted: F) -> F:
-        parameters = [inspect.Parameter(name, POSITIONAL) for name in inspect.signature(interpreted).parameters]
-        typing = inspect.Parameter("typing", POSITIONAL)
+    def decorate(interpreted: Any) -> Any:
+        typing = inspect.Parameter("typing", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        parameters = inspect.signature(interpreted).parameters.values()
         typed.__signature__ = inspect.Signature([typing, *parameters])  # type: ignore[attr-defined]
         typed.__name__ = interpreted.__name__
-        return interpreted if DISABLE_JIT else cast(F, intrinsic(typed))
+        return interpreted if DISABLE_JIT else intrinsic(typed)
 
     return decorate
 
 
-def vector_of(pointer: Any) -> VectorType:
-    """Return Numba's type of the vectors that a pointer loads."""
-    return VectorType(pointer.dtype, VECTOR_BYTES * 8 // pointer.dtype.bitwidth)
-
-
-def mask_of(pointer: Any) -> VectorType:
-    """Return Numba's type of a mask for these vectors."""
-    return VectorType(types.boolean, vector_of(pointer).lanes)
+def vector_of(pointer: Any, element: Any = None) -> VectorType:
+    """Return Numba's type of the vectors that a pointer loads, or of vectors of as many other elements."""
+    return VectorType(element or pointer.dtype, VECTOR_BYTES * 8 // pointer.dtype.bitwidth)
 
 
 def _element_bytes(pointer: Any) -> int:
     return 8 if isinstance(pointer.type.pointee, ir.DoubleType) else 4
 
 
-def _vector_at(builder: Any, pointer: Any, index: Any) -> Any:
-    """Return a pointer to the vector that begins at an element."""
-    vector = ir.VectorType(pointer.type.pointee, lanes(pointer))
-    return builder.bitcast(builder.gep(pointer, [index]), vector.as_pointer())
-
-
 def lanes(pointer: Any) -> int:
     """Return the number of elements of the vectors that a pointer loads."""
     return VECTOR_BYTES // _element_bytes(pointer)
+
+
+def _vector_at(builder: Any, pointer: Any, index: Any) -> Any:
+    return builder.bitcast(
+        builder.gep(pointer, [index]), ir.VectorType(pointer.type.pointee, lanes(pointer)).as_pointer()
+    )
 
 
 def load(builder: Any, pointer: Any, index: Any) -> Any:
@@ -107,10 +88,12 @@ def store_nontemporal(builder: Any, pointer: Any, index: Any, vector: Any) -> No
     stored.set_metadata("nontemporal", builder.module.add_metadata([INT32(1)]))
 
 
-def masked_load(builder: Any, pointer: Any, index: Any, mask: Any, other: Any) -> Any:
-    """Emit a load that does not access memory where the mask is false, and takes `other` there."""
-    arguments = _vector_at(builder, pointer, index), INT32(_element_bytes(pointer)), mask, other
-    return _call(builder, "llvm.masked.load", pointer, other.type, arguments)
+def masked_load(builder: Any, pointer: Any, index: Any, mask: Any) -> Any:
+    """Emit a load that does not access memory where the mask is false; the vector is 0 there."""
+    source = _vector_at(builder, pointer, index)
+    zero = ir.Constant(source.type.pointee, None)
+    arguments = source, INT32(_element_bytes(pointer)), mask, zero
+    return _call(builder, "llvm.masked.load", pointer, zero.type, arguments)
 
 
 def masked_store(builder: Any, pointer: Any, index: Any, mask: Any, vector: Any) -> None:
@@ -126,22 +109,22 @@ def _call(builder: Any, name: str, pointer: Any, result: Any, arguments: Any) ->
 
 
 def broadcast(builder: Any, pointer: Any, value: Any) -> Any:
-    """Emit a vector with one value in all lanes."""
+    """Emit a vector with the same value in all lanes."""
     n = lanes(pointer)
     first = builder.insert_element(ir.Constant(ir.VectorType(value.type, n), ir.Undefined), value, INT32(0))
     return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(INT32, n), [0] * n))
-
-
-def _halves(builder: Any, vector: Any) -> list[Any]:
-    half = vector.type.count // 2
-    halves = (ir.Constant(ir.VectorType(INT32, half), list(range(s, s + half))) for s in (0, half))
-    return [builder.shuffle_vector(vector, vector, indices) for indices in halves]
 
 
 def first_lanes(builder: Any, pointer: Any, n: Any) -> Any:
     """Emit the mask of the first n lanes."""
     numbers = ir.Constant(ir.VectorType(INT32, lanes(pointer)), list(range(lanes(pointer))))
     return builder.icmp_signed("<", numbers, broadcast(builder, pointer, builder.trunc(n, INT32)))
+
+
+def _halves(builder: Any, vector: Any) -> list[Any]:
+    half = vector.type.count // 2
+    halves = (ir.Constant(ir.VectorType(INT32, half), list(range(s, s + half))) for s in (0, half))
+    return [builder.shuffle_vector(vector, vector, indices) for indices in halves]
 
 
 def reduce_add(builder: Any, vector: Any) -> Any:
@@ -152,36 +135,26 @@ def reduce_add(builder: Any, vector: Any) -> Any:
 
 
 def argmax(builder: Any, keys: Any, values: Any) -> Any:
-    """Emit a pair: the largest key and its value. Of equal keys, the first counts."""
+    """Emit a pair: the largest key and its value. Of equal keys, any may be taken."""
     while keys.type.count > 1:
         (a, b), (x, y) = _halves(builder, keys), _halves(builder, values)
         larger = builder.fcmp_ordered(">", b, a)
         keys, values = builder.select(larger, b, a), builder.select(larger, y, x)
-    pair = ir.Constant(ir.ArrayType(keys.type.element, 2), ir.Undefined)
-    for index, vector in enumerate((keys, values)):
-        pair = builder.insert_value(pair, builder.extract_element(vector, INT32(0)), index)
-    return pair
+    return cgutils.pack_array(builder, [builder.extract_element(vector, INT32(0)) for vector in (keys, values)])
 
 
-def _define_operator(symbol: Callable[..., Any], emit: Callable[..., Any], *, returns_mask: bool = False) -> None:
-    """Define an operator of two vectors for Numba."""
+def _define_operator(symbol: Callable[..., Any], emit: Callable[..., Any], element: Any = None) -> None:
+    """Define an operator of two equal vectors; `element` is the element type of its result if it differs."""
 
-    @type_callable(symbol)
-    def typed(context: Any) -> Callable[..., Any]:
-        def result(a: Any, b: Any) -> Any:
-            if isinstance(a, VectorType) and a == b:
-                return VectorType(types.boolean, a.lanes) if returns_mask else a
-            return None
+    def result(a: Any, b: Any) -> Any:
+        return VectorType(element or a.dtype, a.lanes) if isinstance(a, VectorType) and a == b else None
 
-        return result
-
-    @lower_builtin(symbol, VectorType, VectorType)  # type: ignore[untyped-decorator]
-    def lowered(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return emit(builder, *values)
+    type_callable(symbol)(lambda context: result)
+    lower_builtin(symbol, VectorType, VectorType)(lambda context, builder, signature, values: emit(builder, *values))
 
 
 # "contract" allows LLVM to fuse a product and a sum into one instruction, and nothing else.
 _define_operator(operator.add, lambda builder, a, b: builder.fadd(a, b, flags=("contract",)))
 _define_operator(operator.sub, lambda builder, a, b: builder.fsub(a, b, flags=("contract",)))
 _define_operator(operator.mul, lambda builder, a, b: builder.fmul(a, b, flags=("contract",)))
-_define_operator(operator.gt, lambda builder, a, b: builder.fcmp_ordered(">", a, b), returns_mask=True)
+_define_operator(operator.gt, lambda builder, a, b: builder.fcmp_ordered(">", a, b), types.boolean)

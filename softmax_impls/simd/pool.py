@@ -1,15 +1,14 @@
 """A pool of threads that share the work of one call.
 
-A call is cut into chunks. The caller computes chunks, and so do helper threads. Each thread begins with chunks of its
-own, so that in a loop of calls it finds their data in its cache; then it takes chunks that other threads have left. At
-the end the caller waits for the chunks that helpers still compute. A helper that a busy machine delays computes fewer
-chunks, so sharing costs a call at most the time to wake the helpers. After a call the helpers poll for the next call
-for a while, so that in a loop they start within a microsecond. Then they sleep.
+A call is cut into chunks. Each thread begins with its own chunks, because in a loop of calls its cache still holds
+their data. Then it takes chunks that other threads have left. At the end the caller waits for the chunks that helpers
+still compute. Late helpers compute fewer chunks, so sharing costs a call at most the time to wake the helpers. After a
+call the helpers poll for the next call before they sleep: in a loop of calls they start within a microsecond.
 
 Numba's own threads are not used: the default layer aborts the process when two threads call at once, GNU OpenMP ends a
 forked child process that calls, and in every layer each call waits for all threads. This pool serves a single call at a
-time, and a second caller computes alone. A forked child process, which has no helpers, resets the pool. The pool is
-acquired and released in compiled code, so that Ctrl-C cannot come in between.
+time; a second caller computes alone. A forked child process has no helpers, so it resets the pool. Compiled code
+acquires and releases the pool, so that Ctrl-C cannot come in between.
 
 The threads share 64-bit words, and floats behind them::
 
@@ -23,8 +22,6 @@ A thread takes a chunk when it exchanges the ticket for the ticket with the chun
 ticket has changed. So a thread that has taken a chunk has read the words of the current phase, and they do not change
 before COMPLETED counts the chunk.
 """
-
-from __future__ import annotations
 
 import contextlib
 import os
@@ -54,12 +51,7 @@ WORDS = 4 * LINE
 SHIFT, DOT, RESULTS = 0, 1, LINE  # indices of floats
 MAX_CHUNKS = 2 * MAX_THREADS
 ALL_CHUNKS = (1 << MAX_CHUNKS) - 1
-
-
-@jit(nogil=True, forceinline=True)
-def _shared(memory: int) -> tuple[Pointer, Pointer]:
-    """Return pointers to the words and the floats."""
-    return pointer_to(memory, np.int64(0)), pointer_to(memory + 8 * WORDS, np.float64(0))
+ZEROS = {4: np.float32(0), 8: np.float64(0)}  # by itemsize
 
 
 @jit(nogil=True)
@@ -73,7 +65,7 @@ def _free_chunk(ticket: int, first: int, chunks: int) -> int:
 
 @jit(inline="always")
 def _compute_chunk(words: Pointer, floats: Pointer, probs: Pointer, grad: Pointer, out: Pointer, chunk: int) -> None:
-    """Compute a chunk: some rows, or some elements of a row."""
+    """Compute a chunk (some rows, or some elements of a row), and count it as completed."""
     start = words[FROM] + chunk * words[STEP]
     stop = words[TO] if chunk == words[CHUNKS] - 1 else start + words[STEP]
     phase, nontemporal = words[PHASE], words[NONTEMPORAL] != 0
@@ -89,12 +81,13 @@ def _compute_chunk(words: Pointer, floats: Pointer, probs: Pointer, grad: Pointe
         floats[results] = shifted_dot(probs, grad, start, stop - start, floats[SHIFT])
     else:
         write(probs, grad, out, start, stop, (floats[SHIFT], floats[DOT]), nontemporal)
+    fetch_add(words, COMPLETED, 1)
 
 
 @jit(nogil=True)
-def _help(memory: int, thread: int, idle_polls: int, like: Any, itemsize: int) -> None:
+def _help(memory: int, thread: int, idle_polls: int, itemsize: int, like: Any) -> None:
     """Compute chunks of calls in the dtype of `like`, until `idle_polls` polls in succession find none."""
-    words, floats = _shared(memory)
+    words, floats = pointer_to(memory, np.int64(0)), pointer_to(memory + 8 * WORDS, np.float64(0))
     idle = 0
     while idle < idle_polls:
         ticket = load_acquire(words, TICKET)
@@ -103,7 +96,6 @@ def _help(memory: int, thread: int, idle_polls: int, like: Any, itemsize: int) -
             if compare_exchange(words, TICKET, ticket, ticket | 1 << chunk):
                 p, g, o = pointer_to(words[PROBS], like), pointer_to(words[GRAD], like), pointer_to(words[OUT], like)
                 _compute_chunk(words, floats, p, g, o, chunk)
-                fetch_add(words, COMPLETED, 1)
                 idle = 0
         else:
             spin_pause()
@@ -113,7 +105,7 @@ def _help(memory: int, thread: int, idle_polls: int, like: Any, itemsize: int) -
 @jit(nogil=True)
 def _lead(memory: int, probs: Array, grad: Array, out: Array, phase: int, threads: int, nontemporal_from: int) -> bool:
     """Compute a call together with up to `threads` - 1 helpers. Return False, with nothing done, if they are in use."""
-    words, floats = _shared(memory)
+    words, floats = pointer_to(memory, np.int64(0)), pointer_to(memory + 8 * WORDS, np.float64(0))
     if not compare_exchange(words, BUSY, 0, 1):
         return False
     store_release(words, TICKET, load_acquire(words, TICKET) | ALL_CHUNKS)  # no chunk can be taken: words may change
@@ -129,14 +121,12 @@ def _lead(memory: int, probs: Array, grad: Array, out: Array, phase: int, thread
         store_release(words, COMPLETED, 0)
         number = (load_acquire(words, TICKET) >> MAX_CHUNKS) + 1
         store_release(words, TICKET, number << MAX_CHUNKS | (ALL_CHUNKS ^ ((1 << chunks) - 1)))
-        while True:
-            ticket = load_acquire(words, TICKET)
-            if ticket & ALL_CHUNKS == ALL_CHUNKS:
-                break
+        ticket = load_acquire(words, TICKET)
+        while ticket & ALL_CHUNKS != ALL_CHUNKS:
             chunk = _free_chunk(ticket, 0, chunks)
             if compare_exchange(words, TICKET, ticket, ticket | 1 << chunk):
                 _compute_chunk(words, floats, p, g, o, chunk)
-                fetch_add(words, COMPLETED, 1)
+            ticket = load_acquire(words, TICKET)
         while load_acquire(words, COMPLETED) < chunks:
             spin_pause()
         _next_phase(words, floats)
@@ -163,11 +153,10 @@ def _first_phase(words: Pointer, phase: int, size: int, width: int) -> None:
 @jit(nogil=True)
 def _next_phase(words: Pointer, floats: Pointer) -> None:
     """Combine the results of a phase's chunks, and set the next phase."""
-    phase, chunks = words[PHASE], words[CHUNKS]
+    phase, best, dot = words[PHASE], RESULTS, 0.0
+    all_results = range(RESULTS, RESULTS + LINE * words[CHUNKS], LINE)
     if phase == REDUCE:
-        best, dot = RESULTS, 0.0
-        for chunk in range(chunks):
-            results = RESULTS + LINE * chunk
+        for results in all_results:
             if floats[results] > floats[best]:
                 best = results
             dot += floats[results + 2]
@@ -177,9 +166,8 @@ def _next_phase(words: Pointer, floats: Pointer) -> None:
         else:
             floats[SHIFT], floats[DOT], words[PHASE] = 0.0, dot, WRITE
     elif phase == SHIFTED_DOT:
-        dot = 0.0
-        for chunk in range(chunks):
-            dot += floats[RESULTS + LINE * chunk]
+        for results in all_results:
+            dot += floats[results]
         floats[DOT], words[PHASE] = dot, WRITE
     elif phase == WRITE and words[ROW] + 1 < words[BATCH]:
         words[ROW] += 1
@@ -207,28 +195,22 @@ class Pool:
         self._memory = self._words.ctypes.data
 
     def run(self, probs: Array, grad: Array, out: Array, threads: int, phase: int = ROWS) -> bool:
-        """Compute a call with up to `threads` threads. Return False, with nothing done, if the pool is in use.
-
-        The arrays are C-contiguous (..., D). The phase is ROWS, or MOVE for the roofline.
-        """
+        """Compute a call on C-contiguous (..., D) arrays. Return False, with nothing done, if the pool is in use."""
         if probs.itemsize not in self._compiled:
-            self._help(0, 0, probs.itemsize)  # compiles it here, so that no helper ever compiles
+            _help(self._memory, 0, 0, probs.itemsize, ZEROS[probs.itemsize])  # compiled here: a helper never compiles
             self._compiled.add(probs.itemsize)
         helpers = min(threads, self._max_threads) - 1
         if len(self._sleeping) < helpers:
-            self._start(helpers)
+            with self._starting, contextlib.suppress(RuntimeError):  # "can't start new thread": fewer are enough
+                while (number := len(self._sleeping) + 1) <= helpers:  # the caller is number 0
+                    lock, name = threading.Lock(), f"softmax-impls-{number}"
+                    threading.Thread(target=self._serve, args=(number, lock), name=name, daemon=True).start()
+                    self._sleeping.append(lock)
         for lock in self._sleeping[:helpers]:
             if lock.locked():
                 with contextlib.suppress(RuntimeError):  # another caller has just released it
                     lock.release()
         return bool(_lead(self._memory, probs, grad, out, phase, helpers + 1, NONTEMPORAL_FROM))
-
-    def _start(self, helpers: int) -> None:
-        with self._starting, contextlib.suppress(RuntimeError):  # "can't start new thread": fewer helpers are enough
-            while (number := len(self._sleeping) + 1) <= helpers:  # the caller is number 0
-                lock, name = threading.Lock(), f"softmax-impls-{number}"
-                threading.Thread(target=self._serve, args=(number, lock), name=name, daemon=True).start()
-                self._sleeping.append(lock)
 
     def _serve(self, number: int, lock: Any) -> None:
         """Help with calls, and sleep in between; this runs in a helper."""
@@ -236,11 +218,8 @@ class Pool:
             lock.acquire()
             served = 0
             while (itemsize := int(self._words[ITEMSIZE])) != served and itemsize in self._compiled:
-                self._help(number, IDLE_POLLS, itemsize)
+                _help(self._memory, number, IDLE_POLLS, itemsize, ZEROS[itemsize])
                 served = itemsize
-
-    def _help(self, number: int, idle_polls: int, itemsize: int) -> None:
-        _help(self._memory, number, idle_polls, np.float32(0) if itemsize == 4 else np.float64(0), itemsize)
 
 
 _pool = Pool(min(available_cores(), MAX_THREADS))

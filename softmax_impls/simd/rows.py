@@ -1,41 +1,18 @@
 """How the passes of many rows are ordered, so that they wait neither for memory nor for each other.
 
-The length of the rows decides: up to a vector, up to two, up to eight, or longer. B rows of D elements are B·D
-consecutive elements. Long rows are written in whole vectors, which may begin in one row and end in the next.
+The length of the rows decides: tiny rows have up to a vector, short rows up to two, medium rows up to eight. Long rows
+are written without gaps in memory: a vector may begin in a row and end in the next row.
 """
-
-from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
 
+from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.jit import jit
-from softmax_impls.simd.passes import (
-    Sums,
-    elements_to_line,
-    result_at,
-    row_sums,
-    update_max,
-    write_and_reduce,
-    write_scalars,
-    write_vectors,
-)
+from softmax_impls.simd.passes import Sums, reduce_at, result_at, row_sums, write_and_reduce, write_body, write_edge
 from softmax_impls.simd.sizes import ALIGNED_FROM, LAG_TWO_BELOW, PIPELINED_ABOVE
-from softmax_impls.simd.vectors import (
-    Pointer,
-    argmax,
-    broadcast,
-    first_lanes,
-    lanes,
-    load,
-    masked_load,
-    masked_store,
-    reduce_add,
-    select,
-    store,
-    store_nontemporal,
-)
+from softmax_impls.simd.vectors import Pointer
 
 
 @jit(nogil=True)
@@ -43,24 +20,23 @@ def compute_rows(
     probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, nontemporal: bool, in_place: bool
 ) -> None:
     """Compute the rows from `start` to `stop`. `in_place` states whether `out` is an input."""
-    width = lanes(probs)
+    width = vec.lanes(probs)
     if dim <= width:
-        _rows_of_one_vector(probs, grad, out, dim, start, stop, in_place)
+        _tiny_rows(probs, grad, out, dim, start, stop, in_place)
     elif dim <= 2 * width:
-        _rows_of_two_vectors(probs, grad, out, dim, start, stop, in_place)
+        _short_rows(probs, grad, out, dim, start, stop, in_place)
     elif dim <= PIPELINED_ABOVE * width and not nontemporal:
         _medium_rows(probs, grad, out, dim, start, stop)
     else:
-        _pipelined_rows(probs, grad, out, dim, start, stop, nontemporal)
+        _long_rows(probs, grad, out, dim, start, stop, nontemporal)
 
 
 @jit(nogil=True, forceinline=True)
 def _first_masked_row(dim: int, elements: int, start: int, stop: int, in_place: bool) -> int:
     """Return the first row whose loads and stores of `elements` elements must be masked, where a row is shorter.
 
-    In the rows before it, lanes that are loaded past the end of a row are not used, and lanes that are written past the
-    end of a row are overwritten by the next rows. The last rows have no next rows; in place, the lanes would overwrite
-    an input.
+    In earlier rows, lanes loaded past the end of the row are not used, and lanes written past the end of the row are
+    overwritten by the next rows. The last rows have no next rows. In place, such lanes would overwrite an input.
     """
     if in_place and dim < elements:
         return start
@@ -68,55 +44,51 @@ def _first_masked_row(dim: int, elements: int, start: int, stop: int, in_place: 
 
 
 @jit(nogil=True)
-def _rows_of_one_vector(
-    probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, in_place: bool
-) -> None:
-    """Compute rows of up to a vector in registers, two at a time, since they do not wait for each other."""
-    width = lanes(probs)
-    zero = broadcast(probs, 0)
-    used = first_lanes(probs, dim)
+def _tiny_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, in_place: bool) -> None:
+    """Compute rows of up to a vector in registers, two at a time, because they do not wait for each other."""
+    width = vec.lanes(probs)
+    zero = vec.broadcast(probs, 0)
+    used = vec.first_lanes(probs, dim)
     masked = _first_masked_row(dim, width, start, stop, in_place)
     masked -= (masked - start) % 2
     for i in range(start, masked, 2):
         k0, k1 = i * dim, (i + 1) * dim
-        p0, g0 = select(used, load(probs, k0), zero), select(used, load(grad, k0), zero)
-        p1, g1 = select(used, load(probs, k1), zero), select(used, load(grad, k1), zero)
-        c0, c1 = argmax(p0, g0)[1], argmax(p1, g1)[1]
-        h0, h1 = g0 - broadcast(probs, c0), g1 - broadcast(probs, c1)
-        s0, s1 = reduce_add(p0 * h0), reduce_add(p1 * h1)
-        store(out, k0, p0 * (h0 - broadcast(probs, s0)))
-        store(out, k1, p1 * (h1 - broadcast(probs, s1)))
+        p0, g0 = vec.select(used, vec.load(probs, k0), zero), vec.select(used, vec.load(grad, k0), zero)
+        p1, g1 = vec.select(used, vec.load(probs, k1), zero), vec.select(used, vec.load(grad, k1), zero)
+        c0, c1 = vec.argmax(p0, g0)[1], vec.argmax(p1, g1)[1]
+        h0, h1 = g0 - vec.broadcast(probs, c0), g1 - vec.broadcast(probs, c1)
+        s0, s1 = vec.reduce_add(p0 * h0), vec.reduce_add(p1 * h1)
+        vec.store(out, k0, p0 * (h0 - vec.broadcast(probs, s0)))
+        vec.store(out, k1, p1 * (h1 - vec.broadcast(probs, s1)))
     for i in range(masked, stop):
         k = i * dim
-        p, g = masked_load(probs, k, used, zero), masked_load(grad, k, used, zero)
-        h = g - broadcast(probs, argmax(p, g)[1])
-        masked_store(out, k, used, p * (h - broadcast(probs, reduce_add(p * h))))
+        p, g = vec.masked_load(probs, k, used), vec.masked_load(grad, k, used)
+        h = g - vec.broadcast(probs, vec.argmax(p, g)[1])
+        vec.masked_store(out, k, used, p * (h - vec.broadcast(probs, vec.reduce_add(p * h))))
 
 
 @jit(nogil=True)
-def _rows_of_two_vectors(
-    probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, in_place: bool
-) -> None:
-    """Compute rows of one to two vectors in registers."""
-    width = lanes(probs)
-    zero = broadcast(probs, 0)
-    used = first_lanes(probs, dim - width)  # of the second vector
+def _short_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, in_place: bool) -> None:
+    """Compute rows of more than a vector and up to two, in registers."""
+    width = vec.lanes(probs)
+    zero = vec.broadcast(probs, 0)
+    used = vec.first_lanes(probs, dim - width)  # of the second vector
     masked = _first_masked_row(dim, 2 * width, start, stop, in_place)
     for i in range(start, stop):
         k0, k1 = i * dim, i * dim + width
-        p0, g0 = load(probs, k0), load(grad, k0)
+        p0, g0 = vec.load(probs, k0), vec.load(grad, k0)
         if i < masked:
-            p1, g1 = select(used, load(probs, k1), zero), select(used, load(grad, k1), zero)
+            p1, g1 = vec.select(used, vec.load(probs, k1), zero), vec.select(used, vec.load(grad, k1), zero)
         else:
-            p1, g1 = masked_load(probs, k1, used, zero), masked_load(grad, k1, used, zero)
-        c = broadcast(probs, argmax(*update_max(p1, g1, p0, g0))[1])
+            p1, g1 = vec.masked_load(probs, k1, used), vec.masked_load(grad, k1, used)
+        c = vec.broadcast(probs, vec.argmax(*vec.update_max(p1, g1, p0, g0))[1])
         h0, h1 = g0 - c, g1 - c
-        s = broadcast(probs, reduce_add(p0 * h0 + p1 * h1))
-        store(out, k0, p0 * (h0 - s))
+        s = vec.broadcast(probs, vec.reduce_add(p0 * h0 + p1 * h1))
+        vec.store(out, k0, p0 * (h0 - s))
         if i < masked:
-            store(out, k1, p1 * (h1 - s))
+            vec.store(out, k1, p1 * (h1 - s))
         else:
-            masked_store(out, k1, used, p1 * (h1 - s))
+            vec.masked_store(out, k1, used, p1 * (h1 - s))
 
 
 @jit(nogil=True)
@@ -125,41 +97,37 @@ def _medium_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: i
 
     A row's last vector may share elements with the vector before it, so it is computed before that vector is written.
     """
-    width = lanes(probs)
+    width = vec.lanes(probs)
     whole, last = dim // width * width, dim - width  # the end of the whole vectors, the beginning of the last vector
-    shared = first_lanes(probs, -dim % width)
+    shared = vec.first_lanes(probs, -dim % width)
     for i in range(start, stop):
         row = i * dim
-        max_p, max_g = load(probs, row), load(grad, row)
+        max_p, max_g = vec.load(probs, row), vec.load(grad, row)
         a = max_p * max_g
         for j in range(width, whole, width):
-            p, g = load(probs, row + j), load(grad, row + j)
-            a = a + p * g
-            max_p, max_g = update_max(p, g, max_p, max_g)
-        dot: Any = np.float64(reduce_add(a))
-        p, g = load(probs, row + last), load(grad, row + last)
+            a, max_p, max_g = reduce_at(probs, grad, row + j, a, max_p, max_g)
+        dot: Any = np.float64(vec.reduce_add(a))
+        p, g = vec.load(probs, row + last), vec.load(grad, row + last)
         if whole < dim:
-            dot += reduce_add(select(shared, broadcast(probs, 0), p * g))
-            max_p, max_g = update_max(p, g, max_p, max_g)
-        shift, dot = row_sums(probs, grad, row, dim, argmax(max_p, max_g)[1], dot)
-        c, s = broadcast(probs, shift), broadcast(probs, dot)
+            dot += vec.reduce_add(vec.select(shared, vec.broadcast(probs, 0), p * g))
+            max_p, max_g = vec.update_max(p, g, max_p, max_g)
+        shift, dot = row_sums(probs, grad, row, dim, vec.argmax(max_p, max_g)[1], dot)
+        c, s = vec.broadcast(probs, shift), vec.broadcast(probs, dot)
         last_result = p * ((g - c) - s)
         for k in range(row, row + last, width):
-            store(out, k, result_at(probs, grad, k, c, s))
-        store(out, row + last, last_result)
+            vec.store(out, k, result_at(probs, grad, k, c, s))
+        vec.store(out, row + last, last_result)
 
 
 @jit(nogil=True)
-def _pipelined_rows(
-    probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, nontemporal: bool
-) -> None:
+def _long_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, nontemporal: bool) -> None:
     """Compute rows of a vector or more: each step reduces row i and writes row i - lag, which the cache still holds.
 
     Short rows lag by two steps, because it takes a while until the sums of a reduced row are known.
     """
-    width = lanes(probs)
+    width = vec.lanes(probs)
     lag = 2 if dim < LAG_TWO_BELOW * width else 1
-    index, end = start * dim, stop * dim  # of the next vector to write
+    index, end = start * dim, stop * dim  # the next element to write, and the end
     # The sums of four rows: the row that is written, the row before it, and the last two rows that were reduced.
     sums = sums_before = newest = second_newest = (0.0, 0.0)
     for i in range(start, stop + lag):
@@ -169,8 +137,8 @@ def _pipelined_rows(
             row_end = (written + 1) * dim
             sums_before, sums = sums, newest if lag == 1 else second_newest
             if written == start and (nontemporal or dim >= ALIGNED_FROM * width):
-                aligned = index + elements_to_line(out, index)
-                write_scalars(probs, grad, out, index, aligned, sums)
+                aligned = index + vec.elements_to_line(out, index)
+                write_edge(probs, grad, out, index, aligned, sums)
                 index = aligned
             if index < written * dim:
                 _write_across(probs, grad, out, index, written * dim, sums_before, sums, nontemporal)
@@ -180,8 +148,8 @@ def _pipelined_rows(
             index, _, max_g, dot = write_and_reduce(probs, grad, out, index, row_end, sums, nontemporal, i * dim, dim)
             newest = row_sums(probs, grad, i * dim, dim, max_g, dot)
         else:
-            index = write_vectors(probs, grad, out, index, row_end, sums, nontemporal)
-    write_scalars(probs, grad, out, index, end, sums)
+            index = write_body(probs, grad, out, index, row_end, sums, nontemporal)
+    write_edge(probs, grad, out, index, end, sums)
 
 
 @jit(nogil=True, forceinline=True)
@@ -189,10 +157,10 @@ def _write_across(
     probs: Pointer, grad: Pointer, out: Pointer, index: int, row: int, before: Sums, sums: Sums, nontemporal: bool
 ) -> None:
     """Write the vector that begins in the row before `row` and ends in `row`."""
-    first = first_lanes(probs, row - index)
-    c = select(first, broadcast(probs, before[0]), broadcast(probs, sums[0]))
-    s = select(first, broadcast(probs, before[1]), broadcast(probs, sums[1]))
+    first = vec.first_lanes(probs, row - index)
+    c = vec.select(first, vec.broadcast(probs, before[0]), vec.broadcast(probs, sums[0]))
+    s = vec.select(first, vec.broadcast(probs, before[1]), vec.broadcast(probs, sums[1]))
     if nontemporal:
-        store_nontemporal(out, index, result_at(probs, grad, index, c, s))
+        vec.store_nontemporal(out, index, result_at(probs, grad, index, c, s))
     else:
-        store(out, index, result_at(probs, grad, index, c, s))
+        vec.store(out, index, result_at(probs, grad, index, c, s))

@@ -4,8 +4,6 @@ They are module constants, because Numba compiles them into the kernels. A vecto
 "Bytes moved" are 3·B·D·itemsize: two arrays are read, a third is written.
 """
 
-from __future__ import annotations
-
 import contextlib
 from pathlib import Path
 
@@ -21,36 +19,28 @@ def _last_level_cache() -> int:
     return max(sizes, default=1 << 25)
 
 
-# ---- Calls, in bytes moved
-
-# Larger calls are shared among threads. From here on two threads are faster, even if the helper has to wake up first.
+# Bytes moved by a call. Larger calls are shared among threads: two are faster, even if the helper has to wake up first.
 SHARED_FROM = 400_000
-# Larger calls use non-temporal stores. At three quarters of the cache, such a call took 1.1 to 1.3 times as long on two
-# threads and as long on one; a little beyond the cache, 0.8 to 0.9 times as long (2048×1024 to 6144×512).
+# Bytes moved by a call. Larger calls use non-temporal stores. At 3/4 of the cache, such a call took 1.1 to 1.3
+# times as long on two threads and as long on one; a little beyond the cache, 0.8 to 0.9 times (2048×1024 to 6144×512).
 NONTEMPORAL_FROM = _last_level_cache()
 
-# ---- Rows, in vectors
-
-# Longer rows are pipelined. Up to this length, rows that are computed one after the other take 0.7 to 0.9 of the time.
+# Vectors per row. Longer rows are pipelined. Up to this length, rows that are computed one after the other take 0.7 to
+# 0.9 of the time.
 PIPELINED_ABOVE = 8
-# From this length on, stores are aligned to cache lines: up to 1.2 times faster.
+# Vectors per row. From this length on, stores are aligned to cache lines: up to 1.2 times faster.
 ALIGNED_FROM = 16
-# Shorter rows are written two steps after they are reduced, longer rows one step: with two steps, 256×256 float32 took
-# 0.9 of the time, 6144×512 1.1.
+# Vectors per row. Shorter rows are written two steps after they are reduced, longer rows one step: with two steps,
+# 256×256 float32 took 0.9 of the time, 6144×512 1.1.
 LAG_TWO_BELOW = 32
-
-# ---- Sums
 
 # Terms that a lane adds in the arrays' dtype, before the sum goes on in float64.
 TERMS_PER_LANE = 32
-# g is shifted where |g at the largest p| is larger than this ratio times |Σ p g - g at the largest p|. Elsewhere a
+# A ratio. g is shifted where |g at the largest p| is larger than this times |Σ p g - g at the largest p|. Elsewhere a
 # shift would hardly make the sum more accurate. At most 2: the error stays within the bound of `checks.bounds`.
 MAX_UNSHIFTED_RATIO = 2.0
 
-# ---- The thread pool
-
-# Times that an idle helper polls for the next call before it sleeps: 20 to 100 µs. A helper that polls starts within a
-# microsecond.
+# Times that an idle helper polls for the next call before it sleeps: 20 to 100 µs. Polling, it starts within 1 µs.
 IDLE_POLLS = 2000
 # Chunks of work per thread. More than one, so that the caller waits only shortly for the last chunk.
 CHUNKS_PER_THREAD = 2

@@ -1,47 +1,33 @@
 """Vectors of 64 bytes as values in compiled code, with masks and non-temporal stores.
 
 A kernel loads 64 bytes of consecutive elements from a pointer, computes with + - * > as with arrays, and stores them.
-64 bytes are a cache line, one register of AVX-512, two of AVX2, four of SSE or NEON. LLVM splits a vector as the
-machine needs it, so that the same source serves all machines. An index counts elements from the pointer.
+64 bytes are a cache line, one register of AVX-512, two of AVX2, four of SSE or NEON; LLVM splits a vector as needed. An
+index counts elements from the pointer.
 
 Each operation is defined twice: as Python, for the reader and the interpreter, and as LLVM instructions, for Numba.
 Helpers take pointers, not arrays: Numba counts references to arrays, by two atomic operations per call, and on short
 rows these took more time than the arithmetic.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 from numba import types
-from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
-from numba.extending import intrinsic
 
 from softmax_impls.simd import lowering
-from softmax_impls.simd.lowering import INT64, VECTOR_BYTES, mask_of, operation, vector_of
+from softmax_impls.simd.jit import jit
+from softmax_impls.simd.lowering import INT64, VECTOR_BYTES, operation, vector_of
 
 Pointer = Any  # compiled: a pointer to elements; interpreted: a one-dimensional view of the array
 Vector = Any  # compiled: 64 bytes of elements; interpreted: a one-dimensional array
 Mask = Any  # as many booleans
 
 
-if DISABLE_JIT:
-
-    def pointer(array: Any) -> Pointer:
-        """Return a pointer to the first element of a C-contiguous array."""
-        return array.reshape(-1)
-else:
-
-    @intrinsic
-    def pointer(typing: Any, array: Any) -> Any:  # not an `operation`: it needs Numba's context
-        """Return a pointer to the first element of a C-contiguous array."""
-        return (
-            types.CPointer(array.dtype)(array),
-            lambda context, builder, signature, values: (
-                context.make_array(signature.args[0])(context, builder, values[0]).data
-            ),
-        )
+# The pointer to the elements is member 4 of Numba's struct for arrays.
+@operation(lambda array: types.CPointer(array.dtype)(array), lambda builder, array: builder.extract_value(array, 4))
+def pointer(array: Any) -> Pointer:
+    """Return a pointer to the first element of a C-contiguous array."""
+    return array.reshape(-1)
 
 
 @operation(lambda pointer: types.intp(pointer), lambda builder, pointer: builder.ptrtoint(pointer, INT64))
@@ -56,28 +42,17 @@ def lanes(pointer: Pointer) -> int:
     return VECTOR_BYTES // int(pointer.itemsize)
 
 
+@jit(nogil=True, forceinline=True)
+def elements_to_line(pointer: Pointer, index: int) -> int:
+    """Return the number of elements from an index to the next beginning of a cache line."""
+    width = lanes(pointer)
+    return (-(address(pointer) // (VECTOR_BYTES // width) + index)) % width
+
+
 @operation(lambda pointer, value: pointer.dtype(pointer, pointer.dtype), lambda builder, pointer, value: value)
 def as_element(pointer: Pointer, value: Any) -> Any:
     """Return a number, rounded to the dtype of the pointer's elements."""
     return pointer.dtype.type(value)
-
-
-@operation(
-    lambda pointer, index: pointer.dtype(pointer, types.intp),
-    lambda builder, pointer, index: builder.load(builder.gep(pointer, [index])),
-)
-def load_scalar(pointer: Pointer, index: int) -> Any:
-    """Load an element."""
-    return pointer[index]
-
-
-@operation(
-    lambda pointer, index, value: types.void(pointer, types.intp, pointer.dtype),
-    lambda builder, pointer, index, value: builder.store(value, builder.gep(pointer, [index])),
-)
-def store_scalar(pointer: Pointer, index: int, value: Any) -> None:
-    """Store an element."""
-    pointer[index] = value
 
 
 @operation(lambda pointer, index: vector_of(pointer)(pointer, types.intp), lowering.load)
@@ -98,10 +73,10 @@ def store_nontemporal(pointer: Pointer, index: int, vector: Vector) -> None:
     pointer[index : index + len(vector)] = vector
 
 
-@operation(lambda pointer, index, mask, other: other(pointer, types.intp, mask, other), lowering.masked_load)
-def masked_load(pointer: Pointer, index: int, mask: Mask, other: Vector) -> Vector:
-    """Load the elements where the mask is true; the others come from `other`, and their memory is not accessed."""
-    vector = other.copy()
+@operation(lambda pointer, index, mask: vector_of(pointer)(pointer, types.intp, mask), lowering.masked_load)
+def masked_load(pointer: Pointer, index: int, mask: Mask) -> Vector:
+    """Load the elements where the mask is true. The others are 0, and their memory is not accessed."""
+    vector = np.zeros(len(mask), pointer.dtype)
     vector[mask] = pointer[index : index + len(mask)][mask[: len(pointer) - index]]
     return vector
 
@@ -114,11 +89,11 @@ def masked_store(pointer: Pointer, index: int, mask: Mask, vector: Vector) -> No
 
 @operation(lambda pointer, value: vector_of(pointer)(pointer, pointer.dtype), lowering.broadcast)
 def broadcast(pointer: Pointer, value: Any) -> Vector:
-    """Return a vector of the pointer's element type with one value in all lanes."""
+    """Return a vector of the pointer's element type with the same value in all lanes."""
     return np.full(lanes(pointer), value, pointer.dtype)
 
 
-@operation(lambda pointer, n: mask_of(pointer)(pointer, types.intp), lowering.first_lanes)
+@operation(lambda pointer, n: vector_of(pointer, types.boolean)(pointer, types.intp), lowering.first_lanes)
 def first_lanes(pointer: Pointer, n: int) -> Mask:
     """Return the mask that is true in the first n lanes."""
     return np.arange(lanes(pointer)) < n
@@ -136,8 +111,15 @@ def reduce_add(vector: Vector) -> Any:
     return vector.sum()
 
 
+@jit(nogil=True, forceinline=True)
+def update_max(p: Vector, g: Vector, max_p: Vector, max_g: Vector) -> tuple[Vector, Vector]:
+    """Return the larger of p and max_p, and the values of g and max_g that belong to them, lane by lane."""
+    larger = p > max_p
+    return select(larger, p, max_p), select(larger, g, max_g)
+
+
 @operation(lambda keys, values: types.UniTuple(keys.dtype, 2)(keys, values), lowering.argmax)
 def argmax(keys: Vector, values: Vector) -> tuple[Any, Any]:
-    """Return the largest key and the value in its lane."""
+    """Return the largest key and the value in its lane. Of equal keys, any may be taken."""
     lane = np.argmax(keys)
     return keys[lane], values[lane]

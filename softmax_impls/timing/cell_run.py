@@ -21,181 +21,208 @@ import dataclasses
 import datetime
 import gc
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from softmax_impls.formatting import KERNEL_ERRORS, one_line
 from softmax_impls.implementation import Implementation
-from softmax_impls.timing.cell_arrays import CellArrays
-from softmax_impls.timing.elimination import Decision
-from softmax_impls.timing.participants import Participants
-from softmax_impls.timing.policy import DEFAULT, SamplingPolicy
-from softmax_impls.timing.records import Cell, Control, Environment, Roofline, printable, rounded
-from softmax_impls.timing.schedule import is_small
+from softmax_impls.timing.environment import environment
+from softmax_impls.timing.kernel import CellArrays, Participant
+from softmax_impls.timing.policy import SamplingPolicy
+from softmax_impls.timing.records import Cell, Control, Roofline, printable, rounded
+from softmax_impls.timing.roofline import ROOFLINE
+from softmax_impls.timing.statistics import Decision, decide
 from softmax_impls.timing.workloads import CellKey
 
 
 class CellRun:
-    """A cell while it is measured, in one or more steps.
-
-    Parameters
-    ----------
-    key : CellKey
-    implementations : iterable of Implementation
-    largest_temporaries : int
-        Bytes; a kernel that needs more temporary memory is not started.
-    seed : int, optional
-        Of the inputs and of the order in each round.
-    policy : SamplingPolicy, optional
-
-    Attributes
-    ----------
-    participants : Participants
-        The kernels, the A/A control and the roofline.
-    """
+    """A cell while it is measured, in steps. A kernel that needs more bytes than `memory` for a call is not started."""
 
     def __init__(
-        self,
-        key: CellKey,
-        implementations: Iterable[Implementation],
-        largest_temporaries: int,
-        seed: int = 0,
-        policy: SamplingPolicy = DEFAULT,
+        self, key: CellKey, implementations: Iterable[Implementation], memory: int, seed: int, policy: SamplingPolicy
     ) -> None:
-        self.key, self.seed, self.policy = key, seed, policy
-        self.participants = Participants(implementations, policy)
-        self._largest_temporaries = largest_temporaries
-        self._small = is_small(key, policy)
+        self.kernels = {implementation.name: Participant(implementation) for implementation in implementations}
+        self._roofline = Participant(ROOFLINE)
+        self._control: tuple[Participant, list[float]] | None = None  # a kernel, and its second samples
+        self._key, self._memory, self._seed, self._policy = key, memory, seed, policy
+        self._small = key.elements < policy.large_from
         self._min_rounds = policy.block_rounds * policy.min_blocks if self._small else policy.min_rounds
         self._blocks: list[int] = []  # rounds of each block
-        self._steps = 0
-        self._earlier_rounds = 0  # rounds of earlier steps
+        self._steps = self._earlier_rounds = 0  # steps so far, and rounds of the steps before this step
         self._seconds = self._deadline = 0.0  # of the step; the deadline is on the clock of `time.perf_counter`
 
     @property
-    def has_rivals(self) -> bool:
-        """Whether at least two kernels take part."""
-        return len(self.participants.active) > 1
+    def active(self) -> list[Participant]:
+        """The kernels that take part in rounds."""
+        return [kernel for kernel in self.kernels.values() if kernel.status == "timed"]
 
     @property
     def is_open(self) -> bool:
         """Whether more samples could change the comparison."""
-        return self.has_rivals and not self._decide().settled
-
-    @property
-    def blocks(self) -> tuple[int, ...]:
-        """Rounds of each block, if samples are to be compared by blocks."""
-        return tuple(self._blocks) if self.key.elements < self.policy.pair_rounds_from else ()
+        return len(self.active) > 1 and not self._decide().settled
 
     @np.errstate(all="ignore")
     def measure(self, seconds: float) -> None:
         """Take a step of about that many seconds. A further step adds samples, on other inputs."""
         self._seconds, self._deadline = seconds, time.perf_counter() + seconds
         self._earlier_rounds = sum(self._blocks)
-        arrays = CellArrays(self.key, self.seed + self._steps)
+        arrays = CellArrays(self._key, self._seed + self._steps)
         self._steps += 1
         if self._steps == 1:
-            self._admit(arrays)
-        elif not self.participants.bind(arrays):
+            passes = self._policy.passes if self._small else 1
+            for kernel in self.active:
+                kernel.admit(arrays, self._policy.admission_share * seconds * passes, self._memory)
+            self._bind(arrays, check_inputs=True)
+        elif not self._bind(arrays):
             self._start_over(arrays)
-        while self.participants.active:
+        while self.active:
             # There is time for samples even if everything before took the step's time.
-            self._deadline = max(self._deadline, time.perf_counter() + self.policy.sampling_share * seconds)
+            self._deadline = max(self._deadline, time.perf_counter() + self._policy.sampling_share * seconds)
             if not self._blocks:
-                self.participants.calibrate(self._deadline - time.perf_counter(), seconds)
-            if self._take_blocks(arrays) and self.participants.verify(arrays, check_inputs=True):
+                self._calibrate(self._deadline - time.perf_counter())
+            if self._take_blocks(arrays) and self._verify(arrays, check_inputs=True):
                 break
             self._start_over(arrays)
-        self.participants.release()
+        self._release()
 
     def record(
-        self,
-        environment: Environment,
-        errors: Mapping[str, Mapping[str, float]],
-        first_calls: Mapping[str, float],
-        compiler_start_seconds: float = 0.0,
+        self, errors: Mapping[str, Mapping[str, float]], first_calls: Mapping[str, float], compiler_start: float = 0.0
     ) -> Cell:
-        """Return the record of the cell.
-
-        Parameters
-        ----------
-        environment : Environment
-        errors : mapping of str to mapping
-            For each kernel, its worst error for each kind of input.
-        first_calls : mapping of str to float
-            For each kernel, the time of its first call in seconds.
-        compiler_start_seconds : float, optional
-        """
-        control, roofline = self.participants.control_samples, self.participants.roofline.samples
-        kernels = self.participants.kernels
+        """Return the record, with each kernel's worst errors, and the seconds of first calls and of Numba's start."""
+        control, roofline = self._control, self._roofline.samples
         return Cell(
-            **dataclasses.asdict(self.key),
-            environment=environment,
-            kernels=tuple(kernels[name].result(errors.get(name, {}), first_calls.get(name, 0.0)) for name in kernels),
-            control=Control(name=printable(control[0], 200), samples=rounded(control[1])) if control else None,
+            **dataclasses.asdict(self._key),
+            environment=environment(),
+            kernels=tuple(
+                kernel.result(errors.get(name, {}), first_calls.get(name, 0.0)) for name, kernel in self.kernels.items()
+            ),
+            control=control and Control(name=printable(control[0].name, 200), samples=rounded(control[1])),
             roofline=Roofline(samples=rounded(roofline)) if roofline else None,
-            blocks=self.blocks,
-            seed=self.seed,
+            blocks=self._compared_blocks,
+            seed=self._seed,
             time=datetime.datetime.now(datetime.UTC).replace(microsecond=0),
-            compiler_start_seconds=compiler_start_seconds,
+            compiler_start_seconds=compiler_start,
         )
 
-    def _admit(self, arrays: CellArrays) -> None:
-        """Stop the kernels that must not be started, and verify the others."""
-        passes = self.policy.passes if self._small else 1
-        allowance = self.policy.admission_share * self._seconds * passes
-        for kernel in self.participants.active:
-            kernel.admit(arrays, allowance, self._largest_temporaries, self.policy)
-        self.participants.bind(arrays, check_inputs=True)
+    @property
+    def _rounds(self) -> int:  # of this step
+        return sum(self._blocks) - self._earlier_rounds
+
+    @property
+    def _compared_blocks(self) -> tuple[int, ...]:  # none if samples are not compared by blocks
+        return tuple(self._blocks) if self._key.elements < self._policy.pair_rounds_from else ()
+
+    def _bind(self, arrays: CellArrays, check_inputs: bool = False) -> bool:
+        """Bind the calls to these arrays and verify the kernels; return whether all of them are right."""
+        self._release()
+        self._roofline.bind(arrays)
+        return self._verify(arrays, check_inputs)
+
+    def _release(self) -> None:
+        for participant in (*self.kernels.values(), self._roofline):
+            participant.bound = None  # so that the arrays can be freed
+
+    def _verify(self, arrays: CellArrays, check_inputs: bool) -> bool:
+        """Verify the active kernels; return whether all of them are right.
+
+        With `check_inputs`, a kernel that modifies its inputs is wrong. If the inputs are modified already, a kernel
+        that was eliminated may have modified them, so eliminated kernels are verified, too.
+        """
+        kernels = self.active
+        if check_inputs and arrays.restore_inputs():
+            kernels = [kernel for kernel in self.kernels.values() if kernel.status in ("timed", "eliminated")]
+        for kernel in kernels:
+            kernel.verify(arrays)
+            if check_inputs and arrays.restore_inputs():
+                kernel.stop("wrong", "modified its inputs")
+        return all(kernel.verified for kernel in kernels)
 
     def _start_over(self, arrays: CellArrays) -> None:
+        """Drop all samples, and let all kernels take part that are right so far."""
         self._blocks.clear()
-        self._earlier_rounds = 0
-        self.participants.restart()
-        self.participants.bind(arrays, check_inputs=True)
+        self._earlier_rounds, self._control = 0, None
+        self._roofline.samples.clear()
+        for kernel in self.kernels.values():
+            if kernel.verified:  # it has been timed or eliminated
+                kernel.status = "timed"
+                kernel.samples.clear()
+        self._bind(arrays, check_inputs=True)
+
+    def _calibrate(self, seconds: float) -> None:
+        """Divide `seconds` into samples, choose the A/A control, and eliminate kernels that are too slow for rounds."""
+        policy = self._policy
+        target = min(max(seconds / (policy.target_rounds * len(self.active)), policy.min_sample), policy.max_sample)
+        for kernel in self.active:
+            try:
+                kernel.calibrate(target, policy)
+            except KERNEL_ERRORS as error:
+                kernel.stop("failed", one_line(error))
+        self._roofline.sample()  # it may compile
+        self._roofline.calibrate(target, policy)
+        # A single call may have been disturbed, so the prediction has to agree that a kernel is too slow.
+        times = {kernel: min(kernel.seconds, kernel.predicted) for kernel in self.active}
+        longest = max(policy.too_slow * min(times.values(), default=0.0), policy.too_long * self._seconds)
+        for kernel in (kernel for kernel, seconds in times.items() if seconds > longest):
+            kernel.samples.append(kernel.seconds)
+            kernel.stop("eliminated")
+        if self.active:
+            self._control = (min(self.active, key=lambda kernel: kernel.seconds), [])
 
     def _take_blocks(self, arrays: CellArrays) -> bool:
         """Take blocks of rounds until the cell is settled or the time is up; return whether all kernels are right."""
-        rng = np.random.default_rng([self.seed, self._steps])
-        while self._rounds < self.policy.max_rounds:
-            if self._rounds and self._small and not self._place_again(arrays):
-                return False
-            with _without_garbage_collection():
-                if not self._take_block(rng):
+        rng = np.random.default_rng([self._seed, self._steps])
+        while self._rounds < self._policy.max_rounds:
+            if self._rounds and self._small:
+                modified = arrays.modified
+                arrays.place_again()
+                if not self._bind(arrays, check_inputs=modified):
                     return False
+            if not self._take_block(rng):
+                return False
             settled = self._eliminate()
             if self._time_is_up() or (settled and self._rounds >= self._min_rounds):
                 break
         return True
 
     def _take_block(self, rng: np.random.Generator) -> bool:
-        """Take the rounds of a block; return False as soon as a kernel fails."""
-        settling = self.policy.settling if self.key.threads > 1 else 0.0
         self._blocks.append(0)
-        for _ in range(self.policy.block_rounds):
-            if not self.participants.take_round(rng, settling):
+        gc.disable()
+        try:
+            for _ in range(self._policy.block_rounds):
+                if not self._take_round(rng):
+                    return False
+                self._blocks[-1] += 1
+                if sum(self._blocks) == self._policy.first_look:
+                    self._eliminate()
+                if self._time_is_up():
+                    break
+            return True
+        finally:
+            gc.enable()
+
+    def _take_round(self, rng: np.random.Generator) -> bool:
+        """Take a sample of each participant, in random order; return False as soon as a kernel fails."""
+        settling = self._policy.settling if self._key.threads > 1 else 0.0
+        members = [(kernel, kernel.samples) for kernel in self.active]
+        references = [(self._roofline, self._roofline.samples)]
+        if self._control and self._control[0].status == "timed":
+            references.append(self._control)
+        members += [(it, samples) for it, samples in references if len(samples) < self._policy.reference_rounds]
+        for index in rng.permutation(len(members)):
+            participant, samples = members[index]
+            try:
+                samples.append(participant.sample(settling))
+            except KERNEL_ERRORS as error:
+                if participant is self._roofline:
+                    raise
+                participant.stop("failed", one_line(error))
                 return False
-            self._blocks[-1] += 1
-            if sum(self._blocks) == self.policy.first_look:
-                self._eliminate()
-            if self._time_is_up():
-                break
         return True
-
-    def _place_again(self, arrays: CellArrays) -> bool:
-        modified = arrays.modified
-        arrays.place_again()
-        return self.participants.bind(arrays, check_inputs=modified)
-
-    @property
-    def _rounds(self) -> int:
-        """Rounds of this step."""
-        return sum(self._blocks) - self._earlier_rounds
 
     def _time_is_up(self) -> bool:
         """Whether the step is over. A small cell has at least a few blocks, unless these take another step's time."""
-        if self._rounds < self.policy.first_look:
+        if self._rounds < self._policy.first_look:
             return False
         few = self._small and self._rounds < self._min_rounds
         return time.perf_counter() >= self._deadline + (self._seconds if few else 0.0)
@@ -204,21 +231,16 @@ class CellRun:
         """Eliminate the kernels that are clearly slower than the fastest; return whether the cell is settled."""
         decision = self._decide()
         for name in decision.eliminated:
-            self.participants.kernels[name].stop("eliminated")
+            self.kernels[name].stop("eliminated")
         return decision.settled
 
     def _decide(self) -> Decision:
-        early = sum(self._blocks) < self._min_rounds
-        last = not self._small or self._steps >= self.policy.passes
-        return self.participants.decide(self.blocks, early=early, last=last)
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
+        return decide(
+            {name: kernel.samples for name, kernel in self.kernels.items() if kernel.samples},
+            self._control and (self._control[0].name, self._control[1]),
+            [name for name, kernel in self.kernels.items() if kernel.samples and kernel.status != "timed"],
+            self._compared_blocks,
+            early=sum(self._blocks) < self._min_rounds,
+            last=not self._small or self._steps >= self._policy.passes,
+            policy=self._policy,
+        )

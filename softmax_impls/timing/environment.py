@@ -8,9 +8,8 @@ import importlib.metadata
 import inspect
 import platform
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +27,15 @@ PACKAGES = ("softmax-impls", "numpy", "numba", "llvmlite", "scipy", "torch", "ja
 @functools.cache
 def environment() -> Environment:
     """Return the machine and the software of this process."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
     system = f"{platform.system()} {platform.machine()}"
     return Environment(
         machine=printable(f"{llvm.get_host_cpu_name()}, {available_cores()} cores, {system}", 200),
         memory_bytes=psutil.virtual_memory().total,
-        versions=_versions(),
+        versions=versions,
         commit=commit(Path(__file__).parents[2]),
     )
 
@@ -61,16 +64,15 @@ def free_memory() -> int:
 @contextmanager
 def limit_all_threads(threads: int) -> Iterator[None]:
     """Temporarily limit the threads of this package's kernels, of BLAS, of OpenMP and of Numba."""
-    numba = sys.modules.get("numba")
-    before = numba.get_num_threads() if numba else 0
+    import numba  # takes half a second
+
+    before = numba.get_num_threads()
     with limit_threads(threads), threadpool_limits(limits=threads):
-        if numba:
-            numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
         try:
             yield
         finally:
-            if numba:
-                numba.set_num_threads(before)
+            numba.set_num_threads(before)
 
 
 def fingerprint(kernel: Callable[..., Any]) -> str:
@@ -80,17 +82,6 @@ def fingerprint(kernel: Callable[..., Any]) -> str:
     except (TypeError, OSError):
         return "?"
     return hashlib.sha256(source).hexdigest()[:12]
-
-
-def _versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that times depend on, as far as they are installed."""
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -8,111 +8,81 @@ which. Probing stops before a probe that might take longer than allowed. The tim
 from __future__ import annotations
 
 import itertools
-import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import optimize
 
 from softmax_impls.implementation import Array, Implementation, invoke
-from softmax_impls.timing.policy import DEFAULT, SamplingPolicy
+
+FIRST_DIM = 16  # of the first probe, a single row
+STEP = 4  # factor between two probe sizes
 
 
-@dataclass(frozen=True)
-class Probe:
-    """A call on part of the arrays, and its time in seconds."""
-
-    batch: int
-    dim: int
-    seconds: float
+Probe = tuple[int, int, float]  # a call on part of the arrays: batch, dim, seconds
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """The predicted time of a call in seconds, and whether it is short enough to be started."""
+def predict(implementation: Implementation, probs: Array, grad_output: Array, allowance: float) -> tuple[float, bool]:
+    """Return the seconds of one call on these arrays, (B, D) each, as predicted, and whether it is short enough.
 
-    seconds: float
-    allowed: bool
-
-
-def predict(
-    implementation: Implementation,
-    probs: Array,
-    grad_output: Array,
-    out: Array,
-    allowance: float,
-    policy: SamplingPolicy = DEFAULT,
-) -> Prediction:
-    """Predict the time of one call on these arrays, (B, D) each, without writing to them.
-
-    The call is allowed if it takes, together with its probes, at most `allowance` seconds. The time of the probes is
-    the sum of their calls, not what the clock says: another process may have had the processor in between.
+    It is short enough if it takes, together with its probes, at most `allowance` seconds. The time of the probes is the
+    sum of their calls, not what the clock says: another process may have had the processor in between.
     """
-    if not probs.size:
-        return Prediction(0.0, allowed=True)
     batch, dim = probs.shape
-    spent = 0.0
-    probes: list[Probe] = []
-    for b, d in probe_sizes(batch, dim, policy):
+    spent, probes = 0.0, list[Probe]()
+    for b, d in probe_sizes(batch, dim):
         if probes:
-            whole = _extrapolate(probes, batch, dim, policy)
-            too_long = spent + policy.probe_calls * _upper_bound(probes[-1], b, d, policy) > allowance
-            if too_long and spent + whole > allowance:  # a probe may be long if even the whole call is allowed
+            whole, (last_b, last_d, last_seconds) = _extrapolate(probes, batch, dim), probes[-1]
+            longest = last_seconds * (b / last_b) * (d / last_d) ** 2  # as for a Jacobian
+            # A probe may be long if even the whole call is allowed.
+            if spent + 2 * longest > allowance and spent + whole > allowance:
                 break
-            if whole > policy.probe_give_up * allowance and spent > allowance / policy.probe_give_up:
+            if whole > 8 * allowance and spent > allowance / 8:  # a better prediction would not change the decision
                 break
-        inputs = (array[:b, :d].copy() for array in (probs, grad_output, out))
-        probes.append(Probe(b, d, _time(implementation, *inputs, calls=policy.probe_calls)))
-        spent += policy.probe_calls * probes[-1].seconds
-    seconds = _extrapolate(probes, batch, dim, policy)
-    return Prediction(seconds, allowed=spent + seconds <= allowance)
+        inputs = [array[:b, :d].copy() for array in (probs, grad_output, probs)]
+        seconds = min(_time(implementation, *inputs), _time(implementation, *inputs))  # a call may be disturbed
+        probes.append((b, d, seconds))
+        spent += 2 * seconds
+    seconds = _extrapolate(probes, batch, dim)
+    return seconds, spent + seconds <= allowance
 
 
-def probe_sizes(batch: int, dim: int, policy: SamplingPolicy = DEFAULT) -> Iterator[tuple[int, int]]:
+def probe_sizes(batch: int, dim: int) -> Iterator[tuple[int, int]]:
     """Yield (batch, dim) of the probes: from one short row to less than the whole; a tiny whole has a single probe."""
-    step = policy.probe_step
-    b, d = 1, min(policy.probe_dim, dim)
+    b, d = 1, min(FIRST_DIM, dim)
     yield b, d
-    factors = itertools.cycle(((1, step), (step, 1)))
-    while step * b * d < batch * dim and (step * b <= batch or step * d <= dim):
+    factors = itertools.cycle(((1, STEP), (STEP, 1)))
+    while STEP * b * d < batch * dim and (STEP * b <= batch or STEP * d <= dim):
         batch_factor, dim_factor = next(factors)
         if batch_factor * b <= batch and dim_factor * d <= dim:
             b, d = batch_factor * b, dim_factor * d
             yield b, d
 
 
-def _upper_bound(probe: Probe, batch: int, dim: int, policy: SamplingPolicy) -> float:
-    return probe.seconds * (batch / probe.batch) * math.pow(dim / probe.dim, policy.max_exponent)
+def _time(implementation: Implementation, probs: Array, grad_output: Array, out: Array) -> float:
+    start = time.perf_counter()
+    invoke(implementation.kernel, probs, grad_output, out=out)
+    return time.perf_counter() - start
 
 
-def _time(implementation: Implementation, probs: Array, grad_output: Array, out: Array, *, calls: int) -> float:
-    best = math.inf
-    for _ in range(calls):
-        start = time.perf_counter()
-        invoke(implementation.kernel, probs, grad_output, out=out)
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
-def _extrapolate(probes: list[Probe], batch: int, dim: int, policy: SamplingPolicy) -> float:
+def _extrapolate(probes: list[Probe], batch: int, dim: int) -> float:
     """Fit the time to 1, B, D, B·D and B·D² with non-negative coefficients, and return it for the whole arrays.
 
-    B·D² counts only if it was seen in the probes. With too few probes, or if no fit is found, time grows with B·D.
+    If there are too few probes to show whether the time grows with batch or with dim, or if no fit is found, time grows
+    with B·D. B·D² counts only if it takes a tenth of a probe's time: if it is less, noise would predict hours.
     """
-    last = probes[-1]
-    proportional = last.seconds * (batch / last.batch) * (dim / last.dim)
-    if len(probes) < policy.min_probes:
+    last_b, last_d, last_seconds = probes[-1]
+    proportional = last_seconds * (batch / last_b) * (dim / last_d)
+    if len(probes) < 3:
         return proportional
-    sizes = [(probe.batch, probe.dim) for probe in probes] + [(batch, dim)]
-    terms = np.array([[1, b, d, b * d, b * d**2] for b, d in sizes], float)
+    terms = np.array([[1, b, d, b * d, b * d**2] for b, d, _ in [*probes, (batch, dim, 0.0)]], float)
     terms /= terms[-1]  # the fit ignores coefficients that are much smaller than others
-    seconds = np.array([probe.seconds for probe in probes])
-    weights = 1 / (seconds + policy.probe_noise)  # relative errors count alike, except for the shortest calls
+    seconds = np.array([probe[-1] for probe in probes])
+    weights = 1 / (seconds + 1e-6)  # relative errors count alike; but two equal calls may differ by a microsecond
     try:
         coefficients, _ = optimize.nnls(terms[:-1] * weights[:, None], seconds * weights)
-        if (terms[:-1, -1] * coefficients[-1] < policy.min_quadratic * seconds).all():
+        if (terms[:-1, -1] * coefficients[-1] < 0.1 * seconds).all():
             coefficients, _ = optimize.nnls(terms[:-1, :-1] * weights[:, None], seconds * weights)
     except RuntimeError:  # nnls did not converge
         return proportional

@@ -31,22 +31,7 @@ print(time.perf_counter() - start)
 
 
 def first_calls(name: str, batch: int, dim: int, dtype: str) -> tuple[float, float]:
-    """Return the seconds of the first call in a new process: compiled, and loaded from the cache.
-
-    Both include importing Numba.
-
-    Parameters
-    ----------
-    name : str
-        The name of an implementation.
-    batch, dim : int
-    dtype : {"float32", "float64"}
-
-    Raises
-    ------
-    RuntimeError
-        If the call fails in its process.
-    """
+    """Return seconds of the first call in a new process, compiled and loaded from the cache, or raise RuntimeError."""
     with tempfile.TemporaryDirectory() as cache:
         command = [sys.executable, "-c", _FIRST_CALL, name, dtype, str(batch), str(dim)]
         variables = {**os.environ, "NUMBA_CACHE_DIR": cache}
@@ -60,10 +45,7 @@ def first_calls(name: str, batch: int, dim: int, dtype: str) -> tuple[float, flo
 
 
 def first_call_seconds(implementation: Implementation, dtype: np.dtype[Any]) -> float:
-    """Return the seconds by which the first calls in this process took longer than second calls.
-
-    If a call fails, the calls before it count; the checks report the failure.
-    """
+    """Return the seconds by which the first calls in this process took longer than second calls."""
     seconds = 0.0
     for shape in SHAPES[: 2 if implementation.family in ("numba", "user") else 1]:
         probs = np.full(shape, 1 / shape[1], dtype)
@@ -74,7 +56,7 @@ def first_call_seconds(implementation: Implementation, dtype: np.dtype[Any]) -> 
             try:
                 invoke(implementation.kernel, probs, probs, out=out)
             except KERNEL_ERRORS:
-                return seconds
+                return seconds  # the checks report the failure
             times.append(time.perf_counter() - start)
         seconds += max(0.0, times[0] - times[1])
     return seconds
@@ -82,9 +64,7 @@ def first_call_seconds(implementation: Implementation, dtype: np.dtype[Any]) -> 
 
 def start_compiler() -> float:
     """Start Numba's compiler and return the seconds that takes; otherwise the first kernel would be charged with it."""
-    numba = sys.modules.get("numba")
-    if numba is None:
-        return 0.0
     start = time.perf_counter()
-    numba.njit(lambda: None)()
+    if numba := sys.modules.get("numba"):
+        numba.njit(lambda: None)()
     return time.perf_counter() - start

@@ -7,11 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SamplingPolicy:
-    """How samples are taken, when a kernel is eliminated, and how a budget is divided.
-
-    Each field states its unit and its reason. Measured effects are from ``tools/verdicts.py``; in half of its runs, a
-    second process makes load.
-    """
+    """Each field states its unit and its reason. Effects were measured with ``tools/verdicts.py``, half beside load."""
 
     # Samples. Short calls are repeated until a sample takes `min_sample` seconds. It takes more, up to `max_sample`, if
     # the time suffices for `target_rounds` rounds. The longer a sample, the more often another process disturbs it.
@@ -35,36 +31,25 @@ class SamplingPolicy:
     early_ratio: float = 2.0  # while there are few samples: a placement can slow a kernel down by a third
     later_ratio: float = 1.3  # while the cell has steps to come: another placement does not make up for that
 
-    # Small cells have fewer elements than `large_from`. They have several passes, spread over the run, because load on
-    # the machine often lasts for seconds and changes which kernel is fastest. Their arrays are placed anew between
-    # blocks. For larger arrays, making and verifying them again would take most of the time.
+    # Small cells have several passes, spread over the run: load on the machine often lasts for seconds and changes
+    # which kernel is fastest. Their arrays are placed anew between blocks. In large cells, that would take most of the
+    # time. From 2²⁰ elements on, placement matters less, and disturbances last for most of a block: beside load, pairs
+    # of rounds found a slowdown of 5 % in 98 % of cells, blocks in 90 %.
     passes: int = 3
-    large_from: int = 2**22
-    # Elements from which samples are compared by pairs of rounds instead of blocks: placement matters less there, and
-    # disturbances last for most of a block. Beside load, pairs found a slowdown of 5 % in 98 % of cells, blocks 90 %.
-    pair_rounds_from: int = 2**20
+    large_from: int = 2**22  # elements
+    pair_rounds_from: int = 2**20  # elements from which samples are compared by pairs of rounds instead of blocks
 
     # Admission.
     admission_share: float = 0.04  # of a cell's time, for a kernel's probes and first call; else it is extrapolated
     sampling_share: float = 0.5  # of a step's time, for samples even if admission took longer than planned
-    probe_dim: int = 16  # dim of the first probe, a single row
-    probe_step: int = 4  # factor between two probe sizes
-    probe_calls: int = 2  # calls of a probe; the faster counts, since the other may be disturbed
-    min_probes: int = 3  # probes for a fit: two do not show whether the time grows with batch or with dim
-    probe_noise: float = 1e-6  # seconds by which two equal calls may differ
-    probe_give_up: float = 8.0  # times the allowance, from which a prediction is not refined further
-    min_quadratic: float = 0.1  # share of a probe's time; a smaller quadratic term is noise that would predict hours
-    max_exponent: float = 2.0  # time grows at most with this power of dim, as for a Jacobian
 
-    # Schedule. The cost of a cell is relative to other cells.
-    named_cost: float = 1.0  # a constant for each named workload, which is measured more closely
-    grid_cost: float = 0.4  # a constant for each cell of the grid
+    # Schedule. A cell of a named workload costs 1, plus its bytes.
+    grid_cost: float = 0.4  # of a cell of the grid, plus its bytes: named workloads are measured more closely
     byte_cost: float = 1e-8  # for each byte moved
     setup_cost: float = 6e-8  # seconds per element for making the arrays and verifying the kernels
     min_step: float = 0.1  # seconds, besides set-up, of an extra step of an open cell
     min_share: float = 0.4  # of its planned time, for a cell even if earlier cells took longer, as on a busy machine
     timing_share: float = 1 / 3  # of the budget, for timing even if checks and compilation took longer
-    memory_share: float = 0.5  # of the free memory, for the arrays of a cell
 
 
 DEFAULT = SamplingPolicy()

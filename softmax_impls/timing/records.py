@@ -1,8 +1,6 @@
 """The record of a measured cell, as it is kept in results files.
 
-A cell is a shape, a dtype and a number of threads. Its record holds the samples of each kernel, of the A/A control and
-of the roofline, and the environment that they were measured in. Bounds are part of the types: decoding a file checks
-them, and an error names the field.
+Bounds are part of the types: decoding a file checks them, and an error names the field.
 """
 
 from __future__ import annotations
@@ -33,85 +31,47 @@ PredictedSeconds = Annotated[float, Meta(gt=0, le=1e18)]  # of a call that may t
 NonNegative = Annotated[float, Meta(ge=0, le=1e308)]
 Dtype = Literal["float32", "float64"]
 Tool = Literal["compare", "asv", "pytest-benchmark"]
-Status = Literal["timed", "eliminated", "extrapolated", "pruned", "wrong", "failed"]
-Samples = tuple[Seconds, ...]
+Samples = tuple[Seconds, ...]  # of a call, one sample for each round, from the first round on
 Versions = Annotated[dict[Name, Name], Meta(max_length=50)]
 Errors = Annotated[dict[Name, NonNegative | None], Meta(max_length=50)]
+Status = Literal[
+    "timed",  # measured to the end
+    "eliminated",  # measured until it was clearly slower than the fastest
+    "extrapolated",  # too slow to run; its time is predicted from smaller shapes
+    "pruned",  # not started, since it needs too much memory
+    "wrong",  # its result is wrong
+    "failed",  # it raised
+]
 
 
 class Environment(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The machine and the software that a cell was measured with.
+    """The machine and the software that a cell was measured with."""
 
-    Attributes
-    ----------
-    machine : str
-        Processor, number of cores and system: "znver4, 2 cores, Linux x86_64".
-    memory_bytes : int
-        Of the machine; 0 if it is not known.
-    versions : dict of str to str
-        Of Python and the packages that times depend on.
-    commit : str or None
-        Of the checkout, with "+changes" if it was edited.
-    """
-
-    machine: Name
-    memory_bytes: Count = 0
-    versions: Versions = msgspec.field(default_factory=dict)
-    commit: Name | None = None
+    machine: Name  # processor, number of cores and system: "znver4, 2 cores, Linux x86_64"
+    memory_bytes: Count = 0  # of the machine; 0 if it is not known
+    versions: Versions = msgspec.field(default_factory=dict)  # of Python and the packages that times depend on
+    commit: Name | None = None  # of the checkout, with "+changes" if it was edited
 
 
 class KernelResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The result of one kernel in one cell.
-
-    Attributes
-    ----------
-    name : str
-        Of the implementation.
-    status : str
-        "timed": measured to the end. "eliminated": measured until it was clearly slower than the fastest.
-        "extrapolated": too slow to run; its time is predicted from smaller shapes. "pruned": not started, since it
-        needs too much memory. "wrong": its result is wrong. "failed": it raised.
-    note : str
-        The reason for a status other than "timed".
-    verified : bool
-        Whether its result was right on the arrays that it was timed on.
-    samples : tuple of float
-        Seconds of a call, one sample for each round, from the first round on.
-    seconds : float or None
-        Median of the samples, or the extrapolated time.
-    interval : tuple of float or None
-        A confidence interval of the median, if the tool that measured it states one.
-    calls_per_sample : int
-        Calls that a sample is the mean of.
-    discrepancy : float or None
-        Largest error of the result on the timed arrays, as a multiple of its bound.
-    temporary_bytes, peak_memory_bytes : int or None
-        Temporary memory of a call, and peak memory of the process.
-    accurate_for : {"probs", "logits"} or None
-        See `softmax_impls.implementation.Implementation`.
-    errors : dict of str to float or None
-        Worst relative error of a row against the gradient with respect to the logits, for each kind of input.
-    source : str
-        Fingerprint of the file that defines the kernel.
-    first_call_seconds : float
-        Time of the first call beyond that of a second call: compiling, or loading from a cache.
-    """
+    """The result of one kernel in one cell."""
 
     name: Name
     status: Status = "timed"
-    note: Note = ""
-    verified: bool = False
+    note: Note = ""  # the reason for a status other than "timed"
+    verified: bool = False  # its result was right on the arrays that it was timed on
     samples: Samples = ()
-    seconds: PredictedSeconds | None = None
-    interval: tuple[Seconds, Seconds] | None = None
-    calls_per_sample: Size = 1
-    discrepancy: NonNegative | None = None
-    temporary_bytes: Count | None = None
-    peak_memory_bytes: Count | None = None
+    seconds: PredictedSeconds | None = None  # median of the samples, or the extrapolated time
+    interval: tuple[Seconds, Seconds] | None = None  # of the median with confidence, if the tool states it
+    calls_per_sample: Size = 1  # a sample is the mean of these calls
+    discrepancy: NonNegative | None = None  # largest error on the timed arrays, as a multiple of its bound
+    temporary_bytes: Count | None = None  # of a call
+    peak_memory_bytes: Count | None = None  # of the process
     accurate_for: Accuracy | None = None
+    # For each kind of input, the worst relative error of a row against the gradient with respect to the logits.
     errors: Errors = msgspec.field(default_factory=dict)
-    source: Name = "?"
-    first_call_seconds: NonNegative = 0.0
+    source: Name = "?"  # fingerprint of the file that defines the kernel
+    first_call_seconds: NonNegative = 0.0  # beyond those of a second call: compiling, or loading from a cache
 
     def __post_init__(self) -> None:
         if self.status in ("timed", "eliminated") and not self.samples:
@@ -133,28 +93,14 @@ class KernelResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Control(Struct, frozen=True, kw_only=True):
-    """The A/A control: one of the kernels, timed a second time as if it were another.
+    """The A/A control: one of the kernels, timed a second time as if it were another."""
 
-    Attributes
-    ----------
-    name : str
-        Of the kernel.
-    samples : tuple of float
-        Seconds of a call, one for each round.
-    """
-
-    name: Name
+    name: Name  # of the kernel
     samples: Samples
 
 
 class Roofline(Struct, frozen=True, kw_only=True):
-    """The time that moving the bytes takes: two reads and one write of (B, D), and no other work.
-
-    Attributes
-    ----------
-    samples : tuple of float
-        Seconds of a call, one for each round.
-    """
+    """The time that moving the bytes takes: two reads and one write of (B, D), and no other work."""
 
     samples: Annotated[Samples, Meta(min_length=1)]
 
@@ -165,30 +111,7 @@ class Roofline(Struct, frozen=True, kw_only=True):
 
 
 class Cell(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="schema", tag=SCHEMA):
-    """A measured cell: its key, the result of every kernel, and the environment.
-
-    Attributes
-    ----------
-    workload, batch, dim, dtype, threads
-        The key, see `softmax_impls.timing.workloads.CellKey`.
-    kernels : tuple of KernelResult
-        One for each implementation that was to take part.
-    control : Control or None
-    roofline : Roofline or None
-    blocks : tuple of int
-        Rounds of each block, if the arrays were placed anew between blocks.
-    tool : {"compare", "asv", "pytest-benchmark"}
-        The tool that measured it. Only samples of "compare" are paired: sample i of each kernel is from round i.
-    seed : int
-        Of the inputs.
-    time : datetime or None
-        When it was measured, in UTC.
-    compiler_start_seconds : float
-        Time that Numba took to start.
-    environment : Environment
-    file : str
-        The file that it was read from; not written.
-    """
+    """A measured cell: its key, the result of every kernel, and the environment."""
 
     workload: Name
     batch: Size
@@ -199,12 +122,12 @@ class Cell(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="sch
     kernels: Annotated[tuple[KernelResult, ...], Meta(min_length=1, max_length=1000)]
     control: Control | None = None
     roofline: Roofline | None = None
-    blocks: tuple[Size, ...] = ()
-    tool: Tool = "compare"
-    seed: Count = 0
-    time: Annotated[datetime.datetime, Meta(tz=True)] | None = None
-    compiler_start_seconds: NonNegative = 0.0
-    file: str = ""
+    blocks: tuple[Size, ...] = ()  # rounds of each block, if the arrays were placed anew between blocks
+    tool: Tool = "compare"  # only samples of "compare" are paired: sample i of each kernel is from round i
+    seed: Count = 0  # of the inputs
+    time: Annotated[datetime.datetime, Meta(tz=True)] | None = None  # of the measurement, in UTC
+    compiler_start_seconds: NonNegative = 0.0  # that Numba took to start
+    file: str = ""  # that the cell was read from; not written
 
     def __post_init__(self) -> None:
         if sum(self.blocks) > max(len(kernel.samples) for kernel in self.kernels):

@@ -1,7 +1,7 @@
-"""The roofline: the time that moving the bytes of a cell takes.
+"""The roofline: the time that moving the bytes of a cell takes. For small arrays it is the call overhead.
 
 It makes two reads and one write of (B, D) and one multiplication per element, with the threads and the non-temporal
-stores of `numba_simd`. For small arrays it is the call overhead.
+stores of `numba_simd`.
 """
 
 from __future__ import annotations

@@ -1,74 +1,75 @@
-"""A comparison: each cell is measured in its share of a budget, and recorded."""
+"""A comparison: each cell is measured in its share of a budget, and recorded.
+
+Small cells have several passes, spread over the run. Each large cell has its only step between two passes. Time that is
+left goes to cells that are not settled.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from softmax_impls.checks.gate import judge
 from softmax_impls.checks.verdict import Verdict
+from softmax_impls.formatting import format_bytes, format_seconds
 from softmax_impls.implementation import Implementation
 from softmax_impls.threads import available_cores
-from softmax_impls.timing import schedule
 from softmax_impls.timing.cell_run import CellRun
-from softmax_impls.timing.environment import environment, limit_all_threads
+from softmax_impls.timing.environment import free_memory, limit_all_threads
 from softmax_impls.timing.first_calls import first_call_seconds, start_compiler
 from softmax_impls.timing.policy import DEFAULT, SamplingPolicy
 from softmax_impls.timing.records import Cell
 from softmax_impls.timing.roofline import ROOFLINE
-from softmax_impls.timing.workloads import CellKey
+from softmax_impls.timing.workloads import GRID, CellKey
 
 
-@dataclass(frozen=True)
-class Measured:
+class Measured(NamedTuple):
     """The record of a cell. A cell that is measured again has all its samples in the last record."""
 
     cell: Cell
 
 
-@dataclass(frozen=True)
-class Skipped:
+class Skipped(NamedTuple):
     """A cell that is not measured, and why."""
 
     key: CellKey
     why: str
 
 
-@dataclass
+class Step(NamedTuple):
+    """A part of the run in which one cell is measured."""
+
+    key: CellKey
+    number: int  # 0 for the cell's first step
+    cost: float  # share of the budget, relative to other steps
+
+
 class Session:
     """Implementations that are checked once and then measured cell by cell.
 
-    Attributes
-    ----------
-    implementations : mapping of str to Implementation
-    budget : float
-        Seconds from now on, for checks, compilation and timing. Timing gets at least a third of it.
-    largest_temporaries : int
-        Bytes; a kernel that needs more temporary memory is not started.
-    seed : int
-        Of the inputs and of the order in each round.
-    policy : SamplingPolicy
-    verdicts : dict of str to Verdict
-        Of the checks, by implementation; filled by `prepare`.
+    The budget is in seconds from now on, for checks, compilation and timing. Timing gets at least a third of it. A
+    kernel that needs more than `largest_temporaries` bytes of temporary memory is not started.
     """
 
-    implementations: Mapping[str, Implementation]
-    budget: float
-    largest_temporaries: int
-    seed: int = 0
-    policy: SamplingPolicy = DEFAULT
-    verdicts: dict[str, Verdict] = field(default_factory=dict, init=False)
-    _compiler_start: float = field(default=0.0, init=False, repr=False)
-    _first_calls: dict[str, dict[str, float]] = field(default_factory=dict, init=False, repr=False)
-    _runs: dict[CellKey, CellRun] = field(default_factory=dict, init=False, repr=False)
-    _deadline: float = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self._deadline = time.perf_counter() + self.budget
+    def __init__(
+        self,
+        implementations: Mapping[str, Implementation],
+        budget: float,
+        largest_temporaries: int,
+        seed: int = 0,
+        policy: SamplingPolicy = DEFAULT,
+    ) -> None:
+        self.implementations, self.budget, self.seed = implementations, budget, seed
+        self.verdicts: dict[str, Verdict] = {}  # of the checks, by implementation; filled by `prepare`
+        self._largest_temporaries, self._policy = largest_temporaries, policy
+        self._deadline = time.perf_counter() + budget
+        self._compiler_start = 0.0  # seconds
+        self._first_calls: dict[str, dict[str, float]] = {}  # seconds, by dtype and implementation
+        self._runs: dict[CellKey, CellRun] = {}
 
     @property
     def seconds_left(self) -> float:
@@ -78,45 +79,37 @@ class Session:
     def prepare(self, dtypes: Sequence[str]) -> None:
         """Time the first call of each implementation, which may compile it, and check it. Call it once before `run`."""
         self._compiler_start = start_compiler()
-        for dtype in dtypes:
-            self._first_calls[dtype] = {
-                name: first_call_seconds(implementation, np.dtype(dtype))
-                for name, implementation in self.implementations.items()
-            }
-            first_call_seconds(ROOFLINE, np.dtype(dtype))
+        for dtype in map(np.dtype, dtypes):
+            first = {name: first_call_seconds(kernel, dtype) for name, kernel in self.implementations.items()}
+            self._first_calls[dtype.name] = first
+            first_call_seconds(ROOFLINE, dtype)
         self.verdicts = judge(self.implementations, dtypes=dtypes)
-        self._deadline = max(self._deadline, time.perf_counter() + self.policy.timing_share * self.budget)
+        self._deadline = max(self._deadline, time.perf_counter() + self._policy.timing_share * self.budget)
 
     def planned_steps(self, keys: Sequence[CellKey]) -> int:
         """Return how many steps `run` plans for these cells; open cells may have more."""
-        return len(schedule.steps(keys, self.policy))
+        return len(plan(keys, self._policy))
 
     def run(
         self, keys: Sequence[CellKey], starting: Callable[[CellKey], None] = lambda key: None
     ) -> Iterator[Measured | Skipped]:
-        """Measure cells within the budget, and yield their records.
+        """Measure cells within the budget, and yield a cell after each of its steps; `starting` is called before.
 
-        A cell is yielded after each of its steps. Time that cells leave goes to cells that are still open: extra steps
-        add samples until all cells are settled or the budget is spent.
-
-        Parameters
-        ----------
-        keys : sequence of CellKey
-        starting : callable, optional
-            Called with the key of a cell before each of its steps.
+        Time that cells leave goes to cells that are still open: extra steps add samples until all cells are settled or
+        the budget is spent.
         """
-        steps = schedule.steps(keys, self.policy)
+        steps = plan(keys, self._policy)
         costs = [step.cost for step in steps]
         planned = self.seconds_left / sum(costs) if costs else 0.0
         for index, step in enumerate(steps):
             each = self.seconds_left / sum(costs[index:])
-            share = step.cost * min(max(each, self.policy.min_share * planned), planned)
+            share = step.cost * min(max(each, self._policy.min_share * planned), planned)
             if step.number == 0:
-                if why := schedule.reason_to_skip(step.key, share, self.policy):
+                if why := reason_to_skip(step.key, share, self._policy):
                     yield Skipped(step.key, why)
                     continue
                 self._runs[step.key] = self._new_run(step.key)
-            elif step.key not in self._runs or not self._runs[step.key].has_rivals:
+            elif step.key not in self._runs or len(self._runs[step.key].active) < 2:
                 continue
             starting(step.key)
             yield self._measure(step.key, share)
@@ -127,19 +120,20 @@ class Session:
         while went_on:
             went_on = False
             still_open = [key for key in keys if key in self._runs and self._runs[key].is_open]
-            costs = [schedule.cost(key, self.policy) for key in still_open]
+            costs = [cost(key, self._policy) for key in still_open]
             for index, key in enumerate(still_open):
                 share = self.seconds_left / sum(costs[index:]) * costs[index]
-                if schedule.is_worthwhile(key, share, self.policy):
+                # A step must have time for more than its set-up.
+                if share > self._policy.min_step + 2 * self._policy.setup_cost * key.elements:
                     starting(key)
                     yield self._measure(key, share)
                     went_on = True
 
     def _new_run(self, key: CellKey) -> CellRun:
         """Return the run of a cell without the kernels that failed the checks or run in another number of threads."""
-        run = CellRun(key, self.implementations.values(), self.largest_temporaries, self.seed, self.policy)
+        run = CellRun(key, self.implementations.values(), self._largest_temporaries, self.seed, self._policy)
         with self._limit_threads(key.threads) as obtained:
-            for name, kernel in run.participants.kernels.items():
+            for name, kernel in run.kernels.items():
                 if not self.verdicts[name].right:
                     kernel.stop("wrong", str(self.verdicts[name].failures[0]))
                 elif obtained[name] != key.threads:
@@ -147,12 +141,11 @@ class Session:
         return run
 
     def _measure(self, key: CellKey, seconds: float) -> Measured:
-        run = self._runs[key]
         with self._limit_threads(key.threads):
-            run.measure(seconds)
+            self._runs[key].measure(seconds)
         errors = {name: verdict.errors.get(key.dtype, {}) for name, verdict in self.verdicts.items()}
         first_calls = self._first_calls.get(key.dtype, {})
-        return Measured(run.record(environment(), errors, first_calls, self._compiler_start))
+        return Measured(self._runs[key].record(errors, first_calls, self._compiler_start))
 
     @contextmanager
     def _limit_threads(self, threads: int) -> Iterator[dict[str, int]]:
@@ -168,3 +161,30 @@ class Session:
             name: implementation.set_num_threads(threads) if implementation.set_num_threads else threads
             for name, implementation in self.implementations.items()
         }
+
+
+def plan(keys: Sequence[CellKey], policy: SamplingPolicy = DEFAULT) -> list[Step]:
+    """Return the steps of a run, in their order."""
+    ordered = sorted(keys, key=lambda key: key.elements)
+    small = [Step(key, 0, cost(key, policy)) for key in ordered if key.elements < policy.large_from]
+    large = [Step(key, 0, cost(key, policy)) for key in ordered if key.elements >= policy.large_from]
+    gaps = max(1, policy.passes - 1)
+    steps: list[Step] = []
+    for number in range(policy.passes):
+        steps += [Step(step.key, number, step.cost / policy.passes) for step in small]
+        steps += large[number::gaps] if number < gaps else []
+    return steps
+
+
+def cost(key: CellKey, policy: SamplingPolicy = DEFAULT) -> float:
+    """Return the cost of a cell, relative to other cells."""
+    return (policy.grid_cost if key.workload == GRID else 1.0) + policy.byte_cost * key.moved_bytes
+
+
+def reason_to_skip(key: CellKey, share: float, policy: SamplingPolicy = DEFAULT) -> str:
+    """Return why a cell cannot be measured in `share` seconds, or "" if it can."""
+    if policy.setup_cost * key.elements > share:
+        return f"its share of the budget is {format_seconds(share)}, and its set-up alone takes longer: raise --budget"
+    if key.moved_bytes > free_memory() / 2:
+        return f"its arrays take {format_bytes(key.moved_bytes)}, more than 50% of the free memory"
+    return ""

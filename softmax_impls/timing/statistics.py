@@ -1,4 +1,4 @@
-"""Compare samples: ratios with confidence intervals, a margin from the A/A control, and ties.
+"""Compare samples: ratios with confidence intervals, a margin from the A/A control, ties, and elimination.
 
 Sample i of every kernel is from round i, so a long disturbance slows all kernels. A short disturbance only makes
 samples longer. So the fastest samples of two kernels are compared within each group of rounds, and the ratio of two
@@ -13,36 +13,25 @@ import itertools
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
+from softmax_impls.timing.policy import DEFAULT, SamplingPolicy
+
 Samples = Sequence[float]
 Floats = NDArray[np.float64]
 
-
-@dataclass(frozen=True)
-class Rules:
-    """The constants of a comparison; each field states its reason."""
-
-    min_margin: float = 0.01  # relative difference up to which kernels tie, however sure
-    confidence: float = 0.95
-    resamples: int = 999  # of the bootstrap
-    few_rounds: int = 10  # with fewer, an interval is at least as wide as the range of the ratios
-    min_blocks: int = 4  # fewer blocks are not used as groups
-    pair_from: int = 30  # rounds from which groups without blocks are pairs; with fewer, each round is a group
-    quietest: float = 0.25  # share of the samples of a group that counts, the fastest
-    fastest: int = 3  # a kernel is faster only if the sum of this many fastest samples is smaller, too
-    # Of the pairs, the quieter half counts, but at least this many. Another process can use the shared cache for most
-    # of a minute: it slowed one kernel down by 1.8 and a kernel with non-temporal stores by 1.2 (6144×512).
-    min_pairs: int = 12
-    trimmed: float = 0.25  # share of the groups that is left out at either end
-    single_ratio: float = 2.0  # factor either way by which a single ratio may be wrong
-
-
-RULES = Rules()
-MIN_MARGIN = RULES.min_margin
+MIN_MARGIN = 0.01  # relative difference up to which kernels tie, however sure
+CONFIDENCE = 0.95
+FEW_ROUNDS = 10  # with fewer, an interval is at least as wide as the range of the ratios
+MIN_BLOCKS = 4  # fewer blocks are not used as groups
+PAIR_FROM = 30  # rounds from which groups without blocks are pairs; with fewer, each round is a group
+# Of the pairs, the quieter half counts, but at least this many. Another process can use the shared cache for most of a
+# minute: it slowed one kernel down by 1.8 and a kernel with non-temporal stores by 1.2 (6144×512).
+MIN_PAIRS = 12
 
 
 @dataclass(frozen=True)
@@ -56,30 +45,22 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The comparison of the kernels of a cell.
+    """The comparison of the kernels of a cell."""
 
-    Attributes
-    ----------
-    best : str
-        The fastest of the kernels that were in every round.
-    ratios : dict of str to Ratio
-        Time of each other kernel over the time of the best.
-    margin : float
-        An interval has to be beyond 1 + margin for a difference.
-    ties : tuple of str
-        Kernels that are not eliminated and not clearly slower than the best: the interval is not beyond the margin, or
-        its fastest samples are faster than the fastest samples of the best.
-    behind : tuple of str
-        Kernels that are slower than the best by more than twice the margin.
-    settled : bool
-        Whether each kernel that is not eliminated is clearly slower than the best, or within twice the margin of it.
-    """
-
-    best: str
-    ratios: dict[str, Ratio]
-    margin: float
+    best: str  # the fastest of the kernels that were in every round
+    ratios: dict[str, Ratio]  # time of each other kernel over the time of the best
+    margin: float  # an interval has to be beyond 1 + margin for a difference
+    # Kernels that are not eliminated and not clearly slower than the best: the interval is not beyond the margin, or
+    # their fastest samples are faster than the fastest samples of the best.
     ties: tuple[str, ...]
-    behind: tuple[str, ...]
+    behind: tuple[str, ...]  # kernels that are slower than the best by more than twice the margin
+    settled: bool  # each kernel that is not eliminated is clearly slower, or within twice the margin of the best
+
+
+class Decision(NamedTuple):
+    """The kernels that are eliminated, and whether the cell is settled: more rounds would change nothing."""
+
+    eliminated: frozenset[str]
     settled: bool
 
 
@@ -89,18 +70,10 @@ def compare_samples(
     eliminated: Collection[str] = (),
     blocks: Sequence[int] = (),
 ) -> Comparison:
-    """Compare kernels by their samples.
+    """Compare kernels by their samples in seconds, one for each round, from the first round on; at least one each.
 
-    Parameters
-    ----------
-    samples : mapping of str to sequence of float
-        Seconds for each kernel, one sample for each round, from the first round on; at least one sample each.
-    margin : float, optional
-        Relative difference up to which kernels tie, see `margin_from`.
-    eliminated : collection of str, optional
-        Kernels that were eliminated. Their intervals may be wide, as they have few samples, but they do not tie.
-    blocks : sequence of int, optional
-        Rounds of each block, if the arrays were placed anew between blocks.
+    `margin` is the relative difference up to which kernels tie, and `blocks` are the rounds of each block. An
+    eliminated kernel may have a wide interval, as it has few samples, but it does not tie.
     """
     rounds = max(map(len, samples.values()))
     complete = {name: taken for name, taken in samples.items() if len(taken) == rounds}
@@ -109,7 +82,7 @@ def compare_samples(
     others = [name for name in samples if name != best]
     rivals = [name for name in others if name not in eliminated]
     # Each end of an interval holds for all rivals at once (Bonferroni).
-    confidence = 1 - 2 * (1 - RULES.confidence) / max(2, sum(name in complete for name in rivals))
+    confidence = 1 - 2 * (1 - CONFIDENCE) / max(2, sum(name in complete for name in rivals))
     ratios = {name: quiet_ratio(samples[name], samples[best], confidence, blocks) for name in others}
     slower = [name for name in rivals if not _has_faster_samples(samples[name], samples[best])]
     beaten = [name for name in slower if ratios[name].low > 1 + margin]
@@ -123,6 +96,29 @@ def compare_samples(
     )
 
 
+def decide(
+    samples: Mapping[str, Samples],  # of the verified kernels
+    control: tuple[str, Samples] | None = None,  # name of the kernel that is the A/A control, and the control's samples
+    eliminated: Collection[str] = (),  # kernels that are eliminated already
+    blocks: Sequence[int] = (),  # rounds of each block
+    *,
+    early: bool = False,  # there are too few samples to settle the cell
+    last: bool = True,  # the cell has no steps to come
+    policy: SamplingPolicy = DEFAULT,
+) -> Decision:
+    """Eliminate the kernels that are clearly slower than the fastest.
+
+    There is one criterion: the lower end of the confidence interval of a kernel's time over the fastest kernel's. It
+    has to be beyond `early_ratio` while there are few samples, beyond `later_ratio` while the cell has steps to come,
+    and beyond twice the margin in the last step.
+    """
+    ratio = quiet_ratio(control[1], samples[control[0]], blocks=blocks) if control and control[0] in samples else None
+    comparison = compare_samples(samples, margin_from(ratio), eliminated, blocks)
+    beyond = policy.early_ratio if early else 1.0 if last else policy.later_ratio
+    slower = {name for name in comparison.behind if comparison.ratios[name].low > beyond}
+    return Decision(frozenset({*eliminated, *slower}), comparison.settled and not early)
+
+
 def margin_from(control_ratio: Ratio | None) -> float:
     """Return the margin of a cell: 1 %, or the smallest difference of the A/A control that its interval allows."""
     if control_ratio is None:
@@ -130,63 +126,51 @@ def margin_from(control_ratio: Ratio | None) -> float:
     return max(MIN_MARGIN, control_ratio.low - 1, 1 / control_ratio.high - 1)
 
 
-def quiet_ratio(a: Samples, b: Samples, confidence: float = RULES.confidence, blocks: Sequence[int] = ()) -> Ratio:
+def quiet_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE, blocks: Sequence[int] = ()) -> Ratio:
     """Return the time of `a` over the time of `b`, from the fastest quarter of the samples of each group of rounds.
 
-    The value is the interquartile mean over the groups. The interval is Student's for a trimmed mean (K. K. Yuen, "The
-    two-sample trimmed t for unequal population variances", Biometrika 61 (1), 1974). The groups are the blocks if there
-    are at least four, else single rounds or, from 30 rounds on, pairs of rounds, of which the half counts in which both
-    kernels were fastest. For fewer than ten rounds it is the median ratio and the interval of `paired_ratio`.
-
-    Parameters
-    ----------
-    a, b : sequence of float
-        Seconds, one sample for each round; the rounds that both have are compared.
-    confidence : float, optional
-        Of the interval.
-    blocks : sequence of int, optional
-        Rounds of each block.
+    Only rounds that both have count. The value is the interquartile mean over the groups. The interval is Student's for
+    a trimmed mean (K. K. Yuen, "The two-sample trimmed t for unequal population variances", Biometrika 61 (1), 1974).
+    The groups are the blocks if there are at least four, else single rounds or, from 30 rounds on, pairs of rounds, of
+    which the half counts in which both kernels were fastest. For fewer than ten rounds, it is the median ratio and the
+    interval of `paired_ratio`.
     """
     rounds = min(len(a), len(b))
     logs = np.log(np.array([a[:rounds], b[:rounds]], dtype=float))
-    if rounds < RULES.few_rounds:
+    if rounds < FEW_ROUNDS:
         return _ratio_of_few(logs[0] - logs[1], confidence)
     ends = [end for end in itertools.accumulate(blocks) if end <= rounds]
-    if len(ends) >= RULES.min_blocks:
+    if len(ends) >= MIN_BLOCKS:
         times = _by_group(logs, ends)
-    elif rounds < RULES.pair_from:
+    elif rounds < PAIR_FROM:
         times = logs
     else:
-        times = _quieter_half(_by_group(logs, range(2 + rounds % 2, rounds + 1, 2)))
+        times = _by_group(logs, range(2 + rounds % 2, rounds + 1, 2))
+        slower = times.argsort(axis=1).argsort(axis=1).max(axis=0)  # the worse of the two kernels' ranks
+        quieter = np.argsort(slower, kind="stable")[: max(MIN_PAIRS, math.ceil(times.shape[1] / 2))]
+        times = times[:, np.sort(quieter)]
     value, half = _trimmed_mean(times[0] - times[1], confidence)
     return Ratio(math.exp(value), math.exp(value - half), math.exp(value + half))
 
 
-def paired_ratio(a: Samples, b: Samples, confidence: float = RULES.confidence) -> Ratio:
+def paired_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE) -> Ratio:
     """Return the median of a/b over the rounds that both have: the ratio of usual calls.
 
     The interval is by bootstrap (percentile method). For fewer than ten rounds it is Student's of the mean logarithm,
     and at least as wide as the range of the ratios.
-
-    Parameters
-    ----------
-    a, b : sequence of float
-        Seconds, one sample for each round.
-    confidence : float, optional
-        Of the interval.
     """
     rounds = min(len(a), len(b))
     logs = np.log(np.asarray(a[:rounds]) / np.asarray(b[:rounds]))
-    if rounds < RULES.few_rounds:
+    if rounds < FEW_ROUNDS:
         return _ratio_of_few(logs, confidence)
     found = stats.bootstrap(
-        (logs,), np.median, confidence_level=confidence, n_resamples=RULES.resamples, method="percentile", rng=rounds
+        (logs,), np.median, confidence_level=confidence, n_resamples=999, method="percentile", rng=rounds
     )
-    low, high = (float(end) for end in found.confidence_interval)
-    return Ratio(math.exp(np.median(logs)), math.exp(low), math.exp(high))
+    low, high = np.exp(found.confidence_interval)
+    return Ratio(math.exp(np.median(logs)), float(low), float(high))
 
 
-def median_interval(samples: Samples, confidence: float = RULES.confidence) -> tuple[float, float]:
+def median_interval(samples: Samples, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Return a confidence interval of the median: two of the samples (binomial)."""
     ordered = sorted(samples)
     outside = max(1, int(stats.binom.ppf((1 - confidence) / 2, len(ordered), 0.5)))
@@ -194,48 +178,37 @@ def median_interval(samples: Samples, confidence: float = RULES.confidence) -> t
 
 
 def _by_group(logs: Floats, ends: Sequence[int]) -> Floats:
-    """Return the time of each kernel in each group of rounds, given the groups' ends."""
     return np.stack([_fastest_quarter(logs[:, start:end]) for start, end in itertools.pairwise([0, *ends])], axis=1)
 
 
 def _fastest_quarter(logs: Floats) -> Floats:
     """Return the mean of the smallest quarter along the last axis."""
-    count = math.ceil(logs.shape[-1] * RULES.quietest)
+    count = math.ceil(logs.shape[-1] / 4)
     smallest: Floats = np.partition(logs, count - 1, axis=-1)[..., :count].mean(axis=-1)
     return smallest
 
 
-def _quieter_half(times: Floats) -> Floats:
-    """Return the half of the groups in which both kernels were fastest."""
-    slower = times.argsort(axis=1).argsort(axis=1).max(axis=0)  # the worse of the two kernels' ranks
-    kept = np.argsort(slower, kind="stable")[: max(RULES.min_pairs, math.ceil(times.shape[1] / 2))]
-    return times[:, np.sort(kept)]
-
-
 def _trimmed_mean(values: Floats, confidence: float) -> tuple[float, float]:
-    """Return the trimmed mean and half its interval; SciPy's functions for masked arrays take ten times as long."""
-    ordered = np.sort(values)
-    count, cut = len(ordered), int(RULES.trimmed * len(ordered))
-    kept = ordered[cut : count - cut]
-    spread = np.clip(ordered, kept[0], kept[-1]).std(ddof=1) / ((1 - 2 * RULES.trimmed) * math.sqrt(count))
+    """Return the interquartile mean and half its interval. SciPy's `trimmed_mean_ci` takes ten times as long."""
+    ordered, count = np.sort(values), len(values)
+    kept = ordered[count // 4 : count - count // 4]
+    spread = np.clip(ordered, kept[0], kept[-1]).std(ddof=1) / (0.5 * math.sqrt(count))
     return float(kept.mean()), float(special.stdtrit(len(kept) - 1, (1 + confidence) / 2) * spread)
 
 
 def _ratio_of_few(logs: Floats, confidence: float) -> Ratio:
     rounds = len(logs)
-    if rounds < 2:
-        half = math.log(RULES.single_ratio)
-    else:
+    half = math.log(2)  # a single ratio may be wrong by a factor of two either way
+    if rounds > 1:
         half = float(special.stdtrit(rounds - 1, (1 + confidence) / 2) * logs.std(ddof=1) / math.sqrt(rounds))
     low, high = min(logs.mean() - half, logs.min()), max(logs.mean() + half, logs.max())
     return Ratio(math.exp(np.median(logs)), math.exp(low), math.exp(high))
 
 
 def _has_faster_samples(a: Samples, b: Samples) -> bool:
-    """Whether the few fastest samples of `a` are faster than the fastest samples of `b`.
+    """Whether the three fastest samples of `a` are faster than the three fastest samples of `b`.
 
     If another process disturbed most rounds, and one kernel more than the other, these are from the other rounds.
     """
     rounds = min(len(a), len(b))
-    few = RULES.fastest
-    return rounds >= RULES.few_rounds and sum(sorted(a[:rounds])[:few]) < sum(sorted(b[:rounds])[:few])
+    return rounds >= FEW_ROUNDS and sum(sorted(a[:rounds])[:3]) < sum(sorted(b[:rounds])[:3])

@@ -5,8 +5,9 @@ The asv suite runs this file under old commits, too. So it imports nothing from 
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,16 +78,15 @@ LARGEST_DRAWN = 2**21  # elements that are drawn at random; the rows of larger a
 HEADER, PAGE, HUGE_PAGE = 16, 2**12, 2**21  # bytes: of malloc's header, of a page, of a huge page
 
 
-def grid(batches: Iterable[int] = GRID_BATCHES, dims: Iterable[int] = GRID_DIMS) -> list[Workload]:
+def grid() -> list[Workload]:
     """Return the shapes of the grid that fit into memory."""
-    dims = tuple(dims)
-    return [Workload(GRID, b, d, "a cell of the grid") for b in batches for d in dims if b * d <= LARGEST_GRID_CELL]
+    shapes = itertools.product(GRID_BATCHES, GRID_DIMS)
+    return [Workload(GRID, b, d, "a cell of the grid") for b, d in shapes if b * d <= LARGEST_GRID_CELL]
 
 
 def select(names: Sequence[str] = (), shapes: Sequence[tuple[int, int]] = ()) -> list[Workload]:
     """Return the named workloads (`GRID` for the grid) and these shapes; all workloads and the grid by default."""
-    if not (names or shapes):
-        names = [*WORKLOADS, GRID]
+    names = names or ([] if shapes else [*WORKLOADS, GRID])
     named = [WORKLOADS[name] for name in names if name != GRID]
     return [*named, *(grid() if GRID in names else []), *(Workload(CUSTOM, b, d, "requested") for b, d in shapes)]
 
@@ -98,7 +98,7 @@ def arrays(key: CellKey, seed: int) -> tuple[Array, Array, Array]:
     """
     rng = np.random.default_rng([seed, key.batch, key.dim])
     draw = np.float32 if key.dtype == "float32" else np.float64
-    drawn = (max(1, min(key.batch, LARGEST_DRAWN // max(1, key.dim))), key.dim)
+    drawn = (max(1, min(key.batch, LARGEST_DRAWN // key.dim)), key.dim)
     logits = rng.standard_normal(drawn, dtype=draw)
     return place(softmax(logits, out=logits), rng.standard_normal(drawn, dtype=draw), key.batch)
 
@@ -112,7 +112,7 @@ def place(probs: Array, grad_output: Array, batch: int) -> tuple[Array, Array, A
     """
     placed = [_empty((batch, probs.shape[1]), probs.dtype, HEADER + number * PAGE) for number in range(3)]
     for array, source in zip(placed, (probs, grad_output), strict=False):
-        for start in range(0, batch, max(1, len(source))):
+        for start in range(0, batch, len(source)):
             array[start : start + len(source)] = source[: batch - start]
     placed[2].fill(0)
     return placed[0], placed[1], placed[2]

@@ -8,11 +8,13 @@ from hypothesis.extra import numpy as hnp
 
 from softmax_impls import softmax, softmax_backward
 from softmax_impls.checks import bounds
-from softmax_impls.checks.reference import exact_value, row_sums
+from softmax_impls.checks.reference import row_sums
 from softmax_impls.registry import names
 
+from .values import exact_value
+
 pytestmark = pytest.mark.parametrize("name", names())
-properties = settings(max_examples=20, deadline=None)
+properties = settings(max_examples=15, deadline=None)
 
 
 @st.composite
@@ -51,16 +53,6 @@ def test_rows_of_the_result_sum_to_zero(name, problem):
     result = wide(softmax_backward(p, g, impl=name))
     defect = np.abs(row_sums(p, g).defect) * np.abs(wide(g)).max(-1)  # Σ p (g - Σ p g) = Σ p g (1 - Σ p)
     assert (np.abs(result.sum(-1)) <= bound(p, g).sum(-1) * (1 + 1e-12) + 2 * defect).all()
-
-
-@given(problem=problems(), c=st.integers(-1000, 1000))
-@properties
-def test_adding_a_constant_to_g_does_not_change_the_result(name, problem, c):
-    p, g = problem
-    shifted = (g + g.dtype.type(c)).astype(g.dtype)
-    rounding = 2 * wide(p) * np.abs(wide(shifted)).max(-1, keepdims=True) * np.finfo(p.dtype).eps
-    changed = np.abs(wide(softmax_backward(p, shifted, impl=name)) - wide(softmax_backward(p, g, impl=name)))
-    assert (changed <= bound(p, g) + bound(p, shifted) + rounding).all()
 
 
 @given(problem=problems(), data=st.data())

@@ -5,6 +5,8 @@ import datetime
 import numpy as np
 
 from softmax_impls.choice.ranking import RankedRun, rank_run
+from softmax_impls.report.html.page import make_page
+from softmax_impls.report.style import styles_of
 from softmax_impls.results import runs, store
 from softmax_impls.timing.records import Cell, Environment, KernelResult, Roofline
 
@@ -38,6 +40,13 @@ def loaded(folder, cells):
     """Write cells to a file in a folder, and load all files of the folder."""
     store.write(folder / f"{len(list(folder.glob('*.jsonl')))}.jsonl", cells)
     return runs.load([folder])
+
+
+def page_of(loaded):
+    """Return the page of loaded results, its notes, and the ranked runs."""
+    runs = [rank_run(run) for run in loaded.runs]
+    styles = styles_of(name for run in runs for cell in run.cells for name in cell.kernels)
+    return *make_page(loaded, runs, styles), runs
 
 
 def ranked(cells) -> RankedRun:

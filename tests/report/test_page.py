@@ -12,38 +12,36 @@ from softmax_impls.choice.answer import Question
 from softmax_impls.choice.choose import choose
 from softmax_impls.report import figures, files
 from softmax_impls.report.html import embedded, page
-from softmax_impls.report.html.page import Report
 from softmax_impls.results import store
 from softmax_impls.results.runs import load
-from tests.report.results import cell, kernel, loaded, square
+from tests.report.results import cell, kernel, loaded, page_of, square
 
 HOSTILE = "<img src=x onerror=alert(1)>$\\frac{1$</script><script>alert(2)</script>"
 TITLES = ("Winners", "Time against size", "Speed against error", "Memory", "Samples")
 
 
 @pytest.fixture
-def report_of(tmp_path):
-    """Return the report of some lists of cells, each in a file of its own."""
+def make(tmp_path):
+    """Return the page and the notes of some lists of cells, each in a file of its own."""
 
-    def report_of(*lists):
+    def make(*lists):
         for cells in lists:
             found = loaded(tmp_path, cells)
-        return Report(found)
+        return page_of(found)[:2]
 
-    return report_of
+    return make
 
 
 @pytest.fixture
 def without_figures(monkeypatch):
     """Leave the figures out: they take most of the time."""
-    monkeypatch.setattr(page, "MAX_FIGURES", 0)
+    monkeypatch.setattr(figures, "KINDS", ())
 
 
 @pytest.fixture(scope="module")
 def squared(tmp_path_factory):
-    """Return the report of a grid, its page and the notes."""
-    report = Report(loaded(tmp_path_factory.mktemp("results"), square()))
-    return report, *report.html()
+    """Return the page of a grid, its notes, and the ranked runs."""
+    return page_of(loaded(tmp_path_factory.mktemp("results"), square()))
 
 
 def data_of(html):
@@ -52,11 +50,6 @@ def data_of(html):
 
 def section(html, name):
     return re.search(rf'<section aria-labelledby="{name}-title">.*?</section>', html, re.DOTALL)[0]
-
-
-def candidates(shape):
-    """Return the candidates of an embedded shape: name, nanoseconds, ratio, low, high, tied."""
-    return [shape[i : i + 6] for i in range(4, len(shape), 6)]
 
 
 class Tags(HTMLParser):
@@ -72,7 +65,7 @@ class Tags(HTMLParser):
 
 
 def test_page_needs_no_network(squared):
-    _, html, notes = squared
+    html, notes, _ = squared
     loading = {"src", "srcset", "data", "action", "background", "poster"}
     for tag, attributes in Tags(html).found:
         assert not loading & set(attributes), tag
@@ -83,19 +76,19 @@ def test_page_needs_no_network(squared):
 
 
 def test_page_has_a_section_for_each_figure(squared):
-    _, html, _ = squared
+    html, _, _ = squared
     assert all(f">{title}</h2>" in html for title in TITLES)
     assert html.count("<svg") == len(figures.KINDS)
 
 
 def test_raw_results_are_in_the_page_with_their_samples(squared):
-    report, html, _ = squared
+    html, _, runs = squared
     raw = data_of(html)["raw"]
     assert [(one["batch"], one["dim"]) for one in raw["cells"]] == [
-        (one.key.batch, one.key.dim) for one in report.runs[0].cells
+        (one.key.batch, one.key.dim) for one in runs[0].cells
     ]
     result = dict(zip(raw["fields"], raw["cells"][0]["kernels"][0], strict=True))
-    original = report.runs[0].cells[0].cell.kernels[0]
+    original = runs[0].cells[0].cell.kernels[0]
     assert result["name"] == original.name
     assert result["samples"] == pytest.approx(original.samples, rel=1e-3)
     assert result["seconds"] == pytest.approx(original.seconds, rel=1e-3)
@@ -104,18 +97,18 @@ def test_raw_results_are_in_the_page_with_their_samples(squared):
 
 
 def test_embedded_predictions_are_the_answers_of_choose(squared):
-    report, html, _ = squared
+    html, _, runs = squared
     data = data_of(html)
     (panel,) = data["runs"][0]["panels"]
     shapes = panel["shapes"]
     assert len(shapes) > 150
     for shape in shapes[::7]:
-        batch, dim, measured, pick, *_ = shape
-        answer = choose(Question(batch, dim, "float32"), report.runs, "", implementations())
+        batch, dim, measured, pick, candidates = shape
+        answer = choose(Question(batch, dim, "float32"), runs, "", implementations())
         assert answer.basis == ("measured" if measured else "interpolated")
         assert data["names"][pick] == answer.pick.name
         for (name, nanoseconds, ratio, low, high, tied), candidate in zip(
-            candidates(shape), answer.candidates.values(), strict=True
+            candidates, answer.candidates.values(), strict=True
         ):
             assert data["names"][name] == candidate.name
             assert nanoseconds == pytest.approx(1e9 * candidate.seconds, rel=1e-3)
@@ -124,25 +117,12 @@ def test_embedded_predictions_are_the_answers_of_choose(squared):
             assert bool(tied) == (candidate.name in answer.winners)
 
 
-@pytest.mark.parametrize(
-    ("shapes", "corners"),
-    [
-        ([], []),
-        ([(16, 16)], [(16, 16)]),
-        ([(16, 16), (16, 64), (16, 256)], [(16, 16), (16, 256)]),
-        ([(1, 1), (1, 256), (256, 1), (256, 256), (16, 16), (16, 1)], [(1, 1), (256, 1), (256, 256), (1, 256)]),
-    ],
-)
-def test_hull_of_shapes(shapes, corners):
-    assert embedded.hull(shapes) == corners
-
-
-def test_page_with_many_results_leaves_some_out_and_says_so(report_of, monkeypatch):
+def test_page_with_many_results_leaves_some_out_and_says_so(make, monkeypatch):
     monkeypatch.setattr(page, "MAX_RESULTS", 6)
     monkeypatch.setattr(page, "MAX_FIGURES", 100)
     monkeypatch.setattr(embedded, "MAX_SAMPLES", 30)
     monkeypatch.setattr(embedded, "MAX_PREDICTIONS", 100)
-    html, notes = report_of(square((16, 256))).html()
+    html, notes = make(square((16, 256)))
     data = data_of(html)
     results = [values for one in data["raw"]["cells"] for values in one["kernels"]]
     assert len(results) == 6
@@ -158,7 +138,7 @@ def test_page_with_many_results_leaves_some_out_and_says_so(report_of, monkeypat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kernels", [1, 2])
-def test_page_of_many_large_files_is_below_3_mb(report_of, monkeypatch, kernels):
+def test_page_of_many_large_files_is_below_3_mb(make, monkeypatch, kernels):
     sizes = tuple(2**k for k in range(1, 15))
     names = ("slow", "quick")[:kernels]
     runs = [
@@ -168,18 +148,17 @@ def test_page_of_many_large_files_is_below_3_mb(report_of, monkeypatch, kernels)
     figure_characters = page.MAX_FIGURES
     if kernels == 1:  # once with figures is enough: they take most of the time
         monkeypatch.setattr(page, "MAX_FIGURES", 0)
-    html, notes = report_of(*runs).html()
+    html, notes = make(*runs)
     assert 1_000_000 < len(html.encode()) < 3_000_000 - (figure_characters if kernels == 1 else 0)
     assert len(notes) >= 4
 
 
-def test_names_are_text_everywhere(report_of):
+def test_names_are_text_everywhere(make):
     strange = {"machine": HOSTILE, "versions": {HOSTILE: HOSTILE}}
-    report = report_of(
+    html, _ = make(
         [cell({HOSTILE: 1e-6, "_x": 2e-6}, **strange)],
         [cell([kernel(HOSTILE, 1e-6, errors={HOSTILE: 1e-7}, note=HOSTILE)], workload=HOSTILE, commit=HOSTILE)],
     )
-    html, _ = report.html()
     tags = Tags(html).found
     assert [tag for tag, _ in tags].count("script") == 2
     assert not [attributes for tag, attributes in tags if tag == "img" or "onerror" in attributes]
@@ -191,22 +170,22 @@ def test_names_are_text_everywhere(report_of):
 @pytest.mark.usefixtures("without_figures")
 def test_problems_are_in_the_page(tmp_path):
     (tmp_path / "<b>.json").write_text("[1, 2]")
-    html, _ = Report(loaded(tmp_path, [cell({"a": 1e-6})])).html()
+    html, _, _ = page_of(loaded(tmp_path, [cell({"a": 1e-6})]))
     assert "1 problem with the files" in html
     assert "&lt;b&gt;.json: " in html
 
 
 @pytest.mark.usefixtures("without_figures")
-def test_unverified_results_are_in_the_page_but_not_ranked(report_of):
+def test_unverified_results_are_in_the_page_but_not_ranked(make):
     result = kernel("a", 1e-6, status="wrong", note="row 3 is wrong")
-    html, _ = report_of([cell([result])]).html()
+    html, _ = make([cell([result])])
     assert data_of(html)["runs"][0]["panels"][0]["shapes"] == []
     assert "row 3 is wrong" in html
     assert "<td>a</td>" not in section(html, "cells")
 
 
 def test_all_cells_are_listed_with_the_share_of_the_roofline(squared):
-    _, html, _ = squared
+    html, _, _ = squared
     listed = section(html, "cells")
     assert ">% of roofline</th>" in listed
     assert listed.count("<tr>") == 1 + 9
@@ -215,9 +194,8 @@ def test_all_cells_are_listed_with_the_share_of_the_roofline(squared):
 
 
 @pytest.mark.usefixtures("without_figures")
-def test_runs_are_compared_side_by_side(report_of):
-    report = report_of([cell({"a": 1e-6, "b": 9e-6})], [cell({"a": 9e-6, "b": 1e-6}, commit="f00")])
-    html, _ = report.html()
+def test_runs_are_compared_side_by_side(make):
+    html, _ = make([cell({"a": 1e-6, "b": 9e-6})], [cell({"a": 9e-6, "b": 1e-6}, commit="f00")])
     shared = section(html, "shared")
     assert re.findall(r"<td>(\w), [^<]*</td>", shared) == ["a", "b"]
     assert shared.count('scope="col"') == 4
@@ -225,19 +203,19 @@ def test_runs_are_compared_side_by_side(report_of):
 
 
 @pytest.mark.usefixtures("without_figures")
-def test_crossovers_are_listed(report_of):
+def test_crossovers_are_listed(make):
     cells = [cell({"a": 1e-9 * dim, "b": 1e-7 + 0.5e-9 * dim}, 16, dim) for dim in (16, 64, 256, 1024)]
-    html, _ = report_of(cells).html()
+    html, _ = make(cells)
     row = '<th scope="row">dim</th><td>batch 16, float32, 1 thread</td><td>a</td><td>b</td><td>'
     (size,) = re.findall(re.escape(row) + r"([\d,]+)</td>", section(html, "crossovers"))
     assert 150 < int(size) < 270  # the times are equal at dim 200
 
 
 @pytest.mark.usefixtures("without_figures")
-def test_exponents_are_listed_with_a_warning_where_they_differ_from_theory(report_of):
+def test_exponents_are_listed_with_a_warning_where_they_differ_from_theory(make):
     """Both times are proportional to batch and dim. Theory says so for numba_rows, and dim² for column_loop."""
     cells = [cell({"column_loop": 1e-8 * b * d, "numba_rows": 1e-9 * b * d}, b, d) for b in (4, 64) for d in (4, 64)]
-    html, _ = report_of(cells).html()
+    html, _ = make(cells)
     lines = re.findall(r'<tr><th scope="row">(\w+)</th><td>dim</td>.*?<td>(\d)</td><td>(.*?)</td></tr>',
                        section(html, "growth"))  # fmt: skip
     assert lines == [("column_loop", "2", "⚠ the overhead of calls or rows dominates"), ("numba_rows", "1", "")]

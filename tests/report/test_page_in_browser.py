@@ -11,10 +11,9 @@ from softmax_impls import implementations
 from softmax_impls.choice.answer import Question
 from softmax_impls.choice.choose import choose
 from softmax_impls.choice.ranking import rank_run
-from softmax_impls.report.html import page
-from softmax_impls.report.html.page import Report
+from softmax_impls.report import figures
 from softmax_impls.results.runs import load
-from tests.report.results import cell, kernel, loaded, square
+from tests.report.results import cell, kernel, loaded, page_of, square
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HOSTILE = "<img src=x onerror=console.error('ran')></script><script>console.error('ran')</script>"
@@ -50,10 +49,10 @@ def browse(tmp_path, monkeypatch):
 
     def browse(*lists, steps=("",), address="", with_figures=False, width=390):
         if not with_figures:
-            monkeypatch.setattr(page, "MAX_FIGURES", 0)
+            monkeypatch.setattr(figures, "KINDS", ())
         for cells in lists:
             found = loaded(tmp_path, cells)
-        html, _ = Report(found).html()
+        html, _, _ = page_of(found)
         (tmp_path / "report.html").write_text(html, encoding="utf-8")
         driver = DRIVER.replace("STEPS", json.dumps(steps)).replace("HASH", json.dumps(address))
         (tmp_path / "driver.html").write_text(driver.replace("WIDTH", str(width)), encoding="utf-8")
@@ -139,11 +138,19 @@ def test_page_agrees_with_choose(browse, tmp_path):
     assert set(bases) == {"measured", "interpolated", "outside"}
 
 
-def test_hull_in_the_page_is_the_hull_of_choose(browse, tmp_path):
-    """Some shapes lie between the smallest and largest sizes, but not between measured shapes."""
-    corners = [(1, 1024), (1024, 1), (64, 64), (1024, 1024)]
-    cells = [cell({"a": 1e-9 * b * d}, b, d) for b, d in corners]
-    shapes = [(1, 1), (16, 16), (32, 32), (512, 2), (64, 128), (128, 512), (32, 1024), (1024, 512), (2048, 64)]
+@pytest.mark.parametrize(
+    ("measured", "shapes"),
+    [
+        (  # some shapes lie between the smallest and largest sizes, but not between measured shapes
+            [(1, 1024), (1024, 1), (64, 64), (1024, 1024)],
+            [(1, 1), (16, 16), (32, 32), (512, 2), (64, 128), (128, 512), (32, 1024), (1024, 512), (2048, 64)],
+        ),
+        ([(16, 16), (16, 64), (16, 256)], [(16, 16), (16, 23), (16, 256), (16, 257), (17, 23), (16, 15)]),
+        ([(16, 16)], [(16, 16), (16, 17), (15, 16)]),
+    ],
+)
+def test_hull_in_the_page_is_the_hull_of_choose(browse, tmp_path, measured, shapes):
+    cells = [cell({"a": 1e-9 * b * d}, b, d) for b, d in measured]
     seen, _ = browse(cells, steps=[ask(*shape) for shape in shapes])
     runs = [rank_run(run) for run in load([tmp_path / "0.jsonl"]).runs]
     for shape, one in zip(shapes, seen, strict=True):

@@ -13,7 +13,6 @@ from softmax_impls.implementation import LARGEST_TEMPORARIES
 from softmax_impls.registry import describe
 from softmax_impls.timing import cell_run
 from softmax_impls.timing.cell_run import CellRun
-from softmax_impls.timing.environment import environment
 from softmax_impls.timing.kernel import Participant
 from softmax_impls.timing.policy import SamplingPolicy
 from softmax_impls.timing.records import Cell
@@ -28,14 +27,14 @@ SHORT_STEPS = SamplingPolicy(max_rounds=12, admission_share=0.2)
 
 
 def run(kernels, seconds=0.5, key=SMALL, policy=ONE_PASS, steps=1, memory=LARGEST_TEMPORARIES):
-    cell = CellRun(key, kernels, memory, policy=policy)
+    cell = CellRun(key, kernels, memory, 0, policy)
     for _ in range(steps):
         cell.measure(seconds)
     return cell
 
 
 def record(cell):
-    return cell.record(environment(), {}, {})
+    return cell.record({}, {})
 
 
 def measured(kernels, **options):
@@ -88,7 +87,7 @@ def test_no_kernel_is_eliminated_before_the_first_look():
 def test_a_kernel_that_may_be_fastest_on_another_placement_stays_while_there_are_steps_to_come():
     kernels = [delayed("fast", 4e-4), delayed("slow", 4.4e-4)]
     first = run(kernels, policy=replace(ONE_PASS, passes=3))
-    assert first.has_rivals
+    assert len(first.active) == 2
     first.measure(0.2)
     first.measure(0.2)
     assert not first.is_open
@@ -125,7 +124,7 @@ def test_large_cells_have_no_blocks():
 
 
 def test_further_steps_add_samples():
-    cell = CellRun(SMALL, [delayed("a", 1e-4), delayed("b", 1e-4)], LARGEST_TEMPORARIES)
+    cell = CellRun(SMALL, [delayed("a", 1e-4), delayed("b", 1e-4)], LARGEST_TEMPORARIES, 0, SamplingPolicy())
     cell.measure(0.1)
     earlier = record(cell)
     cell.measure(0.1)
@@ -311,7 +310,7 @@ def test_every_implementation_of_this_package_is_verified_in_small_cells(ours, d
 
 
 def test_the_time_of_a_step_is_kept():
-    cell = CellRun(SMALL, [delayed(name, 1e-4) for name in "abcd"], LARGEST_TEMPORARIES, policy=ONE_PASS)
+    cell = CellRun(SMALL, [delayed(name, 1e-4) for name in "abcd"], LARGEST_TEMPORARIES, 0, ONE_PASS)
     start = time.perf_counter()
     cell.measure(0.3)
     assert time.perf_counter() - start < 3

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from softmax_impls.timing.elimination import decide, too_slow_for_rounds
-from softmax_impls.timing.policy import SamplingPolicy
+from softmax_impls.timing.statistics import decide
 
 
 def noisy(mean, rounds, spread=0.01, seed=0):
@@ -92,11 +91,3 @@ def test_a_kernel_with_the_fastest_samples_is_not_eliminated(disturbed, eliminat
     b = [sample * 1.8 if not disturbed or i >= 5 else sample for i, sample in enumerate(b)]
     a = [sample * 1.2 if not disturbed or i >= 5 else sample for i, sample in enumerate(a)]
     assert decide({"a": a, "b": b}).eliminated == eliminated
-
-
-def test_a_kernel_is_too_slow_for_rounds_if_it_is_slow_and_takes_much_of_the_time():
-    seconds = {"fast": 1e-4, "slow": 1e-3, "slower": 0.1}
-    assert too_slow_for_rounds(seconds, 1.0) == {"slower"}
-    assert too_slow_for_rounds(seconds, 100.0) == set()
-    assert too_slow_for_rounds(seconds, 1.0, SamplingPolicy(too_slow=5, too_long=0)) == {"slow", "slower"}
-    assert too_slow_for_rounds({}, 1.0) == set()

@@ -29,10 +29,10 @@ def simulation(monkeypatch):
     state = SimpleNamespace(now=0.0, slowness=1.0, needed=1, at_most=1e9, steps=[])
 
     class SimulatedRun:
-        has_rivals = True
+        active = ("a", "b")
 
         def __init__(self, key, *_):
-            self.key, self.participants = key, SimpleNamespace(kernels={})
+            self.key, self.kernels = key, {}
 
         @property
         def is_open(self):

@@ -3,7 +3,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const form = document.getElementById("ask"), answer = document.getElementById("answer");
 const FIELDS = ["batch", "dim", "dtype", "threads"], DTYPES = ["float32", "float64"];
-const CANDIDATE = 6; // numbers of a candidate in a shape of a panel: name, nanoseconds, ratio, low, high, tied
+const MAX_SIZE = 2 ** 40;
 const FARTHEST = 1; // octaves between a shape and the predicted shape that answers for it
 
 function make(parent, tag, attributes = {}, ...children) {
@@ -41,7 +41,7 @@ function parse(fields) {
   const problems = {};
   const whole = (key) => {
     const text = (fields.get(key) ?? "").trim();
-    const ok = /^\d+$/.test(text) && Number(text) >= 1 && Number(text) <= data.max_size;
+    const ok = /^\d+$/.test(text) && Number(text) >= 1 && Number(text) <= MAX_SIZE;
     if (!ok) problems[key] = `${key}: expected a whole number from 1 to 2^40, got “${text.slice(0, 30)}”`;
     return Number(text);
   };
@@ -51,21 +51,16 @@ function parse(fields) {
   return [question, problems];
 }
 
-/** Whether a shape is inside the convex hull of the measured shapes, over logarithms. */
-function inside(hull, { batch, dim }) {
-  const [x, y] = [Math.log2(batch), Math.log2(dim)], corners = hull.map((shape) => shape.map(Math.log2)), eps = 1e-9;
-  const between = (value, axis) => value >= Math.min(...corners.map((c) => c[axis])) - eps
-    && value <= Math.max(...corners.map((c) => c[axis])) + eps;
-  const left = ([ax, ay], i) => {
-    const [bx, by] = corners[(i + 1) % corners.length];
-    return (bx - ax) * (y - ay) - (by - ay) * (x - ax) >= -eps;
-  };
-  return between(x, 0) && between(y, 1) && corners.every(left);
+/** Whether a shape is inside the convex hull of the measured shapes, over logarithms: they surround it without a gap above 180°. */
+function inside(measured, { batch, dim }) {
+  if (measured.some((shape) => shape[0] === batch && shape[1] === dim)) return true;
+  const angles = measured.map((shape) => Math.atan2(Math.log2(shape[1] / dim), Math.log2(shape[0] / batch))).sort((a, b) => a - b);
+  return angles.length > 0 && angles.every((angle, i) => (angles[i + 1] ?? angles[0] + 2 * Math.PI) - angle <= Math.PI + 1e-9);
 }
 
 /** Return the prediction for a shape, or for the nearest shape; null outside of the measured shapes. */
 function lookUp(panel, question) {
-  if (!panel || !inside(panel.hull, question)) return null;
+  if (!panel || !inside(measuredShapes(panel), question)) return null;
   const octaves = (shape) => Math.max(...["batch", "dim"].map((key, i) => Math.abs(Math.log2(shape[i] / question[key]))));
   let nearest = null, distance = Infinity;
   for (const shape of panel.shapes) {
@@ -75,13 +70,12 @@ function lookUp(panel, question) {
   return distance <= FARTHEST ? unpack(nearest, panel) : null;
 }
 
-function unpack([batch, dim, measured, pick, ...numbers], panel) {
-  const candidates = [];
-  for (let i = 0; i < numbers.length; i += CANDIDATE) {
-    const [name, nanoseconds, ratio, low, high, tied] = numbers.slice(i, i + CANDIDATE);
-    candidates.push({ name: data.names[name], seconds: nanoseconds * 1e-9, ratio, low, high, tied, error: panel.errors[name] });
-  }
-  return { batch, dim, measured, candidates, pick: candidates.find((one) => one.name === data.names[pick]) };
+const measuredShapes = (panel) => panel.shapes.filter(([, , measured]) => measured);
+
+function unpack([batch, dim, measured, pick, candidates], panel) {
+  const found = candidates.map(([name, nanoseconds, ratio, low, high, tied]) =>
+    ({ name: data.names[name], seconds: nanoseconds * 1e-9, ratio, low, high, tied, error: panel.errors[name] }));
+  return { batch, dim, measured, candidates: found, pick: found.find((one) => one.name === data.names[pick]) };
 }
 
 /** Return the raw results of a shape in a run, as objects. */
@@ -175,7 +169,7 @@ function showRun(parent, run, question, opened) {
   const panel = run.panels.find((one) => one.dtype === question.dtype && one.threads === question.threads);
   const found = lookUp(panel, question);
   if (found) return showFound(part, run, found, question, opened);
-  const measured = panel ? panel.shapes.filter((shape) => shape[2]) : [];
+  const measured = panel ? measuredShapes(panel) : [];
   const range = (axis) => [Math.min, Math.max].map((f) => f(...measured.map((shape) => shape[axis]))).join(" to ");
   make(part, "h3", {}, measured.length ? "Outside of the measured shapes" : "No answer");
   make(part, "p", {}, measured.length

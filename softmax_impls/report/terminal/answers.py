@@ -118,30 +118,20 @@ def notes(answer: Answer, unavailable: Mapping[str, str]) -> list[str]:
 
 
 def startup(
-    pick: Candidate,
-    first_calls: tuple[float, float],
-    plain: Candidate | None,
-    plain_first_calls: tuple[float, float],
+    pick: Candidate, first: tuple[float, float], plain: Candidate | None, plain_first: tuple[float, float]
 ) -> list[str]:
-    """Return lines about the first call of a compiled implementation, and after how many calls it has paid off.
+    """Return lines about the first call of a compiled implementation, and after how many calls it saves time.
 
-    Parameters
-    ----------
-    pick : Candidate
-    first_calls : tuple of float
-        Seconds of its first call in a new process, without and with a cache of compiled code.
-    plain : Candidate or None
-        An implementation that needs no compiler.
-    plain_first_calls : tuple of float
-        The same of `plain`.
+    `first` and `plain_first` are the seconds of first calls in new processes, without and with cached code. `plain` is
+    an implementation that needs no compiler.
     """
-    cold, cached = map(format_seconds, first_calls)
+    cold, cached = map(format_seconds, first)
     lines = [f"The first call of {pick.name} in a new process takes {cold}, with cached code {cached}."]
     if plain is None:
         return lines
     calls = [
-        calls_until_paid(max(0.0, first - other), pick.seconds, plain.seconds)
-        for first, other in zip(first_calls, plain_first_calls, strict=True)
+        calls_until_paid(max(0.0, seconds - other), pick.seconds, plain.seconds)
+        for seconds, other in zip(first, plain_first, strict=True)
     ]
     if math.inf in calls:
         return [*lines, f"It never saves time over {plain.name}, which needs no compiler."]

@@ -21,15 +21,7 @@ NOTABLE_ERROR = {"float32": 1e-4, "float64": 1e-11}  # shown in yellow
 
 
 def plain_table(*headings: str, right: Iterable[str] = ()) -> Table:
-    """Return an empty table without a frame.
-
-    Parameters
-    ----------
-    *headings : str
-        Headings of left-aligned columns; text in the first column is not wrapped.
-    right : iterable of str
-        Headings of right-aligned columns, which come after these.
-    """
+    """Return an empty table without a frame: columns with these headings, then right-aligned columns."""
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for number, heading in enumerate(headings):
         table.add_column(heading, no_wrap=number == 0)
