@@ -1,7 +1,5 @@
 """The command ``softmax-impls``, also ``python -m softmax_impls``."""
 
-from __future__ import annotations
-
 import sys
 
 

@@ -3,8 +3,6 @@
 `softmax_backward` has a fast path for plain arrays, and a general path that validates and converts all other arguments.
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The rule that ``impl="auto"`` follows, as a table, and `explain`, which says what it picks and why."""
 
-from __future__ import annotations
-
 import functools
 import importlib.util
 import math

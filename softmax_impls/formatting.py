@@ -1,7 +1,5 @@
 """Format sizes, times, counts and exceptions for people."""
 
-from __future__ import annotations
-
 MAX_ERROR_CHARACTERS = 500
 KERNEL_ERRORS = (Exception, SystemExit)  # what code of others may raise; KeyboardInterrupt belongs to the user
 

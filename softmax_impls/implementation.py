@@ -12,8 +12,6 @@ does everything else. Every kernel has the signature ``kernel(probs, grad_output
 The kernel writes every element of ``out`` and returns None. It does not validate its arguments.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -8,15 +8,13 @@ where it must, and runs the kernel:
                       (dtype, masks)  (shape, axis)  (B, D) rows           where out is not rows itself
 """
 
-from __future__ import annotations
-
 import math
 import operator
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
@@ -85,7 +83,7 @@ class Layout:
     compute: np.dtype[Any]  # float32 for float16, which is rounded once at the end
 
     @classmethod
-    def of(cls, arrays: dict[str, Array], axis: Axis) -> Layout:
+    def of(cls, arrays: dict[str, Array], axis: Axis) -> Self:
         """Return the layout of arrays, by argument name; ValueError if their shapes differ."""
         shapes = {array.shape for array in arrays.values()}
         if len(shapes) > 1:

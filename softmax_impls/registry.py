@@ -10,8 +10,6 @@ An implementation is found in one of four ways:
 A module is imported only when its implementation is asked for: asking for a NumPy implementation does not load Numba.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import pkgutil

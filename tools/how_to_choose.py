@@ -43,6 +43,8 @@ STARTED = (ACCURATE, FASTEST, "numba_pivoted", PLAIN, "closed_form_vecdot")
 BATCH, DIM, DTYPE = 256, 1000, "float32"  # the shape of tables that show a single shape
 ASKED = ((256, 1000, "float32"), (100, 20000, "float32"))  # measured, and interpolated
 CROSSING = (FASTEST, ACCURATE)
+EXAMPLE = (4096, 512)  # float64: the shape for which temporary memory is stated
+ACCURACY = {"logits": "the gradient of the logits", "probs": "the formula"}
 
 
 class FirstCall(msgspec.Struct, frozen=True):
@@ -108,6 +110,19 @@ def overview() -> str:
     )
 
 
+def listing() -> str:
+    """Return a table of the implementations that were measured."""
+    measured_names = measured().cells[0].kernels
+    rows = []
+    for name, implementation in implementations().items():
+        if name in measured_names:
+            memory = format_bytes(implementation.temporary_bytes(*EXAMPLE, np.dtype(np.float64)))
+            rows.append((f"`{name}`", implementation.summary, ACCURACY[implementation.accurate_for], memory))
+    return table(("name", "description", "accurate for", "temporary memory"), rows) + paragraph(
+        f"Temporary memory is that of a call at {EXAMPLE[0]}×{EXAMPLE[1]} in float64."
+    )
+
+
 def examples() -> str:
     """Return what `choose` prints for some shapes."""
     lines = []
@@ -139,7 +154,7 @@ def pareto_front() -> str:
         (f"`{c.name}`", f"{answer.ratio(c.name).value:.2f}x", f"{c.error:.0e}", format_bytes(c.temporary_bytes))
         for c in front_candidates
     ]
-    takes = {name: one.temporary_bytes(BATCH, DIM, np.dtype(DTYPE)) for name, one in implementations().items()}
+    takes = {n: found.temporary_bytes(BATCH, DIM, np.dtype(DTYPE)) for n, found in implementations().items()}
     most = max(takes, key=takes.__getitem__)
     return table((f"{BATCH}×{DIM} {DTYPE}", "time", "worst error", "temporary memory"), rows) + paragraph(
         f"`{most}` takes the most temporary memory there: {format_bytes(takes[most])}."
@@ -181,7 +196,7 @@ def sizes() -> str:
         )
         for c in crossovers(run, CROSSING)
     ]
-    found = exponents(run, {name: one.family for name, one in implementations().items()})
+    found = exponents(run, {name: implementation.family for name, implementation in implementations().items()})
     return table(("at", "along", "faster below", "faster above", "size, and interval"), rows) + paragraph(
         "In theory, time grows with B and D to the power of 1; that of the loop and the Jacobians grows with D². Of "
         f"{len(found)} exponents measured between the two largest sizes, {sum(e.differs for e in found)} differ from "
@@ -210,7 +225,7 @@ def main() -> None:
     where = environment.environment().machine
     with click.progressbar(STARTED, label="first calls", file=sys.stderr) as names:
         found = [FirstCall(name, *measure_first_calls(name, BATCH, DIM, DTYPE), where) for name in names]
-    FIRST_CALLS.write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in found))
+    FIRST_CALLS.write_bytes(b"".join(msgspec.json.encode(call) + b"\n" for call in found))
 
 
 if __name__ == "__main__":

@@ -96,9 +96,10 @@ def _bind_public(probs: Array, grad_output: Array, out: Array | None) -> BoundCa
     return lambda: softmax_backward(probs, grad_output, out=out), lambda result: result
 
 
-def _plain(one: Implementation) -> Implementation:
+def _plain(original: Implementation) -> Implementation:
     """Return the same implementation without `out`: each call allocates its result."""
-    return replace(one, name=f"{one.name} (plain)", bind=lambda probs, grad, out: one.bind_call(probs, grad, None))
+    name = f"{original.name} (plain)"
+    return replace(original, name=name, bind=lambda probs, grad, out: original.bind_call(probs, grad, None))
 
 
 def peers() -> dict[str, Implementation]:
@@ -106,16 +107,16 @@ def peers() -> dict[str, Implementation]:
     usable, missing = catalogue(peers=True)
     if missing:
         raise SystemExit("not installed: " + "; ".join(f"{name}: {why}" for name, why in missing.items()))
-    return {name: one for name, one in usable.items() if one.family == "peer"}
+    return {name: found for name, found in usable.items() if found.family == "peer"}
 
 
 def timed() -> dict[str, Implementation]:
     """Return all implementations that are timed."""
     auto = Implementation(OURS, get("numba_simd").kernel, "softmax_backward", accurate_for="logits", bind=_bind_public)
     both = [auto, _plain(auto)]
-    for one in peers().values():
-        both += [one] if one.allocates else [one, _plain(one)]
-    return {one.name: one for one in both}
+    for peer in peers().values():
+        both += [peer] if peer.allocates else [peer, _plain(peer)]
+    return {implementation.name: implementation for implementation in both}
 
 
 def keys() -> list[CellKey]:

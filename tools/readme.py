@@ -9,20 +9,15 @@ from __future__ import annotations
 import io
 
 import how_to_choose
-import numpy as np
 from how_to_choose import ACCURATE, FASTEST, ROOT
-from markdown import paragraph, table, terminal
+from markdown import paragraph, terminal
 from rich.console import Console
 
-from softmax_impls import implementations
-from softmax_impls.formatting import format_bytes
 from softmax_impls.report.style import save
 from softmax_impls.report.terminal import cells
 from softmax_impls.report.winners_map import winners_map
 
 PICTURE = ROOT / "docs" / "pictures" / "winners.png"
-EXAMPLE = (4096, 512)  # float64: the shape for which temporary memory is stated
-ACCURACY = {"logits": "the gradient of the logits", "probs": "the formula"}
 
 
 def output() -> str:
@@ -44,23 +39,6 @@ def recommendation() -> str:
         f'**The exception:** if rows never saturate and only time matters, use `impl="{FASTEST}"`. It is fastest or '
         f"tied in {fastest.fastest_in} of {fastest.cells} cells. On saturated rows, which training produces, its "
         f"relative error is up to {error[FASTEST]}."
-    )
-
-
-def listing() -> str:
-    """Return a table of the implementations that were measured."""
-    rows = [
-        (
-            f"`{name}`",
-            one.summary,
-            ACCURACY[one.accurate_for],
-            format_bytes(one.temporary_bytes(*EXAMPLE, np.dtype("f8"))),
-        )
-        for name, one in implementations().items()
-        if name in how_to_choose.measured().cells[0].kernels
-    ]
-    return table(("name", "description", "accurate for", "temporary memory"), rows) + paragraph(
-        f"Temporary memory is that of a call at {EXAMPLE[0]}×{EXAMPLE[1]} in float64."
     )
 
 

@@ -1,7 +1,7 @@
 """dx = p (g - Σ p g) for each row, where p are the probabilities, g is dL/dp and dx is dL/dlogits.
 
-Each file is an implementation, and its name is that of the file. `softmax_impls.registry` finds a new file. Read them
-in this order:
+Each file defines the implementation of the same name, and `softmax_impls.registry` finds a new file. Read the files in
+this order:
 
 ==================== ===================================================================
 column_loop          one column of the Jacobian at a time

@@ -34,8 +34,6 @@ includes that p does not sum to 1. So the error of the result is at most γ_{D+6
 |g_k| ≤ K |Σ P g - g_k|, which is at most K E, this is within the bound given the logits for K ≤ 2.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ They are stored in ``digits.npz`` beside this file. ``python -m softmax_impls.ch
 writes the file. Training needs scikit-learn; reading the file does not.
 """
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 from typing import Any

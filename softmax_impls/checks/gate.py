@@ -5,8 +5,6 @@ Kernels are called in the least favourable way that the contract allows: `out` i
 read-only for a user's kernel.
 """
 
-from __future__ import annotations
-
 import functools
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -5,8 +5,6 @@ the dtype. The probabilities are the exact softmax of the rounded logits, rounde
 of the backward pass alone.
 """
 
-from __future__ import annotations
-
 import functools
 import zlib
 from collections.abc import Callable

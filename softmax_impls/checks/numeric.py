@@ -10,8 +10,6 @@ losses, divided by 2 h, are added. The complex step subtracts nothing. It has ro
 divided by h.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -118,7 +116,7 @@ def _scalar(value: Any) -> Any:
 
 
 @functools.cache
-def gradients(case: Case) -> tuple[tuple[str, Floats, Floats], ...]:
+def gradients(case: "Case") -> tuple[tuple[str, Floats, Floats], ...]:
     """Return (method, gradient, bound) by each method, (B, D); nothing if the case is float32 or not in `CHECKED`."""
     if case.family not in CHECKED or case.probs.dtype != np.float64:
         return ()

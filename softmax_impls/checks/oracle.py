@@ -10,8 +10,6 @@ with the implementations. Where the formula cancels, more digits make up for it:
 max|g|, and the smallest positive float64 is 5e-324. So `DIGITS` is enough for every case whose answer a float can hold.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ product", SIAM Journal on Scientific Computing 26 (6), 2005): `_two_sum` and `_t
 exact error, and the errors are summed beside the results. All arithmetic is float64, for either dtype.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

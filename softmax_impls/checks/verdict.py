@@ -1,7 +1,5 @@
 """The gate's record of an implementation: the checks that it failed, and the size of its errors."""
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal

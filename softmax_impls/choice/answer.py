@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
 from typing import Any, Literal
 
+import msgspec
+
 from softmax_impls.timing.statistics import Comparison, Ratio
 
 Basis = Literal["measured", "interpolated", "outside"]  # of the measured shapes, between them, outside of them
@@ -102,32 +104,26 @@ class Answer:
         return (self.comparison.ratios.get(name) if self.comparison else None) or Ratio(1.0, 1.0, 1.0)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the answer with types that JSON has."""
+        """Return the answer with types that JSON has: None in place of NaN and infinity."""
         source = self.source
-        return {
-            "question": _finite(self.question),
+        fields = {
+            "question": self.question,
             "basis": self.basis,
             "use": self.pick and self.pick.name,
             "sure": self.sure,
             "ties": [name for name in self.candidates if name in self.winners[1:]],
             "runner_up": self.runner_up and self.runner_up[0].name,
             "candidates": {
-                name: _finite(candidate) | {"times_the_fastest": astuple(self.ratio(name))}
+                name: vars(candidate) | {"times_the_fastest": astuple(self.ratio(name))}
                 for name, candidate in self.candidates.items()
             },
             "ruled_out": self.ruled_out,
             "source": source and vars(source) | {"time": source.time and source.time.isoformat()},
         }
+        data: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(fields))
+        return data
 
 
 def magnitude(error: float) -> float:
     """Return the power of ten of an error; inf if it is unknown. Errors of one magnitude count as equal."""
     return math.inf if math.isnan(error) else math.floor(math.log10(max(error, 1e-20)))
-
-
-def _finite(record: Question | Candidate) -> dict[str, Any]:
-    """Return the fields of a record, with None for NaN and infinity, which JSON does not have."""
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in vars(record).items()
-    }

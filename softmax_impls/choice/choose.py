@@ -1,7 +1,8 @@
-"""Choose an implementation for a shape from measurements."""
+"""Choose an implementation for a shape, or for a grid of shapes, from measurements."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,12 +10,13 @@ from dataclasses import replace
 import numpy as np
 
 from softmax_impls.choice.answer import INTERPOLATED, MEASURED, OUTSIDE, Answer, Candidate, Question
-from softmax_impls.choice.interpolation import Shape
 from softmax_impls.choice.measurements import Measurements, newness
 from softmax_impls.choice.ranking import RankedRun, compare_some, interval
 from softmax_impls.formatting import format_bytes
 from softmax_impls.implementation import Implementation
 from softmax_impls.timing.statistics import MIN_MARGIN, Comparison, Ratio
+
+STEPS = [2 ** (exponent / 2) for exponent in range(81)]  # sizes of the grid
 
 Implementations = Mapping[str, Implementation]
 
@@ -28,15 +30,26 @@ def choose(question: Question, runs: Sequence[RankedRun], here: str, implementat
     ordered = sorted(runs, key=lambda run: (run.run.machine != here, run.run.tool != "compare", -newness(run.run.time)))
     usable = [found for run in ordered if (found := Measurements(run, question.dtype, question.threads)).cells]
     for measured in usable:
-        if answer := answer_at_measured(question, measured):
+        if answer := _answer_at_measured(question, measured):
             return replace(answer, source=measured.source(here, [measured.cells[question.batch, question.dim]]))
     for measured in usable:
-        if answer := answer_between(question, measured, implementations):
+        if answer := _answer_between(question, measured, implementations):
             return replace(answer, source=measured.source(here))
     return Answer(question, OUTSIDE, source=usable[0].source(here) if usable else None)
 
 
-def answer_at_measured(question: Question, measured: Measurements) -> Answer | None:
+def predict_grid(measured: Measurements, implementations: Implementations) -> list[Answer]:
+    """Return the answers at all measured shapes, and between them in steps of sqrt(2), sorted by batch and dim."""
+    if not measured.cells:
+        return []
+    sizes = ([round(step) for step in STEPS if min(of) <= step <= max(of)] for of in zip(*measured.cells, strict=True))
+    shapes = sorted({*measured.cells, *itertools.product(*sizes)})
+    questions = [Question(batch, dim, measured.dtype, measured.threads) for batch, dim in shapes]
+    answers = (_answer_at_measured(q, measured) or _answer_between(q, measured, implementations) for q in questions)
+    return [answer for answer in answers if answer]
+
+
+def _answer_at_measured(question: Question, measured: Measurements) -> Answer | None:
     """Answer from the cell with the shape of the question; None if the shape was not measured."""
     cell = measured.cells.get((question.batch, question.dim))
     if cell is None:
@@ -58,7 +71,7 @@ def answer_at_measured(question: Question, measured: Measurements) -> Answer | N
     return Answer(question, MEASURED, _fastest_first(allowed, comparison), comparison, ruled_out | not_ranked, rounds)
 
 
-def answer_between(question: Question, measured: Measurements, implementations: Implementations) -> Answer | None:
+def _answer_between(question: Question, measured: Measurements, implementations: Implementations) -> Answer | None:
     """Answer by interpolation between measured shapes; None if the shape lies outside of them.
 
     The records of `implementations` state their temporary memory at this shape.
@@ -77,18 +90,18 @@ def answer_between(question: Question, measured: Measurements, implementations: 
     if not found:
         return None
     allowed, ruled_out = _allow(question, found)
-    comparison = _compare_between(shape, allowed, measured) if allowed else None
+    comparison = _compare_between(question, allowed, measured) if allowed else None
     return Answer(question, INTERPOLATED, _fastest_first(allowed, comparison), comparison, ruled_out | too_few)
 
 
-def _compare_between(shape: Shape, candidates: Mapping[str, Candidate], measured: Measurements) -> Comparison:
+def _compare_between(question: Question, candidates: Mapping[str, Candidate], measured: Measurements) -> Comparison:
     """Compare candidates by interpolated ratios, which vary less than times."""
     best = min(candidates, key=lambda name: candidates[name].seconds)
     ratios = {}
     for name, candidate in candidates.items():
         if name != best:
             surface = measured.surface(name, over=best)
-            ratio, factor = surface.at(shape), surface.likely_error
+            ratio, factor = surface.at((question.batch, question.dim)), surface.likely_error
             ratio = candidate.seconds / candidates[best].seconds if math.isnan(ratio) else ratio
             ratios[name] = Ratio(ratio, ratio / factor, ratio * factor)
     ties = tuple(name for name, ratio in ratios.items() if ratio.low <= 1 + MIN_MARGIN)
@@ -97,10 +110,9 @@ def _compare_between(shape: Shape, candidates: Mapping[str, Candidate], measured
 
 def _fastest_first(candidates: Mapping[str, Candidate], comparison: Comparison | None) -> dict[str, Candidate]:
     """Sort candidates by their ratios to the fastest, not by their medians: ties are decided by ratios."""
-    if comparison is None:
-        return {}
-    ratios = comparison.ratios
-    return {name: candidates[name] for name in (comparison.best, *sorted(ratios, key=lambda name: ratios[name].value))}
+    ratios = comparison.ratios if comparison else {}
+    order = sorted(candidates, key=lambda name: (name in ratios, name in ratios and ratios[name].value))
+    return {name: candidates[name] for name in order}
 
 
 def _allow(question: Question, found: Mapping[str, Candidate]) -> tuple[dict[str, Candidate], dict[str, str]]:

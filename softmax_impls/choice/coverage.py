@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -39,9 +40,7 @@ def cover(ranked: Iterable[Ranked], name: str) -> Coverage | None:
     times = [cell.times_best(name) for cell in cells]
     if not cells or math.inf in times:
         return None
-    worst = max(times)
-    fastest_in = sum(name in cell.winners for cell in cells)
-    mean = math.exp(sum(map(math.log, times)) / len(times))
+    fastest_in, mean, worst = sum(name in cell.winners for cell in cells), statistics.geometric_mean(times), max(times)
     return Coverage(name, fastest_in, len(cells), mean, worst, cells[times.index(worst)].key)
 
 
@@ -61,10 +60,9 @@ def recommend(ranked: Sequence[Ranked], families: Mapping[str, str]) -> list[str
         return []
     names = sorted({name for cell in ranked for name in cell.kernels})
     covered = [coverage for name in names if (coverage := cover(ranked, name))]
-    users = [coverage for coverage in covered if families.get(coverage.name) == "user"]
     return [
         *_choices(ranked, covered, families),
-        *(f"Your kernel {coverage.name} {coverage.describe()}." for coverage in users),
+        *(f"Your kernel {found.name} {found.describe()}." for found in covered if families.get(found.name) == "user"),
         *(f"Do not use {name}: {reason}." for name, reason in sorted(rejected(ranked).items())),
     ]
 

@@ -88,20 +88,16 @@ class Ranked:
             "roofline_seconds": roofline and roofline.seconds,
             "noise": self.noise,
             "margin": comparison and comparison.margin,
-            "implementations": {name: self._kernel_as_dict(name) for name in self.kernels},
-        }
-
-    def _kernel_as_dict(self, name: str) -> dict[str, Any]:
-        kernel, ratio, share = self.kernels[name], self.ratio(name), self.share_of_roofline(name)
-        return {
-            "status": kernel.status,
-            "note": kernel.note,
-            "verified": kernel.verified,
-            "seconds": kernel.seconds,
-            "interval": interval(kernel),
-            "rounds": len(kernel.samples),
-            "times_the_fastest": ratio and astuple(ratio),
-            "share_of_roofline": share and astuple(share),
+            "implementations": {
+                name: {
+                    **{field: getattr(kernel, field) for field in ("status", "note", "verified", "seconds")},
+                    "interval": interval(kernel),
+                    "rounds": len(kernel.samples),
+                    "times_the_fastest": (ratio := self.ratio(name)) and astuple(ratio),
+                    "share_of_roofline": (share := self.share_of_roofline(name)) and astuple(share),
+                }
+                for name, kernel in self.kernels.items()
+            },
         }
 
 
@@ -125,11 +121,10 @@ def rank(cell: Cell) -> Ranked:
 
 def rank_all(cells: Iterable[Cell]) -> list[Ranked]:
     """Rank cells, and sort them: named workloads before the grid, then by threads, size and dtype."""
-
-    def order(cell: Cell) -> tuple[Any, ...]:
-        return cell.workload == GRID, cell.threads, cell.batch * cell.dim, cell.batch, cell.dtype
-
-    return [rank(cell) for cell in sorted(cells, key=order)]
+    ordered = sorted(
+        cells, key=lambda cell: (cell.workload == GRID, cell.threads, cell.batch * cell.dim, cell.batch, cell.dtype)
+    )
+    return [rank(cell) for cell in ordered]
 
 
 def rank_run(run: Run) -> RankedRun:
@@ -156,12 +151,11 @@ def _compare(cell: Cell, names: Collection[str], margin: float, with_fastest: bo
     In `compare`, a kernel with fewer samples was eliminated. With other tools, and if all kernels were eliminated, the
     number of samples says nothing about speed. So all kernels count with the smallest number of samples.
     """
-    kernels = {name: kernel for name, kernel in cell.by_name.items() if name in names}
-    samples = {name: kernel.samples for name, kernel in kernels.items()}
-    if cell.tool != "compare" or max(map(len, samples.values())) < _rounds(cell):
-        fewest = min(map(len, samples.values()))
-        samples = {name: taken[:fewest] for name, taken in samples.items()}
-    eliminated = [name for name, kernel in kernels.items() if kernel.status == "eliminated"] if with_fastest else []
+    kernels = [kernel for name, kernel in cell.by_name.items() if name in names]
+    lengths = [len(kernel.samples) for kernel in kernels]
+    paired = cell.tool == "compare" and max(lengths) == _rounds(cell)
+    samples = {kernel.name: kernel.samples[: None if paired else min(lengths)] for kernel in kernels}
+    eliminated = [kernel.name for kernel in kernels if with_fastest and kernel.status == "eliminated"]
     return statistics.compare_samples(samples, margin, eliminated, _blocks(cell))
 
 

@@ -9,14 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from softmax_impls.choice.interpolation import Vector
-from softmax_impls.choice.measurements import Measurements
+from softmax_impls.choice.measurements import Measurements, Vector
 from softmax_impls.choice.ranking import RankedRun, interval
 
 SIZES = ("batch", "dim")
 QUADRATIC = ("loop", "jacobian")  # families that take B·D² steps; the others take B·D
 MIN_STEP = 4  # ratio of two sizes for an exponent
 TOLERANCE = 0.1  # difference between exponents that is not reported
+
+Line = dict[int, Vector]  # by size: logarithms of the time of a kernel and of both ends of its interval
 
 
 class Exponent(NamedTuple):
@@ -52,31 +53,24 @@ class Crossover(NamedTuple):
     high: float
 
 
-_Line = dict[
-    int, Vector
-]  # by size, in its order: logarithms of a kernel's time and of the ends of an interval around it
-
-
 def exponents(run: RankedRun, families: Mapping[str, str]) -> list[Exponent]:
-    """Return the exponents in batch and dim of each implementation, whose family decides the exponent of theory.
+    """Return the exponents in batch and dim of each implementation; theory depends on its family.
 
-    The exponent is that of the line with the largest cell, of lines with two sizes that differ by `MIN_STEP`.
+    Of the lines with two sizes that differ by `MIN_STEP`, the line with the largest cell counts.
     """
     found = []
     for panel in _panels(run):
         for name, along in itertools.product(sorted(panel.kernels), SIZES):
-            lines = _lines(panel, name, along).items()
-            for _, line in sorted(lines, key=lambda item: item[0] * max(item[1]), reverse=True):
+            steps = []  # of each line: elements of its largest cell, two sizes, and the line
+            for fixed, line in _lines(panel, name, along).items():
                 large = max(line)
-                small = max((size for size in line if size * MIN_STEP <= large), default=None)
-                if small is None:
-                    continue
-                powers = _log_ratio(line[large], line[small]) / math.log(large / small)
+                if smaller := [size for size in line if size * MIN_STEP <= large]:
+                    steps.append((fixed * large, max(smaller), large, line))
+            if steps:
+                _, small, large, line = max(steps, key=lambda step: step[0])
+                power = _log_ratio(line[large], line[small]) / math.log(large / small)
                 theory = 2.0 if along == "dim" and families.get(name) in QUADRATIC else 1.0
-                found.append(
-                    Exponent(name, along, (small, large), panel.dtype, panel.threads, theory, *powers.tolist())
-                )
-                break
+                found.append(Exponent(name, along, (small, large), panel.dtype, panel.threads, theory, *power.tolist()))
     return found
 
 
@@ -88,9 +82,15 @@ def crossovers(run: RankedRun, pair: tuple[str, str]) -> Iterator[Crossover]:
     for panel, along in itertools.product(_panels(run), SIZES):
         first, second = (_lines(panel, name, along) for name in pair)
         for fixed in sorted(first.keys() & second.keys()):
-            for size, low, high, second_is_faster in _crossings(first[fixed], second[fixed]):
-                before, after = pair if second_is_faster else pair[::-1]
-                yield Crossover(before, after, along, fixed, panel.dtype, panel.threads, size, low, high)
+            a, b = first[fixed], second[fixed]
+            ratios = [(math.log(size), _log_ratio(a[size], b[size])) for size in a if size in b]
+            clear = [(x, ratio) for x, ratio in ratios if ratio[1] > 0 or ratio[2] < 0]
+            for (x0, left), (x1, right) in itertools.pairwise(clear):
+                if left[0] * right[0] < 0:
+                    # The ratio is 1 where its logarithm, interpolated linearly over the logarithm of the size, is 0.
+                    size, *ends = np.exp(x0 + (x1 - x0) * left / (left - right)).tolist()
+                    before, after = pair if right[0] > 0 else pair[::-1]
+                    yield Crossover(before, after, along, fixed, panel.dtype, panel.threads, size, min(ends), max(ends))
 
 
 def _panels(run: RankedRun) -> Iterator[Measurements]:
@@ -99,9 +99,9 @@ def _panels(run: RankedRun) -> Iterator[Measurements]:
         yield Measurements(run, dtype, threads)
 
 
-def _lines(panel: Measurements, name: str, along: str) -> dict[int, _Line]:
+def _lines(panel: Measurements, name: str, along: str) -> dict[int, Line]:
     """Return the times of a kernel along one size, for each value of the other size."""
-    lines: dict[int, _Line] = {}
+    lines: dict[int, Line] = {}
     for (batch, dim), kernel in sorted(panel.kernels.get(name, {}).items()):
         size, fixed = (batch, dim) if along == "batch" else (dim, batch)
         if kernel.seconds is not None and (ends := interval(kernel)):
@@ -112,14 +112,3 @@ def _lines(panel: Measurements, name: str, along: str) -> dict[int, _Line]:
 def _log_ratio(a: Vector, b: Vector) -> Vector:
     """Return the logarithms of the ratio of two times, and of the ends of its interval: low / high and high / low."""
     return a - b[[0, 2, 1]]
-
-
-def _crossings(first: _Line, second: _Line) -> Iterator[tuple[float, float, float, bool]]:
-    """Yield size, its interval, and whether the second kernel is the faster beyond it."""
-    logs = {size: _log_ratio(first[size], second[size]) for size in first if size in second}
-    clear = [(math.log(size), log) for size, log in logs.items() if log[1] > 0 or log[2] < 0]
-    for (x0, left), (x1, right) in itertools.pairwise(clear):
-        if left[0] * right[0] < 0:
-            # The ratio is 1 where its logarithm, interpolated linearly over the logarithm of the size, is 0.
-            size, *ends = (math.exp(x0 + (x1 - x0) * a / (a - b)) for a, b in zip(left, right, strict=True))
-            yield size, min(ends), max(ends), right[0] > 0

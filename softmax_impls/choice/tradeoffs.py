@@ -27,10 +27,10 @@ def front(candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
     A candidate is left out if another is at least as good in all three and better in one. Errors of the same power of
     ten count as equal, since they depend on the inputs. An unknown error or memory counts as infinite.
     """
-    scores = {}
-    for name, candidate in candidates.items():
-        memory = math.inf if math.isnan(candidate.temporary_bytes) else candidate.temporary_bytes
-        scores[name] = (candidate.seconds, magnitude(candidate.error), memory)
+    scores = {
+        name: (c.seconds, magnitude(c.error), math.inf if math.isnan(c.temporary_bytes) else c.temporary_bytes)
+        for name, c in candidates.items()
+    }
 
     def is_dominated(score: tuple[float, ...]) -> bool:
         better = (other for other in scores.values() if other != score)

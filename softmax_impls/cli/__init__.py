@@ -11,14 +11,14 @@ import click
 from click.shell_completion import shell_complete
 
 from softmax_impls import __version__
-from softmax_impls.cli.check import check
+from softmax_impls.cli.check import check, list_command
 from softmax_impls.cli.choose import choose
 from softmax_impls.cli.compare import compare
 from softmax_impls.cli.history import history
-from softmax_impls.cli.list_ import list_command
 from softmax_impls.cli.report import report
 
 PROGRAM = "softmax-impls"
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
 COMPLETION = "_SOFTMAX_IMPLS_COMPLETE"  # the environment variable by which a shell asks for completions
 
 
@@ -34,14 +34,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         status = _run(sys.argv[1:] if arguments is None else list(arguments))
         print(end="", flush=True)  # raises here if not all could be written, instead of when Python exits
+        return status
     except BrokenPipeError:
         status = 0
     except OSError as error:  # a full disk, for instance
         print(f"{PROGRAM}: error: {error}", file=sys.stderr)
         status = 1
-    else:
-        return status
-    _discard_unwritten()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # discard the text: otherwise Python tries to write it again when it exits
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     return status
 
 
@@ -65,18 +68,7 @@ def _run(arguments: list[str]) -> int:
         return 130
 
 
-def _discard_unwritten() -> None:
-    """Send text that cannot be written to the null device. Otherwise Python tries again when it exits, and fails."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-@click.group(
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, invoke_without_command=True
-)
+@click.group(context_settings=SETTINGS, invoke_without_command=True)
 @click.version_option(__version__, prog_name=PROGRAM)
 @click.pass_context
 def cli(context: click.Context) -> None:

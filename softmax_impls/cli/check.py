@@ -1,4 +1,4 @@
-"""The command ``softmax-impls check``."""
+"""The commands ``softmax-impls list`` and ``softmax-impls check``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,33 @@ from softmax_impls.cli import options
 from softmax_impls.report.terminal import tables
 from softmax_impls.report.terminal.console import console, kernels_to_stderr, print_json, print_lines
 
+JSON_FIELDS = ("family", "summary", "accurate_for", "in_place", "requires", "threaded")
+
+
+@click.command("list")
+@options.impl
+@options.peers
+@options.as_json
+def list_command(specs: tuple[str, ...], peers: bool, as_json: bool) -> None:
+    """List the implementations, with a description and the temporary memory of each.
+
+    \b
+    Examples:
+      softmax-impls list
+      softmax-impls list --peers --json
+    """  # noqa: D301
+    usable, unusable = options.select(specs, peers)
+    if as_json:
+        records = {name: {field: getattr(usable[name], field) for field in JSON_FIELDS} for name in usable}
+        print_json({"implementations": records, "not_available": unusable})
+    else:
+        console().print(tables.listing(usable, unusable))
+
 
 @click.command()
 @options.impl
 @options.peers
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the inputs.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the inputs.")
 @options.as_json
 def check(specs: tuple[str, ...], peers: bool, seed: int, as_json: bool) -> int:
     """Check that the implementations are right.
@@ -30,9 +52,9 @@ def check(specs: tuple[str, ...], peers: bool, seed: int, as_json: bool) -> int:
     with console(stderr=True).status(f"checking {len(usable)} implementations"), kernels_to_stderr():
         verdicts = gate.judge(usable, seed)
         forward = gate.judge_softmax(seed=seed)
-    failures = tables.failures([*verdicts.values(), forward])
+    by_name = {**verdicts, "softmax (forward)": forward}
+    failures = tables.failures(by_name.values())
     if as_json:
-        by_name = {**verdicts, "softmax (forward)": forward}
         as_dicts = {name: verdict.as_dict() for name, verdict in by_name.items()}
         print_json({"verdicts": as_dicts, "not_available": unusable})
     else:

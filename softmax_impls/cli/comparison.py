@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,37 +26,21 @@ from softmax_impls.timing.workloads import CellKey
 PICTURE = "winners.png"
 
 
-@dataclass
 class Comparison:
-    """The cells to measure, and, after `run`, the results."""
+    """The cells to measure, and the results after `open` and `run`."""
 
-    session: Session
-    unavailable: Mapping[str, str]  # implementations that cannot be used here, with the reasons
-    keys: Sequence[CellKey]  # the cells to measure
-    folder: Path  # of the results and the picture
-    done: dict[CellKey, Cell] = field(default_factory=dict, init=False)
-    skipped: dict[CellKey, str] = field(default_factory=dict, init=False)  # with the reasons
-    ranked: list[Ranked] = field(default_factory=list, init=False)  # the measured cells among `keys`
-    warnings: list[str] = field(default_factory=list, init=False)
-    interrupted: bool = field(default=False, init=False)  # by Ctrl-C
-    seconds: float = field(default=0.0, init=False)  # duration of the run
-
-    @property
-    def results(self) -> Path:
-        """The results file."""
-        return self.folder / store.FILE
+    def __init__(self, session: Session, keys: Sequence[CellKey], folder: Path) -> None:
+        self.session, self.keys = session, keys
+        self.results, self.picture = folder / store.FILE, folder / PICTURE
+        self.done: dict[CellKey, Cell] = {}  # all measured cells, also of the run that is resumed
+        self.ranked: list[Ranked] = []  # the measured cells among `keys`
+        self.problems: list[str] = []  # a line for each cell that was skipped, and for the picture
+        self.interrupted = False  # by Ctrl-C
+        self.seconds = 0.0  # duration of the run
 
     def open(self, resume: bool) -> None:
-        """Create the folder. To resume, load the measured cells; otherwise, rename the results of an earlier run.
-
-        Raises
-        ------
-        OSError
-            If the folder cannot be written.
-        ResultsError
-            If its results cannot be continued.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Load the results to resume, or rename them; raises OSError or ResultsError if that is not possible."""
+        self.results.parent.mkdir(parents=True, exist_ok=True)
         if resume:
             sources = {name: fingerprint(impl.kernel) for name, impl in self.session.implementations.items()}
             cells = store.continue_from(self.results, environment(), self.session.seed, sources)
@@ -81,9 +64,9 @@ class Comparison:
         self.seconds = time.perf_counter() - start
         if self.ranked:
             try:
-                save(winners_map(self.ranked), self.folder / PICTURE)
+                save(winners_map(self.ranked), self.picture)
             except OSError as error:
-                self.warnings.append(f"{self.folder / PICTURE} can't be written: {error}")
+                self.problems.append(f"{self.picture} can't be written: {error}")
 
     def _measure(self, keys: Sequence[CellKey]) -> None:
         session, screen = self.session, console(stderr=True, min_width=0)
@@ -101,37 +84,24 @@ class Comparison:
             session.prepare(sorted({key.dtype for key in self.keys}))
             for step, outcome in enumerate(session.run(keys, starting), start=1):
                 if isinstance(outcome, Skipped):
-                    self.skipped[outcome.key] = outcome.why
+                    self.problems.append(f"{outcome.key} not measured: {outcome.why}")
                 else:
                     store.append(self.results, outcome.cell)
                     self.done[outcome.cell.key] = outcome.cell
                 bar.update(task, completed=min(step, steps))
 
-    @property
-    def wrong(self) -> bool:
-        """Whether an implementation gave a wrong result or failed."""
-        return bool(rejected(self.ranked)) or any(not verdict.right for verdict in self.session.verdicts.values())
-
-    @property
     def exit_status(self) -> int:
-        """The exit status of the command: 130 after Ctrl-C, 1 if an implementation is wrong or nothing is ranked."""
-        return 130 if self.interrupted else int(self.wrong or not self.ranked)
+        """Return 130 after Ctrl-C, and 1 if an implementation is wrong or nothing is ranked."""
+        wrong = rejected(self.ranked) or any(not verdict.right for verdict in self.session.verdicts.values())
+        return 130 if self.interrupted else 1 if wrong or not self.ranked else 0
 
-    @property
     def recommendation(self) -> list[str]:
-        """Which implementation to use, in sentences."""
+        """Return sentences that say which implementation to use."""
         return recommend(self.ranked, {name: impl.family for name, impl in self.session.implementations.items()})
 
-    @property
     def notes(self) -> list[str]:
-        """Lines about first calls, and about implementations and cells that were left out."""
-        lines = [
-            *(f"{name} not available: {why}" for name, why in self.unavailable.items()),
-            *first_calls(self.ranked),
-            *exclusions(self.ranked),
-            *(f"{key} not measured: {why}" for key, why in self.skipped.items()),
-            *self.warnings,
-        ]
+        """Return lines about first calls, and about implementations and cells that were left out."""
+        lines = [*first_calls(self.ranked), *exclusions(self.ranked), *self.problems]
         if not self.ranked:
             lines += failures(self.session.verdicts.values())
         if self.interrupted:
@@ -143,11 +113,10 @@ class Comparison:
         """Return the results with types that JSON has."""
         return {
             "cells": [cell.as_dict() for cell in self.ranked],
-            "recommendation": self.recommendation,
-            "notes": self.notes,
+            "recommendation": self.recommendation(),
             "interrupted": self.interrupted,
             "seconds": self.seconds,
             "results": str(self.results),
-            "picture": str(self.folder / PICTURE),
+            "picture": str(self.picture),
             **asdict(environment()),
         }

@@ -42,8 +42,8 @@ def report(paths: tuple[Path, ...], output: Path, as_json: bool) -> int:
         except OSError as error:
             raise click.BadParameter(str(error), param_hint="--output") from None
     if as_json:
-        files = {"page": str(page), "figures": [str(path) for path in figures]}
+        files = {"page": str(page), "figures": list(map(str, figures))}
         print_json({**files, "cells": cells, "problems": loaded.problems, "notes": notes})
     else:
-        print_lines([str(page), *(str(path) for path in figures), *notes])
+        print_lines([str(page), *map(str, figures), *notes])
     return 0

@@ -1,17 +1,28 @@
-"""Adapters of other libraries' implementations: one file each, imported only when its name is asked for.
+"""Adapters of other libraries' implementations: one file each, imported only when its name is asked for."""
 
-A library has arrays of its own. So an adapter has a function ``bind``, which converts the NumPy arrays before the
-timing starts, and returns a call and a reader of its result; see `Implementation.bind_call`.
-"""
+import functools
+from collections.abc import Callable
+from typing import Any
 
-from __future__ import annotations
+from softmax_impls.implementation import Array, Backward, Bind
+from softmax_impls.registry import register
 
-from softmax_impls.implementation import Array, Bind
 
+def register_peer(**record: Any) -> Callable[[Bind], Backward]:
+    """Register another library's implementation by a function that binds it to arrays; see `Implementation.bind_call`.
 
-def bind_and_call(bind: Bind, probs: Array, grad_output: Array, out: Array) -> None:
-    """Compute a single call, as the kernel contract demands: the result is in `out`."""
-    call, read = bind(probs, grad_output, out)
-    result = read(call())
-    if result is not out:
-        out[...] = result
+    A library has its own arrays. So the function converts the NumPy arrays before the timing starts, and returns a call
+    and a reader of its result. The record's other attributes are those of `register`.
+    """
+
+    def add(bind: Bind) -> Backward:
+        @functools.wraps(bind)
+        def kernel(probs: Array, grad_output: Array, out: Array) -> None:
+            call, read = bind(probs, grad_output, out)
+            result = read(call())
+            if result is not out:
+                out[...] = result
+
+        return register(family="peer", threaded=True, bind=bind, **record)(kernel)
+
+    return add

@@ -1,4 +1,4 @@
-"""The files in which asv keeps its results: one for each machine, commit and environment."""
+"""Read the results of asv: a file for each machine, commit and environment. Each value is checked when it is read."""
 
 from __future__ import annotations
 
@@ -7,45 +7,49 @@ import itertools
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
+import numpy as np
+from msgspec import Meta, Struct
 
-from softmax_impls.results.reading import Problems, ResultsError
-from softmax_impls.timing.records import Name
+from softmax_impls.results.reading import Problems, ResultsError, printable
+from softmax_impls.timing import records
+from softmax_impls.timing.records import Cell, Dtype, Environment, KernelResult, Name, Samples, Seconds, Size
+from softmax_impls.timing.workloads import GRID, WORKLOADS, CellKey
 
 FORMAT = 2  # version of the file format
+TIMES = ("backward.Grid.time_kernel", "backward.Workload.time_kernel")
+MEMORY = "backward.Memory.peakmem_kernel"
+ERRORS = "backward.Accuracy.track_error"
+VERIFIED_VERSIONS = ("1", "2")  # of TIMES: these versions verify each kernel on the arrays that they time it on
 
-Text = Annotated[str, Meta(max_length=200)]
+Bytes = Annotated[float, Meta(ge=1, le=2**62)]
 Milliseconds = Annotated[float, Meta(ge=0, le=7e12)]  # since 1970
+OptionalSamples = Annotated[Samples, Meta(min_length=1)] | None
 
 
-class AsvFile(msgspec.Struct):
-    """The parts of a file that are used. Entries of `results` are decoded one by one, see `combinations`."""
+class AsvFile(Struct):
+    """The parts of a file that are used. `read_results` decodes the entries of `results`."""
 
     commit_hash: Name
     result_columns: list[str]
     results: dict[str, Any]
     env_name: Name = "?"
     date: Milliseconds | None = None  # of the commit
-    python: Text = ""
-    requirements: dict[Text, Text] = msgspec.field(default_factory=dict)
-    env_vars: dict[Text, Text] = msgspec.field(default_factory=dict)
-
-    @property
-    def time(self) -> datetime.datetime | None:
-        """Time of the commit, in UTC."""
-        return utc(self.date)
+    python: str = ""
+    requirements: dict[str, str] = {}
+    env_vars: dict[str, str] = {}
 
 
-class _Benchmark(msgspec.Struct):
+class _Columns(Struct):
     """The columns of one benchmark, each with a value for every combination of parameters."""
 
-    result: list[Any] | None
+    result: list[Any]
     params: list[list[str]]
-    version: Text = ""
+    version: str = ""
     started_at: Milliseconds | None = None
     stats_ci_99_a: list[Any] | None = None
     stats_ci_99_b: list[Any] | None = None
@@ -53,34 +57,26 @@ class _Benchmark(msgspec.Struct):
 
 
 @dataclass(frozen=True)
-class Combination:
-    """The result of a benchmark for one combination of parameters. The values are not checked yet.
+class Benchmark:
+    """A benchmark with one combination of parameters. Results of different versions are not comparable."""
 
-    Attributes
-    ----------
-    benchmark : str
-        "backward.Grid.time_kernel".
-    version : str
-        Of the benchmark.
-    started_at : float or None
-        Milliseconds since 1970.
-    params : tuple of str
-        Without the quotes that asv writes around text.
-    value, low, high, samples
-        The value, the ends of its 99 % interval, and the samples. None where asv states none.
-    """
-
-    benchmark: str
+    name: str  # "backward.Grid.time_kernel"
     version: str
-    started_at: float | None
-    params: tuple[str, ...]
-    value: Any
-    low: Any
-    high: Any
-    samples: Any
+    params: tuple[str, ...]  # without the quotes that asv writes around text
 
     def __str__(self) -> str:
-        return f"{self.benchmark}({', '.join(self.params)})"
+        return printable(f"{self.name}({', '.join(self.params)})" if self.params else self.name)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The result of a benchmark. Its interval is not checked yet."""
+
+    benchmark: Benchmark
+    started_at: float | None  # milliseconds since 1970
+    value: Any
+    interval: tuple[Any, Any]  # of 99 %; a pair of None if asv states no interval
+    samples: Samples | None  # None if asv recorded no samples
 
 
 def utc(milliseconds: float | None) -> datetime.datetime | None:
@@ -89,48 +85,110 @@ def utc(milliseconds: float | None) -> datetime.datetime | None:
 
 
 def decode(data: bytes) -> AsvFile:
-    """Decode a file. asv writes NaN, which `json` accepts and msgspec does not.
-
-    Raises
-    ------
-    ResultsError
-        If the file has another format version. Errors of `json` and msgspec pass through.
-    """
+    """Decode a file. asv writes NaN, which `json` accepts and msgspec does not."""
     content = json.loads(data)
     if isinstance(content, dict) and content.get("version") != FORMAT:
         raise ResultsError(f"results of asv in format {content.get('version')!r}; format {FORMAT} is supported")
     return msgspec.convert(content, AsvFile)
 
 
-def combinations(file: AsvFile, name: str, problems: Problems) -> Iterator[Combination]:
-    """Yield the combinations of a benchmark that have a result. A failed combination adds a problem."""
+def read_results(file: AsvFile, name: str, kind: Any, problems: Problems) -> Iterator[Result]:
+    """Yield the result of a benchmark for each combination of parameters, with a value of type `kind`.
+
+    A combination that failed, or that cannot be read, adds a problem. A combination that asv skipped adds nothing.
+    """
     if name not in file.results:
         return
     with problems.at(name):
-        benchmark = _benchmark(file, name)
-        if benchmark is None or benchmark.result is None:
-            problems.add(name, "failed in asv")
-            return
-        count = math.prod(map(len, benchmark.params))  # a short file can ask for any number of combinations
-        columns = [
-            [None] * len(benchmark.result) if column is None else column
-            for column in (benchmark.result, benchmark.stats_ci_99_a, benchmark.stats_ci_99_b, benchmark.samples)
-        ]
-        if any(len(column) != count for column in columns):
-            raise ResultsError(f"{len(benchmark.result)} results for {count} combinations of parameters")
-        about = (name, benchmark.version, benchmark.started_at)
-        for params, value, *rest in zip(itertools.product(*benchmark.params), *columns, strict=True):
-            combination = Combination(*about, tuple(text.strip("'") for text in params), value, *rest)
-            if value is None:
-                problems.add(str(combination), "failed in asv")
-            elif value == value:  # asv states NaN for a combination that it skipped
-                yield combination
+        columns = _columns(file, name)
+        count = math.prod(map(len, columns.params))  # a short file can ask for any number of combinations
+        none = [None] * len(columns.result)
+        intervals = columns.stats_ci_99_a or none, columns.stats_ci_99_b or none
+        values = (columns.result, *intervals, columns.samples or none)
+        if any(len(column) != count for column in values):
+            raise ResultsError(f"{len(columns.result)} results for {count} combinations of parameters")
+        for params, value, low, high, samples in zip(itertools.product(*columns.params), *values, strict=True):
+            benchmark = Benchmark(name, columns.version, tuple(text.strip("'") for text in params))
+            with problems.at(str(benchmark)):
+                if value is None:
+                    raise ResultsError("failed in asv")
+                if value == value:  # asv states NaN for a combination that it skipped
+                    value, samples = msgspec.convert(value, kind), msgspec.convert(samples, OptionalSamples)
+                    yield Result(benchmark, columns.started_at, value, (low, high), samples)
 
 
-def _benchmark(file: AsvFile, name: str) -> _Benchmark | None:
+def _columns(file: AsvFile, name: str) -> _Columns:
     entry = file.results[name]
-    if entry is None:
-        return None
-    if not isinstance(entry, list):
+    if entry is not None and not isinstance(entry, list):
         raise ResultsError("expected a list of columns")
-    return msgspec.convert(dict(zip(file.result_columns, entry, strict=False)), _Benchmark)
+    columns = dict(zip(file.result_columns, entry or [], strict=False))
+    if columns.get("result") is None:
+        raise ResultsError("failed in asv")
+    return msgspec.convert(columns, _Columns)
+
+
+def read_cells(data: bytes, machine: str, problems: Problems) -> list[Cell]:
+    """Read the cells of a file. asv names the machine by the folder that the file is in."""
+    file = decode(data)
+    threads = msgspec.convert(file.env_vars.get("NUMBA_NUM_THREADS", 1), Size, strict=False)
+    versions = {"python": file.python, **file.requirements}  # asv states "" for a package of any version
+    environment = Environment(
+        machine=msgspec.convert(machine, Name),
+        versions=msgspec.convert({name: version for name, version in versions.items() if version}, records.Versions),
+        commit=file.commit_hash,
+    )
+    kernels, time = _kernels(file, threads, problems), utc(file.date)
+    return [
+        Cell(**asdict(key), kernels=tuple(by_name.values()), environment=environment, tool="asv", time=time)
+        for key, by_name in kernels.items()
+    ]
+
+
+def _kernels(file: AsvFile, threads: int, problems: Problems) -> dict[CellKey, dict[str, KernelResult]]:
+    memory = {result.benchmark.params: int(result.value) for result in read_results(file, MEMORY, Bytes, problems)}
+    errors = _errors(file, problems)
+    kernels: dict[CellKey, dict[str, KernelResult]] = {}
+    for result in itertools.chain.from_iterable(read_results(file, name, Seconds, problems) for name in TIMES):
+        with problems.at(str(result.benchmark)):
+            name, key = _name_and_key(result.benchmark.params, threads)
+            kernels.setdefault(key, {})[name] = KernelResult(
+                name=name,
+                samples=result.samples or (result.value,),
+                seconds=result.value,
+                interval=_interval(result),
+                verified=result.benchmark.version in VERIFIED_VERSIONS,
+                peak_memory_bytes=memory.get((name, key.workload, key.dtype)),
+                errors=errors.get((name, key.dtype), {}),
+            )
+    return kernels
+
+
+def _name_and_key(params: tuple[str, ...], threads: int) -> tuple[str, CellKey]:
+    workload = GRID
+    if len(params) == 3:
+        name, workload, dtype = params
+        if workload not in WORKLOADS:
+            raise ResultsError("unknown workload")
+        params = name, str(WORKLOADS[workload].batch), str(WORKLOADS[workload].dim), dtype
+    name, batch, dim, dtype = msgspec.convert(params, tuple[Name, Size, Size, Dtype], strict=False)
+    return name, CellKey(workload, batch, dim, dtype, threads)
+
+
+def _interval(result: Result) -> tuple[float, float] | None:
+    """Return the interval that asv states; None if it states no usable interval, as for few samples."""
+    with suppress(msgspec.ValidationError):
+        low, high = msgspec.convert(result.interval, tuple[Seconds, Seconds])
+        if low <= high:
+            return low, high
+    return None
+
+
+def _errors(file: AsvFile, problems: Problems) -> dict[tuple[str, str], dict[str, float | None]]:
+    """Return the relative errors of each implementation and dtype, by kind of input."""
+    errors: dict[tuple[str, str], dict[str, float | None]] = {}
+    for result in read_results(file, ERRORS, records.NonNegative, problems):
+        with problems.at(str(result.benchmark)):
+            name, family, dtype = msgspec.convert(result.benchmark.params, tuple[Name, Name, Dtype])
+            relative = result.value * float(np.finfo(dtype).eps) / 2  # asv tracks units of rounding
+            errors.setdefault((name, dtype), {})[family] = relative
+    return errors

@@ -1,18 +1,16 @@
-"""One table of all results, for pandas and for files that other programs read."""
+"""One table of all results, as a pandas data frame."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
+from msgspec.structs import asdict
 
-from softmax_impls.results.runs import Run
+from softmax_impls.results.runs import Run, interval_of
 from softmax_impls.timing.records import Cell, KernelResult
-from softmax_impls.timing.statistics import median_interval
 
 COLUMNS = {
     "tool": "compare, asv or pytest-benchmark",
@@ -42,74 +40,27 @@ COLUMNS = {
     "versions": "of Python and packages, a dictionary",
     "file": "that the cell was read from",
 }
-NESTED = ("samples", "blocks", "versions")  # columns that are JSON in a CSV file
+FLOATS = ("seconds", "temporary_bytes", "peak_memory_bytes")  # columns with NaN where a record has None
 
 
 def to_frame(runs: Iterable[Run]) -> pd.DataFrame:
     """Return a table with a row for each kernel of each cell, and the columns of `COLUMNS`."""
-    rows = [row for run in runs for cell in run.cells for row in _rows(cell)]
+    rows = [_row(cell, kernel) for run in runs for cell in run.cells for kernel in cell.kernels]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    return frame.assign(time=frame["time"].astype("datetime64[us, UTC]"))
+    return frame.astype({"time": "datetime64[us, UTC]", **dict.fromkeys(FLOATS, "float64")})
 
 
-def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table as text. Samples, blocks and versions become JSON."""
-    nested = {column: frame[column].map(json.dumps) for column in NESTED}
-    frame.assign(**nested).to_csv(path, index=False)
-
-
-def write_parquet(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table as Parquet. Versions become JSON.
-
-    Raises
-    ------
-    ImportError
-        If pyarrow is not installed.
-    """
-    try:
-        import pyarrow  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
-    except ImportError:
-        raise ImportError("a Parquet file needs pyarrow: pip install pyarrow") from None
-    frame.assign(versions=frame["versions"].map(json.dumps)).to_parquet(path, engine="pyarrow")
-
-
-def _rows(cell: Cell) -> Iterator[dict[str, Any]]:
-    about = {
-        "tool": cell.tool,
-        "machine": cell.environment.machine,
+def _row(cell: Cell, kernel: KernelResult) -> dict[str, Any]:
+    """Return a value for each column; pandas leaves out the fields that are not in `COLUMNS`."""
+    low, high = interval_of(kernel) or (math.nan, math.nan)
+    fields = {**asdict(cell.environment), **asdict(cell), **asdict(kernel)}
+    return fields | {
         "commit": cell.environment.commit or "",
-        "time": cell.time,
-        **{name: getattr(cell, name) for name in ("workload", "batch", "dim", "dtype", "threads", "file")},
+        "implementation": kernel.name,
+        "low": low,
+        "high": high,
+        "samples": list(kernel.samples),
         "blocks": list(cell.blocks),
         "roofline_seconds": cell.roofline.seconds if cell.roofline else math.nan,
-        "versions": dict(cell.environment.versions),
+        "error": kernel.error,
     }
-    for kernel in cell.kernels:
-        low, high = _interval(kernel)
-        yield {
-            **about,
-            "implementation": kernel.name,
-            "status": kernel.status,
-            "verified": kernel.verified,
-            "seconds": _or_nan(kernel.seconds),
-            "low": low,
-            "high": high,
-            "samples": list(kernel.samples),
-            "calls_per_sample": kernel.calls_per_sample,
-            "first_call_seconds": kernel.first_call_seconds,
-            "temporary_bytes": _or_nan(kernel.temporary_bytes),
-            "peak_memory_bytes": _or_nan(kernel.peak_memory_bytes),
-            "error": kernel.error,
-            "note": kernel.note,
-        }
-
-
-def _interval(kernel: KernelResult) -> tuple[float, float]:
-    """Return the interval that the tool states, or else the interval of the samples."""
-    if kernel.interval is not None:
-        return kernel.interval
-    return median_interval(kernel.samples) if len(kernel.samples) > 1 else (math.nan, math.nan)
-
-
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else float(value)

@@ -1,26 +1,24 @@
-"""The JSON file in which pytest-benchmark keeps its results."""
+"""Read the JSON file in which pytest-benchmark keeps its results. Each value is checked when it is read."""
 
 from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterator
+import statistics
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
 from softmax_impls.results.reading import Problems
-from softmax_impls.timing.records import Dtype, Name, Samples, Seconds, Size, Versions
-
-
-class _Cpu(Struct):
-    brand_raw: Name | None = None
+from softmax_impls.timing.records import Cell, Dtype, Environment, KernelResult, Name, Samples, Seconds, Size, Versions
+from softmax_impls.timing.workloads import CellKey
 
 
 class _MachineInfo(Struct):
-    cpu: _Cpu = msgspec.field(default_factory=_Cpu)
-    machine: Name = "?"
+    cpu: dict[str, Any] = {}
+    machine: Name = "?"  # the architecture
 
 
 class _CommitInfo(Struct):
@@ -28,76 +26,74 @@ class _CommitInfo(Struct):
     dirty: bool = False
 
 
-class PytestBenchmarkFile(Struct):
-    """The parts of a file that are used. Entries of `benchmarks` are decoded one by one, see `benchmarks`."""
+class _File(Struct):
+    """The parts of a file that are used. The entries of `benchmarks` are decoded one by one."""
 
     machine_info: _MachineInfo
     benchmarks: list[Any]
     commit_info: _CommitInfo | None = None
-    measured: datetime.datetime | None = msgspec.field(default=None, name="datetime")
+    time: datetime.datetime | None = msgspec.field(default=None, name="datetime")
 
-    @property
-    def machine(self) -> str:
-        """The processor if it is known, else the architecture."""
-        return self.machine_info.cpu.brand_raw or self.machine_info.machine
-
-    @property
-    def commit(self) -> str | None:
-        """The hash, with "+changes" if the checkout was edited."""
-        info = self.commit_info or _CommitInfo()
-        return f"{info.id}+changes" if info.id and info.dirty else info.id
-
-    @property
-    def time(self) -> datetime.datetime | None:
-        """Time of the measurement. Old versions of pytest-benchmark state UTC without saying so."""
-        if self.measured is None or self.measured.tzinfo is not None:
-            return self.measured
-        return self.measured.replace(tzinfo=datetime.UTC)
+    def __post_init__(self) -> None:
+        if self.time is not None and self.time.tzinfo is None:  # old versions of pytest-benchmark do not state the zone
+            self.time = self.time.replace(tzinfo=datetime.UTC)
 
 
-class _Params(Struct):
-    workload: Name
+class _Entry(Struct):
+    """A benchmark of any project. A benchmark of ours has "implementation" in `extra_info`."""
+
+    extra_info: dict[str, Any]  # what tests/benchmarks/test_backward.py adds
+    params: dict[str, Any] | None
+    stats: dict[str, Any]
 
 
-class ExtraInfo(Struct):
-    """What tests/benchmarks/test_backward.py adds to a benchmark."""
+class _Benchmark(Struct):
+    """The parts of `extra_info`, `params` and `stats` of a benchmark of ours that are used."""
 
     implementation: Name
+    workload: Name
     batch: Size
     dim: Size
     dtype: Dtype
     threads: Size
     versions: Versions
+    median: Seconds
+    data: Annotated[Samples, Meta(min_length=1)] | None = None
     verified: bool = False
 
 
-class _Stats(Struct):
-    median: Seconds
-    data: Annotated[Samples, Meta(min_length=1)] | None = None
-
-
-class Benchmark(Struct):
-    """A benchmark of this project."""
-
-    params: _Params
-    extra_info: ExtraInfo
-    stats: _Stats
-
-
-class _AnyBenchmark(Struct):
-    """A benchmark of any project."""
-
-    extra_info: dict[str, Any]
-
-
-def decode(data: bytes) -> PytestBenchmarkFile:
-    """Decode a file. Errors of `json` and msgspec pass through."""
-    return msgspec.convert(json.loads(data), PytestBenchmarkFile)
-
-
-def benchmarks(file: PytestBenchmarkFile, problems: Problems) -> Iterator[Benchmark]:
-    """Yield the benchmarks of this project, which have "implementation" in extra_info."""
+def read_cells(data: bytes, problems: Problems) -> list[Cell]:
+    """Read the cells of a file. Benchmarks of other projects are left out."""
+    file = msgspec.convert(json.loads(data), _File)
+    versions: dict[str, str] = {}
+    kernels: dict[CellKey, dict[str, KernelResult]] = {}
     for number, content in enumerate(file.benchmarks):
         with problems.at(f"benchmark {number}"):
-            if "implementation" in msgspec.convert(content, _AnyBenchmark).extra_info:
-                yield msgspec.convert(content, Benchmark)
+            entry = msgspec.convert(content, _Entry)
+            if "implementation" not in entry.extra_info:
+                continue
+            found = msgspec.convert({**entry.stats, **(entry.params or {}), **entry.extra_info}, _Benchmark)
+            key = CellKey(found.workload, found.batch, found.dim, found.dtype, found.threads)
+            kernels.setdefault(key, {})[found.implementation] = KernelResult(
+                name=found.implementation,
+                samples=found.data or (found.median,),
+                seconds=statistics.median(found.data) if found.data else found.median,
+                verified=found.verified,
+            )
+            versions |= found.versions
+    commit = file.commit_info or _CommitInfo()
+    environment = Environment(
+        machine=msgspec.convert(file.machine_info.cpu.get("brand_raw") or file.machine_info.machine, Name),
+        versions=versions,
+        commit=f"{commit.id}+changes" if commit.id and commit.dirty else commit.id,
+    )
+    return [
+        Cell(
+            **asdict(key),
+            kernels=tuple(by_name.values()),
+            environment=environment,
+            tool="pytest-benchmark",
+            time=file.time,
+        )
+        for key, by_name in kernels.items()
+    ]

@@ -1,9 +1,10 @@
-"""Tools to read files that may be damaged or hostile: check a file before it is opened, and describe its problems."""
+"""Read files that may be damaged or hostile: check a file before it is opened, and describe its problems."""
 
 from __future__ import annotations
 
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,13 +22,7 @@ class ResultsError(ValueError):
 
 
 def check_file(path: Path) -> None:
-    """Refuse a path that is not a regular file of reasonable size.
-
-    Raises
-    ------
-    ResultsError
-        If the path does not exist, is a folder, a device or a pipe, or is larger than `MAX_FILE_BYTES`.
-    """
+    """Raise `ResultsError` if the path is not a regular file, or if the file is larger than `MAX_FILE_BYTES`."""
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
@@ -38,9 +33,9 @@ def check_file(path: Path) -> None:
         raise ResultsError(f"larger than {MAX_FILE_BYTES // 10**6} MB")
 
 
-def printable(text: str) -> str:
-    """Return a text with "?" for each character that is not printable."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+def printable(text: object) -> str:
+    """Return a text or a path with "?" for each character that is not printable."""
+    return "".join(character if character.isprintable() else "?" for character in str(text))
 
 
 def describe(error: Exception) -> str:
@@ -49,8 +44,7 @@ def describe(error: Exception) -> str:
         return "nested too deeply"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    text = re.sub(r"matching regex '.*'", "without control characters", str(error))  # the pattern of our types
-    return _one_line(text)
+    return _one_line(re.sub(r"matching regex '.*'", "without control characters", str(error)))  # the regex of `Name`
 
 
 def _one_line(text: str) -> str:
@@ -59,19 +53,17 @@ def _one_line(text: str) -> str:
 
 
 class Problems:
-    """The problems of one file. Problems of the same kind share a line, so that a damaged file costs few lines."""
+    """The problems of one file. Problems with the same text share a line, so that a damaged file costs few lines."""
 
     def __init__(self) -> None:
         self._first: dict[str, str] = {}  # the position of the first problem of each kind
-        self._counts: dict[str, int] = {}
+        self._counts = Counter[str]()  # "" counts the kinds beyond `MAX_KINDS`
 
     def add(self, position: str, problem: str) -> None:
         """Note a problem and its position in the file."""
-        if problem in self._counts or len(self._counts) < MAX_KINDS:
+        if len(self._first) < MAX_KINDS:
             self._first.setdefault(problem, _one_line(position))
-        else:
-            problem = ""
-        self._counts[problem] = self._counts.get(problem, 0) + 1
+        self._counts[problem if problem in self._first else ""] += 1
 
     @contextmanager
     def at(self, position: str) -> Iterator[None]:
@@ -87,4 +79,4 @@ class Problems:
         for problem, position in self._first.items():
             more = self._counts[problem] - 1
             lines.append(f"{position}{f' and {more} more' if more else ''}: {problem}")
-        return [*lines, f"{self._counts['']} more problems"] if "" in self._counts else lines
+        return [*lines, f"{self._counts['']} more problems"] if self._counts[""] else lines

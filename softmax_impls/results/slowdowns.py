@@ -10,39 +10,27 @@ import datetime
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta
+from typing import Any
 
 from softmax_impls.results import asv
+from softmax_impls.results.asv import Benchmark
 from softmax_impls.results.reading import UNREADABLE, Problems, check_file, describe, printable
 from softmax_impls.timing.records import Samples
-
-_SAMPLES = Annotated[Samples, Meta(min_length=1)]
 
 
 @dataclass(frozen=True)
 class SizeClass:
-    """Calls of about the same time, and the factor that counts as a change.
-
-    Attributes
-    ----------
-    name : str
-    longest : float
-        Seconds of a call, at the most.
-    factor : float
-        A call is slower if its fastest sample takes more than this factor times as long. The factors give less than
-        one false alarm in a hundred on the noisiest machine that was measured (znver3). Calls of more than a
-        millisecond need a larger factor: they use the memory bus, which other virtual machines share.
-    """
+    """Calls of about the same time, and the factor from which their fastest samples count as different."""
 
     name: str
-    longest: float
+    longest: float  # seconds of a call, at the most
     factor: float
 
 
+# With these factors, less than one alarm in a hundred is false on the noisiest machine that was measured (znver3).
+# Calls of more than a millisecond need a larger factor: they use the memory bus, which other virtual machines share.
 SIZE_CLASSES = (
     SizeClass("up to 10 µs", 1e-5, 1.3),
     SizeClass("10 to 100 µs", 1e-4, 1.3),
@@ -52,38 +40,15 @@ SIZE_CLASSES = (
 
 
 @dataclass(frozen=True)
-class Benchmark:
-    """A benchmark of asv with one combination of parameters. Results of different versions are not comparable."""
-
-    name: str
-    version: str
-    params: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return printable(f"{self.name}({', '.join(self.params)})" if self.params else self.name)
-
-
-@dataclass(frozen=True)
 class Recorded:
-    """The samples of a commit on one machine.
-
-    Attributes
-    ----------
-    machine, environment : str
-        The names that asv has for the machine and for the virtual environment.
-    commit : str
-    date, measured : datetime or None
-        Times of the commit and of its newest measurement, in UTC.
-    samples : mapping of Benchmark to tuple of float
-        Seconds of a call. Empty if asv recorded no samples.
-    """
+    """What asv recorded of a commit on one machine, with one virtual environment."""
 
     machine: str
     environment: str
     commit: str
-    date: datetime.datetime | None
-    measured: datetime.datetime | None
-    samples: Mapping[Benchmark, Samples]
+    date: datetime.datetime | None  # of the commit, in UTC
+    measured: datetime.datetime | None  # time of the newest measurement, in UTC
+    samples: Mapping[Benchmark, Samples]  # seconds of a call; benchmarks without samples are left out
 
 
 @dataclass(frozen=True)
@@ -102,21 +67,11 @@ class Change:
 
 @dataclass(frozen=True)
 class CommitComparison:
-    """Two commits on one machine.
-
-    Attributes
-    ----------
-    base, head : Recorded
-        The older and the newer side.
-    compared : int
-        Number of benchmarks that both sides have.
-    slower, faster : tuple of Change
-        The largest change first.
-    """
+    """Two commits on one machine, with the largest change first."""
 
     base: Recorded
     head: Recorded
-    compared: int
+    compared: int  # number of benchmarks that both commits have
     slower: tuple[Change, ...]
     faster: tuple[Change, ...]
 
@@ -133,22 +88,7 @@ def is_slower(before: Sequence[float], after: Sequence[float]) -> bool:
 
 
 def read_commit(folder: Path, commit: str) -> tuple[list[Recorded], list[str]]:
-    """Read what asv recorded of a commit.
-
-    Parameters
-    ----------
-    folder : Path
-        The results folder of asv. It has a folder for each machine.
-    commit : str
-        The full hash.
-
-    Returns
-    -------
-    recorded : list of Recorded
-        One for each machine and environment.
-    problems : list of str
-        A line for each file that cannot be read.
-    """
+    """Return what the results folder of asv holds of a commit (a full hash), and a line for each unreadable file."""
     recorded: list[Recorded] = []
     lines: list[str] = []
     for path in sorted(folder.glob(f"*/{commit[:8]}-*.json")):
@@ -156,49 +96,38 @@ def read_commit(folder: Path, commit: str) -> tuple[list[Recorded], list[str]]:
             check_file(path)
             file = asv.decode(path.read_bytes())
         except (*UNREADABLE, OSError) as error:
-            lines.append(f"{printable(str(path))}: {describe(error)}")
+            lines.append(f"{printable(path)}: {describe(error)}")
             continue
         if file.commit_hash == commit:
             recorded.append(_recorded(file, printable(path.parent.name)))
     return recorded, lines
 
 
+def _recorded(file: asv.AsvFile, machine: str) -> Recorded:
+    ignored = Problems()  # a benchmark that failed or cannot be read is not compared
+    results = [result for name in file.results for result in asv.read_results(file, name, Any, ignored)]
+    samples = {result.benchmark: result.samples for result in results if result.samples}
+    measured = max((result.started_at for result in results if result.started_at is not None), default=None)
+    date = asv.utc(file.date)
+    return Recorded(machine, printable(file.env_name), file.commit_hash, date, asv.utc(measured), samples)
+
+
 def compare_commits(base: Sequence[Recorded], head: Sequence[Recorded]) -> Iterator[CommitComparison]:
     """Yield a comparison for each machine and environment that both commits were measured on."""
     after = {(recorded.machine, recorded.environment): recorded for recorded in head}
     for recorded in base:
-        other = after.get((recorded.machine, recorded.environment))
-        if other is not None:
+        if other := after.get((recorded.machine, recorded.environment)):
             yield compare(recorded, other)
 
 
 def compare(base: Recorded, head: Recorded) -> CommitComparison:
     """Compare the benchmarks that both sides have."""
-    both = [benchmark for benchmark in base.samples if benchmark in head.samples]
-    slower, faster = [], []
-    for benchmark in both:
-        before, after = base.samples[benchmark], head.samples[benchmark]
-        change = Change(benchmark, min(before), min(after))
-        if is_slower(before, after):
-            slower.append(change)
-        elif is_slower(after, before):
-            faster.append(change)
-    slower.sort(key=lambda change: -change.ratio)
-    faster.sort(key=lambda change: change.ratio)
-    return CommitComparison(base, head, len(both), tuple(slower), tuple(faster))
-
-
-def _recorded(file: asv.AsvFile, machine: str) -> Recorded:
-    samples: dict[Benchmark, Samples] = {}
-    started = []
-    ignored = Problems()  # a benchmark that failed or cannot be read is not compared
-    for name in file.results:
-        for combination in asv.combinations(file, name, ignored):
-            with ignored.at(name):
-                if combination.samples is not None:
-                    benchmark = Benchmark(name, combination.version, combination.params)
-                    samples[benchmark] = msgspec.convert(combination.samples, _SAMPLES)
-            if combination.started_at is not None:
-                started.append(combination.started_at)
-    measured = asv.utc(max(started, default=None))
-    return Recorded(machine, printable(file.env_name), file.commit_hash, file.time, measured, samples)
+    changes = [
+        Change(benchmark, min(before), min(head.samples[benchmark]))
+        for benchmark, before in base.samples.items()
+        if benchmark in head.samples
+    ]
+    changes.sort(key=attrgetter("ratio"))
+    slower = tuple(change for change in reversed(changes) if is_slower([change.before], [change.after]))
+    faster = tuple(change for change in changes if is_slower([change.after], [change.before]))
+    return CommitComparison(base, head, len(changes), slower, faster)

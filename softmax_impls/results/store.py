@@ -12,35 +12,23 @@ from pathlib import Path
 import msgspec
 
 from softmax_impls.results.reading import UNREADABLE, Problems, ResultsError, check_file, describe
-from softmax_impls.timing.records import SCHEMA, Cell, Environment
+from softmax_impls.timing.records import Cell, Environment
 from softmax_impls.timing.workloads import CellKey
 
 __all__ = ["FILE", "ResultsError", "append", "continue_from", "read", "write"]
 
 FILE = "results.jsonl"
 OLD_SCHEMA = "written by the first edition (schema 1): measure again with 'softmax-impls compare'"
+CUT_OFF = "cut off"
 
-_ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Cell)
 
 
-class _Header(msgspec.Struct):
-    schema: int = SCHEMA
-
-
-_HEADER_DECODER = msgspec.json.Decoder(_Header)
-
-
 def append(path: Path, cell: Cell) -> None:
-    """Add a cell to the end of a file. The file is created if it does not exist.
+    """Add a cell to the end of a file, and create the file if necessary.
 
-    The cell is on disk when this returns. If the process dies earlier, the file holds a part of a line, which `read`
-    leaves out.
-
-    Raises
-    ------
-    ValueError
-        If a value of the cell is outside the bounds of its type, as NaN is. Nothing is written.
+    The cell is on disk when this returns. If the process dies earlier, the last line may be a part of a cell, which
+    `read` leaves out. A value that is outside the bounds of its type, as NaN is, raises ValueError before any writing.
     """
     line = _encode(cell)
     with path.open("ab+") as file:
@@ -53,13 +41,7 @@ def append(path: Path, cell: Cell) -> None:
 
 
 def write(path: Path, cells: Iterable[Cell]) -> None:
-    """Write a new file with these cells, and replace the old file with it in one step.
-
-    Raises
-    ------
-    ValueError
-        If a value of a cell is outside the bounds of its type. The old file stays.
-    """
+    """Replace a file in one step. If a value is outside the bounds of its type, raise ValueError; the file stays."""
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
         file.writelines(map(_encode, cells))
@@ -69,54 +51,45 @@ def write(path: Path, cells: Iterable[Cell]) -> None:
 
 
 def read(path: Path) -> tuple[list[Cell], list[str]]:
-    """Read the cells of a file.
+    """Return the last record of each cell, in the order of the file, and a line for each kind of damage.
 
-    Returns
-    -------
-    cells : list of Cell
-        In the order of the file. If a cell was written several times, the last record counts.
-    problems : list of str
-        One line for each kind of damage, as "line 3: Expected `int` >= 1 - at `$.batch`". A line that cannot be read
-        costs itself, not the other lines.
-
-    Raises
-    ------
-    ResultsError
-        If the file itself cannot be read.
+    A line that cannot be read costs itself, not the other lines. If the file cannot be opened, raise `ResultsError`.
     """
-    cells, problems, cut_off = _read(path)
-    return list(cells.values()), [*problems, *cut_off]
+    check_file(path)
+    cells: dict[CellKey, Cell] = {}
+    problems, old_schema = Problems(), False
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                if line.strip():
+                    cell = _DECODER.decode(line)
+                    cells[cell.key] = cell
+            except UNREADABLE as error:
+                problem = CUT_OFF if _is_cut_off(line) else describe(error)
+                if problem == "Invalid value 1 - at `$.schema`":
+                    old_schema = True
+                else:
+                    problems.add(f"line {number}", problem)
+    lines = [*([OLD_SCHEMA] if old_schema else []), *problems.lines()]
+    return list(cells.values()), lines if cells or lines else ["empty"]
 
 
 def continue_from(path: Path, environment: Environment, seed: int, sources: Mapping[str, str]) -> list[Cell]:
-    """Return the cells of an interrupted run, after a check that the new cells will be comparable with them.
+    """Return the cells of an interrupted run, without the cell that was being written; no cells if there is no file.
 
-    Parameters
-    ----------
-    path : Path
-        The results file. If it does not exist, no cells are returned.
-    environment : Environment
-        The environment of the new run. Machine and versions must be equal.
-    seed : int
-        The seed of the new run. It must be equal.
-    sources : mapping of str to str
-        The fingerprint of the source of each implementation of the new run. They must be equal.
-
-    Raises
-    ------
-    ResultsError
-        If the cells are not comparable, or if the file holds lines that cannot be read. A last line that is cut off is
-        no error: its cell is missing from the result.
+    Raise `ResultsError` if the file has other damage, or if new cells would not be comparable with its cells: machine,
+    versions, seed, and the fingerprint of the source of each implementation must be equal.
     """
     if not path.exists():
         return []
     try:
-        cells, problems, _ = _read(path)
+        cells, problems = read(path)
     except ResultsError as error:
         raise ResultsError(f"{path}: {error}") from None
-    if problems:
-        raise ResultsError(f"{path}: {problems[0]}")
-    for cell in cells.values():
+    damage = [problem for problem in problems if not problem.endswith(f": {CUT_OFF}")]
+    if damage:
+        raise ResultsError(f"{path}: {damage[0]}")
+    for cell in cells:
         for what, then, now in (
             ("machine", cell.environment.machine, environment.machine),
             ("versions", cell.environment.versions, environment.versions),
@@ -125,42 +98,17 @@ def continue_from(path: Path, environment: Environment, seed: int, sources: Mapp
         ):
             if then != now:
                 raise ResultsError(f"{path} was measured with different {what}: {_difference(then, now)}")
-    return list(cells.values())
+    return cells
 
 
 def _encode(cell: Cell) -> bytes:
-    line = _ENCODER.encode(msgspec.structs.replace(cell, file=""))
+    line = msgspec.json.encode(msgspec.structs.replace(cell, file=""))
     _DECODER.decode(line)  # checks the bounds, which creating a record does not
     return line + b"\n"
 
 
-def _read(path: Path) -> tuple[dict[CellKey, Cell], list[str], list[str]]:
-    """Return cells, problems, and the problem of a last line that is cut off."""
-    check_file(path)
-    cells: dict[CellKey, Cell] = {}
-    problems, old_schema = Problems(), False
-    number = 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                cell = _DECODER.decode(line)
-            except UNREADABLE as error:
-                if _is_cut_off(line):
-                    return cells, problems.lines(), [f"line {number}: cut off"]
-                if _schema(line) == 1:
-                    old_schema = True
-                else:
-                    problems.add(f"line {number}", describe(error))
-            else:
-                cells[cell.key] = cell
-    lines = [OLD_SCHEMA] if old_schema else []
-    return cells, [*lines, *problems.lines(), *([] if number else ["empty"])], []
-
-
 def _is_cut_off(line: bytes) -> bool:
-    """Whether it is the beginning of a JSON object, at the end of the file."""
+    """Whether a line is the beginning of a JSON object, at the end of the file. Bounds do not count: 0.0001 is cut."""
     if line.endswith(b"\n") or not line.startswith(b"{"):
         return False
     try:
@@ -168,13 +116,6 @@ def _is_cut_off(line: bytes) -> bool:
     except UNREADABLE:
         return True
     return False
-
-
-def _schema(line: bytes) -> int | None:
-    try:
-        return _HEADER_DECODER.decode(line).schema
-    except UNREADABLE:
-        return None
 
 
 def _difference(then: object, now: object) -> str:

@@ -67,9 +67,8 @@ def lanes(pointer: Any) -> int:
 
 
 def _vector_at(builder: Any, pointer: Any, index: Any) -> Any:
-    return builder.bitcast(
-        builder.gep(pointer, [index]), ir.VectorType(pointer.type.pointee, lanes(pointer)).as_pointer()
-    )
+    vector = ir.VectorType(pointer.type.pointee, lanes(pointer))
+    return builder.bitcast(builder.gep(pointer, [index]), vector.as_pointer())
 
 
 def load(builder: Any, pointer: Any, index: Any) -> Any:

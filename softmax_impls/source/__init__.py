@@ -3,8 +3,6 @@
 ``python -m softmax_impls.source`` runs the program. It compares the backward pass with numeric gradients for each loss.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The command ``python -m softmax_impls.source``."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

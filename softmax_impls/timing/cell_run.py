@@ -8,11 +8,9 @@ The life of a kernel in a cell:
     pruned,       wrong,       eliminated   eliminated,  the arrays     wrong, failed
     extrapolated  failed                    failed       are placed anew
 
-In each round, every kernel that takes part gives one sample, in random order. In the first rounds, so do the roofline
-and the A/A control, which is the fastest kernel a second time.
-
-If a kernel fails or gives a wrong result after it has been timed, the other kernels are calibrated and timed again,
-because they may have been eliminated by comparison with it.
+In each round, every active kernel gives one sample, in random order. In the first rounds, so do the roofline and the A/A
+control, which is the fastest kernel a second time. If a kernel fails or gives a wrong result after it has been timed,
+the others are calibrated and timed again, because they may have been eliminated by comparison with it.
 """
 
 from __future__ import annotations
@@ -49,8 +47,8 @@ class CellRun:
         self._small = key.elements < policy.large_from
         self._min_rounds = policy.block_rounds * policy.min_blocks if self._small else policy.min_rounds
         self._blocks: list[int] = []  # rounds of each block
-        self._steps = self._earlier_rounds = 0  # steps so far, and rounds of the steps before this step
-        self._seconds = self._deadline = 0.0  # of the step; the deadline is on the clock of `time.perf_counter`
+        self._steps = self._rounds = 0  # steps so far, and rounds of this step
+        self._seconds = self._deadline = 0.0  # of this step; the deadline is on the clock of `time.perf_counter`
 
     @property
     def active(self) -> list[Participant]:
@@ -66,9 +64,8 @@ class CellRun:
     def measure(self, seconds: float) -> None:
         """Take a step of about that many seconds. A further step adds samples, on other inputs."""
         self._seconds, self._deadline = seconds, time.perf_counter() + seconds
-        self._earlier_rounds = sum(self._blocks)
         arrays = CellArrays(self._key, self._seed + self._steps)
-        self._steps += 1
+        self._steps, self._rounds = self._steps + 1, 0
         if self._steps == 1:
             passes = self._policy.passes if self._small else 1
             for kernel in self.active:
@@ -106,15 +103,10 @@ class CellRun:
         )
 
     @property
-    def _rounds(self) -> int:  # of this step
-        return sum(self._blocks) - self._earlier_rounds
-
-    @property
-    def _compared_blocks(self) -> tuple[int, ...]:  # none if samples are not compared by blocks
+    def _compared_blocks(self) -> tuple[int, ...]:  # none if samples are compared by pairs of rounds
         return tuple(self._blocks) if self._key.elements < self._policy.pair_rounds_from else ()
 
     def _bind(self, arrays: CellArrays, check_inputs: bool = False) -> bool:
-        """Bind the calls to these arrays and verify the kernels; return whether all of them are right."""
         self._release()
         self._roofline.bind(arrays)
         return self._verify(arrays, check_inputs)
@@ -124,13 +116,9 @@ class CellRun:
             participant.bound = None  # so that the arrays can be freed
 
     def _verify(self, arrays: CellArrays, check_inputs: bool) -> bool:
-        """Verify the active kernels; return whether all of them are right.
-
-        With `check_inputs`, a kernel that modifies its inputs is wrong. If the inputs are modified already, a kernel
-        that was eliminated may have modified them, so eliminated kernels are verified, too.
-        """
+        """Verify the active kernels, with `check_inputs` also their inputs; return whether all of them are right."""
         kernels = self.active
-        if check_inputs and arrays.restore_inputs():
+        if check_inputs and arrays.restore_inputs():  # a kernel that was eliminated may have modified them
             kernels = [kernel for kernel in self.kernels.values() if kernel.status in ("timed", "eliminated")]
         for kernel in kernels:
             kernel.verify(arrays)
@@ -141,7 +129,7 @@ class CellRun:
     def _start_over(self, arrays: CellArrays) -> None:
         """Drop all samples, and let all kernels take part that are right so far."""
         self._blocks.clear()
-        self._earlier_rounds, self._control = 0, None
+        self._rounds, self._control = 0, None
         self._roofline.samples.clear()
         for kernel in self.kernels.values():
             if kernel.verified:  # it has been timed or eliminated
@@ -163,9 +151,10 @@ class CellRun:
         # A single call may have been disturbed, so the prediction has to agree that a kernel is too slow.
         times = {kernel: min(kernel.seconds, kernel.predicted) for kernel in self.active}
         longest = max(policy.too_slow * min(times.values(), default=0.0), policy.too_long * self._seconds)
-        for kernel in (kernel for kernel, seconds in times.items() if seconds > longest):
-            kernel.samples.append(kernel.seconds)
-            kernel.stop("eliminated")
+        for kernel, least in times.items():
+            if least > longest:
+                kernel.samples.append(kernel.seconds)
+                kernel.stop("eliminated")
         if self.active:
             self._control = (min(self.active, key=lambda kernel: kernel.seconds), [])
 
@@ -193,6 +182,7 @@ class CellRun:
                 if not self._take_round(rng):
                     return False
                 self._blocks[-1] += 1
+                self._rounds += 1
                 if sum(self._blocks) == self._policy.first_look:
                     self._eliminate()
                 if self._time_is_up():
@@ -204,11 +194,11 @@ class CellRun:
     def _take_round(self, rng: np.random.Generator) -> bool:
         """Take a sample of each participant, in random order; return False as soon as a kernel fails."""
         settling = self._policy.settling if self._key.threads > 1 else 0.0
-        members = [(kernel, kernel.samples) for kernel in self.active]
         references = [(self._roofline, self._roofline.samples)]
         if self._control and self._control[0].status == "timed":
             references.append(self._control)
-        members += [(it, samples) for it, samples in references if len(samples) < self._policy.reference_rounds]
+        members = [(kernel, kernel.samples) for kernel in self.active]
+        members += [pair for pair in references if len(pair[1]) < self._policy.reference_rounds]
         for index in rng.permutation(len(members)):
             participant, samples = members[index]
             try:
@@ -235,10 +225,11 @@ class CellRun:
         return decision.settled
 
     def _decide(self) -> Decision:
+        sampled = [kernel for kernel in self.kernels.values() if kernel.samples]
         return decide(
-            {name: kernel.samples for name, kernel in self.kernels.items() if kernel.samples},
+            {kernel.name: kernel.samples for kernel in sampled},
             self._control and (self._control[0].name, self._control[1]),
-            [name for name, kernel in self.kernels.items() if kernel.samples and kernel.status != "timed"],
+            [kernel.name for kernel in sampled if kernel.status != "timed"],
             self._compared_blocks,
             early=sum(self._blocks) < self._min_rounds,
             last=not self._small or self._steps >= self._policy.passes,

@@ -21,7 +21,7 @@ from softmax_impls.implementation import LARGEST_TEMPORARIES
 from softmax_impls.threads import available_cores, limit_threads
 from softmax_impls.timing.records import Environment, printable
 
-PACKAGES = ("softmax-impls", "numpy", "numba", "llvmlite", "scipy", "torch", "jax", "numexpr")
+PACKAGES = ("softmax-impls", "numpy", "numba", "llvmlite", "scipy", "torch", "jax", "numexpr")  # if installed
 
 
 @functools.cache
@@ -32,16 +32,13 @@ def environment() -> Environment:
         with suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
     system = f"{platform.system()} {platform.machine()}"
-    return Environment(
-        machine=printable(f"{llvm.get_host_cpu_name()}, {available_cores()} cores, {system}", 200),
-        memory_bytes=psutil.virtual_memory().total,
-        versions=versions,
-        commit=commit(Path(__file__).parents[2]),
-    )
+    machine = printable(f"{llvm.get_host_cpu_name()}, {available_cores()} cores, {system}", 200)
+    memory, checkout = psutil.virtual_memory().total, Path(__file__).parents[2]
+    return Environment(machine=machine, memory_bytes=memory, versions=versions, commit=commit(checkout))
 
 
 def commit(folder: Path) -> str | None:
-    """Return the git commit of a checkout of this package, with "+changes" if it was edited; None if it is none."""
+    """Return the git commit of a checkout, with "+changes" if it was edited; None if `folder` is not a checkout."""
     try:
         top = _git(folder, "rev-parse", "--show-toplevel")
         if not Path(top, "softmax_impls", "__init__.py").exists():
@@ -77,11 +74,10 @@ def limit_all_threads(threads: int) -> Iterator[None]:
 
 def fingerprint(kernel: Callable[..., Any]) -> str:
     """Return 12 characters that change with the file that defines a kernel; "?" if there is no such file."""
-    try:
-        source = Path(inspect.getfile(inspect.unwrap(getattr(kernel, "py_func", kernel)))).read_bytes()
-    except (TypeError, OSError):
-        return "?"
-    return hashlib.sha256(source).hexdigest()[:12]
+    with suppress(TypeError, OSError):
+        file = inspect.getfile(inspect.unwrap(getattr(kernel, "py_func", kernel)))
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]
+    return "?"
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -1,15 +1,17 @@
 """Predict the time of a call from smaller calls, before it is started.
 
-The column loop on 512×50257 would take an hour. So a kernel is first called on probes, which are cut from the arrays of
-the cell: one row of small dim, then alternately a larger dim and a larger batch, so that the times show what grows with
-which. Probing stops before a probe that might take longer than allowed. The time of the whole call is extrapolated.
+The column loop on 512×50257 would take an hour. So a kernel is first called on probes, which are parts of the cell's
+arrays: one row of small dim, then alternately a larger dim and a larger batch. Probing stops before a probe that might
+take longer than allowed. The time of the whole call is extrapolated.
 """
 
 from __future__ import annotations
 
 import itertools
 import time
+import timeit
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from scipy import optimize
@@ -19,15 +21,13 @@ from softmax_impls.implementation import Array, Implementation, invoke
 FIRST_DIM = 16  # of the first probe, a single row
 STEP = 4  # factor between two probe sizes
 
-
 Probe = tuple[int, int, float]  # a call on part of the arrays: batch, dim, seconds
 
 
 def predict(implementation: Implementation, probs: Array, grad_output: Array, allowance: float) -> tuple[float, bool]:
-    """Return the seconds of one call on these arrays, (B, D) each, as predicted, and whether it is short enough.
+    """Predict the seconds of one call on these arrays, (B, D) each, and whether it and its probes fit `allowance`.
 
-    It is short enough if it takes, together with its probes, at most `allowance` seconds. The time of the probes is the
-    sum of their calls, not what the clock says: another process may have had the processor in between.
+    Only calls count as time of the probes: another process may have the processor between calls.
     """
     batch, dim = probs.shape
     spent, probes = 0.0, list[Probe]()
@@ -40,8 +40,9 @@ def predict(implementation: Implementation, probs: Array, grad_output: Array, al
                 break
             if whole > 8 * allowance and spent > allowance / 8:  # a better prediction would not change the decision
                 break
-        inputs = [array[:b, :d].copy() for array in (probs, grad_output, probs)]
-        seconds = min(_time(implementation, *inputs), _time(implementation, *inputs))  # a call may be disturbed
+        *inputs, out = (array[:b, :d].copy() for array in (probs, grad_output, probs))
+        call = partial(invoke, implementation.kernel, *inputs, out=out)
+        seconds = min(timeit.repeat(call, timer=time.perf_counter, number=1, repeat=2))  # a call may be disturbed
         probes.append((b, d, seconds))
         spent += 2 * seconds
     seconds = _extrapolate(probes, batch, dim)
@@ -52,18 +53,12 @@ def probe_sizes(batch: int, dim: int) -> Iterator[tuple[int, int]]:
     """Yield (batch, dim) of the probes: from one short row to less than the whole; a tiny whole has a single probe."""
     b, d = 1, min(FIRST_DIM, dim)
     yield b, d
-    factors = itertools.cycle(((1, STEP), (STEP, 1)))
-    while STEP * b * d < batch * dim and (STEP * b <= batch or STEP * d <= dim):
-        batch_factor, dim_factor = next(factors)
+    for batch_factor, dim_factor in itertools.cycle(((1, STEP), (STEP, 1))):
+        if STEP * b * d >= batch * dim or (STEP * b > batch and STEP * d > dim):
+            return
         if batch_factor * b <= batch and dim_factor * d <= dim:
             b, d = batch_factor * b, dim_factor * d
             yield b, d
-
-
-def _time(implementation: Implementation, probs: Array, grad_output: Array, out: Array) -> float:
-    start = time.perf_counter()
-    invoke(implementation.kernel, probs, grad_output, out=out)
-    return time.perf_counter() - start
 
 
 def _extrapolate(probes: list[Probe], batch: int, dim: int) -> float:

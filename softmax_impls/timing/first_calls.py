@@ -18,14 +18,12 @@ from softmax_impls.implementation import Implementation, invoke
 SHAPES = ((2, 3), (200, 300))
 
 _FIRST_CALL = """
-import sys, time
-import numpy as np
+import sys, time, numpy
 from softmax_impls import softmax_backward
-impl, dtype, batch, dim = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:5])
-probs = np.full((batch, dim), 1 / dim, dtype)
-out = np.empty_like(probs)
+name, batch, dim, dtype = sys.argv[1:]
+probs, out = numpy.full((2, int(batch), int(dim)), 1 / int(dim), dtype)
 start = time.perf_counter()
-softmax_backward(probs, probs, out=out, impl=impl, threads=1)
+softmax_backward(probs, probs, out=out, impl=name, threads=1)
 print(time.perf_counter() - start)
 """
 
@@ -33,9 +31,8 @@ print(time.perf_counter() - start)
 def first_calls(name: str, batch: int, dim: int, dtype: str) -> tuple[float, float]:
     """Return seconds of the first call in a new process, compiled and loaded from the cache, or raise RuntimeError."""
     with tempfile.TemporaryDirectory() as cache:
-        command = [sys.executable, "-c", _FIRST_CALL, name, dtype, str(batch), str(dim)]
-        variables = {**os.environ, "NUMBA_CACHE_DIR": cache}
-        seconds = []
+        command = [sys.executable, "-c", _FIRST_CALL, name, str(batch), str(dim), dtype]
+        seconds, variables = [], {**os.environ, "NUMBA_CACHE_DIR": cache}
         for _ in range(2):
             done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
             if done.returncode:
@@ -45,9 +42,9 @@ def first_calls(name: str, batch: int, dim: int, dtype: str) -> tuple[float, flo
 
 
 def first_call_seconds(implementation: Implementation, dtype: np.dtype[Any]) -> float:
-    """Return the seconds by which the first calls in this process took longer than second calls."""
+    """Return the seconds by which first calls in this process take longer than second calls."""
     seconds = 0.0
-    for shape in SHAPES[: 2 if implementation.family in ("numba", "user") else 1]:
+    for shape in SHAPES if implementation.family in ("numba", "user") else SHAPES[:1]:
         probs = np.full(shape, 1 / shape[1], dtype)
         out = np.empty_like(probs)
         times = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SamplingPolicy:
-    """Each field states its unit and its reason. Effects were measured with ``tools/verdicts.py``, half beside load."""
+    """Each field states its unit and its reason; effects were measured with ``tools/verdicts.py``."""
 
     # Samples. Short calls are repeated until a sample takes `min_sample` seconds. It takes more, up to `max_sample`, if
     # the time suffices for `target_rounds` rounds. The longer a sample, the more often another process disturbs it.

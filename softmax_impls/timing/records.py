@@ -156,4 +156,4 @@ def rounded(samples: Iterable[float]) -> Samples:
 
 def finite(value: float | None, largest: float = 1e308) -> float | None:
     """Return a number if JSON and the bounds of a record allow it, else None."""
-    return value if value is not None and 0 <= value <= largest else None
+    return float(value) if value is not None and 0 <= value <= largest else None

@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from softmax_impls.choice.interpolation import UNKNOWN, Surface
+from softmax_impls.choice.measurements import UNKNOWN, Surface
 
 GRID = [(b, d) for b in (1, 16, 256, 4096) for d in (16, 256, 4096)]
 

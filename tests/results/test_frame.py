@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from softmax_impls.results import store
-from softmax_impls.results.frame import COLUMNS, to_frame, write_csv, write_parquet
+from softmax_impls.results.frame import COLUMNS, to_frame
 from softmax_impls.results.runs import load
 from tests.results.examples import SECONDS, cell, full_cell, kernel
 
@@ -64,21 +64,3 @@ def test_a_table_of_no_runs_has_the_columns():
     frame = to_frame([])
     assert list(frame.columns) == list(COLUMNS)
     assert frame.empty
-
-
-def test_a_csv_file_holds_the_table(frame, tmp_path):
-    write_csv(frame, tmp_path / "all.csv")
-    again = pd.read_csv(tmp_path / "all.csv")
-    assert list(again.columns) == list(COLUMNS)
-    assert again.seconds.tolist()[:3] == frame.seconds.tolist()[:3]
-    assert json.loads(again.samples[0]) == frame.samples[0]
-    assert json.loads(again.versions[0]) == frame.versions[0]
-
-
-def test_a_parquet_file_holds_the_table_or_the_error_names_pyarrow(frame, tmp_path):
-    if importlib.util.find_spec("pyarrow"):
-        write_parquet(frame, tmp_path / "all.parquet")
-        assert pd.read_parquet(tmp_path / "all.parquet").samples[0].tolist() == frame.samples[0]
-    else:
-        with pytest.raises(ImportError, match="a Parquet file needs pyarrow: pip install pyarrow"):
-            write_parquet(frame, tmp_path / "all.parquet")

@@ -283,9 +283,7 @@ def test_a_bad_benchmark_costs_itself_and_alike_problems_share_a_line(write):
     loaded = load([write(asv(results=results), "vm/a.json")])
     assert [kernel.name for kernel in loaded.runs[0].cells[0].kernels] == ["k999"]
     (problem,) = loaded.problems
-    assert problem.endswith(
-        "time_kernel(k0, digits, float64) and 998 more: Expected `float`, got `str` - at `$.seconds`"
-    )
+    assert problem.endswith("time_kernel(k0, digits, float64) and 998 more: Expected `float`, got `str`")
 
 
 def test_a_file_without_times_of_the_backward_pass_is_reported(write):

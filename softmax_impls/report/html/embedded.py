@@ -6,14 +6,15 @@ import json
 import math
 from bisect import bisect
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from typing import Any
 
 import msgspec
 
 from softmax_impls import implementations
 from softmax_impls.choice.answer import MEASURED, MORE_ACCURATE
+from softmax_impls.choice.choose import predict_grid
 from softmax_impls.choice.measurements import Measurements
-from softmax_impls.choice.predictions import predict_grid
 from softmax_impls.choice.ranking import RankedRun
 from softmax_impls.formatting import format_count
 from softmax_impls.report.panels import Panel, by_panel, representative
@@ -67,12 +68,18 @@ def _predictions(runs: Sequence[RankedRun], index: Mapping[str, int], notes: lis
 
 def _panel(run: RankedRun, panel: Panel, index: Mapping[str, int]) -> Json:
     """Return the errors by index of name; and shapes: batch, dim, measured, pick, and the candidates as lists."""
-    errors = Measurements(run, panel.dtype, panel.threads).errors
+    measured = Measurements(run, panel.dtype, panel.threads)
     shapes = []
-    for batch, dim, basis, pick, candidates in predict_grid(run, panel.dtype, panel.threads, implementations()):
-        known = [[index[c.name], c.seconds * 1e9, c.ratio, c.low, c.high, int(c.tied)] for c in candidates]
-        shapes.append([batch, dim, int(basis == MEASURED), index[pick], known])
-    return _rounded({**panel._asdict(), "errors": [errors.get(name, math.nan) for name in index], "shapes": shapes})
+    for answer in predict_grid(measured, implementations()):
+        candidates = [
+            [index[name], candidate.seconds * 1e9, *astuple(answer.ratio(name)), int(name in answer.winners)]
+            for name, candidate in answer.candidates.items()
+        ]
+        assert answer.pick is not None  # since the question has no requirements
+        question, measured_here = answer.question, int(answer.basis == MEASURED)
+        shapes.append([question.batch, question.dim, measured_here, index[answer.pick.name], candidates])
+    errors = [measured.errors.get(name, math.nan) for name in index]
+    return _rounded({**panel._asdict(), "errors": errors, "shapes": shapes})
 
 
 def _raw(runs: Sequence[RankedRun], notes: list[str]) -> dict[str, Json]:
