@@ -101,7 +101,7 @@ def explain(
     Raises
     ------
     TypeError
-        If a size or `threads` is not an integer, or `dtype` is another one.
+        If a size or `threads` is not an integer, or `dtype` is not a float dtype of at most 8 bytes.
     ValueError
         If a size is negative, `axis` is out of range, or `threads` is less than 1.
 

@@ -15,7 +15,7 @@ The kernel writes every element of ``out`` and returns None. It does not validat
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,19 +25,13 @@ from softmax_impls.formatting import format_bytes
 Array = NDArray[np.floating[Any]]
 Family = Literal["loop", "jacobian", "closed form", "numba", "peer", "user"]
 Accuracy = Literal["probs", "logits"]
+Backward = Callable[[Array, Array, Array], None]  # kernel(probs, grad_output, out)
 Temporaries = Callable[[int, int, int], int]  # (batch, dim, itemsize) -> bytes
 BoundCall = tuple[Callable[[], Any], Callable[[Any], Array]]  # a call without arguments, and a reader of its result
 Bind = Callable[[Array, Array, Array | None], BoundCall]  # (probs, grad_output, out or None) -> BoundCall
 
 INPUTS = ("probs", "grad_output")
 LARGEST_TEMPORARIES = 4_000_000_000  # bytes; a call that needs more is not started
-
-
-class Backward(Protocol):
-    """A kernel. It writes dL/dlogits into ``out``; all three arrays are (B, D)."""
-
-    def __call__(self, probs: Array, grad_output: Array, out: Array, /) -> None:
-        """Write the result into ``out``."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +42,7 @@ class Implementation:
     ----------
     name : str
         The name that selects it, as in ``impl="closed_form"``.
-    kernel : Backward
+    kernel : callable
         The function.
     summary : str
         One line of description.

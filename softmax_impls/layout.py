@@ -4,8 +4,8 @@ Callers pass arrays of any shape, strides, byte order and real dtype. Kernels ta
 dtype. This module validates every argument before anything is computed or written, makes views where it can and copies
 where it must, and runs the kernel:
 
-    caller's arrays ─ as_real_array ─ Layout.of ─ Layout.read ─ kernel ─ Layout.write ─ caller's out
-                      (dtype, masks)  (shape, axis)  (B, D) rows           where out is not rows itself
+    caller's arrays ─ as_real_array ─ Layout.of ──── Layout.read ─ kernel ─ copy ─ caller's out
+                      (dtype, masks)  (shape, axis)  (B, D) rows            only where out is not rows itself
 """
 
 import math
@@ -53,10 +53,10 @@ def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(ndim))
     axes = axis if isinstance(axis, tuple) else (axis,)
-    for one in axes:
-        if isinstance(one, bool | np.bool_) or not hasattr(one, "__index__"):
+    for each in axes:
+        if isinstance(each, bool | np.bool_) or not hasattr(each, "__index__"):
             raise TypeError(f"axis must be an int, a tuple of ints or None, got {axis!r}")
-    indices = tuple(operator.index(one) for one in axes)
+    indices = tuple(operator.index(each) for each in axes)
     for index in indices:
         if abs(index) > sys.maxsize >> 32:  # NumPy cannot convert it
             raise np.exceptions.AxisError(f"axis: axis {index} is out of bounds for array of dimension {ndim}")
@@ -110,11 +110,6 @@ class Layout:
         """D: the product of the sizes of `axes`; 1 without any."""
         return math.prod(self.shape[a] for a in self.axes)
 
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to compute."""
-        return 0 in self.shape
-
     def view(self, array: Array) -> Array | None:
         """Return `array` as (B, D) without a copy; None if a kernel cannot take it as it lies in memory."""
         moved = array.transpose(self.order)
@@ -129,15 +124,6 @@ class Layout:
             with np.errstate(all="ignore"):  # casting a signalling NaN would warn
                 rows = array.transpose(self.order).astype(self.compute, order="C").reshape(self.batch, self.dim)
         return rows
-
-    def write(self, rows: Array, out: Array) -> None:
-        """Copy a (B, D) result into `out`, which has the caller's shape."""
-        moved = out.transpose(self.order)
-        moved[...] = rows.reshape(moved.shape)
-
-    def new_out(self) -> Array:
-        """Return an uninitialised array for the result."""
-        return np.empty(self.shape, self.result)
 
     def checked_out(self, out: object) -> Array:
         """Return the caller's `out`; TypeError or ValueError if the result cannot be written to it."""
@@ -169,8 +155,8 @@ def run_kernel(
     is exactly one of the inputs in `in_place`. Otherwise it writes into new rows that are then copied. `guarded` is for
     kernels that this package's tests do not cover: their inputs are read-only, and their ``out`` starts as NaN.
     """
-    result = layout.new_out() if out is None else layout.checked_out(out)
-    if not layout.empty:
+    result = np.empty(layout.shape, layout.result) if out is None else layout.checked_out(out)
+    if 0 not in layout.shape:
         inputs = {name: layout.read(array) for name, array in arrays.items()}
         if guarded:
             inputs = {name: read_only(array) for name, array in inputs.items()}
@@ -183,8 +169,9 @@ def run_kernel(
             rows.fill(np.nan)  # so that a kernel that writes nothing does not return old memory
         invoke(kernel, *inputs.values(), out=rows)
         if not direct:
+            moved = result.transpose(layout.order)
             with np.errstate(all="ignore"):  # rounding to float16 may overflow
-                layout.write(rows, result)
+                moved[...] = rows.reshape(moved.shape)
     if out is not None:
         return out
     return result if result.ndim else result[()]

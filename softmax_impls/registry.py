@@ -4,7 +4,7 @@ An implementation is found in one of four ways:
 
 * A file in ``backward/`` or ``peers/`` registers the implementation of its own name.
 * `register` adds a kernel of yours.
-* An installed package announces one under the entry-point group ``softmax_impls.backward``.
+* An installed package announces a kernel under the entry-point group ``softmax_impls.backward``.
 * A command line names a function as ``package.module:function``.
 
 A module is imported only when its implementation is asked for: asking for a NumPy implementation does not load Numba.
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args, overload
+from typing import Any, TypeVar, get_args, overload
 
 from softmax_impls.formatting import KERNEL_ERRORS, one_line
 from softmax_impls.implementation import INPUTS, Accuracy, Bind, Family, Implementation, Temporaries, qualified_name
@@ -134,7 +134,7 @@ def describe(kernel: Callable[..., Any], **record: Any) -> Implementation:
 
 
 def implementations(*, peers: bool = False) -> dict[str, Implementation]:
-    """Return the implementations that can be used here, by name. It imports all of them.
+    """Import all implementations, and return by name those that can be used here.
 
     Parameters
     ----------
@@ -166,8 +166,8 @@ def catalogue(*, peers: bool = False) -> tuple[dict[str, Implementation], dict[s
         except KERNEL_ERRORS as error:  # an import can fail in any way
             unusable[name] = one_line(error)
     families = get_args(Family)
-    ordered = sorted(usable.values(), key=lambda one: (families.index(one.family), one.name))
-    return {one.name: one for one in ordered}, unusable
+    ordered = sorted(usable.items(), key=lambda item: (families.index(item[1].family), item[0]))
+    return dict(ordered), unusable
 
 
 def is_ours(implementation: Implementation) -> bool:
@@ -186,8 +186,10 @@ def get(name: str) -> Implementation:
     if name not in _registered:
         if name in _MODULES:
             importlib.import_module(_MODULES[name])
-        elif (entry_point := _announced().get(name)) is not None:
-            _load(entry_point)
+        elif name in (announced := _announced()):
+            kernel = announced[name].load()
+            if name not in _registered:  # the package may have registered it while it was imported
+                register(name=name)(kernel)
         else:
             known = ", ".join(["auto", *names(peers=True)])
             raise ValueError(f"impl must be one of {known}, or a kernel; got {name!r}")
@@ -218,15 +220,14 @@ def from_spec(spec: str) -> Implementation:
     try:
         if os.getcwd() not in sys.path:
             sys.path.insert(0, os.getcwd())
-        kernel = importlib.import_module(module_name)
+        kernel: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             kernel = getattr(kernel, part)
     except KERNEL_ERRORS as error:  # the user's module may raise anything
         raise ValueError(f"impl {spec!r} can't be loaded: {one_line(error)}") from error
     if not callable(kernel):
         raise ValueError(f"impl {spec!r} must name a function, but it is a {type(kernel).__name__}")
-    function = cast(Callable[..., Any], kernel)
-    return from_kernel(function, name=spec if attribute in names(peers=True) else attribute)
+    return from_kernel(kernel, name=spec if attribute in names(peers=True) else attribute)
 
 
 def from_specs(specs: Iterable[str], *, peers: bool = False) -> tuple[dict[str, Implementation], dict[str, str]]:
@@ -234,28 +235,21 @@ def from_specs(specs: Iterable[str], *, peers: bool = False) -> tuple[dict[str, 
 
     A name selects only the named implementations. A function ``module:function`` takes part beside the others.
     """
-    given = [from_spec(spec) for spec in specs]
-    named = [one.name for one, spec in zip(given, specs, strict=True) if ":" not in spec]
+    given = {spec: from_spec(spec) for spec in specs}
+    named = [implementation.name for spec, implementation in given.items() if ":" not in spec]
     usable, unusable = catalogue(peers=peers)
-    selected = {name: one for name, one in usable.items() if not named or name in named or (peers and name in _PEERS)}
-    for one, spec in zip(given, specs, strict=True):
-        other = selected.get(one.name)
-        if other is not None and other.kernel is not one.kernel:
-            one = replace(one, name=spec)  # two modules define a function of this name
-        selected[one.name] = one
+    selected = {n: record for n, record in usable.items() if not named or n in named or (peers and n in _PEERS)}
+    for spec, implementation in given.items():
+        other = selected.get(implementation.name)
+        if other is not None and other.kernel is not implementation.kernel:
+            implementation = replace(implementation, name=spec)  # two modules define a function of this name
+        selected[implementation.name] = implementation
     return selected, {name: why for name, why in unusable.items() if not named or name in _PEERS}
 
 
 def _announced() -> dict[str, EntryPoint]:
     """Return the implementations that installed packages announce, by name."""
-    return {one.name: one for one in entry_points(group=ENTRY_POINT_GROUP)}
-
-
-def _load(entry_point: EntryPoint) -> None:
-    """Load an announced kernel, and register it under the announced name unless its package has done so."""
-    kernel = entry_point.load()
-    if entry_point.name not in _registered:
-        register(name=entry_point.name)(kernel)
+    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 
 def _owner(name: str) -> str | None:

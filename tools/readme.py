@@ -13,9 +13,9 @@ from how_to_choose import ACCURATE, FASTEST, ROOT
 from markdown import paragraph, terminal
 from rich.console import Console
 
+from softmax_impls.report.figures import winners_map
 from softmax_impls.report.style import save
 from softmax_impls.report.terminal import cells
-from softmax_impls.report.winners_map import winners_map
 
 PICTURE = ROOT / "docs" / "pictures" / "winners.png"
 

@@ -32,6 +32,12 @@ is the smallest normal number.
 **When no shift is needed.** For c = 0 the error of the sum is at most γ_{D+2} Σ P|g| ≤ γ_{D+2} (E + |g_k|), which
 includes that p does not sum to 1. So the error of the result is at most γ_{D+6} P_i (|h_i| + 2 E + |g_k|). Where
 |g_k| ≤ K |Σ P g - g_k|, which is at most K E, this is within the bound given the logits for K ≤ 2.
+
+**Numeric gradients.** The loss is L(x) = Σ g · softmax(x); its gradient is the backward pass of g. The error of central
+differences with step h is at most h²/6 max|L'''|. If x_j alone changes, p = p_j has the third derivative
+p (1 - p) (1 - 6 p (1 - p)), at most 1/8 in size, and the other probabilities share 1 - p in fixed proportion. So
+|L'''| ≤ M / 4, and the truncation error is at most h² M / 24. The rounding errors of two losses, divided by 2 h, are
+added. The complex step subtracts nothing. It has rounding errors only, and they are not divided by h.
 """
 
 from typing import Any
@@ -72,7 +78,18 @@ def forward(logits: Array, exact_probs: Floats) -> Floats:
     """Return the bound on the error of softmax itself, (B, D)."""
     info = np.finfo(logits.dtype)
     x = logits.astype(np.float64)
-    depth = np.where(exact_probs > 0, x.max(axis=-1, keepdims=True) - x, 0)
+    depth = np.where(exact_probs > 0, x.max(axis=-1, keepdims=True, initial=-np.inf) - x, 0)
     spread = np.vecdot(exact_probs, depth)[:, np.newaxis]
     relative = float(info.eps) / 2 * (depth + spread) + gamma(x.shape[1] + 18, logits.dtype)
     return np.asarray(exact_probs * relative + float(info.smallest_subnormal))
+
+
+def numeric(probs: Array, grad_output: Array, method: str, step: float) -> Floats:
+    """Return the bound on the error of a numeric gradient, (B, D), where the logits are at most a few units."""
+    g = np.abs(grad_output)
+    largest = g.max(axis=-1, keepdims=True)
+    rounding = gamma(probs.size + probs.shape[1] + 40, probs.dtype)  # forward pass, products, sum over all elements
+    if method == "complex":
+        return np.asarray(2 * rounding * probs * largest)
+    bound = step**2 / 24 * largest + rounding * float(np.sum(probs * g)) / step
+    return np.asarray(np.broadcast_to(bound, probs.shape))

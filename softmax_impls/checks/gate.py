@@ -8,18 +8,21 @@ read-only for a user's kernel.
 import functools
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from softmax_impls import api
 from softmax_impls.checks import bounds, inputs, reference
 from softmax_impls.checks.inputs import Case
-from softmax_impls.checks.numeric import gradients
+from softmax_impls.checks.numeric import numeric_gradient
 from softmax_impls.checks.verdict import Check, Failure, Verdict
 from softmax_impls.formatting import KERNEL_ERRORS, one_line
 from softmax_impls.implementation import INPUTS, Array, Implementation, invoke
 
 DTYPES = ("float32", "float64")
+NUMERIC_FAMILIES = ("uniform logits", "standard normal")  # their logits are at most a few units
+NUMERIC_STEPS = (("central", 1e-3), ("central", 1e-5), ("complex", 1e-30))
 MEMORY_SHAPE = (256, 128)
 MEMORY_SLACK = 8 * np.getbufsize() + 8192  # bytes: a buffer of NumPy's own, and small Python objects
 
@@ -57,9 +60,8 @@ def _check_softmax(function: Callable[[Array], Array], case: Case, verdict: Verd
     probs, exact = function(case.logits), case.exact_probs
     error = exact.error_of(probs)
     exists = np.isfinite(exact.high)
-    if probs.size:
-        bound = bounds.forward(case.logits, exact.high)
-        yield from _compare("forward", case, error[exists], bound[exists])
+    bound = bounds.forward(case.logits, exact.high)
+    yield from _compare("forward", case, error[exists], bound[exists])
     if np.isfinite(probs[~exists]).any():
         yield Failure("non-finite", str(case), "a row that has no softmax contains finite results")
     verdict.note_error(case, "probabilities", error, exact.high)
@@ -89,31 +91,46 @@ def _caught(where: object, failures: Iterator[Failure]) -> Iterator[Failure]:
 def _check_case(implementation: Implementation, case: Case, verdict: Verdict, outputs: Outputs) -> Iterator[Failure]:
     """Check a kernel on a case, and note its result in `outputs` and its error in `verdict`."""
     finite, error = case.finite, case.given_logits.error_of
-    out = outputs[case] = _run(implementation, *_as_passed(implementation, case.probs, case.grad_output))
+    out = outputs[case] = _run(implementation, case.probs, case.grad_output)
     yield from _value(implementation, case, out)
     if implementation.accurate_for == "logits":
         bound = bounds.given_logits(case.exact_probs.high, case.grad_output)
         yield from _compare("logits", case, error(out)[finite], bound[finite])
     yield from _inputs_and_out(implementation, case, out)
     yield from _in_place(implementation, case)
-    for method, gradient, bound in gradients(case):
+    for method, gradient, bound in numeric_gradients(case):
         yield from _compare("numeric", f"{case}, {method}", np.abs(out - gradient), bound)
-    truth = np.where(finite[:, np.newaxis], case.given_logits.high, np.nan)
-    verdict.note_error(case, case.kind, error(out), truth)
+    verdict.note_error(case, case.kind, error(out), case.given_logits.high)
+
+
+@functools.cache
+def numeric_gradients(case: Case) -> tuple[tuple[str, bounds.Floats, bounds.Floats], ...]:
+    """Return (method, gradient, bound) by each method, (B, D); nothing if the case is float32 or of another family."""
+    if case.family not in NUMERIC_FAMILIES or case.probs.dtype != np.float64:
+        return ()
+
+    def loss(x: Any) -> Any:
+        powers = np.exp(x - x.real.max(axis=-1, keepdims=True))
+        return np.sum(case.grad_output * powers / powers.sum(axis=-1, keepdims=True))
+
+    found = []
+    for method, step in NUMERIC_STEPS:
+        gradient = numeric_gradient(loss, case.logits, method=method, step=step)
+        bound = bounds.numeric(case.probs, case.grad_output, method, step)
+        found.append((f"{method} differences, step {step:g}", gradient, bound))
+    return tuple(found)
 
 
 def _as_passed(implementation: Implementation, *arrays: Array) -> list[Array]:
-    """Return read-only inputs as `softmax_backward` passes them: as they are to a user's kernel, else writeable copies.
-
-    For read-only arrays, Numba would compile the kernels again, which takes 7 of 18 s where its cache is empty.
-    """
+    """Return inputs as `softmax_backward` passes them: read-only to a user's kernel, else writeable copies."""
+    # For read-only arrays, Numba would compile the kernels again, which takes 7 of 18 s where its cache is empty.
     return [array if implementation.family == "user" else array.copy() for array in arrays]
 
 
-def _run(implementation: Implementation, *arrays: Array, fill: float = np.nan) -> Array:
-    """Return the result of a kernel, in a new `out` that was full of `fill`."""
-    out = np.full_like(arrays[0], fill)
-    invoke(implementation.kernel, *arrays, out=out)
+def _run(implementation: Implementation, probs: Array, grad_output: Array) -> Array:
+    """Return the result of a kernel, in a new `out` that was full of NaN."""
+    out = np.full_like(probs, np.nan)
+    invoke(implementation.kernel, *_as_passed(implementation, probs, grad_output), out=out)
     return out
 
 
@@ -126,20 +143,21 @@ def _compare(check: Check, where: object, error: bounds.Floats, bound: bounds.Fl
         yield Failure(check, str(where), seen)
 
 
-def _value(implementation: Implementation, case: Case, out: Array, *, in_place: bool = False) -> Iterator[Failure]:
+def _value(
+    implementation: Implementation, case: Case, out: Array, value: Check = "value", non_finite: Check = "non-finite"
+) -> Iterator[Failure]:
     """Compare with p (g - Σ p g) for the p and g of the case. Rows with NaN or inf must have no finite results."""
     finite, bound = case.finite, case.sums.bound(case.probs, implementation.flush_to_zero)
     error = case.given_probs.error_of(out)
-    yield from _compare("in place" if in_place else "value", case, error[finite], bound[finite])
+    yield from _compare(value, case, error[finite], bound[finite])
     if np.isfinite(out[~finite]).any():
-        check: Check = "in place" if in_place else "non-finite"
-        yield Failure(check, str(case), "a row with NaN or inf has finite results")
+        yield Failure(non_finite, str(case), "a row with NaN or inf has finite results")
 
 
 def _inputs_and_out(implementation: Implementation, case: Case, out: Array) -> Iterator[Failure]:
     """Require that the inputs are not modified, and that the result does not depend on the contents of `out`."""
-    probs, grad_output = case.probs.copy(), case.grad_output.copy()
-    repeated = _run(implementation, probs, grad_output, fill=7)
+    probs, grad_output, repeated = case.probs.copy(), case.grad_output.copy(), np.full_like(case.probs, 7)
+    invoke(implementation.kernel, probs, grad_output, out=repeated)
     for name, after, before in (("probs", probs, case.probs), ("grad_output", grad_output, case.grad_output)):
         if after.tobytes() != before.tobytes():
             yield Failure("inputs", str(case), f"{name} was modified")
@@ -153,7 +171,7 @@ def _in_place(implementation: Implementation, case: Case) -> Iterator[Failure]:
         arrays = dict(zip(INPUTS, _as_passed(implementation, case.probs, case.grad_output), strict=True))
         out = arrays[name] = arrays[name].copy()
         invoke(implementation.kernel, *arrays.values(), out=out)
-        yield from _value(implementation, case, out, in_place=True)
+        yield from _value(implementation, case, out, "in place", "in place")
 
 
 def _shapes(implementation: Implementation, dtype: str, seed: int) -> Iterator[Failure]:
@@ -164,25 +182,18 @@ def _shapes(implementation: Implementation, dtype: str, seed: int) -> Iterator[F
             continue
         sums = reference.row_sums(probs, grad_output)
         for call in ("", ", second call"):
-            out = _run(implementation, *_as_passed(implementation, probs, grad_output))
+            out = _run(implementation, probs, grad_output)
             worst = reference.worst(probs, grad_output, out, sums, implementation.flush_to_zero)
             if worst.wrong:
                 yield Failure("shapes", f"{batch}×{dim} {dtype}{call}", worst.in_words())
 
 
 def _memory(implementation: Implementation, dtype: str) -> Iterator[Failure]:
-    """Compare the memory of a call with the record's `temporaries`."""
+    """Compare the largest amount of memory that a second call takes with the record's `temporaries`."""
     if implementation.temporaries is None:
         return
     probs = np.full(MEMORY_SHAPE, 1 / MEMORY_SHAPE[1], dtype)
-    taken = _traced_bytes(functools.partial(implementation.kernel, probs, probs, np.empty_like(probs)))
-    stated = implementation.temporary_bytes(*MEMORY_SHAPE, probs.dtype)
-    if taken > stated + MEMORY_SLACK:
-        yield Failure("memory", f"shape {MEMORY_SHAPE} {dtype}", f"took {taken} bytes, but its record states {stated}")
-
-
-def _traced_bytes(call: Callable[[], object]) -> int:
-    """Return the largest amount of memory that the second of two calls takes, in bytes."""
+    call = functools.partial(implementation.kernel, probs, probs, np.empty_like(probs))
     call()  # memory that the first call allocates and keeps does not count
     was_tracing = tracemalloc.is_tracing()
     tracemalloc.start()
@@ -190,10 +201,13 @@ def _traced_bytes(call: Callable[[], object]) -> int:
         tracemalloc.reset_peak()
         before = tracemalloc.get_traced_memory()[0]
         call()
-        return tracemalloc.get_traced_memory()[1] - before
+        taken = tracemalloc.get_traced_memory()[1] - before
     finally:
         if not was_tracing:
             tracemalloc.stop()
+    stated = implementation.temporary_bytes(*MEMORY_SHAPE, probs.dtype)
+    if taken > stated + MEMORY_SLACK:
+        yield Failure("memory", f"shape {MEMORY_SHAPE} {dtype}", f"took {taken} bytes, but its record states {stated}")
 
 
 def _pairs(outputs: Outputs, others: Outputs, other: str, flush_to_zero: bool) -> Iterator[Failure]:

@@ -9,21 +9,24 @@ import functools
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from softmax_impls.api import softmax
-from softmax_impls.checks import digits, oracle, reference
+from softmax_impls.checks import oracle, reference
 from softmax_impls.implementation import Array, read_only
 
 Kind = Literal["ordinary", "saturated", "hostile"]
 Drawn = tuple[NDArray[Any], NDArray[Any]]  # logits and grad_output, (B, D) each
-Draw = Callable[[np.random.Generator], Drawn]
+Draw = Callable[[Generator], Drawn]
 
 SUBNORMAL = "subnormal probabilities"
+DIGITS = Path(__file__).with_name("digits.npz")  # logits, (200, 10), and labels: tools/train_digits.py writes it
 # Shapes that reach different code paths: a batch or dim of 1, whole vectors and remainders, square arrays, many rows,
 # long rows, large arrays.
 SHAPES = ((1, 1), (1, 10), (1, 1000), (2, 3), (3, 2), (16, 16), (9, 32), (33, 64), (70, 128), (5000, 3), (2, 4099))
@@ -39,35 +42,30 @@ class Case:
     probs: Array
     grad_output: Array
     exact_probs: oracle.Exact  # the exact softmax of the logits
+    given_probs: oracle.Exact  # the exact value for the rounded probabilities
+    given_logits: oracle.Exact  # the exact gradient with respect to the logits
+    sums: reference.RowSums  # of each row; they give the bound on the error given the probabilities
+    finite: NDArray[np.bool_]  # whether each row, (B,), contains neither NaN nor inf in `probs` and `grad_output`
 
     def __str__(self) -> str:
         return f"{self.family} {self.probs.dtype}"
-
-    @cached_property
-    def given_probs(self) -> oracle.Exact:
-        """The exact value for the rounded probabilities."""
-        return oracle.given_probs(self.probs, self.grad_output)
-
-    @cached_property
-    def given_logits(self) -> oracle.Exact:
-        """The exact gradient with respect to the logits."""
-        return oracle.given_logits(self.logits, self.grad_output)
-
-    @cached_property
-    def sums(self) -> reference.RowSums:
-        """The sums of each row, which give the bound on the error given the probabilities."""
-        return reference.row_sums(self.probs, self.grad_output)
-
-    @cached_property
-    def finite(self) -> NDArray[np.bool_]:
-        """Whether each row, (B,), contains neither NaN nor inf in `probs` and `grad_output`."""
-        return np.asarray(np.isfinite((self.probs, self.grad_output)).all(axis=(0, -1)))
 
 
 @functools.cache
 def cases(dtype: str, seed: int) -> tuple[Case, ...]:
     """Return the case of every family in a dtype, float32 or float64. A repeated call returns the same objects."""
-    return tuple(_case(name, np.dtype(dtype), seed) for name in FAMILIES)
+    found = []
+    for name, (kind, draw) in FAMILIES.items():
+        rng = np.random.default_rng([seed, zlib.crc32(name.encode())])  # the family's own
+        logits, grad_output = (np.ascontiguousarray(array, dtype=dtype) for array in draw(rng))
+        if name == SUBNORMAL:  # the logits depend on the dtype
+            logits[:, 1::2] = np.log(float(np.finfo(dtype).smallest_normal)) - rng.uniform(0, 12, logits[:, 1::2].shape)
+        exact = oracle.softmax(logits)
+        logits, probs, grad_output = map(read_only, (logits, exact.high.astype(dtype), grad_output))
+        given_probs, given_logits = oracle.given_probs(probs, grad_output), oracle.given_logits(logits, grad_output)
+        sums, finite = reference.row_sums(probs, grad_output), np.all(np.isfinite((probs, grad_output)), axis=(0, -1))
+        found.append(Case(name, kind, logits, probs, grad_output, exact, given_probs, given_logits, sums, finite))
+    return tuple(found)
 
 
 @functools.cache
@@ -78,46 +76,37 @@ def problem(batch: int, dim: int, dtype: str, seed: int) -> tuple[Array, Array]:
     return read_only(softmax(logits)), read_only(rng.standard_normal((batch, dim)).astype(dtype))
 
 
-def _case(name: str, dtype: np.dtype[Any], seed: int) -> Case:
-    kind, draw = FAMILIES[name]
-    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])  # the family's own
-    logits, grad_output = (np.ascontiguousarray(array, dtype=dtype) for array in draw(rng))
-    if name == SUBNORMAL:  # the logits depend on the dtype
-        logits[:, 1::2] = np.log(float(np.finfo(dtype).smallest_normal)) - rng.uniform(0, 12, logits[:, 1::2].shape)
-    exact = oracle.softmax(logits)
-    return Case(name, kind, read_only(logits), read_only(exact.high.astype(dtype)), read_only(grad_output), exact)
-
-
 def _normal(
-    rng: np.random.Generator, batch: int, dim: int, scale: float = 1, gradient_scale: float = 1, offset: float = 0
+    rng: Generator, batch: int, dim: int, scale: float = 1, gradient_scale: float = 1, offset: float = 0
 ) -> Drawn:
     logits = scale * rng.standard_normal((batch, dim))
     return logits, gradient_scale * rng.standard_normal((batch, dim)) + offset
 
 
-def _digits(rng: np.random.Generator) -> Drawn:
-    logits, labels = digits.load()
+def _digits(rng: Generator) -> Drawn:
+    with np.load(DIGITS) as file:
+        logits, labels = file["logits"], file["labels"]
     chosen = rng.choice(len(logits), size=24, replace=False)
     return logits[chosen], np.where(np.arange(10) == labels[chosen, np.newaxis], -1.0, 0.0) + rng.random((24, 10))
 
 
-def _shifted_logits(rng: np.random.Generator) -> Drawn:
+def _shifted_logits(rng: Generator) -> Drawn:
     logits, grad_output = _normal(rng, 8, 17)
     return logits + np.where(np.arange(8) % 2, 1e4, -1e4)[:, np.newaxis], grad_output
 
 
-def _constant_gradient(rng: np.random.Generator) -> Drawn:
+def _constant_gradient(rng: Generator) -> Drawn:
     logits, grad_output = _normal(rng, 8, 17)
     return logits, np.broadcast_to(grad_output[:, :1], logits.shape)
 
 
-def _dim_2_saturated(rng: np.random.Generator) -> Drawn:
+def _dim_2_saturated(rng: Generator) -> Drawn:
     # The first row occurs in bug reports of other libraries. Its exact answer is ±5.55e-17.
     gaps = np.array([37.42994775023705, *rng.uniform(1, 60, 15)])
     return np.stack([gaps, np.zeros(16)], axis=1), np.tile([1.0, 0.0], (16, 1))
 
 
-def _cross_entropy(rng: np.random.Generator) -> Drawn:
+def _cross_entropy(rng: Generator) -> Drawn:
     certainty = np.array([5.0, 10.0, 17.0, 20.0, 30.0])
     logits = np.stack([certainty, *np.broadcast_to([[0.0], [-1.0], [-2.0]], (3, 5))], axis=1)
     grad_output = np.zeros_like(logits)
@@ -125,30 +114,30 @@ def _cross_entropy(rng: np.random.Generator) -> Drawn:
     return logits, grad_output
 
 
-def _one_hot_offset(rng: np.random.Generator, batch: int, dim: int) -> Drawn:
+def _one_hot_offset(rng: Generator, batch: int, dim: int) -> Drawn:
     logits, grad_output = _normal(rng, batch, dim, scale=40)
     return logits, np.round(grad_output, 1) + 1e6
 
 
-def _heavy(rng: np.random.Generator, batch: int, dim: int, most: int) -> Drawn:
+def _heavy(rng: Generator, batch: int, dim: int, most: int) -> Drawn:
     """Draw rows with 2 to `most` heavy classes: no p exceeds ½, and the rounded mean of their g is not their g."""
     heavy = np.arange(dim) < rng.integers(2, most + 1, size=(batch, 1))
     logits = np.where(heavy, 30.0, rng.uniform(-5, 5, (batch, dim)))
     return logits, np.where(heavy, rng.random((batch, 1)), 0.0)
 
 
-def _partly_masked(rng: np.random.Generator) -> Drawn:
+def _partly_masked(rng: Generator) -> Drawn:
     logits, grad_output = _normal(rng, 8, 19)
     return np.where(rng.random(logits.shape) < 0.5, -np.inf, logits), grad_output
 
 
-def _fully_masked(rng: np.random.Generator) -> Drawn:
+def _fully_masked(rng: Generator) -> Drawn:
     logits, grad_output = _normal(rng, 8, 19)
     logits[3] = -np.inf
     return logits, grad_output
 
 
-def _non_finite(rng: np.random.Generator) -> Drawn:
+def _non_finite(rng: Generator) -> Drawn:
     logits, grad_output = _normal(rng, 8, 19)
     logits[0, 5] = grad_output[2, 7] = np.nan
     grad_output[4, 0], grad_output[7, 18] = np.inf, -np.inf
@@ -178,7 +167,7 @@ FAMILIES: dict[str, tuple[Kind, Draw]] = {
     "partly masked": ("hostile", _partly_masked),
     "a fully masked row among good ones": ("hostile", _fully_masked),
     "NaN and inf, each in one row": ("hostile", _non_finite),
-    SUBNORMAL: ("hostile", partial(_normal, batch=8, dim=12)),  # `_case` lowers every other logit
+    SUBNORMAL: ("hostile", partial(_normal, batch=8, dim=12)),  # `cases` lowers every other logit
     "dim 1": ("hostile", partial(_normal, batch=7, dim=1)),
     "batch 0": ("hostile", partial(_normal, batch=0, dim=5)),
     "dim 0": ("hostile", partial(_normal, batch=5, dim=0)),

@@ -1,35 +1,17 @@
-"""Numeric gradients by differences, in float64: the reference of a gradient check.
+"""Numeric gradients by differences, in float64: the reference of a gradient check."""
 
-`gradients` bounds their distance from a right backward pass, too. The loss is L(x) = Σ g · softmax(x). Its gradient
-with respect to x is the backward pass of g.
-
-The error of central differences with step h is at most h²/6 max|L'''|. If x_j alone changes, p = p_j has the third
-derivative p (1 - p) (1 - 6 p (1 - p)), at most 1/8 in size, and the other probabilities share 1 - p in fixed
-proportion. So |L'''| ≤ max|g| / 4, and the truncation error is at most h² max|g| / 24. The rounding errors of two
-losses, divided by 2 h, are added. The complex step subtracts nothing. It has rounding errors only, and they are not
-divided by h.
-"""
-
-import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from softmax_impls.checks import bounds
 from softmax_impls.checks.bounds import Floats
-from softmax_impls.implementation import Array
 from softmax_impls.layout import as_real_array
-
-if TYPE_CHECKING:
-    from softmax_impls.checks.inputs import Case  # it loads mpmath and Numba
 
 Function = Callable[[NDArray[Any]], Any]
 
 STEPS = {"central": 1e-5, "complex": 1e-30}  # the default of each method
-CHECKED = ("uniform logits", "standard normal")  # families whose logits are at most a few units
-CHECKED_STEPS = (("central", 1e-3), ("central", 1e-5), ("complex", 1e-30))
 
 
 def numeric_gradient(f: Function, x: ArrayLike, *, method: str = "central", step: float | None = None) -> Floats:
@@ -44,8 +26,8 @@ def numeric_gradient(f: Function, x: ArrayLike, *, method: str = "central", step
         The point at which to take the gradient, of any shape. It is converted to float64 and not modified.
     method : {"central", "complex"}, optional
         "central": ``(f(x + h) - f(x - h)) / 2h``. Its truncation error is O(h²), and its rounding error grows as 1/h.
-        "complex": ``imag(f(x + ih)) / h`` [1]_. It subtracts nothing, so it is exact to rounding. `f` must be analytic
-        and accept complex arrays.
+        "complex": ``imag(f(x + ih)) / h`` (Squire and Trapp, SIAM Review 40 (1), 1998). It subtracts nothing, so it is
+        exact to rounding. `f` must be analytic and accept complex arrays.
     step : float, optional
         h, by default 1e-5 for "central" and 1e-30 for "complex".
 
@@ -61,11 +43,6 @@ def numeric_gradient(f: Function, x: ArrayLike, *, method: str = "central", step
     ValueError
         If the method is unknown, the step is not positive and finite or is lost when it is added to `x`, or `f` does
         not return a scalar.
-
-    References
-    ----------
-    .. [1] W. Squire, G. Trapp, "Using complex variables to estimate derivatives of real functions", SIAM Review
-       40 (1), 1998.
 
     Examples
     --------
@@ -113,33 +90,3 @@ def _scalar(value: Any) -> Any:
     if array.size != 1:
         raise ValueError(f"f must return a scalar, got shape {array.shape}")
     return array.reshape(())[()]
-
-
-@functools.cache
-def gradients(case: "Case") -> tuple[tuple[str, Floats, Floats], ...]:
-    """Return (method, gradient, bound) by each method, (B, D); nothing if the case is float32 or not in `CHECKED`."""
-    if case.family not in CHECKED or case.probs.dtype != np.float64:
-        return ()
-
-    def loss(x: NDArray[Any]) -> Any:
-        powers = np.exp(x - x.real.max(axis=-1, keepdims=True))
-        return np.sum(case.grad_output * powers / powers.sum(axis=-1, keepdims=True))
-
-    return tuple(
-        (
-            f"{method} differences, step {step:g}",
-            numeric_gradient(loss, case.logits, method=method, step=step),
-            _bound(case.probs, np.abs(case.grad_output), method, step),
-        )
-        for method, step in CHECKED_STEPS
-    )
-
-
-def _bound(probs: Array, g: Array, method: str, step: float) -> Floats:
-    largest = g.max(axis=-1, keepdims=True)
-    # The forward pass of logits of a few units, the products, and the sum over all elements.
-    rounding = bounds.gamma(probs.size + probs.shape[1] + 40, probs.dtype)
-    if method == "complex":
-        return np.asarray(2 * rounding * probs * largest)
-    bound = step**2 / 24 * largest + rounding * float(np.sum(probs * g)) / step
-    return np.asarray(np.broadcast_to(bound, probs.shape))

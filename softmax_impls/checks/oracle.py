@@ -1,13 +1,9 @@
 """The exact answer, computed with mpmath. Every implementation is compared with it.
 
-There are two questions:
-
-* Given the probabilities: what is p (g - Σ p g) for the rounded p and g that the kernel receives? See `given_probs`.
-* Given the logits: what is the true gradient with respect to the logits? A user wants this. See `given_logits`.
-
-The answers differ, because rounded p do not sum to 1. Both are computed by the textbook formula, which shares no trick
-with the implementations. Where the formula cancels, more digits make up for it: its error is about 10**-DIGITS times
-max|g|, and the smallest positive float64 is 5e-324. So `DIGITS` is enough for every case whose answer a float can hold.
+`given_probs` answers for the rounded p and g that the kernel receives; `given_logits` answers what a user wants. The
+answers differ, because rounded p do not sum to 1. Both are computed by the textbook formula, which shares no trick with
+the implementations. Where the formula cancels, more digits make up for it: its error is about 10**-DIGITS times max|g|,
+and the smallest positive float64 is 5e-324. So `DIGITS` is enough for every case whose answer a float can hold.
 """
 
 import functools

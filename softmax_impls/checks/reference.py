@@ -23,8 +23,7 @@ class RowSums:
 
     dot: Floats  # Σ p g is dot + dot_low; NaN where the row contains NaN or inf
     dot_low: Floats
-    total: Floats  # σ = Σ p
-    defect: Floats  # 1 - σ; computed from a rounded σ, it would cancel
+    defect: Floats  # 1 - σ, for σ = Σ p, so 1 + σ is 2 - defect; from a rounded σ, it would cancel
     largest: Floats  # M = max|g|
 
     def bound(self, probs: Array, flush_to_zero: bool = False) -> Floats:
@@ -35,7 +34,7 @@ class RowSums:
     def bound_terms(self, probs: Array, flush_to_zero: bool) -> tuple[Floats, Floats]:
         """Return s and t of each row, (B,): the bound given the probabilities, derived in `bounds`, is p_i s + t."""
         dim, dtype = probs.shape[1], probs.dtype
-        scale = self.largest * (2 * (1 + self.total) * bounds.gamma(dim + 6, dtype) + np.abs(self.defect))
+        scale = self.largest * (2 * (2 - self.defect) * bounds.gamma(dim + 6, dtype) + np.abs(self.defect))
         return scale, bounds.underflow(dim, dtype, self.largest, flush_to_zero)
 
 
@@ -65,10 +64,7 @@ def row_sums(probs: Array, grad_output: Array) -> RowSums:
 
 @np.errstate(all="ignore")
 def worst(probs: Array, grad_output: Array, result: Array, sums: RowSums, flush_to_zero: bool = False) -> Discrepancy:
-    """Return the element of `result`, (B, D), with the largest error, relative to its bound.
-
-    `sums` are the `row_sums` of the inputs. In rows that contain NaN or inf, a finite result has an infinite error.
-    """
+    """Return the element of `result`, (B, D), with the largest error, relative to its bound; `sums` are `row_sums`."""
     scale, floor = sums.bound_terms(probs, flush_to_zero)
     return Discrepancy(*_worst(probs, grad_output, result, sums.dot, sums.dot_low, scale, floor))
 
@@ -92,8 +88,8 @@ def _two_product(a: Any, b: Any) -> Any:
 
 @jit()
 def _row_sums(probs: Array, grad_output: Array) -> Floats:
-    sums = np.empty((5, probs.shape[0]))  # in the order of `RowSums`
-    dot, dot_low, total, defect, largest = sums[0], sums[1], sums[2], sums[3], sums[4]
+    sums = np.empty((4, probs.shape[0]))  # in the order of `RowSums`
+    dot, dot_low, defect, largest = sums[0], sums[1], sums[2], sums[3]
     for i in range(probs.shape[0]):
         high, low, excess, excess_low, maximum, finite = 0.0, 0.0, -1.0, 0.0, 0.0, True
         for j in range(probs.shape[1]):
@@ -107,7 +103,6 @@ def _row_sums(probs: Array, grad_output: Array) -> Floats:
             maximum = max(maximum, abs(g))
         dot[i], dot_low[i] = (high, low) if finite else (np.nan, np.nan)
         defect[i] = -(excess + excess_low)
-        total[i] = 1.0 - defect[i]
         largest[i] = maximum
     return sums
 
@@ -120,25 +115,22 @@ def exact_value(p: Any, g: Any, dot: Any, dot_low: Any) -> Any:
 
 
 @jit()
-def _worst(
-    probs: Array, grad_output: Array, result: Array, dot: Floats, dot_low: Floats, scale: Floats, floor: Floats
-) -> Any:
+def _worst(probs: Array, grad: Array, result: Array, dot: Floats, dot_low: Floats, scale: Floats, floor: Floats) -> Any:
     ratio, row, column = 0.0, 0, 0
     for i in range(probs.shape[0]):
-        # Most rows contain no ratio larger than the largest so far. Counting the larger ones is vectorised and takes a
-        # quarter of the time of the search for the largest (4096×4096 float64), so the search runs only if the count
-        # is positive. NaN counts as larger.
+        # Few rows contain a ratio larger than the largest so far, or NaN. Counting them is vectorised and takes a
+        # quarter of the time of the search (4096×4096 float64), so a row is searched only if its count is positive.
         larger = 0
         for j in range(probs.shape[1]):
             p, computed = np.float64(probs[i, j]), np.float64(result[i, j])
-            error = abs(computed - exact_value(p, np.float64(grad_output[i, j]), dot[i], dot_low[i]))
+            error = abs(computed - exact_value(p, np.float64(grad[i, j]), dot[i], dot_low[i]))
             larger += not error <= ratio * (p * scale[i] + floor[i])
         for j in range(probs.shape[1] if larger else 0):
             p, computed = np.float64(probs[i, j]), np.float64(result[i, j])
-            if np.isnan(dot[i]):
+            if np.isnan(dot[i]):  # the row contains NaN or inf: a finite result is wrong
                 off = np.inf if np.isfinite(computed) else 0.0
             else:
-                error = abs(computed - exact_value(p, np.float64(grad_output[i, j]), dot[i], dot_low[i]))
+                error = abs(computed - exact_value(p, np.float64(grad[i, j]), dot[i], dot_low[i]))
                 off = error / (p * scale[i] + floor[i])
             if not off <= ratio:  # also if it is NaN
                 ratio, row, column = (np.inf if np.isnan(off) else off), i, j

@@ -1,7 +1,5 @@
 """The answer to "which implementation is fastest at this shape?", how sure it is, and its source."""
 
-from __future__ import annotations
-
 import datetime
 import math
 from collections.abc import Mapping

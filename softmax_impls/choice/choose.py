@@ -1,7 +1,5 @@
 """Choose an implementation for a shape, or for a grid of shapes, from measurements."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -11,9 +9,10 @@ import numpy as np
 
 from softmax_impls.choice.answer import INTERPOLATED, MEASURED, OUTSIDE, Answer, Candidate, Question
 from softmax_impls.choice.measurements import Measurements, newness
-from softmax_impls.choice.ranking import RankedRun, compare_some, interval
+from softmax_impls.choice.ranking import RankedRun, compare_some
 from softmax_impls.formatting import format_bytes
 from softmax_impls.implementation import Implementation
+from softmax_impls.results.runs import interval_of
 from softmax_impls.timing.statistics import MIN_MARGIN, Comparison, Ratio
 
 STEPS = [2 ** (exponent / 2) for exponent in range(81)]  # sizes of the grid
@@ -57,7 +56,7 @@ def _answer_at_measured(question: Question, measured: Measurements) -> Answer | 
     found, not_ranked = {}, {}
     for name, kernel in cell.kernels.items():
         if kernel.ranked and kernel.seconds is not None:
-            low, high = interval(kernel) or (math.nan, math.nan)
+            low, high = interval_of(kernel) or (math.nan, math.nan)
             memory = math.nan if kernel.temporary_bytes is None else kernel.temporary_bytes
             found[name] = Candidate(name, kernel.seconds, low, high, memory, measured.errors[name])
         elif kernel.note:

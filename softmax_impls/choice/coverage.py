@@ -1,7 +1,5 @@
 """How each implementation does over all measured cells, and the recommendation that follows."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -5,8 +5,6 @@ the cost of a call, of a row or of an element. So it is interpolated linearly be
 never extrapolated.
 """
 
-from __future__ import annotations
-
 import datetime
 import math
 from collections.abc import Callable, Collection, Mapping
@@ -29,6 +27,30 @@ MIN_ERRORS = 5  # errors that are needed to estimate a quantile
 LIKELY = 0.9  # the quantile
 UNKNOWN = 2.0  # factor to assume with fewer errors
 SAME = 1e-9  # difference between the logarithms of equal sizes
+
+
+class Surface:
+    """A positive quantity, of which the values at some shapes (batch, dim) are known."""
+
+    def __init__(self, known: Mapping[Shape, float]) -> None:
+        self._shapes = tuple(known)
+        self._logs = np.log(np.array(list(known.values()), dtype=float))
+
+    def at(self, shape: tuple[float, float]) -> float:
+        """Return the value at a shape; NaN outside of the known shapes."""
+        return float(np.exp(_weights(self._shapes, shape) @ self._logs)) if self._shapes else np.nan
+
+    @cached_property
+    def likely_error(self) -> float:
+        """The factor, 1 or more, within which nine of ten inner values are if they are interpolated from the others.
+
+        The others are twice as far apart as the shapes of an answer, so the factor is too large rather than too small.
+        """
+        if len(self._shapes) < MIN_ERRORS:
+            return UNKNOWN
+        errors = np.abs(_held_out_weights(self._shapes) @ self._logs - self._logs)
+        seen = errors[~np.isnan(errors)]
+        return float(np.exp(np.quantile(seen, LIKELY))) if len(seen) >= MIN_ERRORS else UNKNOWN
 
 
 def newness(time: datetime.datetime | None) -> float:
@@ -87,30 +109,6 @@ class Measurements:
             batch=(min(batches), max(batches)),
             dim=(min(dims), max(dims)),
         )
-
-
-class Surface:
-    """A positive quantity, of which the values at some shapes (batch, dim) are known."""
-
-    def __init__(self, known: Mapping[Shape, float]) -> None:
-        self._shapes = tuple(known)
-        self._logs = np.log(np.array(list(known.values()), dtype=float))
-
-    def at(self, shape: tuple[float, float]) -> float:
-        """Return the value at a shape; NaN outside of the known shapes."""
-        return float(np.exp(_weights(self._shapes, shape) @ self._logs)) if self._shapes else np.nan
-
-    @cached_property
-    def likely_error(self) -> float:
-        """The factor, 1 or more, within which nine of ten inner values are if they are interpolated from the others.
-
-        The others are twice as far apart as the shapes of an answer, so the factor is too large rather than too small.
-        """
-        if len(self._shapes) < MIN_ERRORS:
-            return UNKNOWN
-        errors = np.abs(_held_out_weights(self._shapes) @ self._logs - self._logs)
-        seen = errors[~np.isnan(errors)]
-        return float(np.exp(np.quantile(seen, LIKELY))) if len(seen) >= MIN_ERRORS else UNKNOWN
 
 
 # A value between shapes is a weighted sum of the known values. The weights depend on the shapes only, and most kernels

@@ -1,14 +1,12 @@
 """Rank the kernels of each measured cell, once. Figures, tables, pages and `choose` all take the result."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
 from typing import Any
 
-from softmax_impls.results.runs import Run
+from softmax_impls.results.runs import Run, interval_of
 from softmax_impls.timing import statistics
 from softmax_impls.timing.records import Cell, KernelResult
 from softmax_impls.timing.statistics import Comparison, Ratio
@@ -91,7 +89,7 @@ class Ranked:
             "implementations": {
                 name: {
                     **{field: getattr(kernel, field) for field in ("status", "note", "verified", "seconds")},
-                    "interval": interval(kernel),
+                    "interval": interval_of(kernel),
                     "rounds": len(kernel.samples),
                     "times_the_fastest": (ratio := self.ratio(name)) and astuple(ratio),
                     "share_of_roofline": (share := self.share_of_roofline(name)) and astuple(share),
@@ -138,11 +136,6 @@ def compare_some(ranked: Ranked, names: Collection[str]) -> Comparison:
     if set(names) == {ranked.comparison.best, *ranked.comparison.ratios}:
         return ranked.comparison
     return _compare(ranked.cell, names, ranked.comparison.margin, with_fastest=ranked.comparison.best in names)
-
-
-def interval(kernel: KernelResult) -> tuple[float, float] | None:
-    """Return a confidence interval of the median time in seconds; None if there are too few samples."""
-    return kernel.interval or (statistics.median_interval(kernel.samples) if len(kernel.samples) > 1 else None)
 
 
 def _compare(cell: Cell, names: Collection[str], margin: float, with_fastest: bool = True) -> Comparison:

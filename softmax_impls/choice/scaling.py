@@ -1,16 +1,15 @@
 """How time grows with the size: exponents, measured and expected, and the sizes where another kernel becomes faster."""
 
-from __future__ import annotations
-
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from softmax_impls.choice.measurements import Measurements, Vector
-from softmax_impls.choice.ranking import RankedRun, interval
+from softmax_impls.choice.ranking import RankedRun
+from softmax_impls.results.runs import interval_of
 
 SIZES = ("batch", "dim")
 QUADRATIC = ("loop", "jacobian")  # families that take B·D² steps; the others take B·D
@@ -74,12 +73,12 @@ def exponents(run: RankedRun, families: Mapping[str, str]) -> list[Exponent]:
     return found
 
 
-def crossovers(run: RankedRun, pair: tuple[str, str]) -> Iterator[Crossover]:
-    """Yield the sizes, with intervals, where one of two implementations becomes faster than the other.
+def crossovers(run: RankedRun, names: Sequence[str]) -> Iterator[Crossover]:
+    """Yield the sizes, with intervals, where an implementation becomes faster than another, for all pairs of `names`.
 
     Each is interpolated between the two nearest cells where one of them is clearly faster.
     """
-    for panel, along in itertools.product(_panels(run), SIZES):
+    for pair, panel, along in itertools.product(itertools.combinations(names, 2), _panels(run), SIZES):
         first, second = (_lines(panel, name, along) for name in pair)
         for fixed in sorted(first.keys() & second.keys()):
             a, b = first[fixed], second[fixed]
@@ -104,7 +103,7 @@ def _lines(panel: Measurements, name: str, along: str) -> dict[int, Line]:
     lines: dict[int, Line] = {}
     for (batch, dim), kernel in sorted(panel.kernels.get(name, {}).items()):
         size, fixed = (batch, dim) if along == "batch" else (dim, batch)
-        if kernel.seconds is not None and (ends := interval(kernel)):
+        if kernel.seconds is not None and (ends := interval_of(kernel)):
             lines.setdefault(fixed, {})[size] = np.log([kernel.seconds, *ends])
     return lines
 

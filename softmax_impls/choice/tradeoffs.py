@@ -1,7 +1,5 @@
 """Trade-offs of an answer: time against error and memory, one shape against another, compile time against calls."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

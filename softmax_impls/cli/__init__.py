@@ -1,7 +1,5 @@
 """The command line. It computes nothing itself: `choice` decides, `report` prints."""
 
-from __future__ import annotations
-
 import io
 import os
 import sys
@@ -18,6 +16,7 @@ from softmax_impls.cli.history import history
 from softmax_impls.cli.report import report
 
 PROGRAM = "softmax-impls"
+COMMANDS = [list_command, check, compare, choose, report, history]
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
 COMPLETION = "_SOFTMAX_IMPLS_COMPLETE"  # the environment variable by which a shell asks for completions
 
@@ -68,7 +67,7 @@ def _run(arguments: list[str]) -> int:
         return 130
 
 
-@click.group(context_settings=SETTINGS, invoke_without_command=True)
+@click.group(commands=COMMANDS, context_settings=SETTINGS, invoke_without_command=True)
 @click.version_option(__version__, prog_name=PROGRAM)
 @click.pass_context
 def cli(context: click.Context) -> None:
@@ -83,7 +82,3 @@ def cli(context: click.Context) -> None:
     """  # noqa: D301
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
-
-
-for command in (list_command, check, compare, choose, report, history):
-    cli.add_command(command)

@@ -1,7 +1,5 @@
 """The commands ``softmax-impls list`` and ``softmax-impls check``."""
 
-from __future__ import annotations
-
 import click
 
 from softmax_impls.checks import gate

@@ -1,7 +1,5 @@
 """The command ``softmax-impls choose``."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,8 +21,7 @@ from softmax_impls.timing.first_calls import first_calls
 from softmax_impls.timing.session import Session, Skipped
 from softmax_impls.timing.workloads import CUSTOM, WORKLOADS, CellKey
 
-FOLDER = Path(options.FOLDER)
-MEASURED = FOLDER / "measured.jsonl"
+MEASURED = options.FOLDER / "measured.jsonl"
 BUDGET = 5.0  # seconds to measure one cell
 
 
@@ -44,8 +41,6 @@ BUDGET = 5.0  # seconds to measure one cell
 @click.option(
     "--max-error",
     type=options.Number(0, min_open=True),
-    default=math.inf,
-    show_default=False,
     metavar="E",
     help="Largest error of a row, like 1e-6, relative to its largest gradient with respect to the logits.",
 )
@@ -69,7 +64,7 @@ def choose(
     dtype: str,
     threads: int,
     max_memory: int | None,
-    max_error: float,
+    max_error: float | None,
     paths: tuple[Path, ...],
     measure: bool,
     startup: bool,
@@ -95,9 +90,9 @@ def choose(
     if not parts or (mix and (batch or dim)):
         raise click.UsageError("either --batch and --dim, or --workload, must be given")
     memory = math.inf if max_memory is None else max_memory
-    questions = [Question(batch, dim, dtype, threads, memory, max_error) for batch, dim, _ in parts]
+    questions = [Question(batch, dim, dtype, threads, memory, max_error or math.inf) for batch, dim, _ in parts]
     usable, unusable = options.select(specs, peers)
-    sources = paths or ((FOLDER,) if FOLDER.is_dir() else ())
+    sources = paths or ((options.FOLDER,) if options.FOLDER.is_dir() else ())
     loaded = load(sources)
     if measure or not (paths or loaded.runs):
         for question in questions:
@@ -110,7 +105,15 @@ def choose(
     if mix:
         return _print_mix([(weight, answer) for (_, _, weight), answer in zip(mix, found, strict=True)], as_json)
     (answer,) = found
-    return _print(answer, answers.notes(answer, unusable) + (_startup(answer, usable) if startup else []), as_json)
+    notes, code = answers.notes(answer, unusable), answers.code(answer)
+    notes += _startup(answer, usable) if startup else []
+    if as_json:
+        print_json(answer.as_dict() | {"front": front(answer.candidates), "code": code, "notes": notes})
+    else:
+        if answer.candidates:
+            console().print(answers.candidates_table(answer))
+        print_lines([*answers.sentences(answer), *notes, *(["", code] if code else [])])
+    return 0 if code else 1
 
 
 def _measure(question: Question, usable: Mapping[str, Implementation]) -> None:
@@ -123,11 +126,8 @@ def _measure(question: Question, usable: Mapping[str, Implementation]) -> None:
         *_, last = session.run([key])  # it has the samples of all steps
     if isinstance(last, Skipped):
         raise click.ClickException(f"{key} can't be measured: {last.why}")
-    try:
-        FOLDER.mkdir(exist_ok=True)
-        store.append(MEASURED, last.cell)
-    except OSError as error:
-        raise click.ClickException(f"{MEASURED} can't be written: {error}") from None
+    MEASURED.parent.mkdir(exist_ok=True)
+    store.append(MEASURED, last.cell)
 
 
 def _startup(answer: Answer, usable: Mapping[str, Implementation]) -> list[str]:
@@ -142,18 +142,7 @@ def _startup(answer: Answer, usable: Mapping[str, Implementation]) -> list[str]:
             seconds = [first_calls(c.name, question.batch, question.dim, question.dtype) for c in (pick, plain) if c]
         except RuntimeError as error:
             raise click.ClickException(str(error)) from None
-    return answers.startup(pick, seconds[0], plain, seconds[-1])
-
-
-def _print(answer: Answer, notes: Sequence[str], as_json: bool) -> int:
-    code = answers.code(answer)
-    if as_json:
-        print_json(answer.as_dict() | {"front": front(answer.candidates), "code": code, "notes": notes})
-    else:
-        if answer.candidates:
-            console().print(answers.candidates_table(answer))
-        print_lines([*answers.sentences(answer), *notes, *(["", code] if code else [])])
-    return 0 if code else 1
+    return answers.startup(pick, plain, seconds)
 
 
 def _print_mix(weighted: Sequence[tuple[float, Answer]], as_json: bool) -> int:

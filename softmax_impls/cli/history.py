@@ -1,11 +1,7 @@
-"""softmax-impls history."""
+"""The command ``softmax-impls history``."""
 
-from __future__ import annotations
-
-import datetime
 import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +10,7 @@ from rich.text import Text
 
 from softmax_impls.cli import options
 from softmax_impls.formatting import format_count, format_seconds
-from softmax_impls.report.terminal.console import console, print_json
+from softmax_impls.report.terminal.console import print_json, print_lines
 from softmax_impls.results import slowdowns
 from softmax_impls.results.slowdowns import Change, CommitComparison, Recorded
 
@@ -24,14 +20,7 @@ MAX_LISTED = 20  # changes of each kind that are printed
 @click.command()
 @click.argument("base")
 @click.argument("head")
-@click.option(
-    "--results",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path(".asv", "results"),
-    show_default=True,
-    metavar="FOLDER",
-    help="The results folder of asv.",
-)
+@click.option("--results", type=options.FOLDER_PATH, default=".asv/results", metavar="FOLDER", help="Results of asv.")
 @options.as_json
 def history(base: str, head: str, results: Path, as_json: bool) -> int:
     """Say which benchmarks are slower or faster at commit HEAD than at commit BASE; exit 1 if one is slower.
@@ -45,75 +34,57 @@ def history(base: str, head: str, results: Path, as_json: bool) -> int:
       softmax-impls history HEAD~1 HEAD
       softmax-impls history v1.0 main --results elsewhere/.asv/results --json
     """  # noqa: D301
-    sides = [_read(results, name) for name in (base, head)]
-    comparisons = list(slowdowns.compare_commits(*sides))
+    comparisons = list(slowdowns.compare_commits(_read(results, base), _read(results, head)))
     if not any(comparison.compared for comparison in comparisons):
         raise click.UsageError(f"{base} and {head} have no benchmark in common on any machine and environment")
     if as_json:
         print_json({"comparisons": [_as_dict(comparison) for comparison in comparisons]})
     else:
-        screen = console(min_width=0)
+        machines = [comparison.base.machine for comparison in comparisons]
         for comparison in comparisons:
-            for line in _lines(comparison, _place(comparison, comparisons)):
-                screen.print(line, soft_wrap=not screen.is_terminal)
-        screen.print(_smallest_change(), soft_wrap=not screen.is_terminal)
+            print_lines(_lines(comparison, with_environment=machines.count(comparison.base.machine) > 1))
+        print_lines([_smallest_change()])
     return 1 if any(comparison.slower for comparison in comparisons) else 0
 
 
 def _read(folder: Path, name: str) -> list[Recorded]:
     """Return what asv recorded of a commit, or end with the command that records it."""
-    recorded, problems = slowdowns.read_commit(folder, _resolve(name))
-    for line in problems:
-        print(line, file=sys.stderr)
-    command = f"asv run --record-samples -a rounds=6 {name}^!"
-    if not recorded:
-        raise click.UsageError(f"no results of {name} in {folder}: run '{command}'")
-    if not any(side.samples for side in recorded):
-        raise click.UsageError(f"asv recorded no samples of {name}: run '{command}', with --record-samples")
-    return recorded
-
-
-def _resolve(name: str) -> str:
-    """Return the full hash of a commit."""
-    command = ["git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+        command = ["git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"]
+        commit = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
     except FileNotFoundError:
         raise click.UsageError("git is not installed") from None
     except subprocess.CalledProcessError:
         raise click.UsageError(f"{name!r} is not a commit of a git repository here") from None
+    recorded, problems = slowdowns.read_commit(folder, commit)
+    for line in problems:
+        click.echo(line, err=True)
+    advice = f"run 'asv run --record-samples -a rounds=6 {name}^!'"
+    if not recorded:
+        raise click.UsageError(f"no results of {name} in {folder}: {advice}")
+    if not any(side.samples for side in recorded):
+        raise click.UsageError(f"asv recorded no samples of {name}: {advice}, with --record-samples")
+    return recorded
 
 
-def _place(comparison: CommitComparison, comparisons: Sequence[CommitComparison]) -> str:
-    """Return the machine, and the environment if there are several on that machine."""
-    base = comparison.base
-    several = sum(other.base.machine == base.machine for other in comparisons) > 1
-    return f"{base.machine}, {base.environment}" if several else base.machine
-
-
-def _lines(comparison: CommitComparison, place: str) -> Iterator[Text]:
-    """Yield the changes, and the sentence that counts them."""
-    yield from _changes("slower", "red", comparison.slower)
-    yield from _changes("faster", "green", comparison.faster)
+def _lines(comparison: CommitComparison, with_environment: bool) -> Iterator[Text]:
+    """Yield the changes, and the sentences that count them and name the two sides."""
+    base, head = comparison.base, comparison.head
+    for kind, style, changes in (("slower", "red", comparison.slower), ("faster", "green", comparison.faster)):
+        for change in changes[:MAX_LISTED]:
+            times = f"{format_seconds(change.before)} -> {format_seconds(change.after)}"
+            yield Text.assemble((kind, style), f" {change.ratio:.2f}x  {change.benchmark}  {times}")
+        if len(changes) > MAX_LISTED:
+            yield Text(f"… and {len(changes) - MAX_LISTED} more that are {kind}")
+    place = f"{base.machine}, {base.environment}" if with_environment else base.machine
     counts = f"{len(comparison.slower)} slower, {len(comparison.faster)} faster"
     yield Text(f"{format_count(comparison.compared, 'benchmark')} compared on {place}: {counts}.")
-    yield Text(f"Base {_side(comparison.base)}; head {_side(comparison.head)}.")
-
-
-def _changes(kind: str, style: str, changes: Sequence[Change]) -> Iterator[Text]:
-    for change in changes[:MAX_LISTED]:
-        times = f"{format_seconds(change.before)} -> {format_seconds(change.after)}"
-        yield Text.assemble((kind, style), f" {change.ratio:.2f}x  {change.benchmark}  {times}")
-    if len(changes) > MAX_LISTED:
-        yield Text(f"… and {len(changes) - MAX_LISTED} more that are {kind}")
+    yield Text(f"Base {_side(base)}; head {_side(head)}.")
 
 
 def _side(recorded: Recorded) -> str:
-    return f"{recorded.commit[:10]} of {_day(recorded.date)}, measured {_day(recorded.measured)}"
-
-
-def _day(time: datetime.datetime | None) -> str:
-    return "unknown date" if time is None else f"{time:%Y-%m-%d}"
+    date, measured = (f"{day:%Y-%m-%d}" if day else "unknown date" for day in (recorded.date, recorded.measured))
+    return f"{recorded.commit[:10]} of {date}, measured {measured}"
 
 
 def _smallest_change() -> str:
@@ -125,26 +96,21 @@ def _smallest_change() -> str:
 
 
 def _as_dict(comparison: CommitComparison) -> dict[str, Any]:
+    sides = {"base": comparison.base, "head": comparison.head}
+    changes = {"slower": comparison.slower, "faster": comparison.faster}
     return {
         "machine": comparison.base.machine,
         "environment": comparison.base.environment,
-        "base": _side_as_dict(comparison.base),
-        "head": _side_as_dict(comparison.head),
         "compared": comparison.compared,
-        "slower": [_change_as_dict(change) for change in comparison.slower],
-        "faster": [_change_as_dict(change) for change in comparison.faster],
+        **{name: {"commit": side.commit, "date": side.date, "measured": side.measured} for name, side in sides.items()},
+        **{kind: [_change(change) for change in of_kind] for kind, of_kind in changes.items()},
     }
 
 
-def _side_as_dict(recorded: Recorded) -> dict[str, Any]:
-    times = {"date": recorded.date, "measured": recorded.measured}
-    return {"commit": recorded.commit, **{key: time and time.isoformat() for key, time in times.items()}}
-
-
-def _change_as_dict(change: Change) -> dict[str, Any]:
+def _change(change: Change) -> dict[str, Any]:
     return {
         "benchmark": change.benchmark.name,
-        "params": list(change.benchmark.params),
+        "params": change.benchmark.params,
         "ratio": change.ratio,
         "smallest_reported_factor": slowdowns.size_class(min(change.before, change.after)).factor,
         "before_seconds": change.before,

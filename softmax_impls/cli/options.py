@@ -1,7 +1,5 @@
 """Options that several commands share, and functions that read option values or reject them with one line."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -16,9 +14,11 @@ from softmax_impls.report.terminal.console import kernels_to_stderr
 from softmax_impls.threads import available_cores
 from softmax_impls.timing.workloads import WORKLOADS
 
-FOLDER = "softmax-impls-report"  # the default folder of results
+FOLDER = Path("softmax-impls-report")  # the default folder of results
+FOLDER_PATH = click.Path(file_okay=False, path_type=Path)
 DTYPES = ("float32", "float64")
 SIZE = click.IntRange(1, 2**40)  # of batch and of dim
+SIZE.name = "whole number"  # in messages
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -36,8 +36,6 @@ def several(
 
 class WeightedShape(click.ParamType):  # type: ignore[type-arg]  # click before 8.4 is not generic
     """The name of a workload or a shape like 256x1000, with an optional weight after a colon."""
-
-    name = "shape"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int, float]:
         """Return batch, dim and weight."""
@@ -93,8 +91,7 @@ def check_threads(threads: int) -> None:
 
 def output(files: str) -> Callable[[Command], Command]:
     """Return the option for the folder that files are written to."""
-    kind = click.Path(file_okay=False, path_type=Path)
-    return click.option("--output", type=kind, default=FOLDER, metavar="FOLDER", help=f"Folder for {files}.")
+    return click.option("--output", type=FOLDER_PATH, default=FOLDER, metavar="FOLDER", help=f"Folder for {files}.")
 
 
 impl = click.option(

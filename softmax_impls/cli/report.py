@@ -1,7 +1,5 @@
 """The command ``softmax-impls report``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click
@@ -43,7 +41,7 @@ def report(paths: tuple[Path, ...], output: Path, as_json: bool) -> int:
             raise click.BadParameter(str(error), param_hint="--output") from None
     if as_json:
         files = {"page": str(page), "figures": list(map(str, figures))}
-        print_json({**files, "cells": cells, "problems": loaded.problems, "notes": notes})
+        print_json(files | {"cells": cells, "problems": loaded.problems, "notes": notes})
     else:
         print_lines([str(page), *map(str, figures), *notes])
     return 0

@@ -1,22 +1,22 @@
 """Figures of cells, with one panel for each dtype and number of threads. A point links to its result in the page."""
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import EngFormatter, Formatter, LogLocator, NullFormatter, StrMethodFormatter
 
-from softmax_impls.choice.ranking import Ranked, interval
-from softmax_impls.report.panels import address, by_panel, representative, shape_text
-from softmax_impls.report.style import INK, PAGE, Style, Styles, add_legend, drawing, figure_with_axes, short_name
-from softmax_impls.report.winners_map import winners_map
+from softmax_impls.choice.ranking import Ranked
+from softmax_impls.formatting import format_seconds
+from softmax_impls.report.panels import address, by_panel, representative, shape_text, workload_name
+from softmax_impls.report.style import INK, PAGE, PAPER, RULE, Style, Styles, add_legend, drawing, short_name, styles_of
+from softmax_impls.results.runs import interval_of
 from softmax_impls.timing.records import KernelResult
 from softmax_impls.timing.workloads import CellKey
 
@@ -27,6 +27,11 @@ FEW_DECADES = 3  # an axis of fewer decades has ticks at 2 and 5 times the power
 # Fields of a result that the figure of memory shows, in order of preference.
 MEMORY = {"temporary_bytes": "temporary memory of one call", "peak_memory_bytes": "peak memory of the process"}
 WIDTH, HEIGHT = 6.0, 4.4  # inches of a panel
+MAP_WIDTH, MAP_HEIGHT = 6.2, 4.6  # inches of a panel of the map of winners, at the least
+TILE_WIDTH, TILE_HEIGHT = 0.6, 0.45  # inches that the text of a tile needs
+MAX_MARKERS = 4  # the markers of tied implementations that fit into a tile
+EDGE = "black"  # of a marker on a tile, in both themes of the page
+MAP_TITLE = "Fastest softmax backward, and the time of one call"
 TIME_LABEL = "time of one call"
 
 
@@ -47,7 +52,8 @@ def draw(kind: str, cells: Sequence[Ranked], styles: Styles) -> Figure | None:
     panels = by_panel(cells)
     rows = max(len(_points([representative(shown)])) for shown in panels.values())
     with drawing():
-        figure, axes = figure_with_axes(len(panels), WIDTH, 1.2 + 0.36 * rows if kind == "samples" else HEIGHT)
+        figure = Figure(figsize=(WIDTH * len(panels), 1.2 + 0.36 * rows if kind == "samples" else HEIGHT))
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for axis, (panel, shown) in zip(axes, panels.items(), strict=True):
             if _points(shown):
                 DRAW[kind](axis, shown, styles)
@@ -75,12 +81,12 @@ def _draw_times(axis: Axes, cells: Sequence[Ranked], styles: Styles) -> None:
     _set_size_axis(axis, cells)
     axis.set_yscale("log")
     for name, results in _points(cells).items():
-        bars = [(point.key.elements, *ends) for point in results if (ends := interval(point.kernel))]
+        bars = [(point.key.elements, *ends) for point in results if (ends := interval_of(point.kernel))]
         if bars:
             axis.vlines(*zip(*bars, strict=True), color=styles[name].colour, lw=1.2)
-        times = [(point.key.elements, point.seconds) for point in results]
-        axis.plot(*_means(times), color=styles[name].colour, lw=0.9, alpha=0.45, zorder=1.5)
-        _scatter(axis, results, times, styles[name])
+        means = _means([(point.key.elements, point.seconds) for point in results])
+        axis.plot(*means, color=styles[name].colour, lw=0.9, alpha=0.45, zorder=1.5)
+        _scatter(axis, [(point.key.elements, point.seconds, point) for point in results], styles[name])
     axis.set_ylabel(TIME_LABEL)
     _set_ticks(axis.yaxis, EngFormatter("s"))
     if rooflines := [(cell.key.elements, cell.cell.roofline.seconds) for cell in cells if cell.cell.roofline]:
@@ -96,8 +102,8 @@ def _draw_memory(axis: Axes, cells: Sequence[Ranked], styles: Styles) -> None:
         return
     _set_size_axis(axis, cells)
     for name, results in points.items():
-        known = [point for point in results if getattr(point.kernel, field) is not None]
-        _scatter(axis, known, [(point.key.elements, getattr(point.kernel, field)) for point in known], styles[name])
+        drawn = [(point.key.elements, getattr(point.kernel, field), point) for point in results]
+        _scatter(axis, [(x, y, point) for x, y, point in drawn if y is not None], styles[name])
     axis.set_ylabel(MEMORY[field])
     if any(getattr(kernel, field) == 0 for kernel in kernels):
         axis.set_yscale("symlog", linthresh=LINEAR_BYTES)
@@ -114,7 +120,7 @@ def _draw_accuracy(axis: Axes, cells: Sequence[Ranked], styles: Styles) -> None:
     for name, (point,) in _points([shown]).items():
         error = point.kernel.error
         if not math.isnan(error):
-            _scatter(axis, [point], [(point.seconds, max(error, SMALLEST_ERROR))], styles[name], size=48)
+            _scatter(axis, [(point.seconds, max(error, SMALLEST_ERROR), point)], styles[name], size=48)
         if error == 0:
             axis.set_ylabel(f"worst relative error; 0 is drawn at {SMALLEST_ERROR:g}")
     _set_ticks(axis.xaxis, EngFormatter("s"))
@@ -132,7 +138,7 @@ def _draw_samples(axis: Axes, cells: Sequence[Ranked], styles: Styles) -> None:
         ys = y + np.linspace(0.3, -0.3, len(samples)) * (len(samples) > 1)  # the first round is at the top
         axis.plot(samples, ys, marker=marker, color=colour, mec=INK, mew=0.3, ms=4, ls="", alpha=0.85)
         axis.plot([point.seconds] * 2, [y - 0.42, y + 0.42], color=INK, lw=1.6)
-        if ends := interval(point.kernel):
+        if ends := interval_of(point.kernel):
             axis.fill_betweenx([y - 0.42, y + 0.42], *ends, color=colour, alpha=0.25, lw=0)
     axis.set_yticks(range(len(rows)), [short_name(point.kernel.name) for point in rows])
     axis.set(xlabel="time of one call: samples, median, 95 % interval of the median", title=shape_text(shown.key))
@@ -163,15 +169,61 @@ def _means(times: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
     return list(logs), [math.exp(np.mean(of_size)) for of_size in logs.values()]
 
 
-def _scatter(
-    axis: Axes, points: Sequence[Point], at: Sequence[tuple[float, float]], style: Style, size: float = 20
-) -> None:
-    """Draw points at (x, y), each with a link to its result in the page."""
-    if points:
-        x, y = zip(*at, strict=True)
-        drawn = axis.scatter(x, y, s=size, zorder=3, clip_on=False, marker=style.marker, color=style.colour,
-                             edgecolors=INK, linewidths=0.4)  # fmt: skip
-        drawn.set_urls([PAGE + address(point.key, point.kernel.name) for point in points])
+def _scatter(axis: Axes, drawn: Sequence[tuple[float, float, Point]], style: Style, size: float = 20) -> None:
+    """Draw results at (x, y), each with a link to its place in the page."""
+    if drawn:
+        x, y, points = zip(*drawn, strict=True)
+        markers = axis.scatter(x, y, s=size, zorder=3, clip_on=False, marker=style.marker, color=style.colour,
+                               edgecolors=INK, linewidths=0.4)  # fmt: skip
+        markers.set_urls([PAGE + address(point.key, point.kernel.name) for point in points])
+
+
+def winners_map(cells: Sequence[Ranked], styles: Styles | None = None) -> Figure:
+    """Draw the fastest implementation of each cell. A map without `styles` is a picture of its own, with a title.
+
+    Cells are tiles of equal size, in the order of batch and dim. The colour of a tile is that of the fastest
+    implementation. A tile is hatched where implementations tie, and empty where nothing is ranked.
+    """
+    panels = by_panel(cells)
+    columns, rows = len({cell.key.dim for cell in cells}), len({cell.key.batch for cell in cells})
+    width, height = max(MAP_WIDTH, 1 + TILE_WIDTH * columns), max(MAP_HEIGHT, 1 + TILE_HEIGHT * rows)
+    with drawing():
+        figure = Figure(figsize=(width * len(panels), height))
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        if styles is None:
+            styles = styles_of(name for cell in cells for name in cell.kernels)
+            figure.suptitle(MAP_TITLE)
+        for axis, (panel, shown) in zip(axes, panels.items(), strict=True):
+            _draw_tiles(axis, shown, styles)
+            axis.set_title(str(panel))
+        tie = Patch(fc="none", ec=INK, hatch="//", lw=0.5, label="tie: no measurable difference")
+        add_legend(figure, {name for cell in cells for name in cell.winners}, styles, [tie])
+    return figure
+
+
+def _draw_tiles(axis: Axes, cells: Sequence[Ranked], styles: Styles) -> None:
+    batches = sorted({cell.key.batch for cell in cells})
+    dims = sorted({cell.key.dim for cell in cells})
+    for cell in cells:
+        if cell.winners:
+            _draw_tile(axis, cell, dims.index(cell.key.dim), batches.index(cell.key.batch), styles)
+    axis.set(xlim=(0, len(dims)), ylim=(0, len(batches)), xlabel="dim", ylabel="batch", facecolor=f"{RULE}22")
+    axis.set_xticks([i + 0.5 for i in range(len(dims))], [str(dim) for dim in dims])
+    axis.set_yticks([i + 0.5 for i in range(len(batches))], [str(batch) for batch in batches])
+
+
+def _draw_tile(axis: Axes, cell: Ranked, x: int, y: int, styles: Styles) -> None:
+    """Draw the tile of a cell: its colour, its time, and the markers of the implementations that tie."""
+    colours = [styles[name].colour for name in cell.winners]
+    tie: dict[str, Any] = {"hatch": "//", "edgecolor": colours[1]} if len(colours) > 1 else {}
+    axis.add_patch(Rectangle((x, y), 1, 1, facecolor=colours[0], linewidth=0, url=PAGE + address(cell.key), **tie))
+    axis.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor=PAPER, linewidth=1.5))
+    label = "\n".join(filter(None, (format_seconds(cell.seconds), short_name(workload_name(cell.key)))))
+    box = {"boxstyle": "round,pad=0.15", "facecolor": PAPER, "alpha": 0.88, "linewidth": 0}
+    axis.text(x + 0.5, y + 0.36, label, ha="center", va="center", fontsize=6.5, bbox=box)
+    for index, name in enumerate(cell.winners[:MAX_MARKERS]):
+        colour, marker = styles[name]
+        axis.plot(x + 0.14 + 0.22 * index, y + 0.83, marker=marker, color=colour, ms=5.5, mec=EDGE, mew=0.7, ls="")
 
 
 DRAW: Mapping[str, Callable[[Axes, Sequence[Ranked], Styles], None]] = {

@@ -1,7 +1,5 @@
 """Write a report: the page, and a folder of figures as PNG and SVG."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from softmax_impls.choice.ranking import rank_run

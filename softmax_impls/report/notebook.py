@@ -1,10 +1,9 @@
 """Results in a notebook: a table of winners, figures, and a data frame."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -42,7 +41,7 @@ class Results:
     problems: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, paths: Iterable[str | Path]) -> Results:
+    def of(cls, paths: Iterable[str | Path]) -> Self:
         """Read result files of `softmax-impls compare`, asv or pytest-benchmark, or folders of them.
 
         Parameters

@@ -1,9 +1,7 @@
 """Panels: the cells of one dtype and number of threads. Names and addresses of cells."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 from urllib.parse import urlencode
 
 from softmax_impls.choice.ranking import Ranked
@@ -19,7 +17,7 @@ class Panel(NamedTuple):
     dtype: str
 
     @classmethod
-    def of(cls, item: CellKey | Crossover | Exponent) -> Panel:
+    def of(cls, item: CellKey | Crossover | Exponent) -> Self:
         """Return the panel that the key of a cell, a crossover or an exponent belongs to."""
         return cls(item.threads, item.dtype)
 

@@ -1,18 +1,16 @@
 """The look of all figures: a colour and a marker for each implementation, sizes, legends and file formats."""
 
-from __future__ import annotations
-
 import io
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -25,10 +23,11 @@ MAX_NAME = 28  # characters of a name that a figure shows
 SETTINGS: Any = {
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
     "axes.facecolor": "none",
-    "axes.spines.right": False,
-    "axes.spines.top": False,
+    **dict.fromkeys(("axes.spines.right", "axes.spines.top"), False),
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 110,
     "font.size": 9,
     "grid.alpha": 0.35,
     "grid.color": RULE,
@@ -51,10 +50,7 @@ Styles = Mapping[str, Style]
 
 def styles_of(names: Iterable[str]) -> Styles:
     """Return a style for each implementation."""
-    return {
-        name: Style(COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)])
-        for index, name in enumerate(sorted(set(names)))
-    }
+    return dict(zip(sorted(set(names)), map(Style, cycle(COLOURS), cycle(MARKERS)), strict=False))
 
 
 @contextmanager
@@ -65,22 +61,16 @@ def drawing(salt: str = "") -> Iterator[None]:
         yield
 
 
-def figure_with_axes(number: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """Return a figure with some axes side by side, each of this width and height in inches."""
-    figure = Figure(figsize=(width * number, height), layout="constrained", dpi=110)
-    return figure, list(figure.subplots(1, number, squeeze=False)[0])
-
-
 def add_legend(figure: Figure, names: Iterable[str], styles: Styles, more: Sequence[Artist] = ()) -> None:
     """Add a legend of the implementations in a figure, and of other handles."""
-    handles = [*(_marker(styles[name], name) for name in sorted(set(names))), *more]
+    handles: list[Artist] = []
+    for name in sorted(set(names)):
+        label = (" " if name.startswith("_") else "") + short_name(name)  # matplotlib hides labels that begin with "_"
+        colour, marker = styles[name]
+        handles.append(Line2D([], [], marker=marker, color=colour, mec=INK, mew=0.5, ls="", label=label))
+    handles += more
     columns = min(len(handles), 3 * len(figure.axes))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
-
-
-def _marker(style: Style, name: str) -> Line2D:
-    label = (" " if name.startswith("_") else "") + short_name(name)  # matplotlib hides labels that begin with "_"
-    return Line2D([], [], marker=style.marker, color=style.colour, mec=INK, mew=0.5, ls="", label=label)
 
 
 def short_name(name: str) -> str:

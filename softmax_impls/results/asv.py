@@ -1,7 +1,5 @@
 """Read the results of asv: a file for each machine, commit and environment. Each value is checked when it is read."""
 
-from __future__ import annotations
-
 import datetime
 import itertools
 import json
@@ -20,7 +18,6 @@ from softmax_impls.timing import records
 from softmax_impls.timing.records import Cell, Dtype, Environment, KernelResult, Name, Samples, Seconds, Size
 from softmax_impls.timing.workloads import GRID, WORKLOADS, CellKey
 
-FORMAT = 2  # version of the file format
 TIMES = ("backward.Grid.time_kernel", "backward.Workload.time_kernel")
 MEMORY = "backward.Memory.peakmem_kernel"
 ERRORS = "backward.Accuracy.track_error"
@@ -51,8 +48,8 @@ class _Columns(Struct):
     params: list[list[str]]
     version: str = ""
     started_at: Milliseconds | None = None
-    stats_ci_99_a: list[Any] | None = None
-    stats_ci_99_b: list[Any] | None = None
+    low: list[Any] | None = msgspec.field(default=None, name="stats_ci_99_a")
+    high: list[Any] | None = msgspec.field(default=None, name="stats_ci_99_b")
     samples: list[Any] | None = None
 
 
@@ -70,12 +67,12 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a benchmark. Its interval is not checked yet."""
+    """The result of a benchmark."""
 
     benchmark: Benchmark
-    started_at: float | None  # milliseconds since 1970
+    started_at: datetime.datetime | None
     value: Any
-    interval: tuple[Any, Any]  # of 99 %; a pair of None if asv states no interval
+    interval: tuple[float, float] | None  # of 99 %; None if asv states no usable interval, as for few samples
     samples: Samples | None  # None if asv recorded no samples
 
 
@@ -87,12 +84,12 @@ def utc(milliseconds: float | None) -> datetime.datetime | None:
 def decode(data: bytes) -> AsvFile:
     """Decode a file. asv writes NaN, which `json` accepts and msgspec does not."""
     content = json.loads(data)
-    if isinstance(content, dict) and content.get("version") != FORMAT:
-        raise ResultsError(f"results of asv in format {content.get('version')!r}; format {FORMAT} is supported")
+    if isinstance(content, dict) and content.get("version") != 2:
+        raise ResultsError(f"results of asv in format {content.get('version')!r}; format 2 is supported")
     return msgspec.convert(content, AsvFile)
 
 
-def read_results(file: AsvFile, name: str, kind: Any, problems: Problems) -> Iterator[Result]:
+def read_results(file: AsvFile, name: str, problems: Problems, kind: Any = Any) -> Iterator[Result]:
     """Yield the result of a benchmark for each combination of parameters, with a value of type `kind`.
 
     A combination that failed, or that cannot be read, adds a problem. A combination that asv skipped adds nothing.
@@ -103,8 +100,7 @@ def read_results(file: AsvFile, name: str, kind: Any, problems: Problems) -> Ite
         columns = _columns(file, name)
         count = math.prod(map(len, columns.params))  # a short file can ask for any number of combinations
         none = [None] * len(columns.result)
-        intervals = columns.stats_ci_99_a or none, columns.stats_ci_99_b or none
-        values = (columns.result, *intervals, columns.samples or none)
+        values = [columns.result, *(column or none for column in (columns.low, columns.high, columns.samples))]
         if any(len(column) != count for column in values):
             raise ResultsError(f"{len(columns.result)} results for {count} combinations of parameters")
         for params, value, low, high, samples in zip(itertools.product(*columns.params), *values, strict=True):
@@ -114,7 +110,7 @@ def read_results(file: AsvFile, name: str, kind: Any, problems: Problems) -> Ite
                     raise ResultsError("failed in asv")
                 if value == value:  # asv states NaN for a combination that it skipped
                     value, samples = msgspec.convert(value, kind), msgspec.convert(samples, OptionalSamples)
-                    yield Result(benchmark, columns.started_at, value, (low, high), samples)
+                    yield Result(benchmark, utc(columns.started_at), value, _interval(low, high), samples)
 
 
 def _columns(file: AsvFile, name: str) -> _Columns:
@@ -127,35 +123,37 @@ def _columns(file: AsvFile, name: str) -> _Columns:
     return msgspec.convert(columns, _Columns)
 
 
+def _interval(low: Any, high: Any) -> tuple[float, float] | None:
+    with suppress(msgspec.ValidationError):
+        ends = msgspec.convert((low, high), tuple[Seconds, Seconds])
+        return ends if low <= high else None
+    return None
+
+
 def read_cells(data: bytes, machine: str, problems: Problems) -> list[Cell]:
     """Read the cells of a file. asv names the machine by the folder that the file is in."""
     file = decode(data)
     threads = msgspec.convert(file.env_vars.get("NUMBA_NUM_THREADS", 1), Size, strict=False)
     versions = {"python": file.python, **file.requirements}  # asv states "" for a package of any version
-    environment = Environment(
-        machine=msgspec.convert(machine, Name),
-        versions=msgspec.convert({name: version for name, version in versions.items() if version}, records.Versions),
-        commit=file.commit_hash,
-    )
-    kernels, time = _kernels(file, threads, problems), utc(file.date)
-    return [
-        Cell(**asdict(key), kernels=tuple(by_name.values()), environment=environment, tool="asv", time=time)
-        for key, by_name in kernels.items()
-    ]
+    stated = {name: version for name, version in versions.items() if version}
+    environment = msgspec.convert({"machine": machine, "versions": stated, "commit": file.commit_hash}, Environment)
+    about: dict[str, Any] = {"environment": environment, "tool": "asv", "time": utc(file.date)}
+    kernels = _kernels(file, threads, problems)
+    return [Cell(**asdict(key), kernels=tuple(by_name.values()), **about) for key, by_name in kernels.items()]
 
 
 def _kernels(file: AsvFile, threads: int, problems: Problems) -> dict[CellKey, dict[str, KernelResult]]:
-    memory = {result.benchmark.params: int(result.value) for result in read_results(file, MEMORY, Bytes, problems)}
+    memory = {result.benchmark.params: int(result.value) for result in read_results(file, MEMORY, problems, Bytes)}
     errors = _errors(file, problems)
     kernels: dict[CellKey, dict[str, KernelResult]] = {}
-    for result in itertools.chain.from_iterable(read_results(file, name, Seconds, problems) for name in TIMES):
+    for result in itertools.chain.from_iterable(read_results(file, name, problems, Seconds) for name in TIMES):
         with problems.at(str(result.benchmark)):
             name, key = _name_and_key(result.benchmark.params, threads)
             kernels.setdefault(key, {})[name] = KernelResult(
                 name=name,
                 samples=result.samples or (result.value,),
                 seconds=result.value,
-                interval=_interval(result),
+                interval=result.interval,
                 verified=result.benchmark.version in VERIFIED_VERSIONS,
                 peak_memory_bytes=memory.get((name, key.workload, key.dtype)),
                 errors=errors.get((name, key.dtype), {}),
@@ -174,19 +172,10 @@ def _name_and_key(params: tuple[str, ...], threads: int) -> tuple[str, CellKey]:
     return name, CellKey(workload, batch, dim, dtype, threads)
 
 
-def _interval(result: Result) -> tuple[float, float] | None:
-    """Return the interval that asv states; None if it states no usable interval, as for few samples."""
-    with suppress(msgspec.ValidationError):
-        low, high = msgspec.convert(result.interval, tuple[Seconds, Seconds])
-        if low <= high:
-            return low, high
-    return None
-
-
 def _errors(file: AsvFile, problems: Problems) -> dict[tuple[str, str], dict[str, float | None]]:
     """Return the relative errors of each implementation and dtype, by kind of input."""
     errors: dict[tuple[str, str], dict[str, float | None]] = {}
-    for result in read_results(file, ERRORS, records.NonNegative, problems):
+    for result in read_results(file, ERRORS, problems, records.NonNegative):
         with problems.at(str(result.benchmark)):
             name, family, dtype = msgspec.convert(result.benchmark.params, tuple[Name, Name, Dtype])
             relative = result.value * float(np.finfo(dtype).eps) / 2  # asv tracks units of rounding

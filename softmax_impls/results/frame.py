@@ -1,7 +1,5 @@
 """One table of all results, as a pandas data frame."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -40,20 +38,20 @@ COLUMNS = {
     "versions": "of Python and packages, a dictionary",
     "file": "that the cell was read from",
 }
-FLOATS = ("seconds", "temporary_bytes", "peak_memory_bytes")  # columns with NaN where a record has None
 
 
 def to_frame(runs: Iterable[Run]) -> pd.DataFrame:
     """Return a table with a row for each kernel of each cell, and the columns of `COLUMNS`."""
     rows = [_row(cell, kernel) for run in runs for cell in run.cells for kernel in cell.kernels]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    return frame.astype({"time": "datetime64[us, UTC]", **dict.fromkeys(FLOATS, "float64")})
+    optional = dict.fromkeys(("seconds", "temporary_bytes", "peak_memory_bytes"), "float64")  # None becomes NaN
+    return frame.astype({"time": "datetime64[us, UTC]", **optional})
 
 
 def _row(cell: Cell, kernel: KernelResult) -> dict[str, Any]:
     """Return a value for each column; pandas leaves out the fields that are not in `COLUMNS`."""
     low, high = interval_of(kernel) or (math.nan, math.nan)
-    fields = {**asdict(cell.environment), **asdict(cell), **asdict(kernel)}
+    fields = asdict(cell.environment) | asdict(cell) | asdict(kernel)
     return fields | {
         "commit": cell.environment.commit or "",
         "implementation": kernel.name,

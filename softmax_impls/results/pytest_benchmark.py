@@ -1,7 +1,5 @@
 """Read the JSON file in which pytest-benchmark keeps its results. Each value is checked when it is read."""
 
-from __future__ import annotations
-
 import datetime
 import json
 import statistics
@@ -34,17 +32,13 @@ class _File(Struct):
     commit_info: _CommitInfo | None = None
     time: datetime.datetime | None = msgspec.field(default=None, name="datetime")
 
-    def __post_init__(self) -> None:
-        if self.time is not None and self.time.tzinfo is None:  # old versions of pytest-benchmark do not state the zone
-            self.time = self.time.replace(tzinfo=datetime.UTC)
-
 
 class _Entry(Struct):
     """A benchmark of any project. A benchmark of ours has "implementation" in `extra_info`."""
 
     extra_info: dict[str, Any]  # what tests/benchmarks/test_backward.py adds
-    params: dict[str, Any] | None
-    stats: dict[str, Any]
+    params: dict[str, Any] | None = None
+    stats: dict[str, Any] = {}
 
 
 class _Benchmark(Struct):
@@ -87,13 +81,6 @@ def read_cells(data: bytes, problems: Problems) -> list[Cell]:
         versions=versions,
         commit=f"{commit.id}+changes" if commit.id and commit.dirty else commit.id,
     )
-    return [
-        Cell(
-            **asdict(key),
-            kernels=tuple(by_name.values()),
-            environment=environment,
-            tool="pytest-benchmark",
-            time=file.time,
-        )
-        for key, by_name in kernels.items()
-    ]
+    time = file.time and file.time.replace(tzinfo=file.time.tzinfo or datetime.UTC)  # old versions state no time zone
+    about: dict[str, Any] = {"environment": environment, "tool": "pytest-benchmark", "time": time}
+    return [Cell(**asdict(key), kernels=tuple(by_name.values()), **about) for key, by_name in kernels.items()]

@@ -1,7 +1,5 @@
 """Read files that may be damaged or hostile: check a file before it is opened, and describe its problems."""
 
-from __future__ import annotations
-
 import re
 import stat
 from collections import Counter
@@ -75,8 +73,6 @@ class Problems:
 
     def lines(self) -> list[str]:
         """Return a line for each kind of problem: "line 3 and 4 more: Expected `int` >= 1 - at `$.batch`"."""
-        lines = []
-        for problem, position in self._first.items():
-            more = self._counts[problem] - 1
-            lines.append(f"{position}{f' and {more} more' if more else ''}: {problem}")
+        more = {problem: f" and {count - 1} more" if count > 1 else "" for problem, count in self._counts.items()}
+        lines = [f"{position}{more[problem]}: {problem}" for problem, position in self._first.items()]
         return [*lines, f"{self._counts['']} more problems"] if self._counts[""] else lines

@@ -1,9 +1,6 @@
 """Collect results files of all tools, and split them into runs: the cells of one tool, machine and commit."""
 
-from __future__ import annotations
-
 import datetime
-import itertools
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,9 +15,7 @@ from softmax_impls.timing.records import Cell, KernelResult
 from softmax_impls.timing.statistics import median_interval
 from softmax_impls.timing.workloads import CellKey
 
-ASV_FILES = ("machine.json", "benchmarks.json")  # files of asv that hold no results
 YEARS = range(1970, 2200)  # that calendars and pandas can handle
-
 _OLDEST = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -37,9 +32,8 @@ class Run:
     @property
     def title(self) -> str:
         """Machine, commit and tool: "znver4, 2 cores, Linux x86_64 · 08ce1f6e34 · compare"."""
-        commit = self.commit.removesuffix("+changes")
-        short = commit[:10] + self.commit[len(commit) :]
-        return " · ".join(part for part in (self.machine, short, self.tool) if part)
+        commit, plus, changes = self.commit.partition("+")
+        return " · ".join(part for part in (self.machine, commit[:10] + plus + changes, self.tool) if part)
 
     @property
     def time(self) -> datetime.datetime | None:
@@ -85,8 +79,8 @@ def interval_of(kernel: KernelResult) -> tuple[float, float] | None:
 def _files(path: Path) -> list[Path]:
     if not os.path.isdir(path):
         return [path]
-    files = sorted(itertools.chain(path.rglob("*.jsonl"), path.rglob("*.json")))
-    return [file for file in files if file.name not in ASV_FILES]
+    files = sorted([*path.rglob("*.jsonl"), *path.rglob("*.json")])
+    return [file for file in files if file.name not in ("machine.json", "benchmarks.json")]  # asv's, without results
 
 
 def _read(file: Path) -> tuple[list[Cell], list[str]]:
@@ -103,20 +97,17 @@ def _read(file: Path) -> tuple[list[Cell], list[str]]:
             kept.append(msgspec.structs.replace(cell, file=printable(file)))
         else:
             problems.add(str(cell.key), f"expected a year from {YEARS.start} to {YEARS.stop - 1}")
-    return kept, [*lines, *problems.lines()]
+    lines += problems.lines()
+    return kept, lines if kept or lines else ["no times of the backward pass"]
 
 
 def _read_json(file: Path, problems: Problems) -> list[Cell]:
     data = file.read_bytes()
     if b'"result_columns"' in data:
-        cells = asv.read_cells(data, file.parent.name, problems)
-    elif b'"machine_info"' in data:
-        cells = pytest_benchmark.read_cells(data, problems)
-    else:
-        raise ResultsError("neither results of asv nor of pytest-benchmark")
-    if not cells and not problems.lines():
-        raise ResultsError("no times of the backward pass")
-    return cells
+        return asv.read_cells(data, file.parent.name, problems)
+    if b'"machine_info"' in data:
+        return pytest_benchmark.read_cells(data, problems)
+    raise ResultsError("neither results of asv nor of pytest-benchmark")
 
 
 def _split(cells: Iterable[Cell]) -> list[Run]:
@@ -126,8 +117,6 @@ def _split(cells: Iterable[Cell]) -> list[Run]:
         run = newest.setdefault((cell.tool, cell.environment.machine, cell.environment.commit or ""), {})
         if cell.key not in run or (cell.time or _OLDEST) >= (run[cell.key].time or _OLDEST):
             run[cell.key] = cell
-    runs = [
-        Run(*about, tuple(by_key.values()), tuple(dict.fromkeys(cell.file for cell in by_key.values())))
-        for about, by_key in newest.items()
-    ]
+    kept = {about: tuple(by_key.values()) for about, by_key in newest.items()}
+    runs = [Run(*about, cells, tuple(dict.fromkeys(cell.file for cell in cells))) for about, cells in kept.items()]
     return sorted(runs, key=lambda run: run.time or _OLDEST, reverse=True)

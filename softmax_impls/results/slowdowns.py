@@ -1,18 +1,15 @@
 """Compare two commits by the samples that asv recorded of them.
 
 A benchmark is slower if its fastest sample takes more than a factor times as long as before. Other processes make
-samples longer, often for seconds on end. That moves the median, but hardly the fastest sample of several rounds.
+samples longer, often for seconds. That moves the median, but hardly the fastest sample of several rounds.
 """
 
-from __future__ import annotations
-
 import datetime
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 from softmax_impls.results import asv
 from softmax_impls.results.asv import Benchmark
@@ -67,7 +64,7 @@ class Change:
 
 @dataclass(frozen=True)
 class CommitComparison:
-    """Two commits on one machine, with the largest change first."""
+    """Two commits on one machine, each list of changes with the largest change first."""
 
     base: Recorded
     head: Recorded
@@ -83,8 +80,7 @@ def size_class(seconds: float) -> SizeClass:
 
 def is_slower(before: Sequence[float], after: Sequence[float]) -> bool:
     """Whether the fastest sample takes longer than before by more than the factor of its size class."""
-    fastest = min(before)
-    return min(after) > size_class(fastest).factor * fastest
+    return min(after) > size_class(min(before)).factor * min(before)
 
 
 def read_commit(folder: Path, commit: str) -> tuple[list[Recorded], list[str]]:
@@ -95,39 +91,30 @@ def read_commit(folder: Path, commit: str) -> tuple[list[Recorded], list[str]]:
         try:
             check_file(path)
             file = asv.decode(path.read_bytes())
+            if file.commit_hash == commit:
+                recorded.append(_recorded(file, printable(path.parent.name)))
         except (*UNREADABLE, OSError) as error:
             lines.append(f"{printable(path)}: {describe(error)}")
-            continue
-        if file.commit_hash == commit:
-            recorded.append(_recorded(file, printable(path.parent.name)))
     return recorded, lines
 
 
 def _recorded(file: asv.AsvFile, machine: str) -> Recorded:
     ignored = Problems()  # a benchmark that failed or cannot be read is not compared
-    results = [result for name in file.results for result in asv.read_results(file, name, Any, ignored)]
+    results = [result for name in file.results for result in asv.read_results(file, name, ignored)]
     samples = {result.benchmark: result.samples for result in results if result.samples}
     measured = max((result.started_at for result in results if result.started_at is not None), default=None)
-    date = asv.utc(file.date)
-    return Recorded(machine, printable(file.env_name), file.commit_hash, date, asv.utc(measured), samples)
+    return Recorded(machine, printable(file.env_name), file.commit_hash, asv.utc(file.date), measured, samples)
 
 
 def compare_commits(base: Sequence[Recorded], head: Sequence[Recorded]) -> Iterator[CommitComparison]:
     """Yield a comparison for each machine and environment that both commits were measured on."""
-    after = {(recorded.machine, recorded.environment): recorded for recorded in head}
-    for recorded in base:
-        if other := after.get((recorded.machine, recorded.environment)):
-            yield compare(recorded, other)
-
-
-def compare(base: Recorded, head: Recorded) -> CommitComparison:
-    """Compare the benchmarks that both sides have."""
-    changes = [
-        Change(benchmark, min(before), min(head.samples[benchmark]))
-        for benchmark, before in base.samples.items()
-        if benchmark in head.samples
-    ]
-    changes.sort(key=attrgetter("ratio"))
-    slower = tuple(change for change in reversed(changes) if is_slower([change.before], [change.after]))
-    faster = tuple(change for change in changes if is_slower([change.after], [change.before]))
-    return CommitComparison(base, head, len(changes), slower, faster)
+    for old, new in itertools.product(base, head):
+        if (old.machine, old.environment) == (new.machine, new.environment):
+            both = [benchmark for benchmark in old.samples if benchmark in new.samples]
+            changes = [
+                Change(benchmark, min(old.samples[benchmark]), min(new.samples[benchmark])) for benchmark in both
+            ]
+            changes.sort(key=lambda change: change.ratio)
+            slower = tuple(change for change in reversed(changes) if is_slower([change.before], [change.after]))
+            faster = tuple(change for change in changes if is_slower([change.after], [change.before]))
+            yield CommitComparison(old, new, len(changes), slower, faster)

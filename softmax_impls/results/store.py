@@ -3,8 +3,6 @@
 A cell is appended as soon as it is measured. A run that is killed loses at most the cell that was being written.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,15 +18,13 @@ __all__ = ["FILE", "ResultsError", "append", "continue_from", "read", "write"]
 FILE = "results.jsonl"
 OLD_SCHEMA = "written by the first edition (schema 1): measure again with 'softmax-impls compare'"
 CUT_OFF = "cut off"
-
 _DECODER = msgspec.json.Decoder(Cell)
 
 
 def append(path: Path, cell: Cell) -> None:
-    """Add a cell to the end of a file, and create the file if necessary.
+    """Add a cell to the end of a file, which is created if necessary; the cell is on disk when this returns.
 
-    The cell is on disk when this returns. If the process dies earlier, the last line may be a part of a cell, which
-    `read` leaves out. A value that is outside the bounds of its type, as NaN is, raises ValueError before any writing.
+    If a value is outside the bounds of its type, as NaN is, raise ValueError and write nothing.
     """
     line = _encode(cell)
     with path.open("ab+") as file:
@@ -57,7 +53,7 @@ def read(path: Path) -> tuple[list[Cell], list[str]]:
     """
     check_file(path)
     cells: dict[CellKey, Cell] = {}
-    problems, old_schema = Problems(), False
+    problems = Problems()
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
@@ -66,12 +62,8 @@ def read(path: Path) -> tuple[list[Cell], list[str]]:
                     cells[cell.key] = cell
             except UNREADABLE as error:
                 problem = CUT_OFF if _is_cut_off(line) else describe(error)
-                if problem == "Invalid value 1 - at `$.schema`":
-                    old_schema = True
-                else:
-                    problems.add(f"line {number}", problem)
-    lines = [*([OLD_SCHEMA] if old_schema else []), *problems.lines()]
-    return list(cells.values()), lines if cells or lines else ["empty"]
+                problems.add(f"line {number}", OLD_SCHEMA if problem == "Invalid value 1 - at `$.schema`" else problem)
+    return list(cells.values()), problems.lines() or ([] if cells else ["empty"])
 
 
 def continue_from(path: Path, environment: Environment, seed: int, sources: Mapping[str, str]) -> list[Cell]:
@@ -108,13 +100,12 @@ def _encode(cell: Cell) -> bytes:
 
 
 def _is_cut_off(line: bytes) -> bool:
-    """Whether a line is the beginning of a JSON object, at the end of the file. Bounds do not count: 0.0001 is cut."""
-    if line.endswith(b"\n") or not line.startswith(b"{"):
-        return False
-    try:
-        msgspec.json.decode(line)
-    except UNREADABLE:
-        return True
+    """Whether the last line is the beginning of a JSON object. Its bounds do not count: 0.0001 may be cut to 0.0."""
+    if line.startswith(b"{") and not line.endswith(b"\n"):
+        try:
+            msgspec.json.decode(line)
+        except UNREADABLE:
+            return True
     return False
 
 

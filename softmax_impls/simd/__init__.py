@@ -2,10 +2,8 @@
 
 The kernel computes p (h - Σ p h) for each row, where h = g - c and c is g at the row's largest p, as in
 `softmax_impls.backward.pivoted`. Where c = 0 is accurate enough, it saves the pass that computes the shifted sum.
-
-Read first `sizes` (the tunable numbers), `vectors` (operations on 64 bytes), `passes` (over a row) and `rows` (how the
-passes of many rows are ordered). Then read `atomics` and `pool` (threads share a call). `jit` and `lowering` state how
-Numba compiles it all.
+Read `sizes` (the tunable numbers), `vectors` (operations on 64 bytes), `passes` (over a row), `rows` (the order of the
+passes), then `pool` (threads share a call). `jit` and `lowering` state how Numba compiles it all.
 
 A long row takes two or three passes. The first pass waits for memory; the others read the row from the cache. So rows
 are pipelined: each step reduces a row and writes the row before it (for shorter rows, the row two steps before)::
@@ -15,6 +13,5 @@ are pipelined: each step reduces a row and writes the row before it (for shorter
     shifted_dot: from cache     (row 0)   (row 1)   (row 2)              only where Σ p g lost its accuracy
     write: read from cache                row 0     row 1     row 2      p ((g - c) - Σ p h)
 
-In one step, the loads of the reduced row and the stores of the written row alternate, vector by vector. The processor
-does not wait for either.
+In a step, loads of the reduced row and stores of the written row alternate, so the processor waits for neither.
 """

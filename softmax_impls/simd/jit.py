@@ -23,7 +23,7 @@ def jit(**options: Any) -> Callable[[F], F]:
             dispatcher: Any = njit(cache=True, **options)(function)
         except (RuntimeError, OSError):  # "cannot cache function: no locator available", or there is no such folder
             return njit(**options)(function)
-        # Numba itself checks only the file that defines the function. Interpreted functions have no cache.
+        # Numba checks only the file that defines the function. Interpreted functions have no cache.
         index: Any = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
         if hasattr(index, "_source_stamp"):
             index._source_stamp = (index._source_stamp, _HELPERS)

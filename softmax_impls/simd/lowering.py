@@ -29,8 +29,7 @@ class VectorType(types.Type):
 @register_model(VectorType)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, vector: VectorType) -> None:
-        element = ir.IntType(1) if vector.dtype == types.boolean else manager.lookup(vector.dtype).get_value_type()
-        super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
+        super().__init__(manager, vector, ir.VectorType(manager.lookup(vector.dtype).get_value_type(), vector.lanes))
 
 
 def operation(signature: Callable[..., Any], emit: Callable[..., Any]) -> Callable[[F], F]:
@@ -39,10 +38,10 @@ def operation(signature: Callable[..., Any], emit: Callable[..., Any]) -> Callab
     `signature` turns Numba's types of the arguments into Numba's signature. `emit` emits the instructions.
     """
 
-    def typed(typing: Any, *arguments: Any) -> Any:
-        return signature(*arguments), lambda context, builder, signature, values: emit(builder, *values)
-
     def decorate(interpreted: Any) -> Any:
+        def typed(typing: Any, *arguments: Any) -> Any:
+            return signature(*arguments), lambda context, builder, signature, values: emit(builder, *values)
+
         typing = inspect.Parameter("typing", inspect.Parameter.POSITIONAL_OR_KEYWORD)
         parameters = inspect.signature(interpreted).parameters.values()
         typed.__signature__ = inspect.Signature([typing, *parameters])  # type: ignore[attr-defined]
@@ -89,9 +88,8 @@ def store_nontemporal(builder: Any, pointer: Any, index: Any, vector: Any) -> No
 
 def masked_load(builder: Any, pointer: Any, index: Any, mask: Any) -> Any:
     """Emit a load that does not access memory where the mask is false; the vector is 0 there."""
-    source = _vector_at(builder, pointer, index)
-    zero = ir.Constant(source.type.pointee, None)
-    arguments = source, INT32(_element_bytes(pointer)), mask, zero
+    zero = ir.Constant(ir.VectorType(pointer.type.pointee, lanes(pointer)), None)
+    arguments = _vector_at(builder, pointer, index), INT32(_element_bytes(pointer)), mask, zero
     return _call(builder, "llvm.masked.load", pointer, zero.type, arguments)
 
 

@@ -1,12 +1,7 @@
-"""The passes over a row. The result is p (h - Σ p h), where h = g - shift.
+"""The passes over a row: reduce, shifted_dot and write. The result is p (h - Σ p h), where h = g - shift.
 
-1. reduce: the largest p, g in the same place, and Σ p g.
-2. shifted_dot: Σ p (g - shift), where the shift is g at the largest p. Only where Σ p g lost its accuracy to
-   cancellation, see `needs_shift`. Elsewhere the shift is 0, and this pass is left out.
-3. write: the result.
-
-`write_and_reduce` runs the last pass of a row and the first pass of another row in one loop. An index counts elements
-from the beginning of the arrays, across rows.
+The shift is g at the largest p where Σ p g lost its accuracy to cancellation (`needs_shift`). Elsewhere it is 0, and
+shifted_dot is left out. An index counts elements from the beginning of the arrays, across rows.
 """
 
 from typing import Any
@@ -31,8 +26,7 @@ def needs_shift(max_g: Any, dot: float) -> bool:
 def row_sums(probs: Pointer, grad: Pointer, row: int, n: int, max_g: Any, dot: float) -> Sums:
     """Return the shift and the sum of n elements from the results of the first pass; with a second pass if needed."""
     if needs_shift(max_g, dot):
-        shift = np.float64(max_g)
-        return shift, shifted_dot(probs, grad, row, n, shift)
+        return np.float64(max_g), shifted_dot(probs, grad, row, n, np.float64(max_g))
     return 0.0, dot
 
 
@@ -122,10 +116,7 @@ def reduce_at(probs: Pointer, grad: Pointer, index: int, a: Vector, max_p: Vecto
 def write_and_reduce(
     probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums, nontemporal: bool, row: int, n: int
 ) -> tuple[int, Any, Any, float]:
-    """Write a row's vectors from `index` to `end`, and in the same loop reduce the n elements of another from `row` on.
-
-    Return the index of the next vector to write; and of the reduced row: the largest p, g in the same place, and Σ p g.
-    """
+    """Write vectors up to `end`; reduce n elements from `row` on. Return the next index, max p, g there, and Σ p g."""
     width = vec.lanes(probs)
     c, s = vec.broadcast(probs, sums[0]), vec.broadcast(probs, sums[1])
     max_p, max_g = vec.load(probs, row), vec.load(grad, row)
@@ -137,14 +128,12 @@ def write_and_reduce(
             while j + width <= stop and index + width <= end:
                 a, max_p, max_g = reduce_at(probs, grad, row + j, a, max_p, max_g)
                 vec.store_nontemporal(out, index, result_at(probs, grad, index, c, s))
-                index += width
-                j += width
+                index, j = index + width, j + width
         else:
             while j + width <= stop and index + width <= end:
                 a, max_p, max_g = reduce_at(probs, grad, row + j, a, max_p, max_g)
                 vec.store(out, index, result_at(probs, grad, index, c, s))
-                index += width
-                j += width
+                index, j = index + width, j + width
         while j + width <= stop:
             a, max_p, max_g = reduce_at(probs, grad, row + j, a, max_p, max_g)
             j += width

@@ -1,14 +1,12 @@
 """A pool of threads that share the work of one call.
 
 A call is cut into chunks. Each thread begins with its own chunks, because in a loop of calls its cache still holds
-their data. Then it takes chunks that other threads have left. At the end the caller waits for the chunks that helpers
-still compute. Late helpers compute fewer chunks, so sharing costs a call at most the time to wake the helpers. After a
-call the helpers poll for the next call before they sleep: in a loop of calls they start within a microsecond.
+their data, and goes on with chunks that other threads have left. Late helpers compute fewer chunks, so sharing costs a
+call at most the time to wake the helpers. After a call they poll for the next call before they sleep.
 
 Numba's own threads are not used: the default layer aborts the process when two threads call at once, GNU OpenMP ends a
 forked child process that calls, and in every layer each call waits for all threads. This pool serves a single call at a
-time; a second caller computes alone. A forked child process has no helpers, so it resets the pool. Compiled code
-acquires and releases the pool, so that Ctrl-C cannot come in between.
+time; a second caller computes alone. Compiled code acquires and releases it, so that Ctrl-C cannot come in between.
 
 The threads share 64-bit words, and floats behind them::
 
@@ -18,9 +16,8 @@ The threads share 64-bit words, and floats behind them::
     floats   SHIFT, DOT              of the row that all threads share
              RESULTS + 8 × chunk     the results of each chunk
 
-A thread takes a chunk when it exchanges the ticket for the ticket with the chunk's bit set. The exchange fails if the
-ticket has changed. So a thread that has taken a chunk has read the words of the current phase, and they do not change
-before COMPLETED counts the chunk.
+To take a chunk, a thread exchanges the ticket for the ticket with the chunk's bit set, which fails if the ticket has
+changed. So it has read the words of the current phase, and they do not change before COMPLETED counts the chunk.
 """
 
 import contextlib
@@ -31,12 +28,12 @@ from typing import Any
 import numpy as np
 
 from softmax_impls.implementation import Array
-from softmax_impls.simd.atomics import compare_exchange, fetch_add, load_acquire, pointer_to, spin_pause, store_release
+from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.jit import jit
 from softmax_impls.simd.passes import move, needs_shift, shifted_dot, write, write_and_reduce
 from softmax_impls.simd.rows import compute_rows
 from softmax_impls.simd.sizes import CHUNKS_PER_THREAD, IDLE_POLLS, MIN_CHUNK_BYTES, MIN_CHUNK_ROWS, NONTEMPORAL_FROM
-from softmax_impls.simd.vectors import Pointer, address, lanes, pointer
+from softmax_impls.simd.vectors import Pointer
 from softmax_impls.threads import MAX_THREADS, available_cores
 
 # The phases of a call: whole rows; or p g, for the roofline; or, for few long rows, the passes of a row in parts.
@@ -81,56 +78,58 @@ def _compute_chunk(words: Pointer, floats: Pointer, probs: Pointer, grad: Pointe
         floats[results] = shifted_dot(probs, grad, start, stop - start, floats[SHIFT])
     else:
         write(probs, grad, out, start, stop, (floats[SHIFT], floats[DOT]), nontemporal)
-    fetch_add(words, COMPLETED, 1)
+    vec.fetch_add(words, COMPLETED, 1)
 
 
 @jit(nogil=True)
 def _help(memory: int, thread: int, idle_polls: int, itemsize: int, like: Any) -> None:
     """Compute chunks of calls in the dtype of `like`, until `idle_polls` polls in succession find none."""
-    words, floats = pointer_to(memory, np.int64(0)), pointer_to(memory + 8 * WORDS, np.float64(0))
+    words, floats = vec.pointer_to(memory, np.int64(0)), vec.pointer_to(memory + 8 * WORDS, np.float64(0))
     idle = 0
     while idle < idle_polls:
-        ticket = load_acquire(words, TICKET)
+        ticket = vec.load_acquire(words, TICKET)
         if ticket & ALL_CHUNKS != ALL_CHUNKS and thread < words[THREADS] and words[ITEMSIZE] == itemsize:
             chunk = _free_chunk(ticket, thread * words[CHUNKS] // words[THREADS], words[CHUNKS])
-            if compare_exchange(words, TICKET, ticket, ticket | 1 << chunk):
-                p, g, o = pointer_to(words[PROBS], like), pointer_to(words[GRAD], like), pointer_to(words[OUT], like)
-                _compute_chunk(words, floats, p, g, o, chunk)
+            if vec.compare_exchange(words, TICKET, ticket, ticket | 1 << chunk):
+                p, g = vec.pointer_to(words[PROBS], like), vec.pointer_to(words[GRAD], like)
+                _compute_chunk(words, floats, p, g, vec.pointer_to(words[OUT], like), chunk)
                 idle = 0
         else:
-            spin_pause()
+            vec.spin_pause()
             idle += 1
 
 
 @jit(nogil=True)
 def _lead(memory: int, probs: Array, grad: Array, out: Array, phase: int, threads: int, nontemporal_from: int) -> bool:
     """Compute a call together with up to `threads` - 1 helpers. Return False, with nothing done, if they are in use."""
-    words, floats = pointer_to(memory, np.int64(0)), pointer_to(memory + 8 * WORDS, np.float64(0))
-    if not compare_exchange(words, BUSY, 0, 1):
+    words, floats = vec.pointer_to(memory, np.int64(0)), vec.pointer_to(memory + 8 * WORDS, np.float64(0))
+    if not vec.compare_exchange(words, BUSY, 0, 1):
         return False
-    store_release(words, TICKET, load_acquire(words, TICKET) | ALL_CHUNKS)  # no chunk can be taken: words may change
-    p, g, o = pointer(probs), pointer(grad), pointer(out)
-    words[PROBS], words[GRAD], words[OUT] = address(p), address(g), address(o)
+    vec.store_release(
+        words, TICKET, vec.load_acquire(words, TICKET) | ALL_CHUNKS
+    )  # no chunk can be taken: words may change
+    p, g, o = vec.pointer(probs), vec.pointer(grad), vec.pointer(out)
+    words[PROBS], words[GRAD], words[OUT] = vec.address(p), vec.address(g), vec.address(o)
     words[ITEMSIZE], words[THREADS], words[DIM] = probs.itemsize, threads, probs.shape[-1]
     words[BATCH], words[ROW], words[FROM] = probs.size // probs.shape[-1], 0, 0
     words[NONTEMPORAL] = 3 * probs.size * probs.itemsize > nontemporal_from
-    words[IN_PLACE] = address(o) == address(p) or address(o) == address(g)
-    _first_phase(words, phase, probs.size, lanes(p))
+    words[IN_PLACE] = vec.address(o) == vec.address(p) or vec.address(o) == vec.address(g)
+    _first_phase(words, phase, probs.size, vec.lanes(p))
     while words[PHASE] != END:
         chunks = words[CHUNKS] = max(1, (words[TO] - words[FROM]) // words[STEP])
-        store_release(words, COMPLETED, 0)
-        number = (load_acquire(words, TICKET) >> MAX_CHUNKS) + 1
-        store_release(words, TICKET, number << MAX_CHUNKS | (ALL_CHUNKS ^ ((1 << chunks) - 1)))
-        ticket = load_acquire(words, TICKET)
+        vec.store_release(words, COMPLETED, 0)
+        number = (vec.load_acquire(words, TICKET) >> MAX_CHUNKS) + 1
+        vec.store_release(words, TICKET, number << MAX_CHUNKS | (ALL_CHUNKS ^ ((1 << chunks) - 1)))
+        ticket = vec.load_acquire(words, TICKET)
         while ticket & ALL_CHUNKS != ALL_CHUNKS:
             chunk = _free_chunk(ticket, 0, chunks)
-            if compare_exchange(words, TICKET, ticket, ticket | 1 << chunk):
+            if vec.compare_exchange(words, TICKET, ticket, ticket | 1 << chunk):
                 _compute_chunk(words, floats, p, g, o, chunk)
-            ticket = load_acquire(words, TICKET)
-        while load_acquire(words, COMPLETED) < chunks:
-            spin_pause()
+            ticket = vec.load_acquire(words, TICKET)
+        while vec.load_acquire(words, COMPLETED) < chunks:
+            vec.spin_pause()
         _next_phase(words, floats)
-    store_release(words, BUSY, 0)
+    vec.store_release(words, BUSY, 0)
     return True
 
 
@@ -213,8 +212,7 @@ class Pool:
         return bool(_lead(self._memory, probs, grad, out, phase, helpers + 1, NONTEMPORAL_FROM))
 
     def _serve(self, number: int, lock: Any) -> None:
-        """Help with calls, and sleep in between; this runs in a helper."""
-        while True:
+        while True:  # help with calls, and sleep in between
             lock.acquire()
             served = 0
             while (itemsize := int(self._words[ITEMSIZE])) != served and itemsize in self._compiled:

@@ -1,7 +1,7 @@
 """How the passes of many rows are ordered, so that they wait neither for memory nor for each other.
 
-The length of the rows decides: tiny rows have up to a vector, short rows up to two, medium rows up to eight. Long rows
-are written without gaps in memory: a vector may begin in a row and end in the next row.
+Tiny rows have up to a vector, short rows up to two, medium rows up to eight. Long rows are written without gaps in
+memory: a vector may begin in a row and end in the next row.
 """
 
 from typing import Any
@@ -33,21 +33,15 @@ def compute_rows(
 
 @jit(nogil=True, forceinline=True)
 def _first_masked_row(dim: int, elements: int, start: int, stop: int, in_place: bool) -> int:
-    """Return the first row whose loads and stores of `elements` elements must be masked, where a row is shorter.
-
-    In earlier rows, lanes loaded past the end of the row are not used, and lanes written past the end of the row are
-    overwritten by the next rows. The last rows have no next rows. In place, such lanes would overwrite an input.
-    """
-    if in_place and dim < elements:
-        return start
-    return max(start, stop - (elements - 1) // dim)
+    # Loads and stores of earlier rows may pass the end of the row: the next rows overwrite these lanes. The last rows
+    # have no next rows. In place, such lanes would overwrite an input.
+    return start if in_place and dim < elements else max(start, stop - (elements - 1) // dim)
 
 
 @jit(nogil=True)
 def _tiny_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, in_place: bool) -> None:
     """Compute rows of up to a vector in registers, two at a time, because they do not wait for each other."""
-    width = vec.lanes(probs)
-    zero = vec.broadcast(probs, 0)
+    width, zero = vec.lanes(probs), vec.broadcast(probs, 0)
     used = vec.first_lanes(probs, dim)
     masked = _first_masked_row(dim, width, start, stop, in_place)
     masked -= (masked - start) % 2
@@ -70,8 +64,7 @@ def _tiny_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int
 @jit(nogil=True)
 def _short_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, in_place: bool) -> None:
     """Compute rows of more than a vector and up to two, in registers."""
-    width = vec.lanes(probs)
-    zero = vec.broadcast(probs, 0)
+    width, zero = vec.lanes(probs), vec.broadcast(probs, 0)
     used = vec.first_lanes(probs, dim - width)  # of the second vector
     masked = _first_masked_row(dim, 2 * width, start, stop, in_place)
     for i in range(start, stop):
@@ -93,10 +86,7 @@ def _short_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: in
 
 @jit(nogil=True)
 def _medium_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int) -> None:
-    """Compute rows of a few vectors one after the other: the processor itself overlaps a row with the next rows.
-
-    A row's last vector may share elements with the vector before it, so it is computed before that vector is written.
-    """
+    """Compute rows of a few vectors one after the other: the processor itself overlaps a row with the next rows."""
     width = vec.lanes(probs)
     whole, last = dim // width * width, dim - width  # the end of the whole vectors, the beginning of the last vector
     shared = vec.first_lanes(probs, -dim % width)
@@ -113,7 +103,7 @@ def _medium_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: i
             max_p, max_g = vec.update_max(p, g, max_p, max_g)
         shift, dot = row_sums(probs, grad, row, dim, vec.argmax(max_p, max_g)[1], dot)
         c, s = vec.broadcast(probs, shift), vec.broadcast(probs, dot)
-        last_result = p * ((g - c) - s)
+        last_result = p * ((g - c) - s)  # before the vector that it may share elements with is written
         for k in range(row, row + last, width):
             vec.store(out, k, result_at(probs, grad, k, c, s))
         vec.store(out, row + last, last_result)

@@ -12,11 +12,10 @@ UNFIT, DONE, LARGE = range(3)  # results of the kernel for small calls: invalid 
 
 def _last_level_cache() -> int:
     """Return the size of the last-level cache in bytes; 32 MiB where the system does not state it."""
-    sizes = []
-    for file in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
-        with contextlib.suppress(OSError, ValueError):
-            sizes.append(int(file.read_text().strip().removesuffix("K")) * 1024)
-    return max(sizes, default=1 << 25)
+    files = Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")
+    with contextlib.suppress(OSError, ValueError):
+        return max(int(file.read_text().strip().removesuffix("K")) * 1024 for file in files)
+    return 1 << 25
 
 
 # Bytes moved by a call. Larger calls are shared among threads: two are faster, even if the helper has to wake up first.
@@ -25,19 +24,18 @@ SHARED_FROM = 400_000
 # times as long on two threads and as long on one; a little beyond the cache, 0.8 to 0.9 times (2048×1024 to 6144×512).
 NONTEMPORAL_FROM = _last_level_cache()
 
-# Vectors per row. Longer rows are pipelined. Up to this length, rows that are computed one after the other take 0.7 to
-# 0.9 of the time.
+# Vectors per row. Longer rows are pipelined. Shorter rows take 0.7 to 0.9 of that time one after the other.
 PIPELINED_ABOVE = 8
 # Vectors per row. From this length on, stores are aligned to cache lines: up to 1.2 times faster.
 ALIGNED_FROM = 16
-# Vectors per row. Shorter rows are written two steps after they are reduced, longer rows one step: with two steps,
-# 256×256 float32 took 0.9 of the time, 6144×512 1.1.
+# Vectors per row. Shorter rows are written two steps after they are reduced, longer rows one step.
+# With two steps, 256×256 float32 took 0.9 of the time, 6144×512 1.1.
 LAG_TWO_BELOW = 32
 
 # Terms that a lane adds in the arrays' dtype, before the sum goes on in float64.
 TERMS_PER_LANE = 32
-# A ratio. g is shifted where |g at the largest p| is larger than this times |Σ p g - g at the largest p|. Elsewhere a
-# shift would hardly make the sum more accurate. At most 2: the error stays within the bound of `checks.bounds`.
+# g is shifted where |g at the largest p| is larger than this times |Σ p g - g at the largest p|. Elsewhere a shift
+# hardly makes the sum more accurate. At most 2: the error stays within the bound of `checks.bounds`.
 MAX_UNSHIFTED_RATIO = 2.0
 
 # Times that an idle helper polls for the next call before it sleeps: 20 to 100 µs. Polling, it starts within 1 µs.

@@ -1,22 +1,23 @@
-"""Vectors of 64 bytes as values in compiled code, with masks and non-temporal stores.
+"""Memory in compiled code: vectors of 64 bytes, with masks and non-temporal stores; and atomic words for threads.
 
 A kernel loads 64 bytes of consecutive elements from a pointer, computes with + - * > as with arrays, and stores them.
-64 bytes are a cache line, one register of AVX-512, two of AVX2, four of SSE or NEON; LLVM splits a vector as needed. An
-index counts elements from the pointer.
-
-Each operation is defined twice: as Python, for the reader and the interpreter, and as LLVM instructions, for Numba.
+That is a cache line, or one register of AVX-512, two of AVX2, four of SSE or NEON. An index counts elements from the
+pointer. An operation is defined as Python, for the reader and the interpreter, and as LLVM instructions, for Numba.
 Helpers take pointers, not arrays: Numba counts references to arrays, by two atomic operations per call, and on short
 rows these took more time than the arithmetic.
 """
 
+import platform
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import types
 
 from softmax_impls.simd import lowering
 from softmax_impls.simd.jit import jit
-from softmax_impls.simd.lowering import INT64, VECTOR_BYTES, operation, vector_of
+from softmax_impls.simd.lowering import INT64, VECTOR_BYTES, F, operation, vector_of
 
 Pointer = Any  # compiled: a pointer to elements; interpreted: a one-dimensional view of the array
 Vector = Any  # compiled: 64 bytes of elements; interpreted: a one-dimensional array
@@ -34,6 +35,14 @@ def pointer(array: Any) -> Pointer:
 def address(pointer: Pointer) -> int:
     """Return the address that a pointer points to."""
     return int(pointer.ctypes.data)
+
+
+@operation(
+    lambda address, like: types.CPointer(like)(types.int64, like),
+    lambda builder, address, like: builder.inttoptr(address, like.type.as_pointer()),
+)
+def pointer_to(address: Any, like: Any) -> Pointer:
+    """Return a pointer to elements of the type of `like`."""
 
 
 @operation(lambda pointer: types.intp(pointer), lambda builder, pointer: INT64(lowering.lanes(pointer)))
@@ -123,3 +132,42 @@ def argmax(keys: Vector, values: Vector) -> tuple[Any, Any]:
     """Return the largest key and the value in its lane. Of equal keys, any may be taken."""
     lane = np.argmax(keys)
     return keys[lane], values[lane]
+
+
+def _atomic(result: Any, emit: Callable[..., Any]) -> Callable[[F], F]:
+    """Define an operation of compiled code only. `emit` takes LLVM's builder, a pointer to a word, and other words."""
+    return operation(
+        lambda words, index, *values: result(words, types.intp, *[types.int64] * len(values)),
+        lambda builder, words, index, *values: emit(builder, builder.gep(words, [index]), *values),
+    )
+
+
+@_atomic(types.int64, lambda builder, word: builder.load_atomic(word, "acquire", 8))
+def load_acquire(words: Pointer, index: int) -> Any:
+    """Load a word. Later loads see everything that was written before its `store_release`."""
+
+
+@_atomic(types.void, lambda builder, word, value: builder.store_atomic(value, word, "release", 8))
+def store_release(words: Pointer, index: int, value: Any) -> None:
+    """Store a word after everything that was written before."""
+
+
+@_atomic(types.int64, lambda builder, word, value: builder.atomic_rmw("add", word, value, "acq_rel"))
+def fetch_add(words: Pointer, index: int, value: Any) -> Any:
+    """Add to a word, and return its old value."""
+
+
+@_atomic(types.boolean, lambda builder, *words: builder.extract_value(builder.cmpxchg(*words, "acq_rel", "acquire"), 1))
+def compare_exchange(words: Pointer, index: int, old: Any, new: Any) -> Any:
+    """Store `new` if the word equals `old`, and return whether it did."""
+
+
+def _emit_pause(builder: Any) -> None:
+    if platform.machine() in ("x86_64", "AMD64"):
+        function = ir.FunctionType(ir.VoidType(), [])
+        builder.call(builder.module.declare_intrinsic("llvm.x86.sse2.pause", fnty=function), [])
+
+
+@operation(lambda: types.void(), _emit_pause)
+def spin_pause() -> None:
+    """Tell the processor that it executes a loop that waits."""

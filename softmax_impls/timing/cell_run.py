@@ -8,12 +8,10 @@ The life of a kernel in a cell:
     pruned,       wrong,       eliminated   eliminated,  the arrays     wrong, failed
     extrapolated  failed                    failed       are placed anew
 
-In each round, every active kernel gives one sample, in random order. In the first rounds, so do the roofline and the A/A
-control, which is the fastest kernel a second time. If a kernel fails or gives a wrong result after it has been timed,
-the others are calibrated and timed again, because they may have been eliminated by comparison with it.
+In each round, every active kernel gives one sample, in random order. In the first rounds, so do the roofline and the
+A/A control, which is the fastest kernel a second time. If a kernel fails or is wrong after it has been timed, the other
+kernels are calibrated and timed again, because they may have been eliminated by comparison with it.
 """
-
-from __future__ import annotations
 
 import dataclasses
 import datetime
@@ -44,7 +42,7 @@ class CellRun:
         self._roofline = Participant(ROOFLINE)
         self._control: tuple[Participant, list[float]] | None = None  # a kernel, and its second samples
         self._key, self._memory, self._seed, self._policy = key, memory, seed, policy
-        self._small = key.elements < policy.large_from
+        self._small, self._compares_blocks = key.elements < policy.large_from, key.elements < policy.pair_rounds_from
         self._min_rounds = policy.block_rounds * policy.min_blocks if self._small else policy.min_rounds
         self._blocks: list[int] = []  # rounds of each block
         self._steps = self._rounds = 0  # steps so far, and rounds of this step
@@ -86,29 +84,23 @@ class CellRun:
     def record(
         self, errors: Mapping[str, Mapping[str, float]], first_calls: Mapping[str, float], compiler_start: float = 0.0
     ) -> Cell:
-        """Return the record, with each kernel's worst errors, and the seconds of first calls and of Numba's start."""
+        """Return the record, with kernels' worst errors in the checks and seconds of their first calls, by name."""
         control, roofline = self._control, self._roofline.samples
         return Cell(
             **dataclasses.asdict(self._key),
             environment=environment(),
-            kernels=tuple(
-                kernel.result(errors.get(name, {}), first_calls.get(name, 0.0)) for name, kernel in self.kernels.items()
-            ),
+            kernels=tuple(kernel.result(errors, first_calls) for kernel in self.kernels.values()),
             control=control and Control(name=printable(control[0].name, 200), samples=rounded(control[1])),
             roofline=Roofline(samples=rounded(roofline)) if roofline else None,
-            blocks=self._compared_blocks,
+            blocks=tuple(self._blocks) if self._compares_blocks else (),
             seed=self._seed,
             time=datetime.datetime.now(datetime.UTC).replace(microsecond=0),
             compiler_start_seconds=compiler_start,
         )
 
-    @property
-    def _compared_blocks(self) -> tuple[int, ...]:  # none if samples are compared by pairs of rounds
-        return tuple(self._blocks) if self._key.elements < self._policy.pair_rounds_from else ()
-
     def _bind(self, arrays: CellArrays, check_inputs: bool = False) -> bool:
         self._release()
-        self._roofline.bind(arrays)
+        self._roofline.bound = arrays.bind(self._roofline.implementation)
         return self._verify(arrays, check_inputs)
 
     def _release(self) -> None:
@@ -230,7 +222,7 @@ class CellRun:
             {kernel.name: kernel.samples for kernel in sampled},
             self._control and (self._control[0].name, self._control[1]),
             [kernel.name for kernel in sampled if kernel.status != "timed"],
-            self._compared_blocks,
+            self._blocks if self._compares_blocks else (),
             early=sum(self._blocks) < self._min_rounds,
             last=not self._small or self._steps >= self._policy.passes,
             policy=self._policy,

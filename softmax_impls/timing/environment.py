@@ -1,7 +1,5 @@
 """The machine and the software of a measurement, and the number of threads."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import importlib.metadata
@@ -39,13 +37,12 @@ def environment() -> Environment:
 
 def commit(folder: Path) -> str | None:
     """Return the git commit of a checkout, with "+changes" if it was edited; None if `folder` is not a checkout."""
-    try:
-        top = _git(folder, "rev-parse", "--show-toplevel")
-        if not Path(top, "softmax_impls", "__init__.py").exists():
-            return None  # another project's repository, with this package installed inside it
-        return _git(folder, "rev-parse", "HEAD") + ("+changes" if _git(folder, "status", "--porcelain", "-uno") else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
+    with suppress(OSError, subprocess.SubprocessError):
+        top = _git(folder, "rev-parse", "--show-toplevel")  # of another project if this package is installed inside it
+        if Path(top, "softmax_impls", "__init__.py").exists():
+            changes = "+changes" if _git(folder, "status", "--porcelain", "-uno") else ""
+            return _git(folder, "rev-parse", "HEAD") + changes
+    return None
 
 
 def largest_temporaries() -> int:

@@ -5,8 +5,6 @@ arrays: one row of small dim, then alternately a larger dim and a larger batch. 
 take longer than allowed. The time of the whole call is extrapolated.
 """
 
-from __future__ import annotations
-
 import itertools
 import time
 import timeit
@@ -64,8 +62,7 @@ def probe_sizes(batch: int, dim: int) -> Iterator[tuple[int, int]]:
 def _extrapolate(probes: list[Probe], batch: int, dim: int) -> float:
     """Fit the time to 1, B, D, B·D and B·D² with non-negative coefficients, and return it for the whole arrays.
 
-    If there are too few probes to show whether the time grows with batch or with dim, or if no fit is found, time grows
-    with B·D. B·D² counts only if it takes a tenth of a probe's time: if it is less, noise would predict hours.
+    With fewer than three probes, or without a fit, the time grows with B·D.
     """
     last_b, last_d, last_seconds = probes[-1]
     proportional = last_seconds * (batch / last_b) * (dim / last_d)
@@ -74,10 +71,10 @@ def _extrapolate(probes: list[Probe], batch: int, dim: int) -> float:
     terms = np.array([[1, b, d, b * d, b * d**2] for b, d, _ in [*probes, (batch, dim, 0.0)]], float)
     terms /= terms[-1]  # the fit ignores coefficients that are much smaller than others
     seconds = np.array([probe[-1] for probe in probes])
-    weights = 1 / (seconds + 1e-6)  # relative errors count alike; but two equal calls may differ by a microsecond
+    weights = 1 / (seconds + 1e-6)  # for relative errors; but two equal calls may differ by a microsecond
     try:
         coefficients, _ = optimize.nnls(terms[:-1] * weights[:, None], seconds * weights)
-        if (terms[:-1, -1] * coefficients[-1] < 0.1 * seconds).all():
+        if (terms[:-1, -1] * coefficients[-1] < 0.1 * seconds).all():  # from noise, B·D² would predict hours
             coefficients, _ = optimize.nnls(terms[:-1, :-1] * weights[:, None], seconds * weights)
     except RuntimeError:  # nnls did not converge
         return proportional

@@ -1,7 +1,5 @@
 """The time of first calls, which compile a kernel or load it from a cache."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -21,7 +19,8 @@ _FIRST_CALL = """
 import sys, time, numpy
 from softmax_impls import softmax_backward
 name, batch, dim, dtype = sys.argv[1:]
-probs, out = numpy.full((2, int(batch), int(dim)), 1 / int(dim), dtype)
+probs = numpy.full((int(batch), int(dim)), 1 / int(dim), dtype)
+out = numpy.empty_like(probs)
 start = time.perf_counter()
 softmax_backward(probs, probs, out=out, impl=name, threads=1)
 print(time.perf_counter() - start)

@@ -1,7 +1,5 @@
 """A kernel in a cell, and the arrays that it is called on."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Mapping
@@ -21,7 +19,7 @@ from softmax_impls.timing.workloads import CellKey
 
 
 class CellArrays:
-    """Inputs and `out` of a cell, (B, D) each, and what is needed to verify a result for them."""
+    """Inputs and `out` of a cell, (B, D) each, and the row sums that verify a result."""
 
     def __init__(self, key: CellKey, seed: int) -> None:
         self._key, self._seed = key, seed
@@ -29,21 +27,24 @@ class CellArrays:
         self.sums = reference.row_sums(self.probs, self.grad_output)
         self._checksum = workloads.checksum(self.probs, self.grad_output)
 
+    def bind(self, implementation: Implementation) -> BoundCall:
+        """Return the call on these arrays, and a function that reads its result."""
+        return implementation.bind_call(self.probs, self.grad_output, self.out)
+
     @property
     def modified(self) -> bool:
         """Whether a kernel has modified the inputs."""
         return workloads.checksum(self.probs, self.grad_output) != self._checksum
 
     def place_again(self) -> None:
-        """Move all three arrays to new memory, with the same placement within a page."""
+        """Copy the inputs to new memory, and make a new `out`."""
         self.probs, self.grad_output, self.out = workloads.place(self.probs, self.grad_output, self._key.batch)
 
     def restore_inputs(self) -> bool:
         """Write the inputs again if they are modified; return whether they were."""
-        if not self.modified:
-            return False
-        self.probs[...], self.grad_output[...], _ = workloads.arrays(self._key, self._seed)  # kernels are bound to them
-        return True
+        if modified := self.modified:  # in place, because calls are bound to the arrays
+            self.probs[...], self.grad_output[...], _ = workloads.arrays(self._key, self._seed)
+        return modified
 
 
 @dataclass(eq=False)
@@ -51,7 +52,7 @@ class Participant:
     """A kernel, or the roofline, in a cell: its call and its samples."""
 
     implementation: Implementation
-    bound: BoundCall | None = None  # the call on the cell's arrays, and the reader of its result
+    bound: BoundCall | None = None  # the call on the cell's arrays
     calls_per_sample: int = 1
     seconds: float = math.inf  # approximate time of a call
     samples: list[float] = field(default_factory=list)  # seconds of a call, one for each round
@@ -68,7 +69,7 @@ class Participant:
         return self.implementation.name
 
     def stop(self, status: Status, note: str = "") -> None:
-        """End its part in the cell, and release the arrays."""
+        """Take no further samples, and release the arrays."""
         self.status, self.note, self.bound = status, note, None
         if status != "eliminated":
             self.verified = False
@@ -78,8 +79,7 @@ class Participant:
         """Stop it if a call would need too many bytes of temporary memory, or more than `allowance` seconds."""
         (batch, dim), dtype = arrays.probs.shape, arrays.probs.dtype
         try:
-            needed = self.implementation.temporary_bytes(batch, dim, dtype)
-            self.temporary_bytes = min(max(0, int(needed)), 2**62)
+            self.temporary_bytes = min(max(0, int(self.implementation.temporary_bytes(batch, dim, dtype))), 2**62)
             if reason := self.implementation.too_large(batch, dim, dtype, largest_temporaries):
                 self.stop("pruned", reason)
                 return
@@ -89,27 +89,22 @@ class Participant:
         except KERNEL_ERRORS as error:
             self.stop("failed", one_line(error))
 
-    def bind(self, arrays: CellArrays) -> BoundCall:
-        """Prepare the call."""
-        self.bound = self.implementation.bind_call(arrays.probs, arrays.grad_output, arrays.out)
-        return self.bound
-
     def verify(self, arrays: CellArrays) -> None:
         """Call it with an `out` full of NaN, and verify the result; stop it if it is wrong or raises."""
         arrays.out.fill(np.nan)
         try:
-            call, read = self.bound or self.bind(arrays)
+            self.bound = self.bound or arrays.bind(self.implementation)
+            call, read = self.bound
             start = time.perf_counter()
             returned = call()
             self.seconds = time.perf_counter() - start
             result, flush_to_zero = read(returned), self.implementation.flush_to_zero
             worst = reference.worst(arrays.probs, arrays.grad_output, result, arrays.sums, flush_to_zero)
+            self.discrepancy, self.verified = worst.ratio, not worst.wrong
+            if worst.wrong:
+                self.stop("wrong", worst.in_words())
         except KERNEL_ERRORS as error:
             self.stop("failed", one_line(error))
-            return
-        self.discrepancy, self.verified = worst.ratio, not worst.wrong
-        if worst.wrong:
-            self.stop("wrong", worst.in_words())
 
     def calibrate(self, target: float, policy: SamplingPolicy) -> None:
         """Choose how many calls make a sample of `target` seconds; a longer call is a sample of its own."""
@@ -124,14 +119,11 @@ class Participant:
         self.calls_per_sample = max(1, round(target / seconds))
 
     def sample(self, settling: float = 0.0) -> float:
-        """Return seconds per call, measured after `settling` seconds of the same calls.
-
-        Before a sample of several calls, one call is not timed: it finds the caches as another kernel has left them.
-        """
+        """Return seconds per call, measured after `settling` seconds of the same calls."""
         assert self.bound is not None
         call = self.bound[0]
         if self.calls_per_sample > 1:
-            call()
+            call()  # not timed: it finds the caches as another kernel has left them
         until = time.perf_counter() + settling
         while settling and time.perf_counter() < until:
             call()
@@ -139,11 +131,10 @@ class Participant:
         start = time.perf_counter_ns()
         for _ in repeat:
             call()
-        seconds = (time.perf_counter_ns() - start) / self.calls_per_sample / 1e9
-        return max(seconds, 1e-12)  # the clock may not have advanced
+        return max((time.perf_counter_ns() - start) / len(repeat) / 1e9, 1e-12)  # the clock may not have advanced
 
-    def result(self, errors: Mapping[str, float], first_call_seconds: float) -> KernelResult:
-        """Return its record; the parameters are the facts that do not depend on the cell."""
+    def result(self, errors: Mapping[str, Mapping[str, float]], first_calls: Mapping[str, float]) -> KernelResult:
+        """Return its record, with worst errors in the checks and seconds of first calls, by kernel."""
         samples = rounded(self.samples)
         predicted = self.predicted if self.status == "extrapolated" else None
         return KernelResult(
@@ -157,7 +148,7 @@ class Participant:
             discrepancy=finite(self.discrepancy),
             temporary_bytes=self.temporary_bytes,
             accurate_for=self.implementation.accurate_for,
-            errors={kind: finite(error) for kind, error in errors.items()},
+            errors={kind: finite(error) for kind, error in errors.get(self.name, {}).items()},
             source=fingerprint(self.implementation.kernel),
-            first_call_seconds=first_call_seconds,
+            first_call_seconds=first_calls.get(self.name, 0.0),
         )

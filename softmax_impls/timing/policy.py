@@ -1,7 +1,5 @@
 """Every tunable number of timing. The numbers of the comparison of samples are in `softmax_impls.timing.statistics`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 
@@ -31,10 +29,9 @@ class SamplingPolicy:
     early_ratio: float = 2.0  # while there are few samples: a placement can slow a kernel down by a third
     later_ratio: float = 1.3  # while the cell has steps to come: another placement does not make up for that
 
-    # Small cells have several passes, spread over the run: load on the machine often lasts for seconds and changes
-    # which kernel is fastest. Their arrays are placed anew between blocks. In large cells, that would take most of the
-    # time. From 2²⁰ elements on, placement matters less, and disturbances last for most of a block: beside load, pairs
-    # of rounds found a slowdown of 5 % in 98 % of cells, blocks in 90 %.
+    # Small cells have several passes: load on the machine often lasts for seconds and changes which kernel is fastest.
+    # Their arrays are placed anew between blocks, which would take most of the time in large cells. From 2²⁰ elements
+    # on, placement matters less: beside load, pairs of rounds found a slowdown of 5 % in 98 % of cells, blocks in 90 %.
     passes: int = 3
     large_from: int = 2**22  # elements
     pair_rounds_from: int = 2**20  # elements from which samples are compared by pairs of rounds instead of blocks

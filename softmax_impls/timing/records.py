@@ -1,9 +1,4 @@
-"""The record of a measured cell, as it is kept in results files.
-
-Bounds are part of the types: decoding a file checks them, and an error names the field.
-"""
-
-from __future__ import annotations
+"""The record of a measured cell, as it is kept in results files. Decoding a file checks the bounds of the types."""
 
 import datetime
 import math
@@ -45,7 +40,7 @@ Status = Literal[
 
 
 class Environment(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The machine and the software that a cell was measured with."""
+    """The machine and the software of a measurement."""
 
     machine: Name  # processor, number of cores and system: "znver4, 2 cores, Linux x86_64"
     memory_bytes: Count = 0  # of the machine; 0 if it is not known
@@ -68,8 +63,7 @@ class KernelResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     temporary_bytes: Count | None = None  # of a call
     peak_memory_bytes: Count | None = None  # of the process
     accurate_for: Accuracy | None = None
-    # For each kind of input, the worst relative error of a row against the gradient with respect to the logits.
-    errors: Errors = msgspec.field(default_factory=dict)
+    errors: Errors = msgspec.field(default_factory=dict)  # worst relative error of a row, for each kind of input
     source: Name = "?"  # fingerprint of the file that defines the kernel
     first_call_seconds: NonNegative = 0.0  # beyond those of a second call: compiling, or loading from a cache
 

@@ -1,10 +1,4 @@
-"""The roofline: the time that moving the bytes of a cell takes. For small arrays it is the call overhead.
-
-It makes two reads and one write of (B, D) and one multiplication per element, with the threads and the non-temporal
-stores of `numba_simd`.
-"""
-
-from __future__ import annotations
+"""The roofline: two reads and one write of (B, D), with the threads and the non-temporal stores of `numba_simd`."""
 
 from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 
@@ -23,7 +17,7 @@ def _move_alone(probs: Array, grad_output: Array, out: Array, nontemporal: bool)
 
 
 def move_bytes(probs: Array, grad_output: Array, out: Array) -> None:
-    """Write ``probs * grad_output`` to `out`, as fast as the memory allows; the arrays are (B, D)."""
+    """Write ``probs * grad_output`` to `out`, as fast as memory allows; on small arrays, it is the call overhead."""
     moved = 3 * probs.nbytes
     threads = 1 if DISABLE_JIT or moved < SHARED_FROM else num_threads()
     if threads == 1 or not pool.run(probs, grad_output, out, threads, pool.MOVE):

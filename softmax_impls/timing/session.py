@@ -1,10 +1,8 @@
 """A comparison: each cell is measured in its share of a budget, and recorded.
 
-Small cells have several passes, spread over the run. Each large cell has its only step between two passes. Time that is
-left goes to cells that are not settled.
+Small cells have several passes. Between two passes, large cells have their only step. Time that is left goes to cells
+that are not settled.
 """
-
-from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,20 +26,20 @@ from softmax_impls.timing.workloads import GRID, CellKey
 
 
 class Measured(NamedTuple):
-    """The record of a cell. A cell that is measured again has all its samples in the last record."""
+    """The record of a cell after a step, with the samples of all its steps."""
 
     cell: Cell
 
 
 class Skipped(NamedTuple):
-    """A cell that is not measured, and why."""
+    """A cell that is not measured, and the reason."""
 
     key: CellKey
     why: str
 
 
 class Step(NamedTuple):
-    """A part of the run in which one cell is measured."""
+    """A part of a run, in which a single cell is measured."""
 
     key: CellKey
     number: int  # 0 for the cell's first step
@@ -49,10 +47,9 @@ class Step(NamedTuple):
 
 
 class Session:
-    """Implementations that are checked once and then measured cell by cell.
+    """Implementations that are checked once and then measured cell by cell, in `budget` seconds from now on.
 
-    The budget is in seconds from now on, for checks, compilation and timing. Timing gets at least a third of it. A
-    kernel that needs more than `largest_temporaries` bytes of temporary memory is not started.
+    Kernels that need more than `largest_temporaries` bytes of temporary memory are not started.
     """
 
     def __init__(
@@ -87,17 +84,13 @@ class Session:
         self._deadline = max(self._deadline, time.perf_counter() + self._policy.timing_share * self.budget)
 
     def planned_steps(self, keys: Sequence[CellKey]) -> int:
-        """Return how many steps `run` plans for these cells; open cells may have more."""
+        """Return the number of steps that `run` plans; open cells may have more."""
         return len(plan(keys, self._policy))
 
     def run(
         self, keys: Sequence[CellKey], starting: Callable[[CellKey], None] = lambda key: None
     ) -> Iterator[Measured | Skipped]:
-        """Measure cells within the budget, and yield a cell after each of its steps; `starting` is called before.
-
-        Time that cells leave goes to cells that are still open: extra steps add samples until all cells are settled or
-        the budget is spent.
-        """
+        """Measure cells within the budget, and yield a cell after each of its steps; `starting` is called before."""
         steps = plan(keys, self._policy)
         costs = [step.cost for step in steps]
         planned = self.seconds_left / sum(costs) if costs else 0.0
@@ -111,22 +104,16 @@ class Session:
                 self._runs[step.key] = self._new_run(step.key)
             elif step.key not in self._runs or len(self._runs[step.key].active) < 2:
                 continue
-            starting(step.key)
-            yield self._measure(step.key, share)
-        yield from self._continue_open_cells(keys, starting)
-
-    def _continue_open_cells(self, keys: Sequence[CellKey], starting: Callable[[CellKey], None]) -> Iterator[Measured]:
-        went_on = True
+            yield self._measure(step.key, share, starting)
+        went_on = True  # Open cells have further steps until all cells are settled or the budget is spent.
         while went_on:
             went_on = False
             still_open = [key for key in keys if key in self._runs and self._runs[key].is_open]
             costs = [cost(key, self._policy) for key in still_open]
             for index, key in enumerate(still_open):
                 share = self.seconds_left / sum(costs[index:]) * costs[index]
-                # A step must have time for more than its set-up.
-                if share > self._policy.min_step + 2 * self._policy.setup_cost * key.elements:
-                    starting(key)
-                    yield self._measure(key, share)
+                if share > self._policy.min_step + 2 * self._policy.setup_cost * key.elements:  # more than its set-up
+                    yield self._measure(key, share, starting)
                     went_on = True
 
     def _new_run(self, key: CellKey) -> CellRun:
@@ -140,38 +127,34 @@ class Session:
                     kernel.stop("failed", f"runs in {obtained[name]} threads instead of {key.threads}")
         return run
 
-    def _measure(self, key: CellKey, seconds: float) -> Measured:
+    def _measure(self, key: CellKey, seconds: float, starting: Callable[[CellKey], None]) -> Measured:
+        starting(key)
         with self._limit_threads(key.threads):
             self._runs[key].measure(seconds)
         errors = {name: verdict.errors.get(key.dtype, {}) for name, verdict in self.verdicts.items()}
-        first_calls = self._first_calls.get(key.dtype, {})
-        return Measured(self._runs[key].record(errors, first_calls, self._compiler_start))
+        return Measured(self._runs[key].record(errors, self._first_calls.get(key.dtype, {}), self._compiler_start))
 
     @contextmanager
     def _limit_threads(self, threads: int) -> Iterator[dict[str, int]]:
         """Temporarily limit the threads of all implementations; yields the number of threads that each has then."""
+        setters = {name: kernel.set_num_threads for name, kernel in self.implementations.items()}
         with limit_all_threads(threads):
             try:
-                yield self._set_threads(threads)
+                yield {name: set_threads(threads) if set_threads else threads for name, set_threads in setters.items()}
             finally:
-                self._set_threads(available_cores())
-
-    def _set_threads(self, threads: int) -> dict[str, int]:
-        return {
-            name: implementation.set_num_threads(threads) if implementation.set_num_threads else threads
-            for name, implementation in self.implementations.items()
-        }
+                for set_threads in filter(None, setters.values()):
+                    set_threads(available_cores())
 
 
 def plan(keys: Sequence[CellKey], policy: SamplingPolicy = DEFAULT) -> list[Step]:
     """Return the steps of a run, in their order."""
     ordered = sorted(keys, key=lambda key: key.elements)
-    small = [Step(key, 0, cost(key, policy)) for key in ordered if key.elements < policy.large_from]
+    small = [key for key in ordered if key.elements < policy.large_from]
     large = [Step(key, 0, cost(key, policy)) for key in ordered if key.elements >= policy.large_from]
     gaps = max(1, policy.passes - 1)
     steps: list[Step] = []
     for number in range(policy.passes):
-        steps += [Step(step.key, number, step.cost / policy.passes) for step in small]
+        steps += [Step(key, number, cost(key, policy) / policy.passes) for key in small]
         steps += large[number::gaps] if number < gaps else []
     return steps
 

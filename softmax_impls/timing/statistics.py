@@ -1,13 +1,10 @@
 """Compare samples: ratios with confidence intervals, a margin from the A/A control, ties, and elimination.
 
 Sample i of every kernel is from round i, so a long disturbance slows all kernels. A short disturbance only makes
-samples longer. So the fastest samples of two kernels are compared within each group of rounds, and the ratio of two
-kernels is the interquartile mean over the groups: a group that was disturbed throughout does not change it. A group is
-a block, that is the rounds on one placement of the arrays, or a pair of rounds. Differences between groups, such as the
-effect of placement, widen the interval.
+samples longer. So the fastest samples of two kernels are compared within each group of rounds: a block, that is the
+rounds on one placement of the arrays, or a pair of rounds. The ratio is the interquartile mean over the groups, so that
+a group that was disturbed throughout does not matter. Differences between groups widen the interval.
 """
-
-from __future__ import annotations
 
 import itertools
 import math
@@ -29,8 +26,8 @@ CONFIDENCE = 0.95
 FEW_ROUNDS = 10  # with fewer, an interval is at least as wide as the range of the ratios
 MIN_BLOCKS = 4  # fewer blocks are not used as groups
 PAIR_FROM = 30  # rounds from which groups without blocks are pairs; with fewer, each round is a group
-# Of the pairs, the quieter half counts, but at least this many. Another process can use the shared cache for most of a
-# minute: it slowed one kernel down by 1.8 and a kernel with non-temporal stores by 1.2 (6144×512).
+# The quieter half of the pairs counts, but at least this many. For most of a minute, another process that used the
+# shared cache slowed one kernel down by 1.8 and a kernel with non-temporal stores by 1.2 (6144×512).
 MIN_PAIRS = 12
 
 
@@ -50,9 +47,7 @@ class Comparison:
     best: str  # the fastest of the kernels that were in every round
     ratios: dict[str, Ratio]  # time of each other kernel over the time of the best
     margin: float  # an interval has to be beyond 1 + margin for a difference
-    # Kernels that are not eliminated and not clearly slower than the best: the interval is not beyond the margin, or
-    # their fastest samples are faster than the fastest samples of the best.
-    ties: tuple[str, ...]
+    ties: tuple[str, ...]  # kernels that are not eliminated and not clearly slower than the best
     behind: tuple[str, ...]  # kernels that are slower than the best by more than twice the margin
     settled: bool  # each kernel that is not eliminated is clearly slower, or within twice the margin of the best
 
@@ -72,8 +67,7 @@ def compare_samples(
 ) -> Comparison:
     """Compare kernels by their samples in seconds, one for each round, from the first round on; at least one each.
 
-    `margin` is the relative difference up to which kernels tie, and `blocks` are the rounds of each block. An
-    eliminated kernel may have a wide interval, as it has few samples, but it does not tie.
+    `blocks` are the rounds of each block. An eliminated kernel does not tie, however wide its interval.
     """
     rounds = max(map(len, samples.values()))
     complete = {name: taken for name, taken in samples.items() if len(taken) == rounds}
@@ -108,9 +102,8 @@ def decide(
 ) -> Decision:
     """Eliminate the kernels that are clearly slower than the fastest.
 
-    There is one criterion: the lower end of the confidence interval of a kernel's time over the fastest kernel's. It
-    has to be beyond `early_ratio` while there are few samples, beyond `later_ratio` while the cell has steps to come,
-    and beyond twice the margin in the last step.
+    The lower end of the ratio's confidence interval has to be beyond twice the margin, beyond `early_ratio` while there
+    are few samples, and beyond `later_ratio` while the cell has steps to come.
     """
     ratio = quiet_ratio(control[1], samples[control[0]], blocks=blocks) if control and control[0] in samples else None
     comparison = compare_samples(samples, margin_from(ratio), eliminated, blocks)
@@ -129,11 +122,9 @@ def margin_from(control_ratio: Ratio | None) -> float:
 def quiet_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE, blocks: Sequence[int] = ()) -> Ratio:
     """Return the time of `a` over the time of `b`, from the fastest quarter of the samples of each group of rounds.
 
-    Only rounds that both have count. The value is the interquartile mean over the groups. The interval is Student's for
-    a trimmed mean (K. K. Yuen, "The two-sample trimmed t for unequal population variances", Biometrika 61 (1), 1974).
-    The groups are the blocks if there are at least four, else single rounds or, from 30 rounds on, pairs of rounds, of
-    which the half counts in which both kernels were fastest. For fewer than ten rounds, it is the median ratio and the
-    interval of `paired_ratio`.
+    The interval is Student's for a trimmed mean (K. K. Yuen, "The two-sample trimmed t for unequal population
+    variances", Biometrika 61 (1), 1974). The groups are the blocks if there are at least four, else single rounds or,
+    from 30 rounds on, the half of the pairs of rounds in which both kernels were fastest.
     """
     rounds = min(len(a), len(b))
     logs = np.log(np.array([a[:rounds], b[:rounds]], dtype=float))
@@ -154,11 +145,7 @@ def quiet_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE, blocks: 
 
 
 def paired_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE) -> Ratio:
-    """Return the median of a/b over the rounds that both have: the ratio of usual calls.
-
-    The interval is by bootstrap (percentile method). For fewer than ten rounds it is Student's of the mean logarithm,
-    and at least as wide as the range of the ratios.
-    """
+    """Return the median of a/b over the rounds that both have, with a bootstrap interval: the ratio of usual calls."""
     rounds = min(len(a), len(b))
     logs = np.log(np.asarray(a[:rounds]) / np.asarray(b[:rounds]))
     if rounds < FEW_ROUNDS:
@@ -197,6 +184,7 @@ def _trimmed_mean(values: Floats, confidence: float) -> tuple[float, float]:
 
 
 def _ratio_of_few(logs: Floats, confidence: float) -> Ratio:
+    """Return the median ratio, with Student's interval of the mean logarithm, but at least the range of the ratios."""
     rounds = len(logs)
     half = math.log(2)  # a single ratio may be wrong by a factor of two either way
     if rounds > 1:
@@ -206,9 +194,6 @@ def _ratio_of_few(logs: Floats, confidence: float) -> Ratio:
 
 
 def _has_faster_samples(a: Samples, b: Samples) -> bool:
-    """Whether the three fastest samples of `a` are faster than the three fastest samples of `b`.
-
-    If another process disturbed most rounds, and one kernel more than the other, these are from the other rounds.
-    """
+    """Whether the three fastest samples of `a` are faster: these are undisturbed even if most rounds are disturbed."""
     rounds = min(len(a), len(b))
     return rounds >= FEW_ROUNDS and sum(sorted(a[:rounds])[:3]) < sum(sorted(b[:rounds])[:3])

@@ -1,12 +1,9 @@
 """The shapes that are timed: named shapes of real models, and a grid that shows where the fastest kernel changes.
 
-The asv suite runs this file under old commits, too. So it imports nothing from this package but `softmax`.
+The asv suite runs this file under old commits, too, so it imports only `softmax` from this package.
 """
 
-from __future__ import annotations
-
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -74,7 +71,7 @@ WORKLOADS = {
 GRID_BATCHES = (1, 16, 256, 4096)
 GRID_DIMS = (16, 256, 4096, 65536)
 LARGEST_GRID_CELL = 2**24  # elements: 400 MB for the three arrays in float64
-LARGEST_DRAWN = 2**21  # elements that are drawn at random; the rows of larger arrays repeat
+LARGEST_DRAWN = 2**21  # random elements; rows repeat beyond, which takes 0.7 of the time (512×50257 float64)
 HEADER, PAGE, HUGE_PAGE = 16, 2**12, 2**21  # bytes: of malloc's header, of a page, of a huge page
 
 
@@ -92,10 +89,7 @@ def select(names: Sequence[str] = (), shapes: Sequence[tuple[int, int]] = ()) ->
 
 
 def arrays(key: CellKey, seed: int) -> tuple[Array, Array, Array]:
-    """Return probabilities, gradient and `out`, (B, D) each, placed by `place`.
-
-    The rows of large arrays repeat. That takes 0.7 of the time of drawing every element (512×50257 float64).
-    """
+    """Return probabilities, gradient and `out`, (B, D) each, placed by `place`; the rows of large arrays repeat."""
     rng = np.random.default_rng([seed, key.batch, key.dim])
     draw = np.float32 if key.dtype == "float32" else np.float64
     drawn = (max(1, min(key.batch, LARGEST_DRAWN // key.dim)), key.dim)
@@ -106,24 +100,20 @@ def arrays(key: CellKey, seed: int) -> tuple[Array, Array, Array]:
 def place(probs: Array, grad_output: Array, batch: int) -> tuple[Array, Array, Array]:
     """Copy the inputs to new memory of a fixed placement, with `batch` rows; return them and an `out`.
 
-    The placement of the arrays changes the time of a kernel by up to a third: a store can block a load that is 4 KiB
-    away, and two arrays can compete for the same part of a cache. Left to chance, it would decide which kernel is
-    fastest. So each array starts 16 bytes into a page, as NumPy's large arrays do, on pages of its own.
+    Placement changes the time of a kernel by up to a third: a store can block a load that is 4 KiB away, and arrays can
+    compete for a cache set. So each array starts 16 bytes into a page of its own, as NumPy's large arrays do.
     """
-    placed = [_empty((batch, probs.shape[1]), probs.dtype, HEADER + number * PAGE) for number in range(3)]
+    dim = probs.shape[1]
+    size, placed = batch * dim * probs.itemsize, []
+    for offset in (HEADER, HEADER + PAGE, HEADER + 2 * PAGE):
+        buffer = np.empty(max(size + offset, HUGE_PAGE) + HUGE_PAGE, np.uint8)
+        start = -buffer.ctypes.data % HUGE_PAGE + offset  # in the buffer's first whole huge page
+        placed.append(buffer[start : start + size].view(probs.dtype).reshape(batch, dim))
     for array, source in zip(placed, (probs, grad_output), strict=False):
         for start in range(0, batch, len(source)):
             array[start : start + len(source)] = source[: batch - start]
     placed[2].fill(0)
     return placed[0], placed[1], placed[2]
-
-
-def _empty(shape: tuple[int, int], dtype: np.dtype[Any], offset: int) -> Array:
-    """Return an array that starts `offset` bytes into a huge page."""
-    size = math.prod(shape) * dtype.itemsize
-    buffer = np.empty(max(size + offset, HUGE_PAGE) + HUGE_PAGE, np.uint8)
-    start = -buffer.ctypes.data % HUGE_PAGE + offset
-    return buffer[start : start + size].view(dtype).reshape(shape)
 
 
 def checksum(*arrays: Array) -> tuple[int, ...]:

@@ -5,8 +5,9 @@ import zlib
 import numpy as np
 import pytest
 
-from softmax_impls.checks import digits, inputs
+from softmax_impls.checks import inputs
 from softmax_impls.checks.inputs import FAMILIES, cases
+from tests.tools.scripts import ROOT, script
 
 DTYPES = ("float32", "float64")
 
@@ -41,7 +42,9 @@ PROPERTIES = {
     "uniform logits": lambda case: (case.logits >= 0).all() and (case.logits < 1).all(),
     "standard normal": lambda case: abs(case.logits.std() - 1) < 0.1 and abs(case.grad_output.std() - 1) < 0.1,
     "long rows": lambda case: case.probs.shape[1] > 1000,
-    "digits, softmax regression": lambda case: np.isin(case.logits, digits.load()[0].astype(case.logits.dtype)).all(),
+    "digits, softmax regression": lambda case: np.isin(
+        case.logits, np.load(inputs.DIGITS)["logits"].astype(case.logits.dtype)
+    ).all(),
     "logits shifted by ±10,000": logits_are_shifted,
     "gradient offset by 100": lambda case: offset(case) > 50,
     "constant gradient": lambda case: (np.ptp(case.grad_output, axis=-1) == 0).all(),
@@ -114,8 +117,8 @@ def test_arrays_of_cases_are_read_only():
 
 @pytest.mark.slow
 def test_the_stored_digits_are_the_result_of_training():
-    logits, labels = digits.train()
-    stored_logits, stored_labels = digits.load()
+    logits, labels = script(ROOT / "tools" / "train_digits.py").train()
+    stored_logits, stored_labels = np.load(inputs.DIGITS).values()
     np.testing.assert_array_equal(labels, stored_labels)
     np.testing.assert_allclose(logits, stored_logits, atol=1e-2)  # the end of the iteration depends on the BLAS library
     assert (logits.argmax(-1) == labels).mean() > 0.95

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from softmax_impls import numeric_gradient
+from softmax_impls.checks.gate import NUMERIC_FAMILIES, numeric_gradients
 from softmax_impls.checks.inputs import cases
-from softmax_impls.checks.numeric import CHECKED, gradients
 
 
 def cubic(x):
@@ -59,11 +59,11 @@ def test_misuse_raises(arguments, options, error, match):
         numeric_gradient(*arguments, **options)
 
 
-@pytest.fixture(params=CHECKED)
+@pytest.fixture(params=NUMERIC_FAMILIES)
 def numeric(request):
     """The case of a family, and its numeric gradients."""
     case = next(case for case in cases("float64", 0) if case.family == request.param)
-    return case, gradients(case)
+    return case, numeric_gradients(case)
 
 
 def test_bounds_of_numeric_gradients_hold(numeric):

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from softmax_impls.choice.ranking import compare_some, interval, rank, rank_all
+from softmax_impls.choice.ranking import compare_some, rank, rank_all
+from softmax_impls.results.runs import interval_of
 from softmax_impls.timing.records import Roofline
 
 from .builders import build_cell, build_cell_of, build_kernel
@@ -150,6 +151,6 @@ def test_blocks_count_only_if_they_cover_all_rounds():
 
 
 def test_the_interval_of_a_tool_comes_before_the_interval_of_the_samples():
-    assert interval(build_kernel("a", [1.0, 2.0, 3.0], interval=(1.9, 2.1))) == (1.9, 2.1)
-    assert interval(build_kernel("a", [1.0, 2.0, 3.0])) == (1.0, 3.0)
-    assert interval(build_kernel("a", [1.0])) is None
+    assert interval_of(build_kernel("a", [1.0, 2.0, 3.0], interval=(1.9, 2.1))) == (1.9, 2.1)
+    assert interval_of(build_kernel("a", [1.0, 2.0, 3.0])) == (1.0, 3.0)
+    assert interval_of(build_kernel("a", [1.0])) is None

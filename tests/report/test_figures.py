@@ -2,11 +2,10 @@
 
 import pytest
 
-from softmax_impls.choice.ranking import interval
 from softmax_impls.report import figures
 from softmax_impls.report.panels import Panel, by_panel, representative
 from softmax_impls.report.style import MAX_NAME, short_name, styles_of
-from softmax_impls.report.winners_map import winners_map
+from softmax_impls.results.runs import interval_of
 from tests.report.results import cell, kernel, ranked, square
 
 
@@ -54,7 +53,7 @@ def test_figure_of_times_shows_each_result_with_its_interval_and_the_roofline(ce
         results = [(one.key, one.kernels[name]) for one in shown for name in "abc"]
         assert points_of(axis) == sorted((float(key.elements), result.seconds) for key, result in results)
         bars = [bar for drawn in axis.collections if not drawn.get_urls()[0] for bar in drawn.get_segments()]
-        assert sorted(tuple(bar[:, 1]) for bar in bars) == sorted(interval(result) for _, result in results)
+        assert sorted(tuple(bar[:, 1]) for bar in bars) == sorted(interval_of(result) for _, result in results)
 
 
 def test_axes_have_units(cells):
@@ -118,7 +117,7 @@ def test_figure_of_samples_shows_all_samples_fastest_kernel_on_top(cells):
 
 def test_map_hatches_ties_and_marks_winners():
     run = ranked([cell({"a": 1e-6, "b": 1.001e-6}), cell({"a": 1e-6, "b": 9e-6}, dim=256)])
-    (axis,) = winners_map(run.cells).axes
+    (axis,) = figures.winners_map(run.cells).axes
     tiles = [patch for patch in axis.patches if patch.get_url()]
     assert [bool(tile.get_hatch()) for tile in tiles] == [True, False]
     assert tiles[0].get_url().endswith("#batch=16&dim=16&dtype=float32&threads=1")
@@ -127,13 +126,13 @@ def test_map_hatches_ties_and_marks_winners():
 
 def test_map_without_styles_has_a_title():
     run = ranked([cell({"a": 1e-6})])
-    assert winners_map(run.cells).get_suptitle() == "Fastest softmax backward, and the time of one call"
-    assert winners_map(run.cells, STYLES).get_suptitle() == ""
+    assert figures.winners_map(run.cells).get_suptitle() == "Fastest softmax backward, and the time of one call"
+    assert figures.winners_map(run.cells, STYLES).get_suptitle() == ""
 
 
 def test_map_is_empty_where_nothing_is_ranked():
     run = ranked([cell({"a": 1e-6}), cell([kernel("a", 1e-6, status="wrong")], dim=256)])
-    (axis,) = winners_map(run.cells).axes
+    (axis,) = figures.winners_map(run.cells).axes
     assert [patch.get_xy() for patch in axis.patches if patch.get_url()] == [(0, 0)]
     assert [text.get_text() for text in axis.get_xticklabels()] == ["16", "256"]
 

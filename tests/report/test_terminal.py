@@ -129,13 +129,13 @@ def test_startup_counts_calls_or_says_that_compiling_never_saves_time():
     cell = build_cell(1, 5, {"compiled": 1e-6, "plain": 2e-6})
     answer = choose(Question(1, 5, "float32"), [build_run(cell)], HERE, {})
     compiled, plain = answer.candidates.values()
-    lines = answers.startup(compiled, (1.0, 0.1), plain, (0.0, 0.0))
+    lines = answers.startup(compiled, plain, [(1.0, 0.1), (0.0, 0.0)])
     assert lines[0] == "The first call of compiled in a new process takes 1 s, with cached code 100 ms."
     assert "after 1,0" in lines[1] or "after 99" in lines[1]
-    assert answers.startup(plain, (1.0, 0.1), compiled, (0.0, 0.0))[1] == (
+    assert answers.startup(plain, compiled, [(1.0, 0.1), (0.0, 0.0)])[1] == (
         "It never saves time over compiled, which needs no compiler."
     )
-    assert len(answers.startup(compiled, (1.0, 0.1), None, (1.0, 0.1))) == 1
+    assert len(answers.startup(compiled, None, [(1.0, 0.1)])) == 1
 
 
 def test_failures_have_a_line_for_each_check_with_the_number_of_others():

@@ -1,8 +1,6 @@
-"""The table of results, and the files that it can be written to."""
+"""The table of results."""
 
 import datetime
-import importlib.util
-import json
 
 import numpy as np
 import pandas as pd
@@ -64,3 +62,10 @@ def test_a_table_of_no_runs_has_the_columns():
     frame = to_frame([])
     assert list(frame.columns) == list(COLUMNS)
     assert frame.empty
+
+
+def test_a_csv_file_of_the_table_is_read_back(frame, tmp_path):
+    frame.to_csv(tmp_path / "all.csv", index=False)
+    again = pd.read_csv(tmp_path / "all.csv")
+    assert list(again.columns) == list(COLUMNS)
+    assert again.seconds.tolist()[:3] == frame.seconds.tolist()[:3]

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from softmax_impls.results import slowdowns
-from softmax_impls.results.slowdowns import SIZE_CLASSES, Benchmark, Recorded, compare, compare_commits, is_slower
+from softmax_impls.results.slowdowns import SIZE_CLASSES, Benchmark, Recorded, compare_commits, is_slower
 
 BASE, HEAD = "a" * 40, "b" * 40
 
@@ -35,7 +35,7 @@ def test_only_the_fastest_sample_counts():
 def test_slower_and_faster_benchmarks_are_listed_with_the_largest_change_first():
     base = recorded(a=(1e-6,), b=(1e-6,), c=(4e-6,), d=(1e-6,), e=(8e-6,), only_base=(1e-6,))
     head = recorded(a=(2e-6,), b=(4e-6,), c=(1e-6,), d=(1.1e-6,), e=(1e-6,), only_head=(1e-6,))
-    comparison = compare(base, head)
+    (comparison,) = compare_commits([base], [head])
     assert [(change.benchmark.name, change.ratio) for change in comparison.slower] == [("b", 4.0), ("a", 2.0)]
     assert [change.benchmark.name for change in comparison.faster] == ["e", "c"]
     assert comparison.compared == 5

@@ -22,13 +22,8 @@ def test_the_environment_names_the_machine_and_the_versions():
 
 def test_the_commit_is_that_of_a_checkout_of_this_package_only(tmp_path):
     def git(*arguments):
-        done = subprocess.run(
-            ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e", *arguments],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        return done.stdout.strip()
+        command = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     package = tmp_path / "softmax_impls"
     assert environment.commit(tmp_path) is None

@@ -1,4 +1,4 @@
-"""A session divides its budget among cells, and measures open cells again."""
+"""A session plans its steps, divides its budget among cells, and measures open cells again."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -14,13 +14,41 @@ from softmax_impls.threads import available_cores
 from softmax_impls.timing import session as session_module
 from softmax_impls.timing.policy import SamplingPolicy
 from softmax_impls.timing.records import Cell
-from softmax_impls.timing.session import Measured, Session, Skipped
+from softmax_impls.timing.session import Measured, Session, Skipped, cost, plan, reason_to_skip
 from softmax_impls.timing.workloads import CellKey
 from tests.timing.kernels import textbook
 
 POLICY = SamplingPolicy()
 LARGE = [CellKey("custom", POLICY.large_from, n, "float32", 1) for n in (1, 2, 3)]
 SMALL = [CellKey("custom", n, 16, "float32", 1) for n in (1, 2)]
+
+
+def test_small_cells_have_passes_with_the_large_cells_in_between():
+    planned = plan([*LARGE, *SMALL])
+    assert [step.key for step in planned] == [*SMALL, LARGE[0], LARGE[2], *SMALL, LARGE[1], *SMALL]
+    assert [step.number for step in planned if step.key == SMALL[0]] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("passes", [1, 2, 5])
+def test_every_cell_is_in_the_schedule_whatever_the_number_of_passes(passes):
+    planned = plan([*LARGE, *SMALL], SamplingPolicy(passes=passes))
+    assert [sum(step.key == key for step in planned) for key in LARGE] == [1, 1, 1]
+    assert [sum(step.key == key for step in planned) for key in SMALL] == [passes, passes]
+    for key in (*LARGE, *SMALL):
+        assert sum(step.cost for step in planned if step.key == key) == pytest.approx(cost(key))
+
+
+def test_a_large_cell_costs_by_its_bytes():
+    single, double = (cost(CellKey("grid", 4096, 4096, dtype, 1)) for dtype in ("float32", "float64"))
+    assert 1.5 < double / single < 2
+
+
+def test_a_cell_is_skipped_if_its_set_up_takes_its_share_or_its_arrays_the_memory(monkeypatch):
+    key = CellKey("grid", 4096, 4096, "float32", 1)
+    assert reason_to_skip(key, 100.0) == ""
+    assert "raise --budget" in reason_to_skip(key, 0.5)
+    monkeypatch.setattr(session_module, "free_memory", lambda: key.moved_bytes)
+    assert reason_to_skip(key, 100.0) == "its arrays take 201.3 MB, more than 50% of the free memory"
 
 
 @pytest.fixture
@@ -70,7 +98,9 @@ def test_every_cell_gets_part_of_its_share_on_a_busy_machine(simulation):
 def test_the_time_that_is_left_goes_to_open_cells(simulation):
     simulation.needed, simulation.at_most = 6, 0.5
     session = Session({}, 40.0, 10**9)
-    measured = [result.cell for result in session.run([SMALL[0], LARGE[0]])]
+    announced = []
+    measured = [result.cell for result in session.run([SMALL[0], LARGE[0]], starting=announced.append)]
+    assert announced == measured
     assert measured.count(SMALL[0]) == measured.count(LARGE[0]) == 6
     assert session.planned_steps([SMALL[0], LARGE[0]]) == 4
 
@@ -81,12 +111,6 @@ def test_open_cells_get_no_more_than_the_budget(simulation):
     assert list(session.run([SMALL[0], LARGE[0]]))
     assert session.seconds_left < 1.5
     assert simulation.now < 8
-
-
-def test_cells_are_announced_before_each_step(simulation):
-    announced = []
-    measured = [result.cell for result in Session({}, 4.0, 10**9).run([*SMALL, *LARGE], announced.append)]
-    assert announced == measured
 
 
 def test_a_cell_that_does_not_fit_the_budget_is_skipped_with_a_reason(simulation):
@@ -127,26 +151,21 @@ def test_records_of_all_implementations_survive_encoding():
         assert all(kernel.errors and kernel.source != "?" for kernel in cell.kernels)
 
 
-def test_an_implementation_that_failed_the_checks_is_recorded_as_wrong_and_not_timed():
+def test_an_implementation_that_failed_the_checks_or_ignores_the_number_of_threads_is_not_timed():
     def zeros(probs, grad_output, out):
         out[...] = 0
 
-    (*_, last) = prepared(describe(zeros), describe(textbook), budget=1.0).run(SMALL[:1])
-    zeros = last.cell.by_name["zeros"]
-    assert (zeros.status, zeros.verified, zeros.samples) == ("wrong", False, ())
-    assert zeros.note.startswith("value: ")
-    assert last.cell.by_name["textbook"].ranked
-
-
-def test_an_implementation_that_ignores_the_number_of_threads_is_not_timed():
     def ignoring(probs, grad_output, out):
         textbook(probs, grad_output, out)
 
-    kernel = describe(ignoring, set_num_threads=lambda threads: 7)
-    (*_, last) = prepared(kernel, describe(textbook), budget=1.0).run(SMALL[:1])
-    ignoring = last.cell.by_name["ignoring"]
+    kernels = [describe(zeros), describe(ignoring, set_num_threads=lambda threads: 7), describe(textbook)]
+    (*_, last) = prepared(*kernels, budget=1.0).run(SMALL[:1])
+    zeros, ignoring, right = last.cell.kernels
+    assert (zeros.status, zeros.verified, zeros.samples) == ("wrong", False, ())
+    assert zeros.note.startswith("value: ")
     assert (ignoring.status, ignoring.note) == ("failed", "runs in 7 threads instead of 1")
-    assert last.cell.by_name["textbook"].ranked
+    assert right.ranked
+    assert np.isfinite(right.error)
 
 
 def test_ctrl_c_restores_the_threads_of_all_libraries():
@@ -170,10 +189,3 @@ def test_ctrl_c_restores_the_threads_of_all_libraries():
         list(session.run(SMALL[:1], starting=interrupt))
     assert threads[-1] == available_cores()
     assert numba.get_num_threads() == before
-
-
-def test_the_errors_of_the_checks_are_in_the_record():
-    (first, *_) = prepared(describe(textbook), budget=1.0).run(SMALL[:1])
-    kernel = first.cell.by_name["textbook"]
-    assert np.isfinite(kernel.error)
-    assert kernel.first_call_seconds >= 0

@@ -71,9 +71,13 @@ def test_blocks_that_are_disturbed_throughout_do_not_matter(rng):
     assert 1.02 < quiet_ratio(a, b, blocks=[6] * 12).low < 1.05
 
 
-def test_equal_kernels_tie_under_disturbances(rng):
-    found = [compare_samples({name: disturbed(rng, 1.0) for name in "ab"}) for _ in range(300)]
-    assert sum(not comparison.ties for comparison in found) <= 3  # an interval of 95 % and a margin of 1 %
+@pytest.mark.parametrize(
+    ("kernels", "samples", "winners"),
+    [("ab", disturbed, 3), ("abc", lambda rng, mean: noisy(rng, mean, 15, 0.02), 15)],  # winners: at most 5 %
+)
+def test_equal_kernels_tie(rng, kernels, samples, winners):
+    found = [compare_samples({name: samples(rng, 1.0) for name in kernels}) for _ in range(300)]
+    assert sum(len(comparison.ties) < len(kernels) - 1 for comparison in found) <= winners
 
 
 def test_a_kernel_with_fewer_rounds_is_not_the_best_because_these_were_fast(rng):
@@ -83,28 +87,21 @@ def test_a_kernel_with_fewer_rounds_is_not_the_best_because_these_were_fast(rng)
     assert (found.best, found.behind) == ("stayed", ("left",))
 
 
-def test_behind_is_beyond_twice_the_margin(rng):
-    found = compare_samples(
-        {"a": noisy(rng, 1.0, 400, 0.001), "b": noisy(rng, 1.015, 400, 0.001), "c": noisy(rng, 1.05, 400, 0.001)}
-    )
-    assert (found.best, found.ties, found.behind) == ("a", (), ("c",))
+@pytest.mark.parametrize(
+    ("others", "ties", "behind"),
+    [({}, (), ()), ({"b": 1.005}, ("b",), ()), ({"b": 1.015, "c": 1.05}, (), ("c",)), ({"b": 1.2}, (), ("b",))],
+)
+def test_ties_are_within_the_margin_and_behind_is_beyond_twice_the_margin(rng, others, ties, behind):
+    samples = {name: noisy(rng, mean, 400, 0.001) for name, mean in {**others, "a": 1.0}.items()}
+    found = compare_samples(samples)
+    assert (found.best, found.ties, found.behind, found.settled) == ("a", ties, behind, True)
+    assert found.margin == margin_from(None) == MIN_MARGIN
+    assert {name: ratio.value for name, ratio in found.ratios.items()} == pytest.approx(others, rel=0.002)
 
 
 def test_the_sampling_error_of_the_control_does_not_widen_the_margin(rng):
     found = [margin_from(quiet_ratio(noisy(rng, 1.0, 40, 0.03), noisy(rng, 1.0, 40, 0.03))) for _ in range(100)]
     assert sum(margin == MIN_MARGIN for margin in found) >= 90
-
-
-def test_a_clear_difference_is_settled(rng):
-    found = compare_samples({"slow": noisy(rng, 1.2), "fast": noisy(rng, 1.0)})
-    assert (found.best, found.ties, found.settled) == ("fast", (), True)
-    assert found.ratios["slow"].value == pytest.approx(1.2, rel=0.02)
-
-
-def test_half_a_percent_is_a_tie_however_small_the_interval(rng):
-    found = compare_samples({"a": noisy(rng, 1.0, 400, 0.001), "b": noisy(rng, 1.005, 400, 0.001)})
-    assert found.ties == ("b",)
-    assert found.settled
 
 
 @pytest.mark.parametrize("times", [1.15, 1 / 1.15])
@@ -118,18 +115,7 @@ def test_the_margin_is_the_smallest_likely_difference_of_the_control(rng, times)
 
 def test_a_wide_spread_is_not_settled(rng):
     found = [compare_samples({"a": noisy(rng, 1.0, 8, 0.5), "b": noisy(rng, 1.05, 8, 0.5)}) for _ in range(100)]
-    assert (
-        sum(len(comparison.ties) == 1 for comparison in found) > 85
-    )  # 95 %, less what chance takes once in 1000 times
-    assert sum(not comparison.settled for comparison in found) > 85
-
-
-def test_equal_kernels_tie(rng):
-    """The same kernel under three names, 200 times: there is a winner at most as often as the confidence allows."""
-    sure = sum(
-        bool(len(compare_samples({name: noisy(rng, 1, 15, 0.02) for name in "abc"}).ties) < 2) for _ in range(200)
-    )
-    assert sure <= 10
+    assert sum(len(comparison.ties) == 1 and not comparison.settled for comparison in found) > 85
 
 
 def test_an_eliminated_kernel_does_not_tie_however_few_its_rounds(rng):
@@ -137,11 +123,6 @@ def test_an_eliminated_kernel_does_not_tie_however_few_its_rounds(rng):
     assert compare_samples(samples).ties == ("slow",)
     found = compare_samples(samples, eliminated=["slow"])
     assert (found.best, found.ties, found.settled) == ("fast", (), True)
-
-
-def test_a_single_kernel_is_the_best():
-    found = compare_samples({"only": [1.0, 2.0]})
-    assert (found.best, found.ties, found.settled, found.margin) == ("only", (), True, margin_from(None))
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 15, 50])

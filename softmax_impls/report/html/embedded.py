@@ -1,7 +1,5 @@
 """The data that the page's script looks up: predictions of `choose`, and the raw results, as compact JSON."""
 
-from __future__ import annotations
-
 import json
 import math
 from bisect import bisect
@@ -86,8 +84,7 @@ def _raw(runs: Sequence[RankedRun], notes: list[str]) -> dict[str, Json]:
     """Return all cells; a kernel as a list of the values of "fields", environments and errors as positions in lists."""
     records = [(number, ranked.cell) for number, run in enumerate(runs) for ranked in run.cells]
     kept = _samples_per_kernel([len(kernel.samples) for _, cell in records for kernel in cell.kernels], notes)
-    environments: dict[str, int] = {}
-    errors: dict[str, int] = {}
+    environments, errors = dict[str, int](), dict[str, int]()  # indexes by JSON text
 
     def values(kernel: KernelResult) -> list[Json]:
         cut = {"samples": kernel.samples[:kept], "note": kernel.note[:MAX_NOTE]}

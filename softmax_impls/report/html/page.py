@@ -3,22 +3,19 @@
 Jinja2 escapes all text from results. A content security policy in the page forbids to load anything.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import itertools
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from statistics import median
 
 import jinja2
 from markupsafe import Markup
 
 from softmax_impls import implementations
 from softmax_impls.choice.ranking import Ranked, RankedRun
-from softmax_impls.choice.scaling import Crossover, crossovers, exponents
+from softmax_impls.choice.scaling import crossovers, exponents
 from softmax_impls.formatting import format_count, format_seconds
 from softmax_impls.report import figures
 from softmax_impls.report.html import embedded
@@ -43,13 +40,14 @@ def make_page(loaded: Loaded, ranked: Sequence[RankedRun], styles: Styles) -> tu
     data = embedded.data(runs, ranked[: len(runs)], notes)
     if len(runs) > MAX_SIDE_BY_SIDE:
         notes.append(f"Of {len(runs)} runs, the {MAX_SIDE_BY_SIDE} newest are shown side by side.")
+    fastest = [(run, sorted({name for cell in run.cells for name in cell.winners})) for run in runs]
     families = {name: implementation.family for name, implementation in implementations().items()}
     script = files("softmax_impls.report.html").joinpath("page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = templates().get_template("page.html.jinja").render(
         runs=runs,
         with_figures=with_figures,
-        crossovers=[(run, found) for run in runs if (found := _crossovers(run))],
+        crossovers=[(run, found) for run, names in fastest if (found := list(crossovers(run, names)))],
         growth=[(run, grown) for run in runs if (grown := exponents(run, families))],
         side_by_side=runs[:MAX_SIDE_BY_SIDE],
         shared=_shared(runs[:MAX_SIDE_BY_SIDE]),
@@ -75,7 +73,7 @@ def templates() -> jinja2.Environment:
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     environment.filters |= {"seconds": format_seconds, "shape": shape_text, "panel": Panel.of, "address": address}
-    environment.globals |= {"count": format_count, "versions": _versions, "days": _days, "share": _share_of_roofline}
+    environment.globals |= {"count": format_count, "versions": _versions, "days": _days}
     return environment
 
 
@@ -85,12 +83,9 @@ def _first_cells(runs: Sequence[RankedRun], notes: list[str]) -> list[RankedRun]
     left = max(1, sum(total <= MAX_RESULTS for total in totals[:MAX_CELLS]))
     if left < len(totals):
         notes.append(f"This page shows {left} of {len(totals)} cells, newest runs first.")
-    shown = []
-    for run in runs:
-        if left > 0:
-            shown.append(RankedRun(run.run, run.cells[:left]))
-            left -= len(run.cells)
-    return shown
+    starts = itertools.accumulate((len(run.cells) for run in runs), initial=0)
+    shown = [(run, left - start) for run, start in zip(runs, starts, strict=False) if start < left]
+    return [RankedRun(run.run, run.cells[:count]) for run, count in shown]
 
 
 def _figures(runs: Sequence[RankedRun], styles: Styles, notes: list[str]) -> list[tuple[RankedRun, Figures]]:
@@ -98,8 +93,12 @@ def _figures(runs: Sequence[RankedRun], styles: Styles, notes: list[str]) -> lis
     shown: list[tuple[RankedRun, Figures]] = []
     left = MAX_FIGURES
     for number, run in enumerate(runs):
-        drawn = _figures_of_run(run, styles, str(number))
-        left -= sum(len(svg) for labelled in drawn.values() for _, svg in labelled)
+        drawn: Figures = {}
+        for (panel, cells), kind in itertools.product(by_panel(run.cells).items(), figures.KINDS):
+            if figure := figures.draw(kind, cells, styles):
+                svg = Markup(inline_svg(figure, f"{kind} {number} {panel}"))
+                drawn.setdefault(kind, []).append((f"{panel}, {run.run.title}", svg))
+                left -= len(svg)
         if left <= 0:
             break
         shown.append((run, drawn))
@@ -109,35 +108,11 @@ def _figures(runs: Sequence[RankedRun], styles: Styles, notes: list[str]) -> lis
     return shown
 
 
-def _figures_of_run(run: RankedRun, styles: Styles, salt: str) -> Figures:
-    drawn: Figures = {}
-    for panel, cells in by_panel(run.cells).items():
-        for kind in figures.KINDS:
-            if figure := figures.draw(kind, cells, styles):
-                svg = Markup(inline_svg(figure, f"{kind} {salt} {panel}"))
-                drawn.setdefault(kind, []).append((f"{panel}, {run.run.title}", svg))
-    return drawn
-
-
-def _crossovers(run: RankedRun) -> list[Crossover]:
-    """Return the crossovers of all pairs of kernels that are fastest in some cell."""
-    names = sorted({name for cell in run.cells for name in cell.winners})
-    return [crossover for pair in itertools.combinations(names, 2) for crossover in crossovers(run, pair)]
-
-
 def _shared(runs: Sequence[RankedRun]) -> list[list[Ranked | None]]:
     """Return the cells of the newest run that another run has, too; of each, the ranking of every run or None."""
     by_run = [{cell.key: cell for cell in run.cells} for run in runs]
     rows = [[cells.get(cell.key) for cells in by_run] for cell in runs[0].cells]
     return [row for row in rows if any(row[1:])]
-
-
-def _share_of_roofline(cell: Ranked) -> float | None:
-    """Return the roofline over the time of the fastest kernel, median of all rounds; None if either is unknown."""
-    if cell.cell.roofline is None or not cell.winners:
-        return None
-    rounds = zip(cell.cell.roofline.samples, cell.kernels[cell.winners[0]].samples, strict=False)
-    return median(roofline / sample for roofline, sample in rounds)
 
 
 def _versions(run: RankedRun) -> str:

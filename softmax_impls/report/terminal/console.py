@@ -1,16 +1,16 @@
 """Print to standard output and standard error: tables, text, JSON, and a progress bar on a terminal."""
 
-from __future__ import annotations
-
+import datetime
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
 
 FILE_WIDTH = 150  # columns of a table that goes to a file or a pipe
 TABLE_WIDTH = 110  # columns of a table on a narrower terminal, which wraps whole lines instead of table cells
@@ -23,10 +23,7 @@ class _Console(Console):
 
 
 def console(stderr: bool = False, min_width: int = TABLE_WIDTH) -> Console:
-    """Return a console for standard output, or for standard error. It uses colours only on a terminal.
-
-    Lines are as wide as the terminal, but not narrower than `min_width` columns.
-    """
+    """Return a console as wide as the terminal, but at least `min_width` columns. It has colours only on a terminal."""
     screen = _Console(stderr=stderr, highlight=False, emoji=False)
     screen.width = max(screen.width, min_width if screen.is_terminal or "COLUMNS" in os.environ else FILE_WIDTH)
     return screen
@@ -40,15 +37,12 @@ def kernels_to_stderr() -> Iterator[None]:
 
 
 def progress(screen: Console) -> Progress:
-    """Return a progress bar whose tasks have a field `left`. It is shown on a terminal only.
-
-    It is not redrawn by a thread of its own, since that thread would disturb the timing.
-    """
+    """Return a progress bar for a terminal. No thread redraws it, since a thread would disturb the timing."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
     return Progress(*columns, console=screen, auto_refresh=False, transient=True, disable=not screen.is_terminal)
 
 
-def print_lines(lines: Sequence[str]) -> None:
+def print_lines(lines: Iterable[str | Text]) -> None:
     """Print lines of text. A terminal wraps them between words; files and pipes receive them unchanged."""
     screen = console(min_width=0)
     for line in lines:
@@ -56,5 +50,5 @@ def print_lines(lines: Sequence[str]) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON."""
-    print(json.dumps(value, indent=2, allow_nan=False))
+    """Print a value as JSON; times become text."""
+    print(json.dumps(value, indent=2, allow_nan=False, default=datetime.datetime.isoformat))

@@ -1,8 +1,7 @@
 """Tables for the terminal: the list of implementations, and the result of `check`."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -13,21 +12,38 @@ from rich.table import Table
 from softmax_impls.checks.verdict import Verdict
 from softmax_impls.formatting import format_bytes
 from softmax_impls.implementation import Implementation
+from softmax_impls.timing.statistics import Ratio
 
 EXAMPLE_SHAPE = (4096, 512)  # float64; the shape for which `list` states the temporary memory
-ERROR_COLUMNS = [(dtype, kind) for dtype in ("float32", "float64") for kind in ("ordinary", "saturated")]
+ERRORS = [(dtype, kind) for dtype in ("float32", "float64") for kind in ("ordinary", "saturated")]
+CHECKS = {  # the columns of the table, and the checks that each of them stands for
+    "value": ("value", "logits", "shapes", "runs"),
+    "numeric": ("numeric",),
+    "pairs": ("pairs",),
+    "hostile": ("non-finite", "inputs", "written", "in place"),
+    "memory": ("memory",),
+}
 LARGE_ERROR = 1e-2  # shown in red
 NOTABLE_ERROR = {"float32": 1e-4, "float64": 1e-11}  # shown in yellow
 
 
-def plain_table(*headings: str, right: Iterable[str] = ()) -> Table:
-    """Return an empty table without a frame: columns with these headings, then right-aligned columns."""
+def plain_table(*headings: str) -> Table:
+    """Return an empty table without a frame; columns whose heading starts with ">" are aligned to the right."""
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for number, heading in enumerate(headings):
-        table.add_column(heading, no_wrap=number == 0)
-    for heading in right:
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading.lstrip(">"), justify="right" if heading[0] == ">" else "left", no_wrap=number == 0)
     return table
+
+
+def format_ratio(ratio: float) -> str:
+    """Return a ratio of two times with two decimals, or without if it is large."""
+    return f"{ratio:.2f}" if ratio < 100 else f"{ratio:,.0f}"
+
+
+def ratio_and_interval(ratio: Ratio) -> tuple[str, str]:
+    """Return two table cells. The ratio of the fastest kernel to itself is "1", without an interval."""
+    value, low, high = map(format_ratio, astuple(ratio))
+    return ("1", "") if ratio == Ratio(1.0, 1.0, 1.0) else (value, f"{low} to {high}")
 
 
 def listing(usable: Mapping[str, Implementation], unusable: Mapping[str, str]) -> RenderableType:
@@ -49,22 +65,12 @@ def listing(usable: Mapping[str, Implementation], unusable: Mapping[str, str]) -
 
 def verdicts(by_name: Mapping[str, Verdict], forward: Verdict) -> RenderableType:
     """Return the table of `check`: the errors against the gradient with respect to the logits, and each check."""
-    table = plain_table("implementation", right=[f"{dtype}\n{kind}" for dtype, kind in ERROR_COLUMNS])
-    for heading in ("value", "numeric", "pairs", "hostile", "memory", "verdict"):
-        table.add_column(heading, no_wrap=True)
+    table = plain_table("implementation", *(f">{dtype}\n{kind}" for dtype, kind in ERRORS), *CHECKS, "verdict")
     for name, verdict in by_name.items():
-        table.add_row(
-            name,
-            *(_error(verdict, dtype, kind) for dtype, kind in ERROR_COLUMNS),
-            _passed(verdict, "value", "logits", "shapes", "runs"),
-            _passed(verdict, "numeric"),
-            _passed(verdict, "pairs"),
-            _passed(verdict, "non-finite", "inputs", "written", "in place", "empty"),
-            _passed(verdict, "memory"),
-            _verdict(verdict),
-        )
-    errors = [_error(forward, dtype, "probabilities") if kind == "ordinary" else "" for dtype, kind in ERROR_COLUMNS]
-    passed = (_passed(forward, "forward"), "", "", _passed(forward, "non-finite", "runs"), "")
+        errors = [_error(verdict, dtype, kind) for dtype, kind in ERRORS]
+        table.add_row(name, *errors, *(_passed(verdict, checks) for checks in CHECKS.values()), _verdict(verdict))
+    errors = [_error(forward, dtype, "probabilities") if kind == "ordinary" else "" for dtype, kind in ERRORS]
+    passed = _passed(forward, ["forward"]), "", "", _passed(forward, ["non-finite", "runs"]), ""
     table.add_row("softmax (forward)", *errors, *passed, _verdict(forward))
     return Group(
         "Worst error of a row, relative to its largest gradient with respect to the logits:",
@@ -79,9 +85,8 @@ def failures(verdicts: Iterable[Verdict]) -> list[str]:
     lines = []
     for verdict in verdicts:
         for check in sorted({failure.check for failure in verdict.failures}):
-            failed = [failure for failure in verdict.failures if failure.check == check]
-            more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-            lines.append(f"{verdict.name}: {failed[0]}{more}")
+            first, *others = (failure for failure in verdict.failures if failure.check == check)
+            lines.append(f"{verdict.name}: {first}" + (f" (and {len(others)} more)" if others else ""))
     return lines
 
 
@@ -93,13 +98,10 @@ def _error(verdict: Verdict, dtype: str, kind: str) -> str:
     return f"[{style}]{error:.1e}[/]" if style else f"{error:.1e}"
 
 
-def _passed(verdict: Verdict, *checks: str) -> str:
-    if verdict.failed(*checks):
-        return "[red]FAIL[/]"
-    return "–" if verdict.failed("runs") else "ok"
+def _passed(verdict: Verdict, checks: Sequence[str]) -> str:
+    return "[red]FAIL[/]" if verdict.failed(*checks) else "–" if verdict.failed("runs") else "ok"
 
 
 def _verdict(verdict: Verdict) -> str:
-    if not verdict.right:
-        return "[bold red]WRONG[/]"
-    return "[green]right[/]" if verdict.accurate_for == "logits" else "right*"
+    right = "[green]right[/]" if verdict.accurate_for == "logits" else "right*"
+    return right if verdict.right else "[bold red]WRONG[/]"
