@@ -105,8 +105,13 @@ def choose(
     if mix:
         return _print_mix([(weight, answer) for (_, _, weight), answer in zip(mix, found, strict=True)], as_json)
     (answer,) = found
-    notes, code = answers.notes(answer, unusable), answers.code(answer)
-    notes += _startup(answer, usable) if startup else []
+    return _print_answer(
+        answer, answers.notes(answer, unusable) + (_startup(answer, usable) if startup else []), as_json
+    )
+
+
+def _print_answer(answer: Answer, notes: list[str], as_json: bool) -> int:
+    code = answers.code(answer)
     if as_json:
         print_json(answer.as_dict() | {"front": front(answer.candidates), "code": code, "notes": notes})
     else:

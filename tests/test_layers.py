@@ -1,0 +1,44 @@
+"""Data flows from left to right: no module imports from a folder to its right, nor a private name of another folder."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import softmax_impls
+
+PACKAGE = Path(softmax_impls.__file__).parent
+ORDER = [
+    "formatting", "threads", "implementation", "registry", "layout", "simd", "backward", "peers", "dispatch", "api", "checks",
+    "source", "__init__", "timing", "results", "choice", "report", "cli", "__main__",
+]  # fmt: skip
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room(parts):
+    """Return the folder or the top-level module that a module belongs to."""
+    return parts[0].removesuffix(".py") if parts else "__init__"
+
+
+def imports(file):
+    """Yield (module, name) for each import from this package, also for imports inside functions."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "softmax_impls":
+            yield from ((node.module, alias.name) for alias in node.names)
+
+
+def test_every_folder_and_module_has_its_place_in_the_order():
+    assert {room(file.relative_to(PACKAGE).parts) for file in MODULES} == set(ORDER)
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_its_own_folder_and_from_the_left(file):
+    here = room(file.relative_to(PACKAGE).parts)
+    for module, name in imports(file):
+        parts = module.split(".")[1:] or ([name] if name in ORDER else [])
+        assert ORDER.index(room(parts)) <= ORDER.index(here), f"{module}.{name}"
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_a_module_imports_no_private_name(file):
+    assert not [name for _, name in imports(file) if name.startswith("_") and name != "__version__"]
