@@ -26,7 +26,7 @@ PACKAGE = Path(__file__).parents[1] / "softmax_impls"
 _workloads = runpy.run_path(str(PACKAGE / "timing" / "workloads.py"))
 
 NAMES = sorted(file.stem for file in (PACKAGE / "backward").glob("[!_]*.py"))
-WORKLOADS = {name: (workload.batch, workload.dim) for name, workload in _workloads["WORKLOADS"].items()}
+WORKLOADS: dict[str, tuple[int, int]] = _workloads["WORKLOADS"]  # batch and dim
 BATCHES = list(_workloads["GRID_BATCHES"])
 DIMS = [dim for dim in _workloads["GRID_DIMS"] if dim <= 4096]
 DTYPES = ["float32", "float64"]

@@ -34,7 +34,7 @@ class _FastPath:
         self.large: Any = None
 
     def load(self) -> bool:
-        """Load the kernel if "auto" picks it; return whether it does."""
+        """Import `numba_simd` if "auto" picks it here; return whether it does."""
         if dispatch.pick().impl == "numba_simd":
             kernel = importlib.import_module("softmax_impls.backward.numba_simd")
             self.small, self.large = kernel.run_if_small, kernel.run_large
@@ -191,10 +191,7 @@ def _general_path(
     if threads is not None:
         with limit_threads(as_thread_count(threads)):
             return softmax_backward(probs, grad_output, axis=axis, out=out, impl=impl)
-    arrays = {
-        "probs": as_real_array("probs", probs),
-        "grad_output": as_real_array("grad_output", grad_output),
-    }
+    arrays = {"probs": as_real_array("probs", probs), "grad_output": as_real_array("grad_output", grad_output)}
     layout = Layout.of(arrays, axis)
     implementation = _resolve(impl)
     guarded = not registry.is_ours(implementation)

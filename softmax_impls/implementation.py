@@ -115,20 +115,12 @@ Impl = str | Callable[..., Any] | Implementation  # what an ``impl=`` argument a
 
 
 def invoke(kernel: Callable[..., Any], *inputs: Array, out: Array) -> None:
-    """Call a kernel without floating-point warnings, and refuse one that returns a result.
-
-    Raises
-    ------
-    TypeError
-        If the kernel returns something else than None or `out`.
-    """
+    """Call a kernel without floating-point warnings; TypeError if it returns something else than None or `out`."""
     with np.errstate(all="ignore"):
         returned = kernel(*inputs, out)
     if not (returned is None or returned is out):
-        raise TypeError(
-            f"impl {qualified_name(kernel)} must write its result into out and return None, "
-            f"but it returned {type(returned).__name__}"
-        )
+        rule = f"impl {qualified_name(kernel)} must write its result into out and return None"
+        raise TypeError(f"{rule}, but it returned {type(returned).__name__}")
 
 
 def read_only(array: Array) -> Array:

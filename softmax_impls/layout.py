@@ -101,28 +101,23 @@ class Layout:
         return (*(a for a in range(len(self.shape)) if a not in self.axes), *self.axes)
 
     @cached_property
-    def batch(self) -> int:
-        """B: the product of the sizes of all other axes than `axes`."""
-        return math.prod(n for a, n in enumerate(self.shape) if a not in self.axes)
-
-    @cached_property
-    def dim(self) -> int:
-        """D: the product of the sizes of `axes`; 1 without any."""
-        return math.prod(self.shape[a] for a in self.axes)
+    def rows(self) -> tuple[int, int]:
+        """(B, D): the product of the sizes of all other axes than `axes`, and of `axes`; an empty product is 1."""
+        batch = math.prod(n for a, n in enumerate(self.shape) if a not in self.axes)
+        return batch, math.prod(self.shape[a] for a in self.axes)
 
     def view(self, array: Array) -> Array | None:
         """Return `array` as (B, D) without a copy; None if a kernel cannot take it as it lies in memory."""
         moved = array.transpose(self.order)
         if array.dtype == self.compute and moved.flags.c_contiguous and moved.flags.aligned:
-            return moved.reshape(self.batch, self.dim)
+            return moved.reshape(self.rows)
         return None
 
     def read(self, array: Array) -> Array:
         """Return `array` as (B, D) in the dtype of the computation; a copy only where `view` fails."""
-        rows = self.view(array)
-        if rows is None:
+        if (rows := self.view(array)) is None:
             with np.errstate(all="ignore"):  # casting a signalling NaN would warn
-                rows = array.transpose(self.order).astype(self.compute, order="C").reshape(self.batch, self.dim)
+                rows = array.transpose(self.order).astype(self.compute, order="C").reshape(self.rows)
         return rows
 
     def checked_out(self, out: object) -> Array:
@@ -164,7 +159,7 @@ def run_kernel(
         shared = [] if rows is None else [name for name in inputs if np.may_share_memory(rows, inputs[name])]
         direct = not shared or (len(shared) == 1 and shared[0] in in_place and _is_same(rows, inputs[shared[0]]))
         if rows is None or not direct:
-            rows, direct = np.empty((layout.batch, layout.dim), layout.compute), False
+            rows, direct = np.empty(layout.rows, layout.compute), False
         if guarded and not (direct and shared):
             rows.fill(np.nan)  # so that a kernel that writes nothing does not return old memory
         invoke(kernel, *inputs.values(), out=rows)
@@ -178,7 +173,7 @@ def run_kernel(
 
 
 def _is_same(a: Array | None, b: Array) -> bool:
-    """Whether two C-contiguous arrays of one shape and dtype start at the same address."""
+    """Whether two arrays start at the same address. Both must be C-contiguous, with equal shape and dtype."""
     return a is not None and bool(a.__array_interface__["data"][0] == b.__array_interface__["data"][0])
 
 

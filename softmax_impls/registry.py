@@ -10,14 +10,16 @@ An implementation is found in one of four ways:
 A module is imported only when its implementation is asked for: asking for a NumPy implementation does not load Numba.
 """
 
+import contextlib
 import importlib
+import operator
 import os
 import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar, get_args, overload
 
@@ -25,7 +27,6 @@ from softmax_impls.formatting import KERNEL_ERRORS, one_line
 from softmax_impls.implementation import INPUTS, Accuracy, Bind, Family, Implementation, Temporaries, qualified_name
 
 ENTRY_POINT_GROUP = "softmax_impls.backward"
-
 K = TypeVar("K", bound=Callable[..., Any])
 
 
@@ -35,9 +36,8 @@ def _modules_in(folder: str) -> dict[str, str]:
     return {module.name: f"softmax_impls.{folder}.{module.name}" for module in found}
 
 
-_OURS = _modules_in("backward")
 _PEERS = _modules_in("peers")
-_MODULES = _OURS | _PEERS
+_MODULES = _modules_in("backward") | _PEERS
 _registered: dict[str, Implementation] = {}
 
 
@@ -100,13 +100,16 @@ def register(kernel: K | None = None, /, **record: Any) -> K | Callable[[K], K]:
 
     def add(kernel: K) -> K:
         implementation = describe(kernel, **record)
-        owner = _owner(implementation.name)
-        place = qualified_name(kernel)
+        name, place, owner = implementation.name, qualified_name(kernel), None
+        if name in _registered:
+            owner = qualified_name(_registered[name].kernel)
+        elif name in _MODULES:
+            owner = f"{_MODULES[name]}.{name}"  # its module is not imported yet
         # Registering the same function again is allowed: a module is reloaded, a notebook's cell is run twice.
         again = owner == place and "<locals>" not in place
         if not (owner is None or again):
-            raise ValueError(f"name {implementation.name!r} is taken by {owner}; give {place} another name")
-        _registered[implementation.name] = implementation
+            raise ValueError(f"name {name!r} is taken by {owner}; give {place} another name")
+        _registered[name] = implementation
         return kernel
 
     return add if kernel is None else add(kernel)
@@ -124,13 +127,18 @@ def describe(kernel: Callable[..., Any], **record: Any) -> Implementation:
     given = record.pop("in_place", ())
     in_place = (given,) if isinstance(given, str) else tuple(given)
     implementation = Implementation(name, kernel, summary, in_place=in_place, **record)
-    _require_word("family", implementation.family, get_args(Family))
-    _require_word("accurate_for", implementation.accurate_for, get_args(Accuracy))
-    for argument in in_place:
-        _require_word("in_place", argument, INPUTS)
-    if not _predicts_bytes(implementation.temporaries):
-        raise TypeError(f"temporaries must be a function of (batch, dim, itemsize), got {implementation.temporaries!r}")
-    return implementation
+    words = [
+        ("family", implementation.family, get_args(Family)),
+        ("accurate_for", implementation.accurate_for, get_args(Accuracy)),
+        *(("in_place", argument, INPUTS) for argument in in_place),
+    ]
+    for option, word, allowed in words:
+        if word not in allowed:
+            raise ValueError(f"{option} must be one of {', '.join(allowed)}; got {word!r}")
+    with contextlib.suppress(TypeError, ValueError):  # of the call, or if its result is not a number
+        if implementation.temporaries is None or int(implementation.temporaries(1, 1, 8)) >= 0:
+            return implementation
+    raise TypeError(f"temporaries must be a function of (batch, dim, itemsize), got {implementation.temporaries!r}")
 
 
 def implementations(*, peers: bool = False) -> dict[str, Implementation]:
@@ -165,9 +173,8 @@ def catalogue(*, peers: bool = False) -> tuple[dict[str, Implementation], dict[s
             usable[name] = get(name)
         except KERNEL_ERRORS as error:  # an import can fail in any way
             unusable[name] = one_line(error)
-    families = get_args(Family)
-    ordered = sorted(usable.items(), key=lambda item: (families.index(item[1].family), item[0]))
-    return dict(ordered), unusable
+    by_family = sorted(usable.items(), key=lambda item: get_args(Family).index(item[1].family))  # else by name
+    return dict(by_family), unusable
 
 
 def is_ours(implementation: Implementation) -> bool:
@@ -177,7 +184,7 @@ def is_ours(implementation: Implementation) -> bool:
 
 def names(*, peers: bool = False) -> list[str]:
     """Return the names of all implementations, sorted, without importing them."""
-    found = {*_MODULES, *_registered, *_announced()}
+    found = {*_MODULES, *_registered, *entry_points(group=ENTRY_POINT_GROUP).names}
     return sorted(found if peers else found - set(_PEERS))
 
 
@@ -186,25 +193,22 @@ def get(name: str) -> Implementation:
     if name not in _registered:
         if name in _MODULES:
             importlib.import_module(_MODULES[name])
-        elif name in (announced := _announced()):
+        elif name in (announced := entry_points(group=ENTRY_POINT_GROUP)).names:
             kernel = announced[name].load()
             if name not in _registered:  # the package may have registered it while it was imported
                 register(name=name)(kernel)
         else:
             known = ", ".join(["auto", *names(peers=True)])
             raise ValueError(f"impl must be one of {known}, or a kernel; got {name!r}")
-    try:
-        return _registered[name]
-    except KeyError:
-        raise ImportError(f"{_MODULES[name]} registers no implementation named {name!r}, the file's name") from None
+    if name not in _registered:
+        raise ImportError(f"{_MODULES[name]} registers no implementation named {name!r}, the file's name")
+    return _registered[name]
 
 
-def from_kernel(kernel: Callable[..., Any], name: str | None = None) -> Implementation:
+def from_kernel(kernel: Callable[..., Any], name: str = "kernel") -> Implementation:
     """Return the record that a kernel was registered with, or a new record that states only its name."""
-    for implementation in _registered.values():
-        if implementation.kernel is kernel:
-            return implementation
-    return describe(kernel, name=name or _identifier(kernel))
+    registered = (record for record in _registered.values() if record.kernel is kernel)
+    return next(registered, None) or describe(kernel, name=name)
 
 
 def from_spec(spec: str) -> Implementation:
@@ -220,9 +224,7 @@ def from_spec(spec: str) -> Implementation:
     try:
         if os.getcwd() not in sys.path:
             sys.path.insert(0, os.getcwd())
-        kernel: Any = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            kernel = getattr(kernel, part)
+        kernel = operator.attrgetter(attribute)(importlib.import_module(module_name))
     except KERNEL_ERRORS as error:  # the user's module may raise anything
         raise ValueError(f"impl {spec!r} can't be loaded: {one_line(error)}") from error
     if not callable(kernel):
@@ -238,41 +240,9 @@ def from_specs(specs: Iterable[str], *, peers: bool = False) -> tuple[dict[str, 
     given = {spec: from_spec(spec) for spec in specs}
     named = [implementation.name for spec, implementation in given.items() if ":" not in spec]
     usable, unusable = catalogue(peers=peers)
-    selected = {n: record for n, record in usable.items() if not named or n in named or (peers and n in _PEERS)}
+    selected = {n: record for n, record in usable.items() if not named or n in named or n in _PEERS}
     for spec, implementation in given.items():
-        other = selected.get(implementation.name)
-        if other is not None and other.kernel is not implementation.kernel:
+        if selected.get(implementation.name, implementation).kernel is not implementation.kernel:
             implementation = replace(implementation, name=spec)  # two modules define a function of this name
         selected[implementation.name] = implementation
     return selected, {name: why for name, why in unusable.items() if not named or name in _PEERS}
-
-
-def _announced() -> dict[str, EntryPoint]:
-    """Return the implementations that installed packages announce, by name."""
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
-
-
-def _owner(name: str) -> str | None:
-    """Return where the kernel of that name is defined, or will be once its module is imported; None if it is free."""
-    if name in _registered:
-        return qualified_name(_registered[name].kernel)
-    return f"{_MODULES[name]}.{name}" if name in _MODULES else None
-
-
-def _predicts_bytes(temporaries: object) -> bool:
-    """Whether this is None, or a function of three sizes that returns a number of bytes."""
-    try:
-        return temporaries is None or int(temporaries(1, 1, 8)) >= 0  # type: ignore[operator]
-    except (TypeError, ValueError):
-        return False
-
-
-def _require_word(argument: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{argument} must be one of {', '.join(allowed)}; got {value!r}")
-
-
-def _identifier(kernel: Callable[..., Any]) -> str:
-    """Return a name for a kernel that may be a lambda, a partial or an instance."""
-    name = getattr(kernel, "__name__", type(kernel).__name__)
-    return name if name.isidentifier() and name != "auto" else "kernel"

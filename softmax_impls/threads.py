@@ -23,8 +23,7 @@ def num_threads() -> int:
 
     This is the limit that `limit_threads` has set, else Numba's NUMBA_NUM_THREADS, else the number of processors.
     """
-    limit = _limit.get()
-    if limit is not None:
+    if (limit := _limit.get()) is not None:
         return limit
     if (numba := sys.modules.get("numba")) is not None:
         return numba.config.NUMBA_NUM_THREADS  # type: ignore[no-any-return]

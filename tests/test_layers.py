@@ -9,8 +9,8 @@ import softmax_impls
 
 PACKAGE = Path(softmax_impls.__file__).parent
 ORDER = [
-    "formatting", "threads", "implementation", "registry", "layout", "simd", "backward", "peers", "dispatch", "api", "checks",
-    "source", "__init__", "timing", "results", "choice", "report", "cli", "__main__",
+    "formatting", "threads", "implementation", "registry", "layout", "simd", "backward", "peers", "dispatch", "api",
+    "checks", "source", "__init__", "timing", "results", "choice", "report", "cli", "__main__",
 ]  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -1,7 +1,7 @@
 """Registering and finding implementations."""
 
 import sys
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import numpy as np
@@ -184,8 +184,8 @@ def test_two_functions_of_the_same_name_both_take_part(module):
 
 
 def announce(monkeypatch, **values):
-    points = [EntryPoint(name, value, finder.ENTRY_POINT_GROUP) for name, value in values.items()]
-    monkeypatch.setattr(finder, "entry_points", lambda group: points if group == finder.ENTRY_POINT_GROUP else [])
+    points = EntryPoints(EntryPoint(name, value, finder.ENTRY_POINT_GROUP) for name, value in values.items())
+    monkeypatch.setattr(finder, "entry_points", lambda group: points.select(group=group))
 
 
 def test_an_implementation_of_an_installed_package_is_found(registry, module, monkeypatch):

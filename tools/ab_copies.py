@@ -112,7 +112,7 @@ def outcomes(name: str, budget: float = BUDGET) -> Iterator[Outcome]:
         if isinstance(result, Skipped):
             click.echo(f"{result.key} not measured: {result.why}", err=True)
         else:
-            last[result.cell.key] = result.cell
+            last[result.key] = result
     for key, cell in last.items():
         ranked = rank(cell)
         original = ranked.kernels[ORIGINAL]
@@ -125,8 +125,8 @@ def outcomes(name: str, budget: float = BUDGET) -> Iterator[Outcome]:
 def default_cells() -> list[CellKey]:
     """Return the cells of `softmax-impls compare`."""
     return [
-        CellKey(workload.name, workload.batch, workload.dim, dtype, 1)
-        for workload in workloads.select()
+        CellKey(name, batch, dim, dtype, 1)
+        for name, batch, dim in workloads.select()
         for dtype in ("float32", "float64")
     ]
 

@@ -44,7 +44,7 @@ BATCH, DIM, DTYPE = 256, 1000, "float32"  # the shape of tables that show a sing
 ASKED = ((256, 1000, "float32"), (100, 20000, "float32"))  # measured, and interpolated
 CROSSING = (FASTEST, ACCURATE)
 EXAMPLE = (4096, 512)  # float64: the shape for which temporary memory is stated
-ACCURACY = {"logits": "the gradient of the logits", "probs": "the formula"}
+ACCURACY = {"logits": "the gradient", "probs": "the formula"}
 
 
 class FirstCall(msgspec.Struct, frozen=True):
@@ -119,7 +119,9 @@ def listing() -> str:
             memory = format_bytes(implementation.temporary_bytes(*EXAMPLE, np.dtype(np.float64)))
             rows.append((f"`{name}`", implementation.summary, ACCURACY[implementation.accurate_for], memory))
     return table(("name", "description", "accurate for", "temporary memory"), rows) + paragraph(
-        f"Temporary memory is that of a call at {EXAMPLE[0]}×{EXAMPLE[1]} in float64."
+        "*The formula*: right for the rounded probabilities that the kernel is given. *The gradient*: right for the "
+        "gradient with respect to the logits, also on saturated rows. Temporary memory is that of a call at "
+        f"{EXAMPLE[0]}×{EXAMPLE[1]} in float64."
     )
 
 
@@ -143,7 +145,7 @@ def threads() -> str:
         if other := several.get(cell.key.workload):
             shape = f"{cell.key.workload} {cell.key.batch}×{cell.key.dim}"
             rows.append((shape, *_fastest(cell), *_fastest(other)))
-    return table((f"workload, {DTYPE}", "1 thread", "time", f"{number} threads", "time"), rows)
+    return table((f"workload, {DTYPE}", "fastest, 1 thread", "time", f"fastest, {number} threads", "time"), rows)
 
 
 def pareto_front() -> str:
@@ -178,8 +180,8 @@ def first_calls() -> str:
         )
     )
     return table(("implementation", "first call, compiled", "from the cache"), rows) + paragraph(
-        f"At {BATCH}×{DIM} {DTYPE}, compared with `{PLAIN}`, `{ACCURATE}` has saved more time than its "
-        f"compilation takes after {compiled:,.0f} calls. Loaded from the cache, it has after {cached:,.0f} calls."
+        f"At {BATCH}×{DIM} {DTYPE}, it takes {compiled:,.0f} calls until `{ACCURATE}`, including its compilation, is "
+        f"faster in total than `{PLAIN}`. If it is loaded from the cache, it takes {cached:,.0f} calls."
     )
 
 
@@ -197,10 +199,10 @@ def sizes() -> str:
         for c in crossovers(run, CROSSING)
     ]
     found = exponents(run, {name: implementation.family for name, implementation in implementations().items()})
-    return table(("at", "along", "faster below", "faster above", "size, and interval"), rows) + paragraph(
-        "In theory, time grows with B and D to the power of 1; that of the loop and the Jacobians grows with D². Of "
-        f"{len(found)} exponents measured between the two largest sizes, {sum(e.differs for e in found)} differ from "
-        "theory by more than the samples explain. They are smaller where the cost of a call or of a row still counts, "
+    return table(("fixed", "varied", "faster below", "faster above", "size, and interval"), rows) + paragraph(
+        "In theory, time is proportional to B and to D; the time of the loop and the Jacobians is proportional to D². "
+        f"Of {len(found)} exponents measured between the two largest sizes, {sum(e.differs for e in found)} differ "
+        "from theory by more than the noise. They are smaller where the fixed cost of a call or a row still matters, "
         "and larger where arrays no longer fit a cache."
     )
 

@@ -30,7 +30,7 @@ from softmax_impls.timing import workloads
 from softmax_impls.timing.environment import environment
 from softmax_impls.timing.policy import SamplingPolicy
 from softmax_impls.timing.records import Cell, Environment
-from softmax_impls.timing.session import Measured, Session
+from softmax_impls.timing.session import Session, Skipped
 from softmax_impls.timing.workloads import CUSTOM, CellKey
 
 MEASUREMENTS = Path(__file__).parents[1] / "measurements"
@@ -123,7 +123,7 @@ def keys() -> list[CellKey]:
     """Return the named workloads and the grid, in both dtypes, in one thread and in two if there are two processors."""
     threads = [1, 2] if available_cores() > 1 else [1]
     return [
-        CellKey(shape.name, shape.batch, shape.dim, dtype, number)
+        CellKey(*shape, dtype, number)
         for number, shape, dtype in itertools.product(threads, workloads.select(), DTYPES)
     ]
 
@@ -139,10 +139,10 @@ def measure(selected: Sequence[CellKey], budget: float) -> Iterator[Cell]:
             session = Session(implementations, share * len(todo), LARGEST_TEMPORARIES, policy=policy)
             session.prepare(DTYPES)
             for done in session.run(todo, lambda key: click.echo(f"{key} …", err=True)):
-                if isinstance(done, Measured):
-                    yield done.cell
-                else:
+                if isinstance(done, Skipped):
                     click.echo(f"{done.key}: {done.why}", err=True)
+                else:
+                    yield done
 
 
 def worst_errors() -> tuple[int, dict[str, dict[str, float]]]:

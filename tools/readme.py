@@ -33,12 +33,12 @@ def recommendation() -> str:
     error = {name: f"{how_to_choose.worst_error(name, 'float32'):.0e}" for name in (ACCURATE, FASTEST)}
     return paragraph(
         f"**Use `softmax_backward(probs, grad_output)`.** It runs `{ACCURATE}`, which takes {accurate.mean:.2f}x the "
-        "time of the fastest kernel on average. Its relative error in float32 is at most "
+        "time of the fastest kernel on average, in one thread. Its relative error in float32 is at most "
         f"{error[ACCURATE]} on every kind of row."
     ) + paragraph(
-        f'**The exception:** if rows never saturate and only time matters, use `impl="{FASTEST}"`. It is fastest or '
-        f"tied in {fastest.fastest_in} of {fastest.cells} cells. On saturated rows, which training produces, its "
-        f"relative error is up to {error[FASTEST]}."
+        "**The exception:** if rows never saturate (no probability ever rounds to 1) and only time matters, use "
+        f'`impl="{FASTEST}"`. It is fastest or tied in {fastest.fastest_in} of {fastest.cells} cells. On saturated '
+        f"rows, which training produces, it loses the gradient: its relative error is up to {error[FASTEST]}."
     )
 
 

@@ -153,7 +153,7 @@ def block(runs: Sequence[Run] | None = None) -> str:
     headings = ("runs", "cells", "one winner", "two winners", "none in common", "A/A ties", *SIZES)
     return table(headings, rows(runs)) + paragraph(
         f"Of calls of {SHORTEST * 1e6:.0f} µs and more, the slower copy was found in {_share(list(map(found, long)))}. "
-        f"Its measured delay was {usual:.2%} of the call ({low:.2%} to {high:.2%} in nine cells of ten). "
+        f"Its measured delay was {usual:.2%} of the call ({low:.2%} to {high:.2%} in 90 % of the cells). "
         f"Machine: {runs[-1].machine}."
     )
 

@@ -5,11 +5,10 @@ the dtype. The probabilities are the exact softmax of the rounded logits, rounde
 of the backward pass alone.
 """
 
-import functools
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,7 +50,7 @@ class Case:
         return f"{self.family} {self.probs.dtype}"
 
 
-@functools.cache
+@cache
 def cases(dtype: str, seed: int) -> tuple[Case, ...]:
     """Return the case of every family in a dtype, float32 or float64. A repeated call returns the same objects."""
     found = []
@@ -68,7 +67,7 @@ def cases(dtype: str, seed: int) -> tuple[Case, ...]:
     return tuple(found)
 
 
-@functools.cache
+@cache
 def problem(batch: int, dim: int, dtype: str, seed: int) -> tuple[Array, Array]:
     """Return probabilities and a gradient of any shape, read-only; the probabilities are `softmax` of normal logits."""
     rng = np.random.default_rng([seed, batch, dim])

@@ -1,7 +1,6 @@
 """The gate's record of an implementation: the checks that it failed, and the size of its errors."""
 
-import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -73,5 +72,5 @@ class Verdict:
             dtype: {kind: error if np.isfinite(error) else None for kind, error in kinds.items()}
             for dtype, kinds in self.errors.items()
         }
-        failures = [dataclasses.asdict(failure) for failure in self.failures]
+        failures = [asdict(failure) for failure in self.failures]
         return {"right": self.right, "accurate_for": self.accurate_for, "errors": errors, "failures": failures}

@@ -4,16 +4,13 @@ import datetime
 import math
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from softmax_impls.timing.statistics import Comparison, Ratio
 
-Basis = Literal["measured", "interpolated", "outside"]  # of the measured shapes, between them, outside of them
-MEASURED: Basis = "measured"
-INTERPOLATED: Basis = "interpolated"
-OUTSIDE: Basis = "outside"
+MEASURED, INTERPOLATED, OUTSIDE = "measured", "interpolated", "outside"  # at, between or outside the measured shapes
 MORE_ACCURATE = 10  # factor between two errors that is worth mentioning
 
 
@@ -62,7 +59,7 @@ class Answer:
     """The implementations that meet the requirements of a question, compared."""
 
     question: Question
-    basis: Basis
+    basis: str  # MEASURED, INTERPOLATED or OUTSIDE
     candidates: Mapping[str, Candidate] = field(default_factory=dict)  # fastest first; empty outside
     comparison: Comparison | None = None  # of the candidates; None without candidates
     ruled_out: Mapping[str, str] = field(default_factory=dict)  # the other implementations, with the reasons
@@ -118,8 +115,7 @@ class Answer:
             "ruled_out": self.ruled_out,
             "source": source and vars(source) | {"time": source.time and source.time.isoformat()},
         }
-        data: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(fields))
-        return data
+        return msgspec.json.decode(msgspec.json.encode(fields), type=dict[str, Any])
 
 
 def magnitude(error: float) -> float:

@@ -2,22 +2,24 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from softmax_impls.choice.answer import INTERPOLATED, MEASURED, OUTSIDE, Answer, Candidate, Question
-from softmax_impls.choice.measurements import Measurements, newness
+from softmax_impls.choice.measurements import Measurements, Shape
 from softmax_impls.choice.ranking import RankedRun, compare_some
 from softmax_impls.formatting import format_bytes
 from softmax_impls.implementation import Implementation
-from softmax_impls.results.runs import interval_of
+from softmax_impls.results.runs import OLDEST, interval_of
 from softmax_impls.timing.statistics import MIN_MARGIN, Comparison, Ratio
 
 STEPS = [2 ** (exponent / 2) for exponent in range(81)]  # sizes of the grid
 
 Implementations = Mapping[str, Implementation]
+Compare = Callable[[Mapping[str, Candidate]], Comparison]
 
 
 def choose(question: Question, runs: Sequence[RankedRun], here: str, implementations: Implementations) -> Answer:
@@ -26,7 +28,8 @@ def choose(question: Question, runs: Sequence[RankedRun], here: str, implementat
     Runs on this machine come first, then runs of `compare`, then newer runs. The first run that measured the shape
     answers. If no run did, the first run that can be interpolated answers. Times of different runs are never mixed.
     """
-    ordered = sorted(runs, key=lambda run: (run.run.machine != here, run.run.tool != "compare", -newness(run.run.time)))
+    newest = sorted(runs, key=lambda run: run.run.time or OLDEST, reverse=True)
+    ordered = sorted(newest, key=lambda run: (run.run.machine != here, run.run.tool != "compare"))
     usable = [found for run in ordered if (found := Measurements(run, question.dtype, question.threads)).cells]
     for measured in usable:
         if answer := _answer_at_measured(question, measured):
@@ -64,10 +67,8 @@ def _answer_at_measured(question: Question, measured: Measurements) -> Answer | 
         else:
             timed = kernel.status in ("timed", "eliminated")
             not_ranked[name] = "its result was not verified" if timed else kernel.status
-    allowed, ruled_out = _allow(question, found)
-    comparison = compare_some(cell, allowed) if allowed else None
-    rounds = len(cell.kernels[comparison.best].samples) if comparison else 0
-    return Answer(question, MEASURED, _fastest_first(allowed, comparison), comparison, ruled_out | not_ranked, rounds)
+    answer = _answer(question, MEASURED, found, not_ranked, partial(compare_some, cell))
+    return replace(answer, rounds=len(cell.kernels[answer.comparison.best].samples) if answer.comparison else 0)
 
 
 def _answer_between(question: Question, measured: Measurements, implementations: Implementations) -> Answer | None:
@@ -86,43 +87,39 @@ def _answer_between(question: Question, measured: Measurements, implementations:
         factor = surface.likely_error
         memory = implementations[name].temporary_bytes(*shape, dtype) if name in implementations else math.nan
         found[name] = Candidate(name, seconds, seconds / factor, seconds * factor, memory, measured.errors[name])
-    if not found:
-        return None
-    allowed, ruled_out = _allow(question, found)
-    comparison = _compare_between(question, allowed, measured) if allowed else None
-    return Answer(question, INTERPOLATED, _fastest_first(allowed, comparison), comparison, ruled_out | too_few)
+    compare = partial(_compare_between, measured, shape)
+    return _answer(question, INTERPOLATED, found, too_few, compare) if found else None
 
 
-def _compare_between(question: Question, candidates: Mapping[str, Candidate], measured: Measurements) -> Comparison:
+def _compare_between(measured: Measurements, shape: Shape, candidates: Mapping[str, Candidate]) -> Comparison:
     """Compare candidates by interpolated ratios, which vary less than times."""
     best = min(candidates, key=lambda name: candidates[name].seconds)
     ratios = {}
     for name, candidate in candidates.items():
         if name != best:
             surface = measured.surface(name, over=best)
-            ratio, factor = surface.at((question.batch, question.dim)), surface.likely_error
+            ratio, factor = surface.at(shape), surface.likely_error
             ratio = candidate.seconds / candidates[best].seconds if math.isnan(ratio) else ratio
             ratios[name] = Ratio(ratio, ratio / factor, ratio * factor)
     ties = tuple(name for name, ratio in ratios.items() if ratio.low <= 1 + MIN_MARGIN)
-    return Comparison(best, ratios, MIN_MARGIN, ties, behind=(), settled=not ties)
+    return Comparison(best, ratios, MIN_MARGIN, ties)
 
 
-def _fastest_first(candidates: Mapping[str, Candidate], comparison: Comparison | None) -> dict[str, Candidate]:
-    """Sort candidates by their ratios to the fastest, not by their medians: ties are decided by ratios."""
-    ratios = comparison.ratios if comparison else {}
-    order = sorted(candidates, key=lambda name: (name in ratios, name in ratios and ratios[name].value))
-    return {name: candidates[name] for name in order}
-
-
-def _allow(question: Question, found: Mapping[str, Candidate]) -> tuple[dict[str, Candidate], dict[str, str]]:
-    """Return the candidates that meet the requirements, and the reasons why the others do not."""
-    ruled_out = {}
+def _answer(
+    question: Question, basis: str, found: Mapping[str, Candidate], ruled_out: dict[str, str], compare: Compare
+) -> Answer:
+    """Answer with the candidates that meet the requirements, sorted by their ratios: these decide ties, not medians."""
+    too_much = {}
     for name, candidate in found.items():
         memory, error = candidate.temporary_bytes, candidate.error
         if question.max_memory < math.inf and not memory <= question.max_memory:
             more = f"{format_bytes(memory)}, more than {format_bytes(question.max_memory)}"
-            ruled_out[name] = f"its temporary memory is {'unknown' if math.isnan(memory) else more}"
+            too_much[name] = f"its temporary memory is {'unknown' if math.isnan(memory) else more}"
         elif question.max_error < math.inf and not error <= question.max_error:
             more = f"{error:.0e}, more than {question.max_error:g}"
-            ruled_out[name] = f"its worst error is {'unknown' if math.isnan(error) else more}"
-    return {name: candidate for name, candidate in found.items() if name not in ruled_out}, ruled_out
+            too_much[name] = f"its worst error is {'unknown' if math.isnan(error) else more}"
+    allowed = {name: candidate for name, candidate in found.items() if name not in too_much}
+    comparison = compare(allowed) if allowed else None
+    ratios = comparison.ratios if comparison else {}
+    order = sorted(allowed, key=lambda name: (name in ratios, name in ratios and ratios[name].value))
+    return Answer(question, basis, {name: allowed[name] for name in order}, comparison, too_much | ruled_out)

@@ -59,39 +59,34 @@ def recommend(ranked: Sequence[Ranked], families: Mapping[str, str]) -> list[str
     names = sorted({name for cell in ranked for name in cell.kernels})
     covered = [coverage for name in names if (coverage := cover(ranked, name))]
     return [
-        *_choices(ranked, covered, families),
+        *_choices(ranked, sorted(covered, key=lambda coverage: coverage.mean), families),
         *(f"Your kernel {found.name} {found.describe()}." for found in covered if families.get(found.name) == "user"),
         *(f"Do not use {name}: {reason}." for name, reason in sorted(rejected(ranked).items())),
     ]
 
 
 def _choices(ranked: Sequence[Ranked], covered: Sequence[Coverage], families: Mapping[str, str]) -> Iterator[str]:
-    """Yield a line for the fastest, for the fastest accurate, and for the fastest without a compiler."""
-    fastest = _fastest(covered)
-    if fastest is None:
+    """Yield a line for the first of `covered`, for the first accurate, and for the first without a compiler."""
+    if not covered:
         yield "No implementation was timed in every cell."
         return
-    accurate = {name for cell in ranked for name, kernel in cell.kernels.items() if kernel.accurate_for == "logits"}
-    second = None
-    if fastest.name in accurate:
+    names = {name for cell in ranked for name, kernel in cell.kernels.items() if kernel.accurate_for == "logits"}
+    accurate = [coverage for coverage in covered if coverage.name in names]
+    fastest, second = covered[0], next(iter(accurate), None)
+    if second == fastest:
         yield f"Use {fastest.name}. It stays accurate on saturated rows, and {fastest.describe()}."
     else:
         yield f"Use {fastest.name} if only time matters. It {fastest.describe()}."
-        second = _fastest([coverage for coverage in covered if coverage.name in accurate])
-    if second:
+    if second and second != fastest:
         yield (
             f"Use {second.name} if rows may saturate, as the rows of a trained classifier do. Its worst error is "
             f"{_worst_error(ranked, second.name)}; that of {fastest.name} is {_worst_error(ranked, fastest.name)}. "
             f"It {second.describe()}."
         )
     plain = [coverage for coverage in covered if families.get(coverage.name) in WITHOUT_COMPILER]
-    third = _fastest([coverage for coverage in plain if coverage.name in accurate] or plain)
+    third = next(iter([coverage for coverage in plain if coverage in accurate] or plain), None)
     if third and fastest not in plain and third != second:
         yield f"Use {third.name} if Numba is not available. It {third.describe()}."
-
-
-def _fastest(covered: Sequence[Coverage]) -> Coverage | None:
-    return min(covered, key=lambda coverage: coverage.mean, default=None)
 
 
 def _worst_error(ranked: Iterable[Ranked], name: str) -> str:

@@ -5,7 +5,6 @@ the cost of a call, of a row or of an element. So it is interpolated linearly be
 never extrapolated.
 """
 
-import datetime
 import math
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property, lru_cache
@@ -17,6 +16,7 @@ from scipy.spatial import QhullError
 
 from softmax_impls.choice.answer import Source
 from softmax_impls.choice.ranking import Ranked, RankedRun
+from softmax_impls.results.runs import OLDEST
 from softmax_impls.timing.records import KernelResult
 
 Shape = tuple[int, int]  # batch, dim
@@ -53,11 +53,6 @@ class Surface:
         return float(np.exp(np.quantile(seen, LIKELY))) if len(seen) >= MIN_ERRORS else UNKNOWN
 
 
-def newness(time: datetime.datetime | None) -> float:
-    """Return a number to sort times by; an unknown time counts as the oldest."""
-    return time.timestamp() if time else -math.inf
-
-
 class Measurements:
     """The ranked cells of a run with one dtype and number of threads, and surfaces through them.
 
@@ -69,7 +64,7 @@ class Measurements:
         self.cells: dict[Shape, Ranked] = {}
         self.kernels: dict[str, dict[Shape, KernelResult]] = {}  # the verified results of each kernel
         self.errors: dict[str, float] = {}  # the worst error of each kernel over all shapes; NaN if unknown
-        for cell in sorted(run.cells, key=lambda cell: newness(cell.cell.time)):
+        for cell in sorted(run.cells, key=lambda cell: cell.cell.time or OLDEST):
             if cell.comparison and (cell.key.dtype, cell.key.threads) == (dtype, threads):
                 self.cells[cell.key.batch, cell.key.dim] = cell
         for shape, cell in self.cells.items():
@@ -95,7 +90,7 @@ class Measurements:
     def source(self, here: str, cells: Collection[Ranked] = ()) -> Source:
         """Describe some of the cells, or all of them; `here` is the name of this machine."""
         records = [ranked.cell for ranked in cells or self.cells.values()]
-        newest = max(records, key=lambda cell: newness(cell.time))
+        newest = max(records, key=lambda cell: cell.time or OLDEST)
         batches, dims = zip(*((cell.batch, cell.dim) for cell in records), strict=True)
         return Source(
             tool=self.run.tool,

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, astuple, dataclass
-from functools import cached_property
 from typing import Any
 
 from softmax_impls.results.runs import Run, interval_of
@@ -20,18 +19,10 @@ class Ranked:
     """A cell and the comparison of its kernels."""
 
     cell: Cell
+    key: CellKey
+    kernels: Mapping[str, KernelResult]  # all kernels by name, also those that are not ranked
     comparison: Comparison | None  # None if the cell has no verified times
     noise: float | None  # relative difference between the A/A control and its kernel; None without a control
-
-    @property
-    def key(self) -> CellKey:
-        """Workload, shape, dtype and threads."""
-        return self.cell.key
-
-    @cached_property
-    def kernels(self) -> Mapping[str, KernelResult]:
-        """The results of all kernels by their names, also of kernels that are not ranked."""
-        return self.cell.by_name
 
     @property
     def winners(self) -> tuple[str, ...]:
@@ -58,7 +49,7 @@ class Ranked:
         return baseline.seconds / self.seconds, baseline.status == "extrapolated"
 
     def share_of_roofline(self, name: str) -> Ratio | None:
-        """Return the time of the roofline over the time of a kernel, by paired samples; None if either is unknown."""
+        """Return the roofline's time over the kernel's time, from samples of the same rounds; None if unknown."""
         samples = self.kernels[name].samples
         return statistics.paired_ratio(self.cell.roofline.samples, samples) if self.cell.roofline and samples else None
 
@@ -114,7 +105,8 @@ def rank(cell: Cell) -> Ranked:
     if control and control.samples and control.name in kernels:
         ratio = statistics.quiet_ratio(control.samples, kernels[control.name].samples, blocks=_blocks(cell))
     noise = max(ratio.value, 1 / ratio.value) - 1 if ratio else None
-    return Ranked(cell, _compare(cell, kernels, statistics.margin_from(ratio)) if kernels else None, noise)
+    comparison = _compare(cell, kernels, statistics.margin_from(ratio)) if kernels else None
+    return Ranked(cell, cell.key, cell.by_name, comparison, noise)
 
 
 def rank_all(cells: Iterable[Cell]) -> list[Ranked]:

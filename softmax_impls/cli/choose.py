@@ -32,12 +32,12 @@ BUDGET = 5.0  # seconds to measure one cell
     "--workload",
     "mix",
     "NAME[:WEIGHT]",
-    options.WeightedShape(),
+    click.types.FuncParamType(options.weighted_shape),
     f"Instead of a shape, a mix of shapes like 256x1000, or of {', '.join(WORKLOADS)}. May be repeated.",
 )
 @click.option("--dtype", type=click.Choice(options.DTYPES), default="float64", help="Of the computation.")
 @click.option("--threads", type=click.IntRange(1), default=1, metavar="N", help="Threads to use.")
-@click.option("--max-memory", callback=options.size_in_bytes, metavar="SIZE", help="Of temporaries, like 1GB.")
+@click.option("--max-memory", type=options.size_in_bytes, metavar="SIZE", help="Of temporaries, like 1GB.")
 @click.option(
     "--max-error",
     type=options.Number(0, min_open=True),
@@ -105,9 +105,8 @@ def choose(
     if mix:
         return _print_mix([(weight, answer) for (_, _, weight), answer in zip(mix, found, strict=True)], as_json)
     (answer,) = found
-    return _print_answer(
-        answer, answers.notes(answer, unusable) + (_startup(answer, usable) if startup else []), as_json
-    )
+    notes = answers.notes(answer, unusable) + (_startup(answer, usable) if startup else [])
+    return _print_answer(answer, notes, as_json)
 
 
 def _print_answer(answer: Answer, notes: list[str], as_json: bool) -> int:
@@ -132,7 +131,7 @@ def _measure(question: Question, usable: Mapping[str, Implementation]) -> None:
     if isinstance(last, Skipped):
         raise click.ClickException(f"{key} can't be measured: {last.why}")
     MEASURED.parent.mkdir(exist_ok=True)
-    store.append(MEASURED, last.cell)
+    store.append(MEASURED, last)
 
 
 def _startup(answer: Answer, usable: Mapping[str, Implementation]) -> list[str]:

@@ -21,7 +21,7 @@ from softmax_impls.results import store
 from softmax_impls.timing import workloads
 from softmax_impls.timing.environment import environment, fingerprint, largest_temporaries
 from softmax_impls.timing.records import Cell
-from softmax_impls.timing.session import Session, Skipped
+from softmax_impls.timing.session import Session, Skipped, plan
 from softmax_impls.timing.workloads import GRID, WORKLOADS, CellKey
 
 PICTURE = "winners.png"
@@ -51,7 +51,7 @@ MAX_ARRAY_BYTES = 2e9
 )
 @click.option(
     "--max-memory",
-    callback=options.size_in_bytes,
+    type=options.size_in_bytes,
     metavar="SIZE",
     help="Temporary memory that an implementation may use, like 8GB. By default 4GB, or half of the free memory.",
 )
@@ -121,9 +121,9 @@ def _keys(
     if any(batch * dim * 8 > MAX_ARRAY_BYTES for batch, dim in shapes):
         raise click.UsageError("--batch × --dim: an array would take more than 2 GB")
     keys = (
-        CellKey(workload.name, workload.batch, workload.dim, dtype, number)
+        CellKey(name, batch, dim, dtype, number)
         for number in threads
-        for workload in workloads.select(names, shapes)
+        for name, batch, dim in workloads.select(names, shapes)
         for dtype in dtypes
     )
     return list(dict.fromkeys(keys))
@@ -176,7 +176,7 @@ class Comparison:
         if not screen.is_terminal:
             screen.print(f"comparing {format_count(len(keys), 'cell')} in about {session.budget:g} s")
         with progress(screen) as bar:
-            steps = session.planned_steps(keys)
+            steps = len(plan(keys))
             task = bar.add_task("compiling and checking", total=steps, left="")
             bar.refresh()
 
@@ -189,8 +189,8 @@ class Comparison:
                 if isinstance(outcome, Skipped):
                     self.problems.append(f"{outcome.key} not measured: {outcome.why}")
                 else:
-                    store.append(self.results, outcome.cell)
-                    self.done[outcome.cell.key] = outcome.cell
+                    store.append(self.results, outcome)
+                    self.done[outcome.key] = outcome
                 bar.update(task, completed=min(step, steps))
 
     def exit_status(self) -> int:

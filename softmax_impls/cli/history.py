@@ -97,13 +97,13 @@ def _smallest_change() -> str:
 
 def _as_dict(comparison: CommitComparison) -> dict[str, Any]:
     sides = {"base": comparison.base, "head": comparison.head}
-    changes = {"slower": comparison.slower, "faster": comparison.faster}
     return {
         "machine": comparison.base.machine,
         "environment": comparison.base.environment,
         "compared": comparison.compared,
         **{name: {"commit": side.commit, "date": side.date, "measured": side.measured} for name, side in sides.items()},
-        **{kind: [_change(change) for change in of_kind] for kind, of_kind in changes.items()},
+        "slower": [_change(change) for change in comparison.slower],
+        "faster": [_change(change) for change in comparison.faster],
     }
 
 

@@ -34,32 +34,27 @@ def several(
     return click.option(name, variable, metavar=metavar, multiple=True, callback=split, default=default, help=text)
 
 
-class WeightedShape(click.ParamType):  # type: ignore[type-arg]  # click before 8.4 is not generic
-    """The name of a workload or a shape like 256x1000, with an optional weight after a colon."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int, float]:
-        """Return batch, dim and weight."""
-        name, _, weight_text = value.partition(":")
-        shape = re.fullmatch(r"(\d{1,12})[x×](\d{1,12})", name)
-        if name not in WORKLOADS and not shape:
-            self.fail(f"{name!r} is neither a shape like 256x1000 nor one of {', '.join(WORKLOADS)}", param, ctx)
-        batch, dim = (int(shape[1]), int(shape[2])) if shape else (WORKLOADS[name].batch, WORKLOADS[name].dim)
-        try:
-            weight = float(weight_text or 1)
-        except ValueError:
-            weight = math.nan
-        if not (0 < weight < math.inf and batch and dim):
-            self.fail(f"{value!r}: sizes and weight must be positive numbers", param, ctx)
-        return batch, dim, weight
+def weighted_shape(text: str) -> tuple[int, int, float]:
+    """Read the name of a workload or a shape like 256x1000, with an optional weight: return batch, dim and weight."""
+    name, _, weight_text = text.partition(":")
+    shape = re.fullmatch(r"(\d{1,12})[x×](\d{1,12})", name)
+    if name not in WORKLOADS and not shape:
+        raise click.BadParameter(f"{name!r} is neither a shape like 256x1000 nor one of {', '.join(WORKLOADS)}")
+    batch, dim = (int(shape[1]), int(shape[2])) if shape else WORKLOADS[name]
+    try:
+        weight = float(weight_text or 1)
+    except ValueError:
+        weight = math.nan
+    if not (0 < weight < math.inf and batch and dim):
+        raise click.BadParameter(f"{text!r}: sizes and weight must be positive numbers")
+    return batch, dim, weight
 
 
-def size_in_bytes(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
+def size_in_bytes(text: str) -> int:
     """Read a size like 8GB, 500 MB or a number of bytes."""
-    if text is None:
-        return None
     match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d*)?)\s*([KMGT]?)B?\s*", text, re.IGNORECASE)
     if not match:
-        raise click.BadParameter(f"{text!r} is not a size like 8GB", context, parameter)
+        raise click.BadParameter(f"{text!r} is not a size like 8GB")
     return int(float(match[1]) * {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[match[2].upper()])
 
 

@@ -30,8 +30,6 @@ WIDTH, HEIGHT = 6.0, 4.4  # inches of a panel
 MAP_WIDTH, MAP_HEIGHT = 6.2, 4.6  # inches of a panel of the map of winners, at the least
 TILE_WIDTH, TILE_HEIGHT = 0.6, 0.45  # inches that the text of a tile needs
 MAX_MARKERS = 4  # the markers of tied implementations that fit into a tile
-EDGE = "black"  # of a marker on a tile, in both themes of the page
-MAP_TITLE = "Fastest softmax backward, and the time of one call"
 TIME_LABEL = "time of one call"
 
 
@@ -192,7 +190,7 @@ def winners_map(cells: Sequence[Ranked], styles: Styles | None = None) -> Figure
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
         if styles is None:
             styles = styles_of(name for cell in cells for name in cell.kernels)
-            figure.suptitle(MAP_TITLE)
+            figure.suptitle("Fastest softmax backward, and the time of one call")
         for axis, (panel, shown) in zip(axes, panels.items(), strict=True):
             _draw_tiles(axis, shown, styles)
             axis.set_title(str(panel))
@@ -202,28 +200,24 @@ def winners_map(cells: Sequence[Ranked], styles: Styles | None = None) -> Figure
 
 
 def _draw_tiles(axis: Axes, cells: Sequence[Ranked], styles: Styles) -> None:
+    """Draw the tile of each cell: its colour, its time, and the markers of the implementations that tie."""
     batches = sorted({cell.key.batch for cell in cells})
     dims = sorted({cell.key.dim for cell in cells})
-    for cell in cells:
-        if cell.winners:
-            _draw_tile(axis, cell, dims.index(cell.key.dim), batches.index(cell.key.batch), styles)
+    box = {"boxstyle": "round,pad=0.15", "facecolor": PAPER, "alpha": 0.88, "linewidth": 0}
+    for cell in filter(lambda cell: cell.winners, cells):
+        x, y = dims.index(cell.key.dim), batches.index(cell.key.batch)
+        fastest, *tied = (styles[name].colour for name in cell.winners)
+        tie: dict[str, Any] = {"hatch": "//", "edgecolor": tied[0]} if tied else {}
+        axis.add_patch(Rectangle((x, y), 1, 1, facecolor=fastest, linewidth=0, url=PAGE + address(cell.key), **tie))
+        axis.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor=PAPER, linewidth=1.5))
+        label = "\n".join(filter(None, (format_seconds(cell.seconds), short_name(workload_name(cell.key)))))
+        axis.text(x + 0.5, y + 0.36, label, ha="center", va="center", fontsize=6.5, bbox=box)
+        for index, name in enumerate(cell.winners[:MAX_MARKERS]):
+            left, (colour, marker) = x + 0.14 + 0.22 * index, styles[name]  # the edge is black in both themes
+            axis.plot(left, y + 0.83, marker=marker, color=colour, ms=5.5, mec="black", mew=0.7, ls="")
     axis.set(xlim=(0, len(dims)), ylim=(0, len(batches)), xlabel="dim", ylabel="batch", facecolor=f"{RULE}22")
     axis.set_xticks([i + 0.5 for i in range(len(dims))], [str(dim) for dim in dims])
     axis.set_yticks([i + 0.5 for i in range(len(batches))], [str(batch) for batch in batches])
-
-
-def _draw_tile(axis: Axes, cell: Ranked, x: int, y: int, styles: Styles) -> None:
-    """Draw the tile of a cell: its colour, its time, and the markers of the implementations that tie."""
-    colours = [styles[name].colour for name in cell.winners]
-    tie: dict[str, Any] = {"hatch": "//", "edgecolor": colours[1]} if len(colours) > 1 else {}
-    axis.add_patch(Rectangle((x, y), 1, 1, facecolor=colours[0], linewidth=0, url=PAGE + address(cell.key), **tie))
-    axis.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor=PAPER, linewidth=1.5))
-    label = "\n".join(filter(None, (format_seconds(cell.seconds), short_name(workload_name(cell.key)))))
-    box = {"boxstyle": "round,pad=0.15", "facecolor": PAPER, "alpha": 0.88, "linewidth": 0}
-    axis.text(x + 0.5, y + 0.36, label, ha="center", va="center", fontsize=6.5, bbox=box)
-    for index, name in enumerate(cell.winners[:MAX_MARKERS]):
-        colour, marker = styles[name]
-        axis.plot(x + 0.14 + 0.22 * index, y + 0.83, marker=marker, color=colour, ms=5.5, mec=EDGE, mew=0.7, ls="")
 
 
 DRAW: Mapping[str, Callable[[Axes, Sequence[Ranked], Styles], None]] = {

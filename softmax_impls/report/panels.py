@@ -39,7 +39,7 @@ def shape_text(key: CellKey) -> str:
 
 
 def workload_name(key: CellKey) -> str:
-    """Return the name of a workload; empty for a cell of the grid and for a requested shape."""
+    """Return the name of a workload, or "" if the shape is from the grid or was given by the user."""
     return "" if key.workload in (GRID, CUSTOM) else key.workload
 
 

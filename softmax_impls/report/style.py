@@ -62,7 +62,7 @@ def drawing(salt: str = "") -> Iterator[None]:
 
 
 def add_legend(figure: Figure, names: Iterable[str], styles: Styles, more: Sequence[Artist] = ()) -> None:
-    """Add a legend of the implementations in a figure, and of other handles."""
+    """Add a legend to a figure, with an entry for each implementation in it and for each other handle."""
     handles: list[Artist] = []
     for name in sorted(set(names)):
         label = (" " if name.startswith("_") else "") + short_name(name)  # matplotlib hides labels that begin with "_"

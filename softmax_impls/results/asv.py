@@ -138,11 +138,6 @@ def read_cells(data: bytes, machine: str, problems: Problems) -> list[Cell]:
     stated = {name: version for name, version in versions.items() if version}
     environment = msgspec.convert({"machine": machine, "versions": stated, "commit": file.commit_hash}, Environment)
     about: dict[str, Any] = {"environment": environment, "tool": "asv", "time": utc(file.date)}
-    kernels = _kernels(file, threads, problems)
-    return [Cell(**asdict(key), kernels=tuple(by_name.values()), **about) for key, by_name in kernels.items()]
-
-
-def _kernels(file: AsvFile, threads: int, problems: Problems) -> dict[CellKey, dict[str, KernelResult]]:
     memory = {result.benchmark.params: int(result.value) for result in read_results(file, MEMORY, problems, Bytes)}
     errors = _errors(file, problems)
     kernels: dict[CellKey, dict[str, KernelResult]] = {}
@@ -158,7 +153,7 @@ def _kernels(file: AsvFile, threads: int, problems: Problems) -> dict[CellKey, d
                 peak_memory_bytes=memory.get((name, key.workload, key.dtype)),
                 errors=errors.get((name, key.dtype), {}),
             )
-    return kernels
+    return [Cell(**asdict(key), kernels=tuple(by_name.values()), **about) for key, by_name in kernels.items()]
 
 
 def _name_and_key(params: tuple[str, ...], threads: int) -> tuple[str, CellKey]:
@@ -167,7 +162,7 @@ def _name_and_key(params: tuple[str, ...], threads: int) -> tuple[str, CellKey]:
         name, workload, dtype = params
         if workload not in WORKLOADS:
             raise ResultsError("unknown workload")
-        params = name, str(WORKLOADS[workload].batch), str(WORKLOADS[workload].dim), dtype
+        params = name, *map(str, WORKLOADS[workload]), dtype
     name, batch, dim, dtype = msgspec.convert(params, tuple[Name, Size, Size, Dtype], strict=False)
     return name, CellKey(workload, batch, dim, dtype, threads)
 

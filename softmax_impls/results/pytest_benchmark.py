@@ -42,7 +42,7 @@ class _Entry(Struct):
 
 
 class _Benchmark(Struct):
-    """The parts of `extra_info`, `params` and `stats` of a benchmark of ours that are used."""
+    """The fields that are read from the `extra_info`, `params` and `stats` of one of this package's benchmarks."""
 
     implementation: Name
     workload: Name

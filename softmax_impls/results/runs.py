@@ -16,7 +16,7 @@ from softmax_impls.timing.statistics import median_interval
 from softmax_impls.timing.workloads import CellKey
 
 YEARS = range(1970, 2200)  # that calendars and pandas can handle
-_OLDEST = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)
+OLDEST = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)  # to sort an unknown time by
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,6 @@ class Run:
     machine: str
     commit: str  # empty if it is not known
     cells: tuple[Cell, ...]  # the newest record of each key
-    files: tuple[str, ...]  # that the cells were read from
 
     @property
     def title(self) -> str:
@@ -115,8 +114,7 @@ def _split(cells: Iterable[Cell]) -> list[Run]:
     newest: dict[tuple[str, str, str], dict[CellKey, Cell]] = {}
     for cell in cells:
         run = newest.setdefault((cell.tool, cell.environment.machine, cell.environment.commit or ""), {})
-        if cell.key not in run or (cell.time or _OLDEST) >= (run[cell.key].time or _OLDEST):
+        if cell.key not in run or (cell.time or OLDEST) >= (run[cell.key].time or OLDEST):
             run[cell.key] = cell
-    kept = {about: tuple(by_key.values()) for about, by_key in newest.items()}
-    runs = [Run(*about, cells, tuple(dict.fromkeys(cell.file for cell in cells))) for about, cells in kept.items()]
-    return sorted(runs, key=lambda run: run.time or _OLDEST, reverse=True)
+    runs = [Run(*about, tuple(by_key.values())) for about, by_key in newest.items()]
+    return sorted(runs, key=lambda run: run.time or OLDEST, reverse=True)

@@ -87,23 +87,21 @@ def read_commit(folder: Path, commit: str) -> tuple[list[Recorded], list[str]]:
     """Return what the results folder of asv holds of a commit (a full hash), and a line for each unreadable file."""
     recorded: list[Recorded] = []
     lines: list[str] = []
+    ignored = Problems()  # a benchmark that failed or cannot be read is not compared
     for path in sorted(folder.glob(f"*/{commit[:8]}-*.json")):
         try:
             check_file(path)
             file = asv.decode(path.read_bytes())
-            if file.commit_hash == commit:
-                recorded.append(_recorded(file, printable(path.parent.name)))
+            if file.commit_hash != commit:
+                continue
+            results = [result for name in file.results for result in asv.read_results(file, name, ignored)]
+            samples = {result.benchmark: result.samples for result in results if result.samples}
+            measured = max((result.started_at for result in results if result.started_at), default=None)
+            machine, environment = printable(path.parent.name), printable(file.env_name)
+            recorded.append(Recorded(machine, environment, commit, asv.utc(file.date), measured, samples))
         except (*UNREADABLE, OSError) as error:
             lines.append(f"{printable(path)}: {describe(error)}")
     return recorded, lines
-
-
-def _recorded(file: asv.AsvFile, machine: str) -> Recorded:
-    ignored = Problems()  # a benchmark that failed or cannot be read is not compared
-    results = [result for name in file.results for result in asv.read_results(file, name, ignored)]
-    samples = {result.benchmark: result.samples for result in results if result.samples}
-    measured = max((result.started_at for result in results if result.started_at is not None), default=None)
-    return Recorded(machine, printable(file.env_name), file.commit_hash, asv.utc(file.date), measured, samples)
 
 
 def compare_commits(base: Sequence[Recorded], head: Sequence[Recorded]) -> Iterator[CommitComparison]:

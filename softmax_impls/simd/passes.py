@@ -18,7 +18,7 @@ Sums = tuple[float, float]  # of a row: the shift and Σ p (g - shift)
 
 @jit(nogil=True, forceinline=True)
 def needs_shift(max_g: Any, dot: float) -> bool:
-    """Whether Σ p g may have lost its accuracy, so that g must be shifted by max_g; see `checks.bounds`."""
+    """Whether Σ p g is too inaccurate, so that g must be shifted by max_g, its value at the largest p; see `bounds`."""
     return not abs(np.float64(max_g)) <= MAX_UNSHIFTED_RATIO * abs(dot - np.float64(max_g))
 
 

@@ -105,9 +105,8 @@ def _lead(memory: int, probs: Array, grad: Array, out: Array, phase: int, thread
     words, floats = vec.pointer_to(memory, np.int64(0)), vec.pointer_to(memory + 8 * WORDS, np.float64(0))
     if not vec.compare_exchange(words, BUSY, 0, 1):
         return False
-    vec.store_release(
-        words, TICKET, vec.load_acquire(words, TICKET) | ALL_CHUNKS
-    )  # no chunk can be taken: words may change
+    # No chunk can be taken from here on, so the words may change.
+    vec.store_release(words, TICKET, vec.load_acquire(words, TICKET) | ALL_CHUNKS)
     p, g, o = vec.pointer(probs), vec.pointer(grad), vec.pointer(out)
     words[PROBS], words[GRAD], words[OUT] = vec.address(p), vec.address(g), vec.address(o)
     words[ITEMSIZE], words[THREADS], words[DIM] = probs.itemsize, threads, probs.shape[-1]

@@ -9,7 +9,7 @@ from typing import NoReturn
 import numpy as np
 
 from softmax_impls.formatting import KERNEL_ERRORS, format_bytes, one_line
-from softmax_impls.implementation import LARGEST_TEMPORARIES, Impl
+from softmax_impls.implementation import LARGEST_TEMPORARIES
 from softmax_impls.registry import from_spec
 from softmax_impls.source import gradient_check
 
@@ -22,8 +22,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _size(text: str) -> int:
-    number = int(text)
-    if number < 1:
+    if (number := int(text)) < 1:
         raise ValueError
     return number
 
@@ -46,32 +45,28 @@ def _parser() -> _Parser:
     return parser
 
 
-def _implementation(parser: _Parser, options: argparse.Namespace) -> Impl:
-    """Return the implementation to run; end the program if it cannot be had, or the arrays do not fit memory."""
-    if options.seed < 0:
-        parser.error(f"argument --seed: must not be negative, got {options.seed}")
-    try:
-        impl = options.impl if options.impl == "auto" else from_spec(options.impl)
-    except (ValueError, ImportError) as error:
-        parser.error(f"argument --impl: {error}")
-    if not isinstance(impl, str) and (too_large := impl.too_large(options.batch, options.dim, np.dtype(np.float64))):
-        parser.error(f"argument --impl: {impl.name} was not started: {too_large}")
-    if options.batch * options.dim * 8 > LARGEST_TEMPORARIES:
-        parser.error(f"--batch × --dim: the logits would take {format_bytes(options.batch * options.dim * 8)}")
-    return impl
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the original program; return the exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    impl = _implementation(parser, options)
+    if options.seed < 0:
+        parser.error(f"argument --seed: must not be negative, got {options.seed}")
+    try:
+        impl = None if options.impl == "auto" else from_spec(options.impl)
+    except (ValueError, ImportError) as error:
+        parser.error(f"argument --impl: {error}")
+    if impl and (too_large := impl.too_large(options.batch, options.dim, np.dtype(np.float64))):
+        parser.error(f"argument --impl: {impl.name} was not started: {too_large}")
+    if options.batch * options.dim * 8 > LARGEST_TEMPORARIES:
+        parser.error(f"--batch × --dim: the logits would take {format_bytes(options.batch * options.dim * 8)}")
     rng = np.random.default_rng(options.seed)
     x = rng.random((options.batch, options.dim))
     ys = rng.integers(options.dim, size=options.batch)
     try:
         for loss_type in ("mse", "xent"):
-            print(f"loss_type = {loss_type}, grad diff = {gradient_check(x, ys, loss_type, impl)}", flush=True)
+            print(
+                f"loss_type = {loss_type}, grad diff = {gradient_check(x, ys, loss_type, impl or 'auto')}", flush=True
+            )
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

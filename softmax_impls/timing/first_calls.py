@@ -1,10 +1,13 @@
 """The time of first calls, which compile a kernel or load it from a cache."""
 
+import gc
 import os
 import subprocess
 import sys
 import tempfile
 import time
+import timeit
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,15 +49,12 @@ def first_call_seconds(implementation: Implementation, dtype: np.dtype[Any]) -> 
     for shape in SHAPES if implementation.family in ("numba", "user") else SHAPES[:1]:
         probs = np.full(shape, 1 / shape[1], dtype)
         out = np.empty_like(probs)
-        times = []
-        for _ in range(2):
-            start = time.perf_counter()
-            try:
-                invoke(implementation.kernel, probs, probs, out=out)
-            except KERNEL_ERRORS:
-                return seconds  # the checks report the failure
-            times.append(time.perf_counter() - start)
-        seconds += max(0.0, times[0] - times[1])
+        call = partial(invoke, implementation.kernel, probs, probs, out=out)
+        try:
+            first, second = timeit.repeat(call, setup=gc.enable, number=1, repeat=2)
+        except KERNEL_ERRORS:
+            return seconds  # the checks report the failure
+        seconds += max(0.0, first - second)
     return seconds
 
 

@@ -27,10 +27,6 @@ class CellArrays:
         self.sums = reference.row_sums(self.probs, self.grad_output)
         self._checksum = workloads.checksum(self.probs, self.grad_output)
 
-    def bind(self, implementation: Implementation) -> BoundCall:
-        """Return the call on these arrays, and a function that reads its result."""
-        return implementation.bind_call(self.probs, self.grad_output, self.out)
-
     @property
     def modified(self) -> bool:
         """Whether a kernel has modified the inputs."""
@@ -93,7 +89,7 @@ class Participant:
         """Call it with an `out` full of NaN, and verify the result; stop it if it is wrong or raises."""
         arrays.out.fill(np.nan)
         try:
-            self.bound = self.bound or arrays.bind(self.implementation)
+            self.bound = self.bound or self.implementation.bind_call(arrays.probs, arrays.grad_output, arrays.out)
             call, read = self.bound
             start = time.perf_counter()
             returned = call()

@@ -25,12 +25,6 @@ from softmax_impls.timing.roofline import ROOFLINE
 from softmax_impls.timing.workloads import GRID, CellKey
 
 
-class Measured(NamedTuple):
-    """The record of a cell after a step, with the samples of all its steps."""
-
-    cell: Cell
-
-
 class Skipped(NamedTuple):
     """A cell that is not measured, and the reason."""
 
@@ -83,14 +77,13 @@ class Session:
         self.verdicts = judge(self.implementations, dtypes=dtypes)
         self._deadline = max(self._deadline, time.perf_counter() + self._policy.timing_share * self.budget)
 
-    def planned_steps(self, keys: Sequence[CellKey]) -> int:
-        """Return the number of steps that `run` plans; open cells may have more."""
-        return len(plan(keys, self._policy))
-
     def run(
         self, keys: Sequence[CellKey], starting: Callable[[CellKey], None] = lambda key: None
-    ) -> Iterator[Measured | Skipped]:
-        """Measure cells within the budget, and yield a cell after each of its steps; `starting` is called before."""
+    ) -> Iterator[Cell | Skipped]:
+        """Measure cells within the budget, and yield a cell after each of its steps; `starting` is called before.
+
+        Each record of a cell has the samples of all its steps so far. Open cells may have more steps than `plan` says.
+        """
         steps = plan(keys, self._policy)
         costs = [step.cost for step in steps]
         planned = self.seconds_left / sum(costs) if costs else 0.0
@@ -127,12 +120,12 @@ class Session:
                     kernel.stop("failed", f"runs in {obtained[name]} threads instead of {key.threads}")
         return run
 
-    def _measure(self, key: CellKey, seconds: float, starting: Callable[[CellKey], None]) -> Measured:
+    def _measure(self, key: CellKey, seconds: float, starting: Callable[[CellKey], None]) -> Cell:
         starting(key)
         with self._limit_threads(key.threads):
             self._runs[key].measure(seconds)
         errors = {name: verdict.errors.get(key.dtype, {}) for name, verdict in self.verdicts.items()}
-        return Measured(self._runs[key].record(errors, self._first_calls.get(key.dtype, {}), self._compiler_start))
+        return self._runs[key].record(errors, self._first_calls.get(key.dtype, {}), self._compiler_start)
 
     @contextmanager
     def _limit_threads(self, threads: int) -> Iterator[dict[str, int]]:

@@ -48,8 +48,6 @@ class Comparison:
     ratios: dict[str, Ratio]  # time of each other kernel over the time of the best
     margin: float  # an interval has to be beyond 1 + margin for a difference
     ties: tuple[str, ...]  # kernels that are not eliminated and not clearly slower than the best
-    behind: tuple[str, ...]  # kernels that are slower than the best by more than twice the margin
-    settled: bool  # each kernel that is not eliminated is clearly slower, or within twice the margin of the best
 
 
 class Decision(NamedTuple):
@@ -80,14 +78,7 @@ def compare_samples(
     ratios = {name: quiet_ratio(samples[name], samples[best], confidence, blocks) for name in others}
     slower = [name for name in rivals if not _has_faster_samples(samples[name], samples[best])]
     beaten = [name for name in slower if ratios[name].low > 1 + margin]
-    return Comparison(
-        best=best,
-        ratios=ratios,
-        margin=margin,
-        ties=tuple(name for name in rivals if name not in beaten),
-        behind=tuple(name for name in slower if ratios[name].low > 1 + 2 * margin),
-        settled=all(name in beaten or ratios[name].high < 1 + 2 * margin for name in rivals),
-    )
+    return Comparison(best, ratios, margin, ties=tuple(name for name in rivals if name not in beaten))
 
 
 def decide(
@@ -107,9 +98,11 @@ def decide(
     """
     ratio = quiet_ratio(control[1], samples[control[0]], blocks=blocks) if control and control[0] in samples else None
     comparison = compare_samples(samples, margin_from(ratio), eliminated, blocks)
-    beyond = policy.early_ratio if early else 1.0 if last else policy.later_ratio
-    slower = {name for name in comparison.behind if comparison.ratios[name].low > beyond}
-    return Decision(frozenset({*eliminated, *slower}), comparison.settled and not early)
+    ratios, ties, twice = comparison.ratios, comparison.ties, 1 + 2 * comparison.margin
+    beyond = max(twice, policy.early_ratio if early else 1.0 if last else policy.later_ratio)
+    slower = {name for name in ratios if name not in ties and ratios[name].low > beyond}
+    settled = not early and all(ratios[name].high < twice for name in ties)
+    return Decision(frozenset({*eliminated, *slower}), settled)
 
 
 def margin_from(control_ratio: Ratio | None) -> float:

@@ -19,16 +19,6 @@ GRID, CUSTOM = "grid", "custom"  # the workload names of cells of the grid, and 
 
 
 @dataclass(frozen=True)
-class Workload:
-    """A named shape: softmax over `dim` classes for each of `batch` rows."""
-
-    name: str
-    batch: int
-    dim: int
-    purpose: str
-
-
-@dataclass(frozen=True)
 class CellKey:
     """What a cell is measured for: a shape, a dtype and a number of threads."""
 
@@ -53,17 +43,14 @@ class CellKey:
         return f"{self.workload} {self.batch}×{self.dim} {self.dtype}{threads}"
 
 
-WORKLOADS = {
-    workload.name: workload
-    for workload in (
-        Workload("sample-10", 1, 10, "one sample through a digits head: the call overhead"),
-        Workload("sample-1000", 1, 1000, "one sample through an ImageNet head"),
-        Workload("digits", 128, 10, "a batch through a digits head: short rows"),
-        Workload("imagenet", 256, 1000, "a batch through an ImageNet head: fits the caches"),
-        Workload("attention", 6144, 512, "12 heads × 512 tokens attending to 512"),
-        Workload("bert", 512, 30522, "512 tokens over BERT's vocabulary: beyond the caches"),
-        Workload("gpt2", 512, 50257, "512 tokens over GPT-2's vocabulary: an odd row length, beyond the caches"),
-    )
+WORKLOADS = {  # batch and dim: softmax over `dim` classes for each of `batch` rows
+    "sample-10": (1, 10),  # one sample through a digits head: the call overhead
+    "sample-1000": (1, 1000),  # one sample through an ImageNet head
+    "digits": (128, 10),  # a batch through a digits head: short rows
+    "imagenet": (256, 1000),  # a batch through an ImageNet head: fits the caches
+    "attention": (6144, 512),  # 12 heads × 512 tokens attending to 512
+    "bert": (512, 30522),  # 512 tokens over BERT's vocabulary: beyond the caches
+    "gpt2": (512, 50257),  # 512 tokens over GPT-2's vocabulary: an odd row length, beyond the caches
 }
 
 # Powers of 16. Batch: one row (the call overhead), few rows, a batch, and more rows than a cache holds. Dim: less than
@@ -75,17 +62,17 @@ LARGEST_DRAWN = 2**21  # random elements; rows repeat beyond, which takes 0.7 of
 HEADER, PAGE, HUGE_PAGE = 16, 2**12, 2**21  # bytes: of malloc's header, of a page, of a huge page
 
 
-def grid() -> list[Workload]:
+def grid() -> list[tuple[int, int]]:
     """Return the shapes of the grid that fit into memory."""
-    shapes = itertools.product(GRID_BATCHES, GRID_DIMS)
-    return [Workload(GRID, b, d, "a cell of the grid") for b, d in shapes if b * d <= LARGEST_GRID_CELL]
+    return [(b, d) for b, d in itertools.product(GRID_BATCHES, GRID_DIMS) if b * d <= LARGEST_GRID_CELL]
 
 
-def select(names: Sequence[str] = (), shapes: Sequence[tuple[int, int]] = ()) -> list[Workload]:
-    """Return the named workloads (`GRID` for the grid) and these shapes; all workloads and the grid by default."""
+def select(names: Sequence[str] = (), shapes: Sequence[tuple[int, int]] = ()) -> list[tuple[str, int, int]]:
+    """Return (name, batch, dim) of the named workloads (`GRID` for the grid) and of the shapes; by default, of all."""
     names = names or ([] if shapes else [*WORKLOADS, GRID])
-    named = [WORKLOADS[name] for name in names if name != GRID]
-    return [*named, *(grid() if GRID in names else []), *(Workload(CUSTOM, b, d, "requested") for b, d in shapes)]
+    named = [(name, *WORKLOADS[name]) for name in names if name != GRID]
+    on_grid = [(GRID, *shape) for shape in grid()] if GRID in names else []
+    return [*named, *on_grid, *((CUSTOM, *shape) for shape in shapes)]
 
 
 def arrays(key: CellKey, seed: int) -> tuple[Array, Array, Array]:

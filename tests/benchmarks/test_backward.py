@@ -28,9 +28,9 @@ def test_backward(benchmark, workload, dtype, name):
         implementation = get(name)
     except ImportError as error:
         pytest.skip(f"not installed: {error}")
-    shape = WORKLOADS[workload]
-    key = CellKey(workload, shape.batch, shape.dim, dtype, 1)
-    if implementation.family in ("loop", "jacobian") and shape.batch * shape.dim**2 > MAX_OPERATIONS:
+    batch, dim = WORKLOADS[workload]
+    key = CellKey(workload, batch, dim, dtype, 1)
+    if implementation.family in ("loop", "jacobian") and batch * dim**2 > MAX_OPERATIONS:
         pytest.skip("takes too long; softmax-impls compare extrapolates its time")
     probs, grad_output, out = workloads.arrays(key, seed=0)
     with environment.limit_all_threads(1), np.errstate(all="ignore"):
@@ -45,8 +45,8 @@ def test_backward(benchmark, workload, dtype, name):
         benchmark.extra_info.update(
             implementation=name,
             dtype=dtype,
-            batch=shape.batch,
-            dim=shape.dim,
+            batch=batch,
+            dim=dim,
             threads=1,
             verified=True,
             error_in_bounds=worst.ratio,

@@ -64,4 +64,4 @@ def build_cell_of(*kernels, batch=1, dim=5, **changes):
 def build_run(*cells) -> RankedRun:
     """Return the ranked run of these cells, which must have the same tool, machine and commit."""
     (key,) = {(cell.tool, cell.environment.machine, cell.environment.commit or "") for cell in cells}
-    return rank_run(Run(*key, cells=cells, files=tuple({cell.file: None for cell in cells})))
+    return rank_run(Run(*key, cells=cells))

@@ -36,7 +36,7 @@ def answer_with(**times):
         Question(1, 1, "float32"),
         MEASURED,
         {name: candidate(name, t) for name, t in times.items()},
-        Comparison(best, ratios, 0.02, (), (), True),
+        Comparison(best, ratios, 0.02, ()),
     )
 
 

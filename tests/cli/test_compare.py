@@ -29,7 +29,7 @@ def kernels_of(found, number=0):
 
 
 def test_tables_recommendation_results_and_picture(output, monkeypatch):
-    monkeypatch.setattr(workloads, "grid", lambda: [workloads.Workload(workloads.GRID, b, 16, "") for b in (1, 16)])
+    monkeypatch.setattr(workloads, "grid", lambda: [(1, 16), (16, 16)])
     text = output("compare", "--workload", "sample-10,grid", "--dtype", "float32", "--budget", "1", *FEW)
     assert "The fastest kernel of each cell" in text
     assert all(heading in text for heading in ("% of roofline", "GB/s", "A/A noise", "speedup"))

@@ -51,4 +51,4 @@ def page_of(loaded):
 
 def ranked(cells) -> RankedRun:
     """Rank cells as a run."""
-    return rank_run(runs.Run("compare", "a cpu, 2 cores, Linux", "c0ffee", tuple(cells), ("results.jsonl",)))
+    return rank_run(runs.Run("compare", "a cpu, 2 cores, Linux", "c0ffee", tuple(cells)))

@@ -14,7 +14,7 @@ from softmax_impls.threads import available_cores
 from softmax_impls.timing import session as session_module
 from softmax_impls.timing.policy import SamplingPolicy
 from softmax_impls.timing.records import Cell
-from softmax_impls.timing.session import Measured, Session, Skipped, cost, plan, reason_to_skip
+from softmax_impls.timing.session import Session, Skipped, cost, plan, reason_to_skip
 from softmax_impls.timing.workloads import CellKey
 from tests.timing.kernels import textbook
 
@@ -99,10 +99,10 @@ def test_the_time_that_is_left_goes_to_open_cells(simulation):
     simulation.needed, simulation.at_most = 6, 0.5
     session = Session({}, 40.0, 10**9)
     announced = []
-    measured = [result.cell for result in session.run([SMALL[0], LARGE[0]], starting=announced.append)]
+    measured = list(session.run([SMALL[0], LARGE[0]], starting=announced.append))
     assert announced == measured
     assert measured.count(SMALL[0]) == measured.count(LARGE[0]) == 6
-    assert session.planned_steps([SMALL[0], LARGE[0]]) == 4
+    assert len(plan([SMALL[0], LARGE[0]])) == 4
 
 
 def test_open_cells_get_no_more_than_the_budget(simulation):
@@ -130,7 +130,7 @@ def prepared(*kernels, budget=3.0, **options):
 def test_each_pass_adds_samples_and_the_last_record_has_all():
     closed_form = implementations()["closed_form"]
     session = prepared(closed_form, replace(closed_form, name="copy"), budget=1.5)
-    cells = [result.cell for result in session.run(SMALL[1:]) if isinstance(result, Measured)]
+    cells = [result for result in session.run(SMALL[1:]) if not isinstance(result, Skipped)]
     assert len(cells) >= POLICY.passes
     first, last = (max(len(kernel.samples) for kernel in cell.kernels) for cell in (cells[0], cells[-1]))
     assert last > first
@@ -142,7 +142,7 @@ def test_each_pass_adds_samples_and_the_last_record_has_all():
 def test_records_of_all_implementations_survive_encoding():
     session = prepared(*implementations().values(), budget=6.0)
     keys = [SMALL[0], CellKey("imagenet", 256, 1000, "float32", 1), CellKey("custom", 2048, 2100, "float32", 2)]
-    last = {result.cell.key: result.cell for result in session.run(keys) if isinstance(result, Measured)}
+    last = {result.key: result for result in session.run(keys) if not isinstance(result, Skipped)}
     assert last.keys() == set(keys)
     for cell in last.values():
         assert msgspec.json.decode(msgspec.json.encode(cell), type=Cell) == cell
@@ -160,7 +160,7 @@ def test_an_implementation_that_failed_the_checks_or_ignores_the_number_of_threa
 
     kernels = [describe(zeros), describe(ignoring, set_num_threads=lambda threads: 7), describe(textbook)]
     (*_, last) = prepared(*kernels, budget=1.0).run(SMALL[:1])
-    zeros, ignoring, right = last.cell.kernels
+    zeros, ignoring, right = last.kernels
     assert (zeros.status, zeros.verified, zeros.samples) == ("wrong", False, ())
     assert zeros.note.startswith("value: ")
     assert (ignoring.status, ignoring.note) == ("failed", "runs in 7 threads instead of 1")

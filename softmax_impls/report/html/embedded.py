@@ -115,7 +115,7 @@ def _index(known: dict[str, int], value: Json) -> int:
 
 
 def _samples_per_kernel(lengths: Sequence[int], notes: list[str]) -> int:
-    """Return how many samples of each kernel fit into the page. Short series stay whole."""
+    """Return how many samples of each kernel fit into the page. A kernel with fewer samples keeps all of them."""
     longest = max(lengths)
     kept = bisect(range(longest + 1), MAX_SAMPLES, key=lambda kept: sum(min(length, kept) for length in lengths)) - 1
     if kept < longest:

@@ -53,7 +53,7 @@ def make_page(loaded: Loaded, ranked: Sequence[RankedRun], styles: Styles) -> tu
         shared=_shared(runs[:MAX_SIDE_BY_SIDE]),
         problems=loaded.problems,
         notes=notes,
-        files=sorted({file for run in runs for file in run.run.files}),
+        files=sorted({cell.file for run in runs for cell in run.run.cells}),
         kernels=len({name for run in runs for cell in run.cells for name in cell.kernels}),
         results=sum(len(cell.kernels) for run in runs for cell in run.cells),
         cells=len({cell.key for run in runs for cell in run.cells}),

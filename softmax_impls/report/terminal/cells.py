@@ -47,9 +47,9 @@ def fastest_kernels(cells: Sequence[Ranked]) -> RenderableType:
     return Group(
         "The fastest kernel of each cell; = marks a tie:",
         table,
-        "* Speedup: over the loop of the original program; ~ where its time is extrapolated from smaller shapes.\n"
-        "  Roofline: the time that moving the bytes takes on this machine, measured in the same rounds.\n"
-        "  A/A noise: the difference between two measurements of one kernel.",
+        "* Speedup: over the loop of the original program; ~ if the loop's time is extrapolated from smaller shapes.\n"
+        "  % of roofline: the time to read and write the arrays and do nothing else, over the time of the kernel.\n"
+        "  A/A noise: the difference between two measurements of the same kernel.",
     )
 
 
@@ -59,10 +59,8 @@ def winners_tables(cells: Sequence[Ranked]) -> list[RenderableType]:
     for panel, on_grid in by_panel(cell for cell in cells if cell.key.workload == GRID).items():
         by_shape = {(cell.key.batch, cell.key.dim): cell for cell in on_grid}
         batches, dims = (sorted(set(sizes)) for sizes in zip(*by_shape, strict=True))
-        table = Table(show_lines=True)
-        table.add_column("batch \\ dim", justify="right")
-        for dim in dims:
-            table.add_column(str(dim))
+        table = Table("batch \\ dim", *map(str, dims), show_lines=True)
+        table.columns[0].justify = "right"
         for batch in batches:
             table.add_row(str(batch), *(_winners(by_shape.get((batch, dim))) for dim in dims))
         tables.append(Group(f"\nWinners over the grid, {panel}:", table))

@@ -4,9 +4,9 @@ import datetime
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, redirect_stdout
-from typing import Any
+from collections.abc import Iterable
+from contextlib import redirect_stdout
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -29,11 +29,9 @@ def console(stderr: bool = False, min_width: int = TABLE_WIDTH) -> Console:
     return screen
 
 
-@contextmanager
-def kernels_to_stderr() -> Iterator[None]:
+def kernels_to_stderr() -> redirect_stdout[TextIO]:
     """Send to standard error whatever a user's module or kernel prints. Standard output holds the result alone."""
-    with redirect_stdout(sys.stderr):
-        yield
+    return redirect_stdout(sys.stderr)
 
 
 def progress(screen: Console) -> Progress:
