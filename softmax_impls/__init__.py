@@ -1,6 +1,5 @@
 """The softmax backward pass in many implementations, which are checked against each other, timed and compared.
 
->>> import numpy as np
 >>> from softmax_impls import softmax, softmax_backward
 >>> probs = softmax([[1.0, 2.0, 3.0]])
 >>> softmax_backward(probs, [[1.0, 0.0, 0.0]]).round(3)
@@ -15,13 +14,4 @@ from softmax_impls.source import Softmax
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Softmax",
-    "__version__",
-    "explain",
-    "implementations",
-    "numeric_gradient",
-    "register",
-    "softmax",
-    "softmax_backward",
-]
+__all__ = ["Softmax", "explain", "implementations", "numeric_gradient", "register", "softmax", "softmax_backward"]

@@ -72,12 +72,7 @@ def softmax(x: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array
     Notes
     -----
     A row that is -inf throughout, or contains NaN or +inf, becomes NaN. Other rows are not affected. Subtracting the
-    maximum prevents the exponential from overflowing [1]_.
-
-    References
-    ----------
-    .. [1] P. Blanchard, D. J. Higham, N. J. Higham, "Accurately computing the log-sum-exp and softmax functions",
-       IMA Journal of Numerical Analysis 41 (4), 2021.
+    maximum prevents overflow (Blanchard, Higham and Higham, IMA Journal of Numerical Analysis 41 (4), 2021).
 
     Examples
     --------
@@ -148,7 +143,6 @@ def softmax_backward(
 
     Examples
     --------
-    >>> import numpy as np
     >>> from softmax_impls import softmax, softmax_backward
     >>> probs = softmax([37.42994775023705, 0.0])
     >>> softmax_backward(probs, [1.0, 0.0])

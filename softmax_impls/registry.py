@@ -60,7 +60,7 @@ def register(
     set_num_threads: Callable[[int], int] | None = None,
 ) -> Callable[[K], K]: ...
 def register(kernel: K | None = None, /, **record: Any) -> K | Callable[[K], K]:
-    """Register a kernel, so that every part of the package finds it by name.
+    """Register a kernel, so that every part of the package finds it by name; return the kernel.
 
     Use it as a decorator, with or without arguments. Afterwards `softmax_backward`, the checks, the benchmarks and the
     command line accept the kernel's name.
@@ -73,11 +73,6 @@ def register(kernel: K | None = None, /, **record: Any) -> K | Callable[[K], K]:
     **record : optional
         The other attributes of `softmax_impls.implementation.Implementation`: name, summary, family, accurate_for and
         so on. By default the name is the function's own, and the summary is the first line of its docstring.
-
-    Returns
-    -------
-    callable
-        The kernel, unchanged.
 
     Raises
     ------
@@ -212,10 +207,7 @@ def from_kernel(kernel: Callable[..., Any], name: str = "kernel") -> Implementat
 
 
 def from_spec(spec: str) -> Implementation:
-    """Return the implementation that a command line names: a known name, or ``package.module:function``.
-
-    The module may lie in the current folder. A ValueError says what is unknown or cannot be loaded.
-    """
+    """Return the implementation of a known name, or of ``package.module:function``; ValueError if it cannot be had."""
     module_name, colon, attribute = spec.partition(":")
     if not colon:
         if spec not in (known := names(peers=True)):

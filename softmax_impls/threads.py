@@ -19,10 +19,7 @@ def available_cores() -> int:
 
 
 def num_threads() -> int:
-    """Return how many threads a call uses by default.
-
-    This is the limit that `limit_threads` has set, else Numba's NUMBA_NUM_THREADS, else the number of processors.
-    """
+    """Return the default number of threads: that of `limit_threads`, else NUMBA_NUM_THREADS, else the processors."""
     if (limit := _limit.get()) is not None:
         return limit
     if (numba := sys.modules.get("numba")) is not None:
