@@ -24,9 +24,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def several(
-    name: str, variable: str, metavar: str, kind: click.ParamType[Any], text: str, default: Sequence[str] | None = None
+    name: str, variable: str, metavar: str, kind: Any, text: str, default: Sequence[str] | None = None
 ) -> Callable[[Command], Command]:
-    """Return an option that may be repeated, and may hold several values of this kind separated by commas."""
+    """Return an option that may be repeated, and may hold several values of a click type separated by commas."""
 
     def split(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[Any]:
         return [kind.convert(part.strip(), parameter, context) for value in values for part in value.split(",")]
