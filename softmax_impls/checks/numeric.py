@@ -46,7 +46,6 @@ def numeric_gradient(f: Function, x: ArrayLike, *, method: str = "central", step
 
     Examples
     --------
-    >>> import numpy as np
     >>> from softmax_impls import numeric_gradient
     >>> numeric_gradient(lambda x: (x**3).sum(), [1.0, 2.0], method="complex")
     array([ 3., 12.])

@@ -26,7 +26,7 @@ class SamplingPolicy:
     # Elimination. The ratio is a kernel's time over the fastest kernel's.
     too_slow: float = 20.0  # ratio from which a kernel takes part in no round, if its call is `too_long`
     too_long: float = 0.01  # share of the step's time
-    early_ratio: float = 2.0  # while there are few samples: a placement can slow a kernel down by a third
+    early_ratio: float = 2.0  # in every round, while there are few: a placement can slow a kernel down by a third
     later_ratio: float = 1.3  # while the cell has steps to come: another placement does not make up for that
 
     # Small cells have several passes: load on the machine often lasts for seconds and changes which kernel is fastest.

@@ -93,23 +93,25 @@ def decide(
 ) -> Decision:
     """Eliminate the kernels that are clearly slower than the fastest.
 
-    The lower end of the ratio's confidence interval has to be beyond twice the margin, beyond `early_ratio` while there
-    are few samples, and beyond `later_ratio` while the cell has steps to come.
+    While there are few samples, the ratio has to exceed `early_ratio` in every round. Later, the lower end of its
+    confidence interval has to exceed twice the margin, and `later_ratio` while the cell has steps to come.
     """
     ratio = quiet_ratio(control[1], samples[control[0]], blocks=blocks) if control and control[0] in samples else None
     comparison = compare_samples(samples, margin_from(ratio), eliminated, blocks)
     ratios, ties, twice = comparison.ratios, comparison.ties, 1 + 2 * comparison.margin
+    least = {name: ratios[name].low for name in ratios if name not in ties}
+    if early:  # a single round may be disturbed
+        best = samples[comparison.best]
+        least = {name: min(np.divide(taken, best[: len(taken)])) for name, taken in samples.items() if len(taken) > 1}
     beyond = max(twice, policy.early_ratio if early else 1.0 if last else policy.later_ratio)
-    slower = {name for name in ratios if name not in ties and ratios[name].low > beyond}
+    slower = {name for name, ratio in least.items() if ratio > beyond}
     settled = not early and all(ratios[name].high < twice for name in ties)
     return Decision(frozenset({*eliminated, *slower}), settled)
 
 
 def margin_from(control_ratio: Ratio | None) -> float:
     """Return the margin of a cell: 1 %, or the smallest difference of the A/A control that its interval allows."""
-    if control_ratio is None:
-        return MIN_MARGIN
-    return max(MIN_MARGIN, control_ratio.low - 1, 1 / control_ratio.high - 1)
+    return max(MIN_MARGIN, control_ratio.low - 1, 1 / control_ratio.high - 1) if control_ratio else MIN_MARGIN
 
 
 def quiet_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE, blocks: Sequence[int] = ()) -> Ratio:
