@@ -146,8 +146,13 @@ def _share(verdicts: Sequence[bool]) -> str:
 
 
 def block(runs: Sequence[Run] | None = None) -> str:
-    """Return the block of docs/how-the-numbers-are-made.md in Markdown; by default from the runs that are kept."""
+    """Return the block of docs/how-the-numbers-are-made.md: a table for each machine, by default of the kept runs."""
     runs = read() if runs is None else runs
+    machines = dict.fromkeys(run.machine for run in runs)
+    return "".join(_of_machine([run for run in runs if run.machine == machine]) for machine in machines)
+
+
+def _of_machine(runs: Sequence[Run]) -> str:
     long = [outcome for run in runs for outcome in run.copies if outcome.seconds >= SHORTEST]
     low, usual, high = np.percentile([outcome.delay for outcome in long], (5, 50, 95))
     headings = ("runs", "cells", "one winner", "two winners", "none in common", "A/A ties", *SIZES)
