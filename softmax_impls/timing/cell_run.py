@@ -44,6 +44,7 @@ class CellRun:
         self._key, self._memory, self._seed, self._policy = key, memory, seed, policy
         self._small, self._compares_blocks = key.elements < policy.large_from, key.elements < policy.pair_rounds_from
         self._min_rounds = policy.block_rounds * policy.min_blocks if self._small else policy.min_rounds
+        self._reference_rounds = policy.reference_rounds if self._small else policy.reference_rounds // 2
         self._blocks: list[int] = []  # rounds of each block
         self._steps = self._rounds = 0  # steps so far, and rounds of this step
         self._seconds = self._deadline = 0.0  # of this step; the deadline is on the clock of `time.perf_counter`
@@ -190,7 +191,7 @@ class CellRun:
         if self._control and self._control[0].status == "timed":
             references.append(self._control)
         members = [(kernel, kernel.samples) for kernel in self.active]
-        members += [pair for pair in references if len(pair[1]) < self._policy.reference_rounds]
+        members += [pair for pair in references if len(pair[1]) < self._reference_rounds]
         for index in rng.permutation(len(members)):
             participant, samples = members[index]
             try:

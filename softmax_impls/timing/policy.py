@@ -21,10 +21,10 @@ class SamplingPolicy:
     min_rounds: int = 12  # rounds before a large cell can be settled
     min_blocks: int = 4  # blocks of each step of a small cell, and before it can be settled
     max_rounds: int = 400  # rounds of a step
-    reference_rounds: int = 24  # rounds of the A/A control and of the roofline; afterwards all time is for the kernels
+    reference_rounds: int = 24  # rounds of the A/A control and of the roofline, half as many in a large cell
 
     # Elimination. The ratio is a kernel's time over the fastest kernel's.
-    too_slow: float = 20.0  # ratio from which a kernel takes part in no round, if its call is `too_long`
+    too_slow: float = 3.0  # from here on, a kernel whose call is `too_long` takes part in no round: twice the rounds
     too_long: float = 0.01  # share of the step's time
     early_ratio: float = 2.0  # in every round, while there are few: a placement can slow a kernel down by a third
     later_ratio: float = 1.3  # while the cell has steps to come: another placement does not make up for that
@@ -36,7 +36,6 @@ class SamplingPolicy:
     large_from: int = 2**22  # elements
     pair_rounds_from: int = 2**20  # elements from which samples are compared by pairs of rounds instead of blocks
 
-    # Admission.
     admission_share: float = 0.04  # of a cell's time, for a kernel's probes and first call; else it is extrapolated
     sampling_share: float = 0.5  # of a step's time, for samples even if admission took longer than planned
 
