@@ -59,7 +59,7 @@ def largest_error(run: Any, family: str, dtype: str) -> float:
     """Return the largest error of a row over its largest gradient, in units of rounding."""
     probs, grad, exact = problem(family, dtype)
     out = np.full_like(probs, np.nan)
-    run(probs, grad, out)
+    run(probs, grad, out=out)
     errors = []
     with decimal.localcontext(prec=DIGITS):
         for row, exact_row in zip(out.tolist(), exact, strict=True):

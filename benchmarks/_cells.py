@@ -4,8 +4,8 @@ No benchmark has a `setup`. With a `setup`, asv times single calls, and for a ca
 clock. Instead, a cell is prepared (arrays, compiling, one verified call) when asv asks whether to skip it. asv asks
 once, before it measures, in the process that measures.
 
-asv runs these files, as they are now, on old commits. So names and shapes are read from this checkout; the kernel and
-its verification are those of the commit. Whatever is imported from `softmax_impls` must exist in all of its editions.
+asv runs these files, as they are now, on old commits. So names and shapes are read from this checkout; the public call
+and its verification are those of the commit. What is imported from `softmax_impls` must exist in all of its editions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax_impls import implementations
+from softmax_impls import explain, implementations, softmax_backward
 from softmax_impls.checks import reference
 
 PACKAGE = Path(__file__).parents[1] / "softmax_impls"
@@ -75,16 +75,21 @@ def arrays(batch: int, dim: int, dtype: str) -> Arrays:
 
 
 def kernel(name: str, batch: int, dim: int, dtype: str) -> Any:
-    """Return a kernel; None if this commit does not have it, or if it needs too much memory or time for the shape."""
+    """Return the public call with an implementation, as ``call(probs, grad_output, out=out)``.
+
+    Return None if this commit does not have it, or if it needs too much memory or time for the shape.
+    """
     implementation = implementations().get(name)
     if implementation is None or implementation.too_large(batch, dim, np.dtype(dtype), MAX_TEMPORARIES):
         return None
-    quadratic = implementation.family in ("loop", "jacobian")
-    return None if quadratic and batch * dim**2 > MAX_OPERATIONS else implementation.kernel
+    if implementation.family in ("loop", "jacobian") and batch * dim**2 > MAX_OPERATIONS:
+        return None
+    is_default = explain((batch, dim), dtype).impl == name
+    return softmax_backward if is_default else functools.partial(softmax_backward, impl=name)
 
 
 def verified(name: str, batch: int, dim: int, dtype: str) -> Call | None:
-    """Return a call of a kernel, after its result was verified on the same arrays; None as `kernel`.
+    """Return a call of an implementation, after its result was verified on the same arrays; None as `kernel`.
 
     Raises
     ------
@@ -95,11 +100,11 @@ def verified(name: str, batch: int, dim: int, dtype: str) -> Call | None:
     if run is None:
         return None
     probs, grad_output, out = arrays(batch, dim, dtype)
-    run(probs, grad_output, out)
+    run(probs, grad_output, out=out)
     worst = reference.worst(probs, grad_output, out, reference.row_sums(probs, grad_output))
     if worst.wrong:
         raise AssertionError(f"{name} is wrong at {batch}×{dim} {dtype}: {worst}")
-    return functools.partial(run, probs, grad_output, out)
+    return functools.partial(run, probs, grad_output, out=out)
 
 
 def warm_up() -> None:

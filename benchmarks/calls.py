@@ -6,28 +6,33 @@ import functools
 from typing import Any
 
 from benchmarks._cells import DTYPES, Call, Skipped, arrays
-from softmax_impls import softmax_backward
+from softmax_impls import implementations, softmax_backward
 
-RESULTS = ("out", "plain")  # whether the call writes into a given `out`, or allocates its result
+ARGUMENTS = ("out", "none", "threads", "impl", "kernel")  # of the call, besides the inputs
 
 
-def prepare_public(dtype: str, result: str) -> Call:
+def prepare_public(dtype: str, given: str) -> Call:
     """Return the public call at 1×10, after a first call."""
     probs, grad_output, out = arrays(1, 10, dtype)
-    if result == "out":
-        softmax_backward(probs, grad_output, out=out)
-        return lambda: softmax_backward(probs, grad_output, out=out)
-    softmax_backward(probs, grad_output)
-    return functools.partial(softmax_backward, probs, grad_output)
+    arguments: dict[str, Any] = {"out": out}
+    if given == "none":
+        arguments = {}
+    elif given == "threads":
+        arguments["threads"] = 1
+    elif given in ("impl", "kernel"):
+        arguments["impl"] = "numba_rows" if given == "impl" else implementations()["numba_rows"].kernel
+    call = functools.partial(softmax_backward, probs, grad_output, **arguments)
+    call()
+    return call
 
 
 class PublicCall:
     """`softmax_backward` at 1×10. Nearly all of its time is call overhead."""
 
-    params = (DTYPES, list(RESULTS))
-    param_names = ("dtype", "result")
+    params = (DTYPES, list(ARGUMENTS))
+    param_names = ("dtype", "arguments")
     skip_params = Skipped(prepare_public)
-    version = "1"
+    version = "2"
 
     def time_call(self, *combination: Any) -> None:
         """Seconds of a call."""

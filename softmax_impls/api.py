@@ -3,6 +3,7 @@
 `softmax_backward` has a fast path for plain arrays, and a general path that validates and converts all other arguments.
 """
 
+import contextlib
 import importlib
 from typing import Any
 
@@ -11,34 +12,51 @@ from numpy import empty, ndarray
 from numpy.typing import ArrayLike
 
 from softmax_impls import dispatch, registry
-from softmax_impls.implementation import Array, Impl, Implementation
+from softmax_impls.implementation import Array, Impl, Implementation, invoke, read_only
 from softmax_impls.layout import Axis, Layout, as_real_array, as_thread_count, run_kernel
 from softmax_impls.simd.sizes import LARGE, UNFIT
 from softmax_impls.threads import limit_threads
 
 AUTO = "auto"
+SIMD, COMPILED, OURS, USERS = range(4)  # kinds of kernels: numba_simd, our other compiled kernels, our other kernels
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 class _FastPath:
-    """The compiled kernel that plain calls go to, loaded by the first of them.
+    """What calls on plain arrays need, loaded by the first call that needs it.
 
-    ``small(probs, grad_output, out)`` computes a small call and returns DONE. It returns LARGE for a call that `large`
-    has to compute, and UNFIT if the shapes differ or `out` partly overlaps an input.
+    ``small(probs, grad_output, out)`` computes a small call of `numba_simd` and returns DONE. It returns LARGE for a
+    call that `large` has to compute, and UNFIT if the shapes differ or `out` partly overlaps an input. Another kernel
+    is called if ``fits(probs, grad_output, out)``: the arrays have one shape (B, D), and `out` overlaps no input.
     """
 
-    __slots__ = ("large", "small")
+    __slots__ = ("fits", "large", "small")
 
     def __init__(self) -> None:
         self.small: Any = None
         self.large: Any = None
+        self.fits: Any = _fits
 
-    def load(self) -> bool:
-        """Import `numba_simd` if "auto" picks it here; return whether it does."""
-        if dispatch.pick().impl == "numba_simd":
-            kernel = importlib.import_module("softmax_impls.backward.numba_simd")
-            self.small, self.large = kernel.run_if_small, kernel.run_large
-        return self.small is not None
+    def load(self, impl: object) -> tuple[Any, int]:
+        """Return the kernel that `impl` stands for and its kind; the next call finds them in `registry.resolved`."""
+        record = _resolve(impl)
+        kind = OURS if registry.is_ours(record) else USERS
+        if "numba" in record.requires and dispatch.has_compiler():
+            module = importlib.import_module("softmax_impls.backward.numba_simd")
+            self.small, self.large, self.fits = module.run_if_small, module.run_large, module.fits
+            if kind == OURS:
+                kind = SIMD if record.name == "numba_simd" else COMPILED
+        if not (isinstance(impl, str) and ":" in impl):  # its module may be imported again
+            with contextlib.suppress(TypeError):  # a kernel that is not hashable
+                registry.resolved[impl] = record.kernel, kind
+        return record.kernel, kind
+
+
+def _fits(probs: Array, grad_output: Array, out: Array) -> bool:
+    """As `numba_simd.fits`, without Numba."""
+    if not (probs.shape == grad_output.shape == out.shape and probs.ndim == 2 and probs.size):
+        return False
+    return not (np.may_share_memory(out, probs) or np.may_share_memory(out, grad_output))
 
 
 _fast_path = _FastPath()
@@ -110,7 +128,8 @@ def softmax_backward(
         overlap them in any way.
     impl : str, callable or Implementation, optional
         The name of an implementation, see `implementations`; "auto" (the default), see `explain`; a kernel
-        ``kernel(probs, grad_output, out)`` of yours, or its record, see `register`.
+        ``kernel(probs, grad_output, out)`` of yours, its place as "package.module:function", or its record, see
+        `register`.
     threads : int, optional
         The largest number of threads that "auto" and "numba_simd" use, by default that of NUMBA_NUM_THREADS. Other
         implementations follow the settings of their own libraries. Where there are fewer long rows than threads, the
@@ -128,7 +147,7 @@ def softmax_backward(
         result, `impl` is neither a name nor callable, or a kernel returns its result instead of writing it.
     ValueError
         If the shapes differ, `axis` is out of range or repeated, `threads` is less than 1, no implementation has that
-        name, or `out` has another shape, is read-only or overlaps itself.
+        name or place, or `out` has another shape, is read-only or overlaps itself.
 
     Notes
     -----
@@ -149,14 +168,12 @@ def softmax_backward(
     array([ 5.55111512e-17, -5.55111512e-17])
     """
     # The fast path takes plain arrays of one native dtype that are C-contiguous, aligned and writeable, with the
-    # classes on the last axis. The kernel checks the rest. The general path takes ten times as long as the arithmetic
-    # of a small call. Moving these lines into a function of their own cost 3 % of a call at 1×10.
+    # classes on the last axis. `small` or `fits` checks the rest. The general path takes ten times as long as the
+    # arithmetic of a small call. Moving these lines into a function of their own cost 3 % of a call at 1×10.
     if (
-        impl is AUTO
-        and threads is None
-        and type(probs) is ndarray
+        type(probs) is ndarray
         and type(grad_output) is ndarray
-        and (_fast_path.small is not None or _fast_path.load())
+        and (threads is None or (type(threads) is int and threads > 0))
     ):
         dtype, ndim = probs.dtype, probs.ndim
         if (
@@ -169,11 +186,25 @@ def softmax_backward(
             and grad_output.flags.carray
             and (out is None or (type(out) is ndarray and out.dtype == dtype and out.ndim == ndim and out.flags.carray))
         ):
+            try:
+                kernel, kind = registry.resolved[impl]
+            except (KeyError, TypeError):  # the first call with this `impl`; a TypeError if it is not hashable
+                kernel, kind = _fast_path.load(impl)
             result = empty(probs.shape, dtype) if out is None else out
-            state = _fast_path.small(probs, grad_output, result)
-            if state == LARGE:
-                _fast_path.large(probs, grad_output, result)
-            if state != UNFIT:
+            if kind == SIMD:
+                state = _fast_path.small(probs, grad_output, result)
+                if state == LARGE:
+                    _fast_path.large(probs, grad_output, result, threads)
+                if state != UNFIT:
+                    return result
+            elif _fast_path.fits(probs, grad_output, result):
+                if kind == COMPILED:  # it does not warn, and np.errstate takes longer than a small call
+                    kernel(probs, grad_output, result)
+                    return result
+                if kind == USERS:
+                    probs, grad_output = read_only(probs), read_only(grad_output)
+                    result.fill(np.nan)
+                invoke(kernel, probs, grad_output, out=result)
                 return result
     return _general_path(probs, grad_output, axis, out, impl, threads)
 
@@ -195,7 +226,7 @@ def _general_path(
 def _resolve(impl: object) -> Implementation:
     """Return the implementation that a name, a record or a kernel stands for."""
     if isinstance(impl, str):
-        return registry.get(dispatch.pick().impl if impl == AUTO else impl)
+        return registry.from_spec(dispatch.pick().impl if impl == AUTO else impl)
     if isinstance(impl, Implementation):
         return impl
     if callable(impl):

@@ -68,6 +68,9 @@ class Implementation:
         Whether it treats subnormal numbers as zero.
     set_num_threads : callable or None
         ``(n) -> int``: sets the number of threads of its library, and returns the number that the library reports.
+    usage : tuple of str or None
+        For other libraries: two pieces of code. The first prepares a call on the arrays `probs`, `grad_output` and
+        `out` in {threads} threads; the second makes it.
     """
 
     name: str
@@ -83,6 +86,12 @@ class Implementation:
     allocates: bool = False
     flush_to_zero: bool = False
     set_num_threads: Callable[[int], int] | None = None
+    usage: tuple[str, str] | None = None
+
+    @property
+    def spec(self) -> str:
+        """Where the kernel is defined, as the command line takes it: "package.module:function"."""
+        return qualified_name(self.kernel, ":")
 
     def bind_call(self, probs: Array, grad_output: Array, out: Array | None) -> BoundCall:
         """Return a call on these arrays, ready to be timed, and a function that reads its result as NumPy.
@@ -116,8 +125,11 @@ Impl = str | Callable[..., Any] | Implementation  # what an ``impl=`` argument a
 
 def invoke(kernel: Callable[..., Any], *inputs: Array, out: Array) -> None:
     """Call a kernel without floating-point warnings; TypeError if it returns something else than None or `out`."""
-    with np.errstate(all="ignore"):
+    if hasattr(kernel, "py_func"):  # Numba's kernels do not warn, and np.errstate takes longer than a small call
         returned = kernel(*inputs, out)
+    else:
+        with np.errstate(all="ignore"):
+            returned = kernel(*inputs, out)
     if not (returned is None or returned is out):
         rule = f"impl {qualified_name(kernel)} must write its result into out and return None"
         raise TypeError(f"{rule}, but it returned {type(returned).__name__}")
@@ -126,10 +138,10 @@ def invoke(kernel: Callable[..., Any], *inputs: Array, out: Array) -> None:
 def read_only(array: Array) -> Array:
     """Return a read-only view of an array."""
     view = array.view()
-    view.flags.writeable = False
+    view.setflags(False)  # np.ndarray.flags takes five times as long
     return view
 
 
-def qualified_name(kernel: Callable[..., Any]) -> str:
+def qualified_name(kernel: Callable[..., Any], separator: str = ".") -> str:
     """Return where a kernel is defined: "package.module.function"."""
-    return f"{getattr(kernel, '__module__', '?')}.{getattr(kernel, '__qualname__', repr(kernel))}"
+    return f"{getattr(kernel, '__module__', '?')}{separator}{getattr(kernel, '__qualname__', repr(kernel))}"

@@ -11,6 +11,7 @@ A module is imported only when its implementation is asked for: asking for a Num
 """
 
 import contextlib
+import difflib
 import importlib
 import operator
 import os
@@ -24,7 +25,16 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, overload
 
 from softmax_impls.formatting import KERNEL_ERRORS, one_line
-from softmax_impls.implementation import INPUTS, Accuracy, Bind, Family, Implementation, Temporaries, qualified_name
+from softmax_impls.implementation import (
+    INPUTS,
+    Accuracy,
+    Backward,
+    Bind,
+    Family,
+    Implementation,
+    Temporaries,
+    qualified_name,
+)
 
 ENTRY_POINT_GROUP = "softmax_impls.backward"
 K = TypeVar("K", bound=Callable[..., Any])
@@ -39,6 +49,7 @@ def _modules_in(folder: str) -> dict[str, str]:
 _PEERS = _modules_in("peers")
 _MODULES = _modules_in("backward") | _PEERS
 _registered: dict[str, Implementation] = {}
+resolved: dict[object, tuple[Backward, int]] = {}  # for `api`: kernels and their kinds, by arguments of earlier calls
 
 
 @overload
@@ -58,6 +69,7 @@ def register(
     allocates: bool = False,
     flush_to_zero: bool = False,
     set_num_threads: Callable[[int], int] | None = None,
+    usage: tuple[str, str] | None = None,
 ) -> Callable[[K], K]: ...
 def register(kernel: K | None = None, /, **record: Any) -> K | Callable[[K], K]:
     """Register a kernel, so that every part of the package finds it by name; return the kernel.
@@ -105,6 +117,7 @@ def register(kernel: K | None = None, /, **record: Any) -> K | Callable[[K], K]:
         if not (owner is None or again):
             raise ValueError(f"name {name!r} is taken by {owner}; give {place} another name")
         _registered[name] = implementation
+        resolved.clear()
         return kernel
 
     return add if kernel is None else add(kernel)
@@ -174,7 +187,7 @@ def catalogue(*, peers: bool = False) -> tuple[dict[str, Implementation], dict[s
 
 def is_ours(implementation: Implementation) -> bool:
     """Whether this package ships the implementation, so that its tests cover it."""
-    return implementation.name in _MODULES
+    return implementation.name in _MODULES and _registered.get(implementation.name) is implementation
 
 
 def names(*, peers: bool = False) -> list[str]:
@@ -193,8 +206,11 @@ def get(name: str) -> Implementation:
             if name not in _registered:  # the package may have registered it while it was imported
                 register(name=name)(kernel)
         else:
-            known = ", ".join(["auto", *names(peers=True)])
-            raise ValueError(f"impl must be one of {known}, or a kernel; got {name!r}")
+            known = ["auto", *names(peers=True)]
+            close = difflib.get_close_matches(name, known, n=1)
+            meant = f"; did you mean {close[0]!r}?" if close else ""
+            allowed = f"one of {', '.join(known)}, a kernel, or 'package.module:function'"
+            raise ValueError(f"impl must be {allowed}; got {name!r}{meant}")
     if name not in _registered:
         raise ImportError(f"{_MODULES[name]} registers no implementation named {name!r}, the file's name")
     return _registered[name]
@@ -209,9 +225,7 @@ def from_kernel(kernel: Callable[..., Any], name: str = "kernel") -> Implementat
 def from_spec(spec: str) -> Implementation:
     """Return the implementation of a known name, or of ``package.module:function``; ValueError if it cannot be had."""
     module_name, colon, attribute = spec.partition(":")
-    if not colon:
-        if spec not in (known := names(peers=True)):
-            raise ValueError(f"impl must be one of {', '.join(known)}, or PACKAGE.MODULE:FUNCTION; got {spec!r}")
+    if not colon or spec in _registered:
         return get(spec)
     try:
         if os.getcwd() not in sys.path:

@@ -19,9 +19,13 @@ def available_cores() -> int:
 
 
 def num_threads() -> int:
-    """Return the default number of threads: that of `limit_threads`, else NUMBA_NUM_THREADS, else the processors."""
-    if (limit := _limit.get()) is not None:
-        return limit
+    """Return the number of threads of a call that does not state it: that of `limit_threads`, else the default."""
+    limit = _limit.get()
+    return default_threads() if limit is None else limit
+
+
+def default_threads() -> int:
+    """Return NUMBA_NUM_THREADS; without it, the number of processors."""
     if (numba := sys.modules.get("numba")) is not None:
         return numba.config.NUMBA_NUM_THREADS  # type: ignore[no-any-return]
     variable = os.environ.get("NUMBA_NUM_THREADS", "")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from softmax_impls import api, dispatch, explain, implementations, softmax_backward
+from softmax_impls import api, dispatch, explain, implementations, registry, softmax_backward
 
 
 @pytest.fixture(params=[True, False])
@@ -13,6 +13,7 @@ def compiler(request, monkeypatch):
     rules = tuple(replace(r, holds=lambda: request.param) if r.impl == "numba_simd" else r for r in dispatch.RULES)
     monkeypatch.setattr(dispatch, "RULES", rules)
     monkeypatch.setattr(api, "_fast_path", api._FastPath())
+    monkeypatch.setattr(registry, "resolved", {})
     return request.param
 
 

@@ -10,7 +10,7 @@ import softmax_impls
 PACKAGE = Path(softmax_impls.__file__).parent
 ORDER = [
     "formatting", "threads", "implementation", "registry", "layout", "simd", "backward", "peers", "dispatch", "api",
-    "checks", "source", "__init__", "timing", "results", "choice", "report", "cli", "__main__",
+    "usage", "checks", "source", "__init__", "timing", "results", "choice", "report", "commands", "cli", "__main__",
 ]  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -21,9 +21,16 @@ def room(parts):
 
 
 def imports(file):
-    """Yield (module, name) for each import from this package, also for imports inside functions."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "softmax_impls":
+    """Yield (module, name) for each import from this package, also inside functions, but not for types alone."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    for_types = {inner for block in blocks for inner in ast.walk(block)}
+    for node in ast.walk(tree):
+        if (
+            node not in for_types
+            and isinstance(node, ast.ImportFrom)
+            and (node.module or "").partition(".")[0] == "softmax_impls"
+        ):
             yield from ((node.module, alias.name) for alias in node.names)
 
 

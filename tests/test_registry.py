@@ -156,7 +156,8 @@ def test_a_spec_is_a_known_name_or_a_function_of_a_module(module):
 @pytest.mark.parametrize(
     ("spec", "match"),
     [
-        ("nothing", "impl must be one of closed_form.*, or PACKAGE.MODULE:FUNCTION; got 'nothing'"),
+        ("nothing", "impl must be one of auto, closed_form.*, or 'package.module:function'; got 'nothing'"),
+        ("numba_row", "got 'numba_row'; did you mean 'numba_rows'?"),
         ("users_kernels:nothing", "impl 'users_kernels:nothing' can't be loaded: AttributeError"),
         ("no_such_module:f", "can't be loaded: ModuleNotFoundError: No module named 'no_such_module'"),
         ("users_broken:f", "can't be loaded: ModuleNotFoundError: No module named 'no_such_module_at_all'"),

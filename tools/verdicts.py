@@ -30,8 +30,13 @@ from softmax_impls.timing.environment import environment
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "measurements" / "verdicts.jsonl"
 BUDGET = 60.0  # seconds, the default of `compare`
+COMPARED = (  # options of `compare`
+    ("--budget", str(BUDGET)),
+    ("--budget", "30", "--threads", "2", "--workload", "digits,imagenet,attention,bert"),
+)
 SHORTEST = 1e-5  # seconds; from here on, a slowdown of 5 % has to be found
 SIZES = {"10 to 100 µs": 1e-4, "100 µs to 1 ms": 1e-3, "1 to 10 ms": 1e-2, "longer": float("inf")}
+LOADS = {"alone": (False,), "beside a load": (True,), "all": (False, True)}
 BURSTS = (0.05, 2.0)  # seconds of load, and between loads: anything between
 BURST_ELEMENTS = 2**23  # 64 MiB, more than caches hold
 
@@ -40,7 +45,9 @@ class Verdict(Struct, frozen=True):
     """The verdict of `compare` on a cell; for each kernel, the time of a call and the number of rounds."""
 
     cell: str
+    threads: int
     winners: tuple[str, ...]
+    sure: bool
     noise: float | None
     margin: float | None
     times: dict[str, tuple[float, int]]
@@ -59,15 +66,18 @@ class Run(Struct, frozen=True):
 
 
 def compared() -> Iterator[Verdict]:
-    """Yield the verdicts of `softmax-impls compare`."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = ("-m", "softmax_impls", "compare", "--json", "--budget", str(BUDGET), "--output", folder)
-        cells = json.loads(_python(*command))["cells"]
+    """Yield the verdicts of `softmax-impls compare`, with one thread and with two."""
+    cells = []
+    for options in COMPARED:
+        with tempfile.TemporaryDirectory() as folder:
+            command = ("-m", "softmax_impls", "compare", "--json", "--output", folder, *options)
+            cells += json.loads(_python(*command))["cells"]
     for cell in cells:
         name = "{workload} {batch}×{dim} {dtype}".format(**cell)
         ranked = {name: kernel for name, kernel in cell["implementations"].items() if kernel["rounds"]}
         times = {kernel: (float(f"{facts['seconds']:.4g}"), facts["rounds"]) for kernel, facts in ranked.items()}
-        yield Verdict(name, tuple(cell["winners"]), cell["noise"], cell["margin"], times)
+        winners, sure = tuple(cell["winners"]), cell["sure"]
+        yield Verdict(name, cell["threads"], winners, sure, cell["noise"], cell["margin"], times)
 
 
 def _python(*arguments: str) -> str:
@@ -105,29 +115,33 @@ def read() -> list[Run]:
     return [msgspec.json.decode(line, type=Run) for line in lines]
 
 
-def contradictions(winners: Sequence[Sequence[str]]) -> tuple[bool, bool]:
-    """Whether two runs name one winner each that differ, and whether two runs have no winner or tie in common."""
-    pairs = itertools.combinations(map(set, winners), 2)
-    apart = [(a, b) for a, b in pairs if not a & b]
-    return any(len(a) == len(b) == 1 for a, b in apart), bool(apart)
+def contradictions(verdicts: Sequence[Verdict]) -> tuple[bool, bool]:
+    """Whether two verdicts are sure of different winners, and whether two have no winner or tie in common."""
+    pairs = itertools.combinations(((verdict.sure, set(verdict.winners)) for verdict in verdicts), 2)
+    apart = [sure and also_sure for (sure, a), (also_sure, b) in pairs if not a & b]
+    return any(apart), bool(apart)
 
 
 def rows(runs: Sequence[Run]) -> Iterator[list[str]]:
-    """Yield the rows of the table: runs without load, beside a load, and all."""
-    for kind, loads in {"alone": (False,), "beside a load": (True,), "all": (False, True)}.items():
+    """Yield the rows of the table: runs without load, beside a load, and all; with one thread and with two."""
+    for threads, (kind, loads) in itertools.product((1, 2), LOADS.items()):
         kept = [run for run in runs if run.loaded in loads]
-        yield [f"{kind}: {len(kept)}", *_figures(kept)]
+        copies = _copies(kept) if threads == 1 else ["–"] * (1 + len(SIZES))
+        yield [f"{threads}, {kind}: {len(kept)}", *_figures(kept, threads), *copies]
 
 
-def _figures(runs: Sequence[Run]) -> Iterator[str]:
-    cells: dict[str, list[Sequence[str]]] = {}
-    for verdict in (verdict for run in runs for verdict in run.compared):
-        cells.setdefault(verdict.cell, []).append(verdict.winners)
+def _figures(runs: Sequence[Run], threads: int) -> Iterator[str]:
+    cells: dict[str, list[Verdict]] = {}
+    for verdict in (verdict for run in runs for verdict in run.compared if verdict.threads == threads):
+        cells.setdefault(verdict.cell, []).append(verdict)
     verdicts = list(itertools.chain(*cells.values()))
     yield str(len(verdicts))
-    yield _share([len(winners) == 1 for winners in verdicts])
-    against = [contradictions(winners) for winners in cells.values()]
+    yield _share([verdict.sure for verdict in verdicts])
+    against = [contradictions(verdicts) for verdicts in cells.values()]
     yield from (f"{sum(kind)} of {len(cells)}" for kind in zip(*against, strict=True))
+
+
+def _copies(runs: Sequence[Run]) -> Iterator[str]:
     outcomes = [outcome for run in runs for outcome in run.copies]
     yield _share([outcome.copy.tie for outcome in outcomes])
     least = SHORTEST
@@ -155,7 +169,7 @@ def block(runs: Sequence[Run] | None = None) -> str:
 def _of_machine(runs: Sequence[Run]) -> str:
     long = [outcome for run in runs for outcome in run.copies if outcome.seconds >= SHORTEST]
     low, usual, high = np.percentile([outcome.delay for outcome in long], (5, 50, 95))
-    headings = ("runs", "cells", "one winner", "two winners", "none in common", "A/A ties", *SIZES)
+    headings = ("threads, runs", "cells", "sure", "sure of two", "none in common", "A/A ties", *SIZES)
     return table(headings, rows(runs)) + paragraph(
         f"Of calls of {SHORTEST * 1e6:.0f} µs and more, the slower copy was found in {_share(list(map(found, long)))}. "
         f"Its measured delay was {usual:.2%} of the call ({low:.2%} to {high:.2%} in 90 % of the cells). "

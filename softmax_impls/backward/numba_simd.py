@@ -35,7 +35,7 @@ def numba_simd(probs: Array, grad_output: Array, out: Array) -> None:
 
 
 @jit(nogil=True)
-def _fits(probs: Array, grad_output: Array, out: Array) -> bool:
+def _are_apart_or_same(probs: Array, grad_output: Array, out: Array) -> bool:
     """Whether the three shapes are equal, and `out` overlaps an input exactly or not at all."""
     if probs.shape != grad_output.shape or probs.shape != out.shape:
         return False
@@ -44,6 +44,15 @@ def _fits(probs: Array, grad_output: Array, out: Array) -> bool:
         if other != begin and other < begin + size and begin < other + size:
             return False
     return True
+
+
+@jit()
+def fits(probs: Array, grad_output: Array, out: Array) -> bool:
+    """Whether the arrays have one shape (B, D), are not empty, and `out` overlaps no input: what a kernel relies on."""
+    if probs.ndim != 2 or probs.size == 0 or not _are_apart_or_same(probs, grad_output, out):
+        return False
+    o = address(pointer(out))
+    return o != address(pointer(probs)) and o != address(pointer(grad_output))
 
 
 @jit(nogil=True)
@@ -63,7 +72,7 @@ def run_if_small(probs: Array, grad_output: Array, out: Array) -> int:
 
     Otherwise return LARGE if the call is for `run_large`, UNFIT if the shapes differ or `out` partly overlaps an input.
     """
-    if not _fits(probs, grad_output, out):
+    if not _are_apart_or_same(probs, grad_output, out):
         return UNFIT
     if 3 * probs.size * probs.itemsize >= SHARED_FROM:
         return LARGE
@@ -71,8 +80,8 @@ def run_if_small(probs: Array, grad_output: Array, out: Array) -> int:
     return DONE
 
 
-def run_large(probs: Array, grad_output: Array, out: Array) -> None:
+def run_large(probs: Array, grad_output: Array, out: Array, threads: int | None = None) -> None:
     """Compute a call for which `run_if_small` returned LARGE; with several threads if the thread pool is free."""
-    threads = 1 if DISABLE_JIT else num_threads()
+    threads = 1 if DISABLE_JIT else threads or num_threads()
     if threads == 1 or not pool.run(probs, grad_output, out, threads):
         _run_in_this_thread(probs, grad_output, out, NONTEMPORAL_FROM)

@@ -55,6 +55,12 @@ def set_num_threads(number: int) -> int:
     allocates=True,
     flush_to_zero=True,
     set_num_threads=set_num_threads,
+    usage=(
+        'import jax\n\njax.config.update("jax_enable_x64", True)  # for float64\n'
+        "closed_form = jax.jit(lambda p, g: p * (g - (p * g).sum(axis=-1, keepdims=True)))\n"
+        "p, g = jax.device_put(probs), jax.device_put(grad_output)",
+        "closed_form(p, g).block_until_ready()",
+    ),
 )
 def jax(probs: Array, grad_output: Array, out: Array | None) -> BoundCall:
     """Convert the arrays, and compile for their shape."""

@@ -20,6 +20,12 @@ def set_num_threads(number: int) -> int:
     temporaries=lambda batch, dim, itemsize: 2 * batch * 8,
     requires=("numexpr",),
     set_num_threads=set_num_threads,
+    usage=(
+        "import numexpr\n\nnumexpr.set_num_threads({threads})\n\n\ndef closed_form(p, g, out):\n"
+        '    dot = numexpr.evaluate("sum(p * g, axis=1)")[:, np.newaxis]\n'
+        '    return numexpr.evaluate("p * (g - dot)", out=out)',
+        "closed_form(probs, grad_output, out)",
+    ),
 )
 def numexpr(probs: Array, grad_output: Array, out: Array | None) -> BoundCall:
     """Bind the NumPy arrays, which numexpr takes as they are."""

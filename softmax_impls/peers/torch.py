@@ -26,6 +26,10 @@ def set_num_threads(number: int) -> int:
     summary="PyTorch's _softmax_backward_data, which its autograd calls",
     requires=("torch",),
     set_num_threads=set_num_threads,
+    usage=(
+        "import torch\n\ntorch.set_num_threads({threads})\np, g, o = map(torch.from_numpy, (probs, grad_output, out))",
+        "torch.ops.aten._softmax_backward_data.out(g, p, -1, p.dtype, grad_input=o)",
+    ),
 )
 def torch(probs: Array, grad_output: Array, out: Array | None) -> BoundCall:
     """Bind the operator that writes `out`, or the operator that allocates its result."""

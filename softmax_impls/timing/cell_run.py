@@ -23,12 +23,14 @@ import numpy as np
 
 from softmax_impls.formatting import KERNEL_ERRORS, one_line
 from softmax_impls.implementation import Implementation
+from softmax_impls.simd.sizes import NONTEMPORAL_FROM
+from softmax_impls.timing.disturbance import is_quiet, running_side_by_side
 from softmax_impls.timing.environment import environment
 from softmax_impls.timing.kernel import CellArrays, Participant
 from softmax_impls.timing.policy import SamplingPolicy
 from softmax_impls.timing.records import Cell, Control, Roofline, printable, rounded
 from softmax_impls.timing.roofline import ROOFLINE
-from softmax_impls.timing.statistics import Decision, decide
+from softmax_impls.timing.statistics import Decision, blocks_of, decide, quiet_ratio, quiet_rounds, selected
 from softmax_impls.timing.workloads import CellKey
 
 
@@ -39,13 +41,18 @@ class CellRun:
         self, key: CellKey, implementations: Iterable[Implementation], memory: int, seed: int, policy: SamplingPolicy
     ) -> None:
         self.kernels = {implementation.name: Participant(implementation) for implementation in implementations}
-        self._roofline = Participant(ROOFLINE)
+        self._roofline = Participant(ROOFLINE) if key.moved_bytes > NONTEMPORAL_FROM else None  # in no cache
+        self._started = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+        self._concurrency: list[float] = []  # of each block
         self._control: tuple[Participant, list[float]] | None = None  # a kernel, and its second samples
         self._key, self._memory, self._seed, self._policy = key, memory, seed, policy
         self._small, self._compares_blocks = key.elements < policy.large_from, key.elements < policy.pair_rounds_from
         self._min_rounds = policy.block_rounds * policy.min_blocks if self._small else policy.min_rounds
         self._reference_rounds = policy.reference_rounds if self._small else policy.reference_rounds // 2
         self._blocks: list[int] = []  # rounds of each block
+        self._settled = False  # more rounds would change nothing
+        self._was_quiet = True  # before this round
+        self._disturbed: list[int] = []  # rounds in which another program slowed this process down
         self._steps = self._rounds = 0  # steps so far, and rounds of this step
         self._seconds = self._deadline = 0.0  # of this step; the deadline is on the clock of `time.perf_counter`
 
@@ -57,7 +64,11 @@ class CellRun:
     @property
     def is_open(self) -> bool:
         """Whether more samples could change the comparison."""
-        return len(self.active) > 1 and not self._decide().settled
+        return len(self.active) > 1 and not (self._has_quiet_rounds and self._decide().settled)
+
+    @property
+    def _has_quiet_rounds(self) -> bool:
+        return sum(self._blocks) - len(self._disturbed) >= self._min_rounds
 
     @np.errstate(all="ignore")
     def measure(self, seconds: float) -> None:
@@ -86,7 +97,7 @@ class CellRun:
         self, errors: Mapping[str, Mapping[str, float]], first_calls: Mapping[str, float], compiler_start: float = 0.0
     ) -> Cell:
         """Return the record, with kernels' worst errors in the checks and seconds of their first calls, by name."""
-        control, roofline = self._control, self._roofline.samples
+        control, roofline = self._control, self._roofline.samples if self._roofline else []
         return Cell(
             **dataclasses.asdict(self._key),
             environment=environment(),
@@ -94,19 +105,22 @@ class CellRun:
             control=control and Control(name=printable(control[0].name, 200), samples=rounded(control[1])),
             roofline=Roofline(samples=rounded(roofline)) if roofline else None,
             blocks=tuple(self._blocks) if self._compares_blocks else (),
+            disturbed=tuple(self._disturbed),
             seed=self._seed,
-            time=datetime.datetime.now(datetime.UTC).replace(microsecond=0),
+            time=self._started,
+            concurrency=round(float(np.median(self._concurrency)), 3) if self._concurrency else None,
             compiler_start_seconds=compiler_start,
         )
 
     def _bind(self, arrays: CellArrays, check_inputs: bool = False) -> bool:
         self._release()
-        self._roofline.bound = self._roofline.implementation.bind_call(arrays.probs, arrays.grad_output, arrays.out)
+        if self._roofline:
+            self._roofline.bind(arrays)
         return self._verify(arrays, check_inputs)
 
     def _release(self) -> None:
-        for participant in (*self.kernels.values(), self._roofline):
-            participant.bound = None  # so that the arrays can be freed
+        for participant in filter(None, (*self.kernels.values(), self._roofline)):
+            participant.release()
 
     def _verify(self, arrays: CellArrays, check_inputs: bool) -> bool:
         """Verify the active kernels, with `check_inputs` also their inputs; return whether all of them are right."""
@@ -122,8 +136,10 @@ class CellRun:
     def _start_over(self, arrays: CellArrays) -> None:
         """Drop all samples, and let all kernels take part that are right so far."""
         self._blocks.clear()
+        self._disturbed.clear()
         self._rounds, self._control = 0, None
-        self._roofline.samples.clear()
+        if self._roofline:
+            self._roofline.samples.clear()
         for kernel in self.kernels.values():
             if kernel.verified:  # it has been timed or eliminated
                 kernel.status = "timed"
@@ -139,8 +155,9 @@ class CellRun:
                 kernel.calibrate(target, policy)
             except KERNEL_ERRORS as error:
                 kernel.stop("failed", one_line(error))
-        self._roofline.sample()  # it may compile
-        self._roofline.calibrate(target, policy)
+        if self._roofline:
+            self._roofline.sample()  # it may compile
+            self._roofline.calibrate(target, policy)
         # A single call may have been disturbed, so the prediction has to agree that a kernel is too slow.
         times = {kernel: min(kernel.seconds, kernel.predicted) for kernel in self.active}
         longest = max(policy.too_slow * min(times.values(), default=0.0), policy.too_long * self._seconds)
@@ -153,6 +170,7 @@ class CellRun:
 
     def _take_blocks(self, arrays: CellArrays) -> bool:
         """Take blocks of rounds until the cell is settled or the time is up; return whether all kernels are right."""
+        self._settled = False
         rng = np.random.default_rng([self._seed, self._steps])
         while self._rounds < self._policy.max_rounds:
             if self._rounds and self._small:
@@ -160,34 +178,43 @@ class CellRun:
                 arrays.place_again()
                 if not self._bind(arrays, check_inputs=modified):
                     return False
-            if not self._take_block(rng):
+            if not (self._take_block(arrays, rng) and self._eliminate(arrays)):
                 return False
-            settled = self._eliminate()
-            if self._time_is_up() or (settled and self._rounds >= self._min_rounds):
+            enough = self._rounds >= self._min_rounds and self._has_quiet_rounds
+            if self._time_is_up() or (self._settled and enough):
                 break
         return True
 
-    def _take_block(self, rng: np.random.Generator) -> bool:
+    def _take_block(self, arrays: CellArrays, rng: np.random.Generator) -> bool:
         self._blocks.append(0)
+        if self._key.threads > 1:
+            self._concurrency.append(running_side_by_side(self._key.threads))
         gc.disable()
         try:
             for _ in range(self._policy.block_rounds):
                 if not self._take_round(rng):
                     return False
+                if not self._is_undisturbed():
+                    self._disturbed.append(sum(self._blocks))
                 self._blocks[-1] += 1
                 self._rounds += 1
-                if sum(self._blocks) == self._policy.first_look:
-                    self._eliminate()
+                if sum(self._blocks) == self._policy.first_look and not self._eliminate(arrays):
+                    return False
                 if self._time_is_up():
                     break
             return True
         finally:
             gc.enable()
 
+    def _is_undisturbed(self) -> bool:
+        """Whether the processor was quiet before and after a round. Beside own threads, that is not known."""
+        before, self._was_quiet = self._was_quiet, self._key.threads > 1 or is_quiet()
+        return before and self._was_quiet
+
     def _take_round(self, rng: np.random.Generator) -> bool:
         """Take a sample of each participant, in random order; return False as soon as a kernel fails."""
         settling = self._policy.settling if self._key.threads > 1 else 0.0
-        references = [(self._roofline, self._roofline.samples)]
+        references = [(self._roofline, self._roofline.samples)] if self._roofline else []
         if self._control and self._control[0].status == "timed":
             references.append(self._control)
         members = [(kernel, kernel.samples) for kernel in self.active]
@@ -210,21 +237,41 @@ class CellRun:
         few = self._small and self._rounds < self._min_rounds
         return time.perf_counter() >= self._deadline + (self._seconds if few else 0.0)
 
-    def _eliminate(self) -> bool:
-        """Eliminate the kernels that are clearly slower than the fastest; return whether the cell is settled."""
+    def _eliminate(self, arrays: CellArrays) -> bool:
+        """Eliminate the kernels that are clearly slower than the fastest; return False if the fastest is wrong."""
         decision = self._decide()
-        for name in decision.eliminated:
-            self.kernels[name].stop("eliminated")
-        return decision.settled
+        eliminated = [self.kernels[name] for name in decision.eliminated if self.kernels[name].status == "timed"]
+        if eliminated and not self._is_still_right(self.kernels[decision.best], arrays):
+            return False
+        for kernel in eliminated:
+            kernel.stop("eliminated")
+        self._settled = decision.settled
+        return True
+
+    def _is_still_right(self, kernel: Participant, arrays: CellArrays) -> bool:
+        """Verify a kernel after its samples, before it eliminates others: it may skip work on arrays that it knows."""
+        if arrays.modified and not self._verify(arrays, check_inputs=True):
+            return False
+        if kernel.status == "timed":
+            kernel.verify(arrays)
+            if arrays.restore_inputs():
+                kernel.stop("wrong", "modified its inputs")
+            elif self._roofline and self._roofline.samples and kernel.samples:
+                ratio = quiet_ratio(self._roofline.samples, kernel.samples)
+                if ratio.low > self._policy.impossible:
+                    kernel.stop("wrong", f"takes {1 / ratio.value:.2f} of the time that moving its bytes takes")
+        return kernel.verified
 
     def _decide(self) -> Decision:
         sampled = [kernel for kernel in self.kernels.values() if kernel.samples]
+        rounds = quiet_rounds(sum(self._blocks), self._disturbed)
+        control = self._control and (self._control[0].name, selected(self._control[1], rounds))
         return decide(
-            {kernel.name: kernel.samples for kernel in sampled},
-            self._control and (self._control[0].name, self._control[1]),
+            {kernel.name: selected(kernel.samples, rounds) for kernel in sampled},
+            control if control and control[1] else None,
             [kernel.name for kernel in sampled if kernel.status != "timed"],
-            self._blocks if self._compares_blocks else (),
-            early=sum(self._blocks) < self._min_rounds,
+            blocks_of(self._blocks, rounds) if self._compares_blocks else (),
+            early=len(rounds) < self._min_rounds,
             last=not self._small or self._steps >= self._policy.passes,
             policy=self._policy,
         )

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from softmax_impls import usage
 from softmax_impls.checks import reference
 from softmax_impls.formatting import KERNEL_ERRORS, one_line
-from softmax_impls.implementation import BoundCall, Implementation
+from softmax_impls.implementation import Array, BoundCall, Implementation
+from softmax_impls.registry import is_ours
 from softmax_impls.timing import workloads
 from softmax_impls.timing.environment import fingerprint
 from softmax_impls.timing.extrapolation import predict
@@ -19,37 +21,51 @@ from softmax_impls.timing.workloads import CellKey
 
 
 class CellArrays:
-    """Inputs and `out` of a cell, (B, D) each, and the row sums that verify a result."""
+    """Probabilities, two gradients and `out` of a cell, (B, D) each, and the row sums that verify a result.
+
+    Calls alternate between the gradients. So `out` never has the right values before a call, and a kernel that saves
+    time by looking at it is found to be wrong.
+    """
+
+    last = 0  # index of the gradient of the last call
 
     def __init__(self, key: CellKey, seed: int) -> None:
-        self._key, self._seed = key, seed
-        self.probs, self.grad_output, self.out = workloads.arrays(key, seed)
-        self.sums = reference.row_sums(self.probs, self.grad_output)
-        self._checksum = workloads.checksum(self.probs, self.grad_output)
+        self.key, self._seed = key, seed
+        self._take(workloads.arrays(key, seed))
+        self.sums = [reference.row_sums(self.probs, gradient) for gradient in self.gradients]
+        self._checksum = self._sum_bits()
+
+    def _take(self, arrays: tuple[Array, Array, Array]) -> None:
+        self.probs, grad_output, self.out = arrays
+        self.gradients = (grad_output, workloads.other_gradient(grad_output))
+
+    def _sum_bits(self) -> tuple[int, ...]:
+        return workloads.checksum(self.probs, *self.gradients)
 
     @property
     def modified(self) -> bool:
         """Whether a kernel has modified the inputs."""
-        return workloads.checksum(self.probs, self.grad_output) != self._checksum
+        return self._sum_bits() != self._checksum
 
     def place_again(self) -> None:
         """Copy the inputs to new memory, and make a new `out`."""
-        self.probs, self.grad_output, self.out = workloads.place(self.probs, self.grad_output, self._key.batch)
+        self._take(workloads.place(self.probs, self.gradients[0], self.key.batch))
 
     def restore_inputs(self) -> bool:
         """Write the inputs again if they are modified; return whether they were."""
         if modified := self.modified:  # in place, because calls are bound to the arrays
-            self.probs[...], self.grad_output[...], _ = workloads.arrays(self._key, self._seed)
+            self.probs[...], gradient, _ = workloads.arrays(self.key, self._seed)
+            self.gradients[0][...], self.gradients[1][...] = gradient, workloads.other_gradient(gradient)
         return modified
 
 
 @dataclass(eq=False)
 class Participant:
-    """A kernel, or the roofline, in a cell: its call and its samples."""
+    """A kernel, or the roofline, in a cell: its calls and its samples."""
 
     implementation: Implementation
-    bound: BoundCall | None = None  # the call on the cell's arrays
-    calls_per_sample: int = 1
+    bound: tuple[BoundCall, ...] = ()  # the calls on the cell's two gradients, as a user makes them
+    calls_per_sample: int = 1  # 1 or an even number
     seconds: float = math.inf  # approximate time of a call
     samples: list[float] = field(default_factory=list)  # seconds of a call, one for each round
     status: Status = "timed"  # as long as it takes part in rounds
@@ -58,6 +74,8 @@ class Participant:
     discrepancy: float | None = None  # its largest error there, as a multiple of its bound
     temporary_bytes: int = 0  # of a call
     predicted: float = math.inf  # seconds of a call, extrapolated from smaller calls
+    _arrays: CellArrays | None = None  # that the calls are bound to
+    _verified_on: int = 1  # index of a gradient
 
     @property
     def name(self) -> str:
@@ -66,10 +84,15 @@ class Participant:
 
     def stop(self, status: Status, note: str = "") -> None:
         """Take no further samples, and release the arrays."""
-        self.status, self.note, self.bound = status, note, None
+        self.status, self.note = status, note
+        self.release()
         if status != "eliminated":
             self.verified = False
             self.samples.clear()
+
+    def release(self) -> None:
+        """Drop the calls, so that the arrays can be freed."""
+        self.bound, self._arrays = (), None
 
     def admit(self, arrays: CellArrays, allowance: float, largest_temporaries: int) -> None:
         """Stop it if a call would need too many bytes of temporary memory, or more than `allowance` seconds."""
@@ -79,28 +102,39 @@ class Participant:
             if reason := self.implementation.too_large(batch, dim, dtype, largest_temporaries):
                 self.stop("pruned", reason)
                 return
-            self.predicted, allowed = predict(self.implementation, arrays.probs, arrays.grad_output, allowance)
+            self.predicted, allowed = predict(self.implementation, arrays.probs, arrays.gradients[0], allowance)
             if not allowed:
                 self.stop("extrapolated", "one call would take too much of the budget")
         except KERNEL_ERRORS as error:
             self.stop("failed", one_line(error))
 
     def verify(self, arrays: CellArrays) -> None:
-        """Call it with an `out` full of NaN, and verify the result; stop it if it is wrong or raises."""
+        """Call it on one gradient and the next time on the other; stop it if it raises or its result is wrong."""
         arrays.out.fill(np.nan)
+        arrays.last = self._verified_on = 1 - self._verified_on
+        gradient, sums = arrays.gradients[arrays.last], arrays.sums[arrays.last]
         try:
-            self.bound = self.bound or self.implementation.bind_call(arrays.probs, arrays.grad_output, arrays.out)
-            call, read = self.bound
+            self.bind(arrays)
+            call, read = self.bound[arrays.last]
             start = time.perf_counter()
             returned = call()
             self.seconds = time.perf_counter() - start
             result, flush_to_zero = read(returned), self.implementation.flush_to_zero
-            worst = reference.worst(arrays.probs, arrays.grad_output, result, arrays.sums, flush_to_zero)
+            worst = reference.worst(arrays.probs, gradient, result, sums, flush_to_zero)
             self.discrepancy, self.verified = worst.ratio, not worst.wrong
             if worst.wrong:
                 self.stop("wrong", worst.in_words())
         except KERNEL_ERRORS as error:
             self.stop("failed", one_line(error))
+
+    def bind(self, arrays: CellArrays) -> None:
+        """Prepare the calls on these arrays, if they are not prepared."""
+        if not self.bound:
+            self._arrays = arrays
+            self.bound = tuple(
+                usage.bind(self.implementation, arrays.probs, gradient, arrays.out, arrays.key.threads)
+                for gradient in arrays.gradients
+            )
 
     def calibrate(self, target: float, policy: SamplingPolicy) -> None:
         """Choose how many calls make a sample of `target` seconds; a longer call is a sample of its own."""
@@ -112,22 +146,28 @@ class Participant:
         if seconds < target:
             seconds = min(seconds, *(self.sample() for _ in range(policy.calibration_samples - 1)))
         self.seconds = seconds
-        self.calls_per_sample = max(1, round(target / seconds))
+        self.calls_per_sample = max(1, 2 * round(target / seconds / 2))
 
     def sample(self, settling: float = 0.0) -> float:
         """Return seconds per call, measured after `settling` seconds of the same calls."""
-        assert self.bound is not None
-        call = self.bound[0]
-        if self.calls_per_sample > 1:
-            call()  # not timed: it finds the caches as another kernel has left them
+        assert self._arrays is not None
+        self._arrays.last = other = 1 - self._arrays.last
+        call, before = self.bound[other][0], self.bound[1 - other][0]
         until = time.perf_counter() + settling
         while settling and time.perf_counter() < until:
             call()
-        repeat = range(self.calls_per_sample)
-        start = time.perf_counter_ns()
-        for _ in repeat:
+            before()
+        if self.calls_per_sample == 1:
+            start = time.perf_counter_ns()
             call()
-        return max((time.perf_counter_ns() - start) / len(repeat) / 1e9, 1e-12)  # the clock may not have advanced
+            return _seconds(start, 1)
+        call()  # not timed: it finds the caches as another kernel has left them
+        pairs = range(self.calls_per_sample // 2)
+        start = time.perf_counter_ns()
+        for _ in pairs:
+            before()
+            call()
+        return _seconds(start, self.calls_per_sample)
 
     def result(self, errors: Mapping[str, Mapping[str, float]], first_calls: Mapping[str, float]) -> KernelResult:
         """Return its record, with worst errors in the checks and seconds of first calls, by kernel."""
@@ -146,5 +186,11 @@ class Participant:
             accurate_for=self.implementation.accurate_for,
             errors={kind: finite(error) for kind, error in errors.get(self.name, {}).items()},
             source=fingerprint(self.implementation.kernel),
+            spec="" if is_ours(self.implementation) else printable(self.implementation.spec, 2000),
             first_call_seconds=first_calls.get(self.name, 0.0),
         )
+
+
+def _seconds(start: int, calls: int) -> float:
+    """Return seconds per call since `start`, in nanoseconds; a tiny number if the clock has not advanced."""
+    return max((time.perf_counter_ns() - start) / calls / 1e9, 1e-12)

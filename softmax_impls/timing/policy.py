@@ -29,6 +29,8 @@ class SamplingPolicy:
     early_ratio: float = 2.0  # in every round, while there are few: a placement can slow a kernel down by a third
     later_ratio: float = 1.3  # while the cell has steps to come: another placement does not make up for that
 
+    impossible: float = 1.25  # ratio of the roofline's time to a kernel's, from which the kernel must skip work
+
     # Small cells have several passes: load on the machine often lasts for seconds and changes which kernel is fastest.
     # Their arrays are placed anew between blocks, which would take most of the time in large cells. From 2²⁰ elements
     # on, placement matters less: beside load, pairs of rounds found a slowdown of 5 % in 98 % of cells, blocks in 90 %.

@@ -3,16 +3,18 @@
 import datetime
 import math
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import msgspec
 import numpy as np
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from softmax_impls.implementation import Accuracy
+from softmax_impls.timing.statistics import blocks_of, quiet_rounds, selected
 from softmax_impls.timing.workloads import CellKey
 
-SCHEMA = 2
+SCHEMA = 3  # 2: kernels were timed without the public call
 
 # No control characters, and none that reverse the direction of text.
 _PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]*$"
@@ -43,6 +45,7 @@ class Environment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The machine and the software of a measurement."""
 
     machine: Name  # processor, number of cores and system: "znver4, 2 cores, Linux x86_64"
+    host: Note = ""  # the name of the machine, which tells machines with the same processor apart; "" if not known
     memory_bytes: Count = 0  # of the machine; 0 if it is not known
     versions: Versions = msgspec.field(default_factory=dict)  # of Python and the packages that times depend on
     commit: Name | None = None  # of the checkout, with "+changes" if it was edited
@@ -65,6 +68,7 @@ class KernelResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     accurate_for: Accuracy | None = None
     errors: Errors = msgspec.field(default_factory=dict)  # worst relative error of a row, for each kind of input
     source: Name = "?"  # fingerprint of the file that defines the kernel
+    spec: Note = ""  # of a user's kernel: "package.module:function"
     first_call_seconds: NonNegative = 0.0  # beyond those of a second call: compiling, or loading from a cache
 
     def __post_init__(self) -> None:
@@ -117,9 +121,11 @@ class Cell(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="sch
     control: Control | None = None
     roofline: Roofline | None = None
     blocks: tuple[Size, ...] = ()  # rounds of each block, if the arrays were placed anew between blocks
+    disturbed: tuple[Count, ...] = ()  # rounds in which another program slowed the processor down, from 0 on
     tool: Tool = "compare"  # only samples of "compare" are paired: sample i of each kernel is from round i
     seed: Count = 0  # of the inputs
-    time: Annotated[datetime.datetime, Meta(tz=True)] | None = None  # of the measurement, in UTC
+    time: Annotated[datetime.datetime, Meta(tz=True)] | None = None  # in UTC, when the measurement of the cell started
+    concurrency: NonNegative | None = None  # of several threads, as many ran at the same time; less on a busy machine
     compiler_start_seconds: NonNegative = 0.0  # that Numba took to start
     file: str = ""  # that the cell was read from; not written
 
@@ -131,6 +137,32 @@ class Cell(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="sch
     def key(self) -> CellKey:
         """Shape, dtype and threads."""
         return CellKey(self.workload, self.batch, self.dim, self.dtype, self.threads)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether too few rounds were quiet, so that a comparison is not sure."""
+        return bool(self.disturbed) and self.undisturbed() is self
+
+    def undisturbed(self) -> Self:
+        """Return the cell with the samples of quiet rounds alone; itself if these are too few, or all."""
+        total = max(len(kernel.samples) for kernel in self.kernels)
+        rounds = quiet_rounds(total, self.disturbed)
+        if len(rounds) == total:
+            return self
+
+        def of(kernel: KernelResult) -> KernelResult:
+            samples = tuple(selected(kernel.samples, rounds))
+            return replace(kernel, samples=samples, seconds=float(np.median(samples))) if samples else kernel
+
+        control, roofline = self.control, self.roofline
+        return replace(
+            self,
+            kernels=tuple(map(of, self.kernels)),
+            control=control and replace(control, samples=tuple(selected(control.samples, rounds))),
+            roofline=roofline and replace(roofline, samples=tuple(selected(roofline.samples, rounds))),
+            blocks=blocks_of(self.blocks, rounds),
+            disturbed=(),
+        )
 
     @property
     def by_name(self) -> Mapping[str, KernelResult]:

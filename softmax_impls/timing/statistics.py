@@ -29,6 +29,7 @@ PAIR_FROM = 30  # rounds from which groups without blocks are pairs; with fewer,
 # The quieter half of the pairs counts, but at least this many. For most of a minute, another process that used the
 # shared cache slowed one kernel down by 1.8 and a kernel with non-temporal stores by 1.2 (6144×512).
 MIN_PAIRS = 12
+MIN_QUIET_ROUNDS = 12  # with fewer, the rounds count in which another program slowed this process down
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ class Comparison:
 
 
 class Decision(NamedTuple):
-    """The kernels that are eliminated, and whether the cell is settled: more rounds would change nothing."""
+    """The fastest kernel, the kernels that are eliminated, and whether more rounds would change nothing."""
 
+    best: str
     eliminated: frozenset[str]
     settled: bool
 
@@ -106,7 +108,24 @@ def decide(
     beyond = max(twice, policy.early_ratio if early else 1.0 if last else policy.later_ratio)
     slower = {name for name, ratio in least.items() if ratio > beyond}
     settled = not early and all(ratios[name].high < twice for name in ties)
-    return Decision(frozenset({*eliminated, *slower}), settled)
+    return Decision(comparison.best, frozenset({*eliminated, *slower}), settled)
+
+
+def quiet_rounds(rounds: int, disturbed: Collection[int]) -> list[int]:
+    """Return the rounds that were not disturbed; all of them if these are too few."""
+    quiet = sorted({*range(rounds)}.difference(disturbed))
+    return quiet if len(quiet) >= MIN_QUIET_ROUNDS else list(range(rounds))
+
+
+def selected(samples: Samples, rounds: Sequence[int]) -> list[float]:
+    """Return the samples of these rounds; the first sample alone if there are none, as of an eliminated kernel."""
+    return [samples[index] for index in rounds if index < len(samples)] or list(samples[:1])
+
+
+def blocks_of(blocks: Sequence[int], rounds: Sequence[int]) -> tuple[int, ...]:
+    """Return how many of these rounds each block has; blocks without any are left out."""
+    counts = np.histogram(rounds, bins=[0, *itertools.accumulate(blocks)])[0] if blocks else []
+    return tuple(int(count) for count in counts if count)
 
 
 def margin_from(control_ratio: Ratio | None) -> float:

@@ -15,6 +15,7 @@ from softmax_impls import softmax
 
 Array = NDArray[np.floating[Any]]
 
+DTYPES = ("float32", "float64")
 GRID, CUSTOM = "grid", "custom"  # the workload names of cells of the grid, and of shapes that a user asks for
 
 
@@ -58,6 +59,7 @@ WORKLOADS = {  # batch and dim: softmax over `dim` classes for each of `batch` r
 GRID_BATCHES = (1, 16, 256, 4096)
 GRID_DIMS = (16, 256, 4096, 65536)
 LARGEST_GRID_CELL = 2**24  # elements: 400 MB for the three arrays in float64
+LARGEST_CELL = 250_000_000  # elements of a shape that a user asks for: 2 GB for each array in float64
 LARGEST_DRAWN = 2**21  # random elements; rows repeat beyond, which takes 0.7 of the time (512×50257 float64)
 HEADER, PAGE, HUGE_PAGE = 16, 2**12, 2**21  # bytes: of malloc's header, of a page, of a huge page
 
@@ -73,6 +75,25 @@ def select(names: Sequence[str] = (), shapes: Sequence[tuple[int, int]] = ()) ->
     named = [(name, *WORKLOADS[name]) for name in names if name != GRID]
     on_grid = [(GRID, *shape) for shape in grid()] if GRID in names else []
     return [*named, *on_grid, *((CUSTOM, *shape) for shape in shapes)]
+
+
+def cell_keys(
+    names: Sequence[str], shapes: Sequence[tuple[int, int]], dtypes: Sequence[str], threads: Sequence[int]
+) -> list[CellKey]:
+    """Return the cells of `select` in each dtype, without repetitions; ValueError if there are no such arrays."""
+    for argument, given, possible in (("workloads", names, [*WORKLOADS, GRID]), ("dtypes", dtypes, DTYPES)):
+        if unknown := [value for value in given if value not in possible]:
+            raise ValueError(f"{argument} must be of {', '.join(possible)}; got {unknown[0]!r}")
+    for batch, dim in shapes:
+        if not (batch >= 1 and dim >= 1 and batch * dim <= LARGEST_CELL):
+            raise ValueError(f"shapes must have sizes from 1 on, and arrays of at most 2 GB; got {batch}×{dim}")
+    keys = (
+        CellKey(name, batch, dim, dtype, number)
+        for number in threads
+        for name, batch, dim in select(names, shapes)
+        for dtype in dtypes
+    )
+    return list(dict.fromkeys(keys))
 
 
 def arrays(key: CellKey, seed: int) -> tuple[Array, Array, Array]:
@@ -93,14 +114,28 @@ def place(probs: Array, grad_output: Array, batch: int) -> tuple[Array, Array, A
     dim = probs.shape[1]
     size, placed = batch * dim * probs.itemsize, []
     for offset in (HEADER, HEADER + PAGE, HEADER + 2 * PAGE):
-        buffer = np.empty(max(size + offset, HUGE_PAGE) + HUGE_PAGE, np.uint8)
+        buffer = np.empty(max(size + offset + PAGE, HUGE_PAGE) + HUGE_PAGE, np.uint8)
         start = -buffer.ctypes.data % HUGE_PAGE + offset  # in the buffer's first whole huge page
-        placed.append(buffer[start : start + size].view(probs.dtype).reshape(batch, dim))
+        placed.append(buffer[start : start + size + PAGE].view(probs.dtype))
     for array, source in zip(placed, (probs, grad_output), strict=False):
+        rows = array[: batch * dim].reshape(batch, dim)
         for start in range(0, batch, len(source)):
-            array[start : start + len(source)] = source[: batch - start]
+            rows[start : start + len(source)] = source[: batch - start]
+    placed[1][batch * dim :] = np.random.default_rng(0).standard_normal(PAGE // probs.itemsize)  # of `other_gradient`
     placed[2].fill(0)
-    return placed[0], placed[1], placed[2]
+    p, g, out = (array[: batch * dim].reshape(batch, dim) for array in placed)
+    return p, g, out
+
+
+def other_gradient(grad_output: Array) -> Array:
+    """Return another gradient that starts a page later in the memory of a gradient from `place`.
+
+    Calls that alternate between the two have to compute each result, and need hardly more of a cache.
+    """
+    assert isinstance(grad_output.base, np.ndarray)
+    first = grad_output.base.reshape(-1).view(np.uint8)
+    offset = grad_output.ctypes.data - first.ctypes.data + PAGE
+    return first[offset : offset + grad_output.nbytes].view(grad_output.dtype).reshape(grad_output.shape)
 
 
 def checksum(*arrays: Array) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ pytest tests/benchmarks/test_backward.py --benchmark-enable -k "imagenet and flo
 import numpy as np
 import pytest
 
+from softmax_impls import usage
 from softmax_impls.checks import reference
 from softmax_impls.registry import get, names
 from softmax_impls.timing import environment, workloads
@@ -36,7 +37,7 @@ def test_backward(benchmark, workload, dtype, name):
     with environment.limit_all_threads(1), np.errstate(all="ignore"):
         if implementation.set_num_threads:
             assert implementation.set_num_threads(1) == 1
-        call, read = implementation.bind_call(probs, grad_output, out)
+        call, read = usage.bind(implementation, probs, grad_output, out, threads=1)
         result = read(call())  # compiles, and is verified before the timing
         sums = reference.row_sums(probs, grad_output)
         worst = reference.worst(probs, grad_output, result, sums, implementation.flush_to_zero)

@@ -1,6 +1,7 @@
 """The adapters of other libraries: right, bound to given arrays, with the number of threads that was set."""
 
 import builtins
+import subprocess
 import sys
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from softmax_impls import implementations, registry, softmax, softmax_backward
 from softmax_impls.checks.gate import judge
+from softmax_impls.usage import usage
 
 pytestmark = pytest.mark.filterwarnings("default")  # the libraries warn about themselves when they compile
 PEERS = ["jax", "numexpr", "torch", "torch_compile"]
@@ -48,6 +50,18 @@ def test_bound_calls_write_out_or_allocate_a_result(peer, dtype):
     for found in (result, allocated):
         assert found.dtype == probs.dtype
         np.testing.assert_allclose(found, expected, rtol=0, atol=np.finfo(dtype).eps)
+
+
+def test_the_code_of_a_peer_runs_in_a_new_process_and_is_right(peer):
+    code = usage(peer.name, peer, 33, 65, "float64", threads=1)
+    setup, line = str(code.setup), code.line
+    check = (
+        f"{setup}\nfrom softmax_impls import softmax_backward\nresult = {line}\n"
+        "result = out if result is None else np.asarray(result)\n"
+        "assert np.abs(result - softmax_backward(probs, grad_output)).max() < 1e-14\nprint('right')"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
+    assert done.stdout == "right\n", done.stderr[-2000:]
 
 
 def test_softmax_backward_accepts_a_peer_and_read_only_inputs(peer):

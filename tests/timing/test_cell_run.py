@@ -18,7 +18,7 @@ from softmax_impls.timing.kernel import Participant
 from softmax_impls.timing.policy import SamplingPolicy
 from softmax_impls.timing.records import Cell
 from softmax_impls.timing.statistics import compare_samples
-from softmax_impls.timing.workloads import CellKey
+from softmax_impls.timing.workloads import HEADER, PAGE, CellKey
 from tests.timing.kernels import textbook
 
 SMALL = CellKey("test", 8, 16, "float64", 1)
@@ -58,6 +58,8 @@ def clock(monkeypatch):
     for module in (cell_run, kernel_module, extrapolation):
         monkeypatch.setattr(module, "time", simulated)
     monkeypatch.setattr(cell_run, "ROOFLINE", taking(clock, "roofline", 2e-5))
+    monkeypatch.setattr(cell_run, "NONTEMPORAL_FROM", 0)  # the roofline takes part in every cell
+    monkeypatch.setattr(cell_run, "is_quiet", lambda: True)
     return clock
 
 
@@ -221,7 +223,80 @@ def test_small_cells_are_measured_in_blocks_on_arrays_that_are_placed_anew(clock
     assert len(placements) > 1
 
 
-def test_a_kernel_that_answers_from_memory_is_found_wrong_on_the_inputs_of_the_next_step():
+def test_a_kernel_that_returns_at_once_where_out_looks_right_has_to_compute_each_call():
+    looked_right = []
+
+    def looking(probs, grad_output, out):
+        if out.ctypes.data % PAGE == HEADER:  # not the probes, which are copies
+            looked_right.append(out[0, 0] == probs[0, 0] * (grad_output[0, 0] - (probs[0] * grad_output[0]).sum()))
+        textbook(probs, grad_output, out)
+
+    cell = measured([describe(looking), describe(textbook)], seconds=0.1)
+    assert cell.by_name["looking"].ranked
+    assert len(looked_right) > 100
+    assert not any(looked_right)
+
+
+@pytest.mark.parametrize("policy", [ONE_PASS, LARGE])
+def test_a_kernel_that_skips_work_on_known_arrays_is_wrong_and_eliminates_no_other(clock, policy):
+    known = set()
+
+    def skipping(probs, grad_output, out):
+        arrays = probs.ctypes.data, grad_output.ctypes.data, out.ctypes.data
+        if arrays not in known:
+            known.add(arrays)
+            textbook(probs, grad_output, out)
+        clock.now += 1e-5
+
+    kernels = [taking(clock, "a", 3e-4), describe(skipping), taking(clock, "b", 3e-4)]
+    cell = measured(kernels, policy=policy)
+    assert cell.by_name["skipping"].status == "wrong"
+    assert {cell.by_name[name].status for name in "ab"} == {"timed"}
+    assert min(len(cell.by_name[name].samples) for name in "ab") >= policy.min_rounds
+
+
+def test_a_kernel_that_is_faster_than_memory_is_wrong(clock):
+    cell = measured([taking(clock, "impossible", 1e-5), taking(clock, "right", 3e-4)])
+    assert cell.by_name["impossible"].status == "wrong"
+    assert cell.by_name["impossible"].note == "takes 0.50 of the time that moving its bytes takes"
+    assert cell.by_name["right"].status == "timed"
+
+
+def test_the_roofline_takes_part_only_where_the_arrays_do_not_fit_a_cache(clock, monkeypatch):
+    monkeypatch.setattr(cell_run, "NONTEMPORAL_FROM", SMALL.moved_bytes)
+    assert measured([taking(clock, "a", 1e-4)]).roofline is None
+
+
+def test_the_record_states_how_many_threads_ran_side_by_side(clock, monkeypatch):
+    monkeypatch.setattr(cell_run, "running_side_by_side", lambda threads: 0.6 * threads)
+    assert measured([taking(clock, "a", 1e-4)], key=replace(SMALL, threads=2)).concurrency == 1.2
+    assert measured([taking(clock, "a", 1e-4)]).concurrency is None
+
+
+def test_rounds_beside_a_busy_program_are_marked_and_do_not_decide(clock, monkeypatch):
+    """Whenever the processor is not quiet, the kernel that is faster otherwise takes twice as long."""
+    quiet = SimpleNamespace(now=True)
+
+    def is_quiet():
+        quiet.now = not quiet.now
+        return quiet.now or clock.now < 0.05
+
+    monkeypatch.setattr(cell_run, "is_quiet", is_quiet)
+    slowed = taking(clock, "slowed", 1e-4, lambda *_: setattr(clock, "now", clock.now + (0 if quiet.now else 1e-4)))
+    cell = measured([slowed, taking(clock, "steady", 1.5e-4)], seconds=0.1)
+    assert cell.disturbed
+    assert comparison(cell.undisturbed()).best == "slowed"
+    assert not cell.is_busy
+
+
+def test_all_steps_of_a_measurement_have_the_time_of_its_start(clock):
+    cell = run([taking(clock, "a", 1e-4)], policy=SamplingPolicy())
+    before = record(cell).time
+    cell.measure(0.1)
+    assert record(cell).time == before
+
+
+def test_a_kernel_that_answers_from_memory_is_wrong():
     seen = {}
 
     def remembering(probs, grad_output, out):
@@ -231,13 +306,15 @@ def test_a_kernel_that_answers_from_memory_is_found_wrong_on_the_inputs_of_the_n
             textbook(probs, grad_output, seen[key])
         out[...] = seen[key]
 
-    cell = record(run([describe(textbook), describe(remembering)], steps=2, policy=SamplingPolicy(passes=2)))
+    cell = record(run([describe(textbook), describe(remembering)]))
     assert cell.by_name["remembering"].status == "wrong"
     assert not cell.by_name["remembering"].verified
     assert cell.by_name["textbook"].ranked
 
 
-def test_a_kernel_may_be_named_roofline():
+def test_a_kernel_may_be_named_roofline(monkeypatch):
+    monkeypatch.setattr(cell_run, "NONTEMPORAL_FROM", 0)
+
     def roofline(probs, grad_output, out):
         textbook(probs, grad_output, out)
 

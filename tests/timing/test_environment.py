@@ -1,6 +1,7 @@
 """The environment of a measurement, limits of threads, and fingerprints of kernels."""
 
 import hashlib
+import re
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,11 @@ from softmax_impls.threads import available_cores
 from softmax_impls.timing import environment
 
 
+def git(folder, *arguments):
+    command = ["git", "-C", str(folder), "-c", "user.name=n", "-c", "user.email=e", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
 def test_the_environment_names_the_machine_and_the_versions():
     found = environment.environment()
     assert f", {available_cores()} cores, " in found.machine
@@ -20,25 +26,53 @@ def test_the_environment_names_the_machine_and_the_versions():
     assert 0 < environment.largest_temporaries() <= 4e9
 
 
-def test_the_commit_is_that_of_a_checkout_of_this_package_only(tmp_path):
-    def git(*arguments):
-        command = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e", *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+def test_the_host_is_the_machines_name_or_a_given_name_or_a_hash(monkeypatch):
+    node = environment.platform.node()
+    monkeypatch.delenv("SOFTMAX_IMPLS_MACHINE", raising=False)
+    environment.environment.cache_clear()
+    assert environment.environment().host == node
+    assert environment.environment("lab").host == "lab"
+    hashed = environment.environment("hash").host
+    assert re.fullmatch("[0-9a-f]{8}", hashed)
+    assert hashed not in node
+    monkeypatch.setenv("SOFTMAX_IMPLS_MACHINE", "lab")
+    environment.environment.cache_clear()
+    assert environment.environment().host == "lab"
+    machine = environment.environment().machine
+    assert all(environment.is_here(machine, host) for host in ("", "lab", node, hashed))
+    assert not environment.is_here(machine, "another")
+    assert not environment.is_here("another cpu", "lab")
+    environment.environment.cache_clear()
 
+
+def test_commits_are_put_in_the_order_of_their_history(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    git(tmp_path, "init")
+    history = []
+    for number in range(3):
+        git(tmp_path, "commit", "--allow-empty", "-m", str(number))
+        history.append(git(tmp_path, "rev-parse", "HEAD"))
+    commits = [*history[::-1], "--output=x", "f" * 40, "", "c0ffee+changes"]
+    assert environment.from_old_to_new(commits) == history
+    assert environment.from_old_to_new([]) == []
+    assert list(tmp_path.iterdir()) == [tmp_path / ".git"]
+
+
+def test_the_commit_is_that_of_a_checkout_of_this_package_only(tmp_path):
     package = tmp_path / "softmax_impls"
     assert environment.commit(tmp_path) is None
-    git("init")
+    git(tmp_path, "init")
     package.mkdir()
     (package / "other.py").write_text("")
-    git("add", ".")
-    git("commit", "-m", "another project")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "another project")
     assert environment.commit(tmp_path) is None
     (package / "__init__.py").write_text("")
-    git("add", ".")
-    git("commit", "-m", "this package")
-    assert environment.commit(tmp_path) == git("rev-parse", "HEAD")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "this package")
+    assert environment.commit(tmp_path) == git(tmp_path, "rev-parse", "HEAD")
     (package / "__init__.py").write_text("# edited")
-    assert environment.commit(tmp_path) == git("rev-parse", "HEAD") + "+changes"
+    assert environment.commit(tmp_path) == git(tmp_path, "rev-parse", "HEAD") + "+changes"
 
 
 @pytest.mark.parametrize("threads", [1, available_cores()])

@@ -96,7 +96,7 @@ def test_ties_are_within_the_margin_and_behind_is_beyond_twice_the_margin(rng, o
     samples = {name: noisy(rng, mean, 400, 0.001) for name, mean in {**others, "a": 1.0}.items()}
     found = compare_samples(samples)
     assert (found.best, found.ties) == ("a", ties)
-    assert decide(samples) == (set(behind), True)
+    assert decide(samples)[1:] == (set(behind), True)
     assert found.margin == margin_from(None) == MIN_MARGIN
     assert {name: ratio.value for name, ratio in found.ratios.items()} == pytest.approx(others, rel=0.002)
 
@@ -174,7 +174,7 @@ def test_the_best_kernel_has_the_fastest_samples_too(rng):
     ):
         found = compare_samples(samples)
         assert (found.best, found.ties) == ("b", ties)
-        assert decide(samples) == decision
+        assert decide(samples)[1:] == decision
 
 
 def test_few_blocks_are_not_used_as_groups(rng):

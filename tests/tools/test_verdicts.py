@@ -20,17 +20,22 @@ def ab_copies():
 
 
 @pytest.mark.parametrize(
-    ("winners", "two_winners", "none_in_common"),
+    ("winners", "sure", "sure_of_two", "none_in_common"),
     [
-        ([A, A, TIE], False, False),
-        ([A, TIE, B], True, True),
-        ([TIE, OTHERS], False, True),
-        ([A, OTHERS], False, True),
-        ([A], False, False),
+        ([A, A, TIE], [True, True, False], False, False),
+        ([A, TIE, B], [True, False, True], True, True),
+        ([A, B], [True, False], False, True),
+        ([TIE, OTHERS], [False, False], False, True),
+        ([A], [True], False, False),
     ],
 )
-def test_runs_contradict_each_other_if_their_winners_differ(verdicts, winners, two_winners, none_in_common):
-    assert verdicts.contradictions(winners) == (two_winners, none_in_common)
+def test_runs_contradict_each_other_if_their_winners_differ(verdicts, winners, sure, sure_of_two, none_in_common):
+    of_runs = [verdict(verdicts, *pair) for pair in zip(winners, sure, strict=True)]
+    assert verdicts.contradictions(of_runs) == (sure_of_two, none_in_common)
+
+
+def verdict(verdicts, winners, sure):
+    return verdicts.Verdict("x", 1, tuple(winners), sure, None, 0.01, {})
 
 
 def runs(verdicts, ab_copies):
@@ -44,15 +49,16 @@ def runs(verdicts, ab_copies):
     wrong = ab_copies.Pair("slower", (1.05, 1.03, 1.07), 0.02, False)
     copies = [outcome(2e-5, tied, found), outcome(1e-6, found, tied)], [outcome(2e-5, tied, wrong)]
     for number, loaded, winners in ((1, False, A), (2, True, B)):
-        verdict = verdicts.Verdict("x", tuple(winners), None, 0.01, {})
-        yield verdicts.Run(number, loaded, "a cpu", None, "numba_simd", [verdict], copies[number - 1])
+        compared = [verdict(verdicts, winners, sure=True)]
+        yield verdicts.Run(number, loaded, "a cpu", None, "numba_simd", compared, copies[number - 1])
 
 
 def test_the_table_counts_runs_cells_contradictions_ties_and_found_slowdowns(verdicts, ab_copies):
-    alone, beside, every = verdicts.rows(list(runs(verdicts, ab_copies)))
-    assert alone[:6] == ["alone: 1", "1", "100.0% of 1", "0 of 1", "0 of 1", "50.0% of 2"]
+    alone, beside, every, *_, two_threads = verdicts.rows(list(runs(verdicts, ab_copies)))
+    assert two_threads[:2] == ["2, all: 2", "0"]
+    assert alone[:6] == ["1, alone: 1", "1", "100.0% of 1", "0 of 1", "0 of 1", "50.0% of 2"]
     assert beside[3] == "0 of 1"
-    assert every[:6] == ["all: 2", "2", "100.0% of 2", "1 of 1", "1 of 1", "66.7% of 3"]
+    assert every[:6] == ["1, all: 2", "2", "100.0% of 2", "1 of 1", "1 of 1", "66.7% of 3"]
     assert every[6] == "50.0% of 2"
 
 

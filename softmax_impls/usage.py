@@ -1,0 +1,69 @@
+"""The call that a user pastes, as code and bound to arrays: the benchmarks time the call that the code makes."""
+
+import functools
+from typing import Any, NamedTuple
+
+from softmax_impls.api import softmax_backward
+from softmax_impls.dispatch import explain, pick
+from softmax_impls.implementation import Array, BoundCall, Implementation
+from softmax_impls.registry import is_ours
+from softmax_impls.threads import default_threads
+
+ARRAYS = """\
+rng = np.random.default_rng(0)  # put your arrays here
+probs = softmax(rng.standard_normal(({batch}, {dim}), dtype="{dtype}"))
+grad_output = rng.standard_normal(({batch}, {dim}), dtype="{dtype}")
+out = np.empty_like(probs)  # reuse it: a new array for each call takes longer"""
+
+
+class Usage(NamedTuple):
+    """Python code that runs in a new process: `setup` makes the arrays and imports all names, `line` makes the call."""
+
+    setup: str
+    line: str
+
+    def __str__(self) -> str:
+        return f"{self.setup}\n{self.line}"
+
+
+def arguments(name: str, batch: int, dim: int, dtype: str, threads: int) -> dict[str, Any]:
+    """Return the arguments of `softmax_backward`, besides arrays, that select one of our implementations.
+
+    There are none where the default call does the same: calls the same implementation, in as many threads.
+    """
+    if name != pick().impl:
+        return {"impl": name}
+    running = (explain((batch, dim), dtype, threads=number).threads for number in (threads, default_threads()))
+    return {} if len(set(running)) == 1 else {"threads": threads}
+
+
+def usage(name: str, implementation: Implementation | None, batch: int, dim: int, dtype: str, threads: int) -> Usage:
+    """Return the code that calls an implementation on (batch, dim) arrays; None stands for an unknown implementation.
+
+    Our implementations are called by `softmax_backward`. A function of the user's is called itself, and another
+    library by its own arrays and names, because that takes less time.
+    """
+    imports, names, setup = ["import numpy as np"], "softmax", ""
+    if implementation is not None and implementation.usage is not None:
+        setup, line = implementation.usage
+        setup = setup.replace("{threads}", str(threads))
+    elif implementation is not None and not is_ours(implementation):
+        module, _, function = implementation.spec.partition(":")
+        imports += [] if module == "__main__" else [f"from {module} import {function.partition('.')[0]}"]
+        line = f"{function}(probs, grad_output, out)"
+    else:
+        names = "softmax, softmax_backward"
+        given = arguments(name, batch, dim, dtype, threads)
+        options = "".join(f", {key}={value!r}" for key, value in given.items())
+        line = f"softmax_backward(probs, grad_output, out=out{options})"
+    arrays = ARRAYS.format(batch=batch, dim=dim, dtype=dtype)
+    parts = ["\n".join([*imports, f"from softmax_impls import {names}"]), arrays, setup]
+    return Usage("\n\n".join(filter(None, parts)), line.replace("'", '"'))
+
+
+def bind(implementation: Implementation, probs: Array, grad_output: Array, out: Array, threads: int) -> BoundCall:
+    """Return the call of `usage` on these arrays, and a function that reads its result."""
+    if implementation.family == "peer" or not is_ours(implementation):
+        return implementation.bind_call(probs, grad_output, out)
+    given = arguments(implementation.name, *probs.shape, probs.dtype.name, threads)
+    return functools.partial(softmax_backward, probs, grad_output, out=out, **given), lambda result: result
