@@ -11,7 +11,7 @@ where it must, and runs the kernel:
 import math
 import operator
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -20,26 +20,59 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
+from softmax_impls.formatting import one_line
 from softmax_impls.implementation import Array, invoke, read_only
 
 Axis = int | tuple[int, ...] | None
+NUMBERS = (int, float, complex, np.generic)
+
+
+def as_array(name: str, value: object) -> NDArray[Any]:
+    """Return `value` as an array of any dtype. `name` is the name of the argument, for error messages.
+
+    Masked arrays raise TypeError wherever they are: in lists, or returned by an object's ``__array__``. So does an
+    object that cannot be converted, as a tensor that requires grad. Nested lists of unequal lengths raise ValueError.
+    """
+    try:
+        return np.asarray(_without_masks(value))
+    except _MaskedError:
+        raise TypeError(
+            f"{name} must not be a masked array: fill it first, for a softmax with logits of -inf"
+        ) from None
+    except MemoryError:
+        raise
+    except Exception as error:
+        if isinstance(error, ValueError) and isinstance(value, list | tuple):
+            raise ValueError(f"{name} must be array-like, with rows of equal length: {error}") from None
+        raise TypeError(f"{name} can't be converted to a NumPy array: {one_line(error)}") from error
+
+
+class _MaskedError(Exception):
+    pass
+
+
+def _without_masks(value: object) -> Any:
+    """Return `value` with arrays that lists contain converted one by one: NumPy drops their masks."""
+    if hasattr(value, "__dask_graph__") and hasattr(value, "__array__"):  # Dask's __array__ drops the mask, too
+        value = value.compute()  # type: ignore[attr-defined]
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
+        plain = all(issubclass(kind, NUMBERS) for kind in set(map(type, value)))
+        return value if plain else [_without_masks(item) for item in value]
+    array = np.asanyarray(value)
+    if isinstance(array, np.ma.MaskedArray):
+        raise _MaskedError
+    return array
 
 
 def as_real_array(name: str, value: object) -> Array:
     """Return `value` as a floating-point array; integers become float64.
 
-    Masked arrays, and other dtypes than float16, float32, float64 and integers raise TypeError. Nested lists of unequal
-    lengths raise ValueError.
+    Other dtypes than float16, float32, float64 and integers raise TypeError, as do the values that `as_array` refuses.
     """
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} must not be a masked array: fill it first, for a softmax with logits of -inf")
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} must be array-like, with rows of equal length: {error}") from None
+    array = as_array(name, value)
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
-    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+    if array.dtype.type not in (np.float16, np.float32, np.float64):  # kind "f" includes dtypes of other libraries
         raise TypeError(f"{name} must hold float16, float32, float64 or integers, got dtype {array.dtype}")
     return array
 

@@ -176,6 +176,84 @@ def test_an_input_of_another_kind_is_refused_by_name(bad, error, match):
         softmax_backward(P, bad)
 
 
+class WithArray:
+    """An object that NumPy converts by the protocol `__array__`."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+
+class Lazy(WithArray):
+    """An object with the protocols of a Dask array, whose `__array__` drops the mask."""
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.array)
+
+    def __dask_graph__(self):
+        return {}
+
+    def compute(self):
+        return self.array
+
+
+MASKED = np.ma.masked_array(P, P > 0.5)
+
+
+@pytest.mark.parametrize(
+    "masked",
+    [
+        MASKED,
+        list(MASKED),
+        tuple(MASKED),
+        [[np.ma.masked, 0.5]],
+        Lazy(MASKED),
+        WithArray(MASKED),
+        list(map(WithArray, MASKED)),
+    ],
+    ids=["array", "list of rows", "tuple of rows", "element", "Dask", "__array__", "list of __array__"],
+)
+def test_a_mask_is_refused_wherever_it_is(masked):
+    with pytest.raises(TypeError, match=r"^x must not be a masked array: fill it first"):
+        softmax(masked)
+    with pytest.raises(TypeError, match=r"^grad_output must not be a masked array"):
+        softmax_backward(P, masked)
+
+
+def test_lists_of_arrays_and_numpy_scalars_keep_their_dtype():
+    rows = list(P.astype("f4"))
+    for nested in (rows, [list(row) for row in rows], [WithArray(row) for row in rows]):
+        found = softmax_backward(nested, nested)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, softmax_backward(np.array(rows), np.array(rows)))
+
+
+REFUSED = r" (must hold float16, float32|can't be converted to a NumPy array)"
+
+
+def not_convertible(library):
+    """Return an array of another library that NumPy cannot convert, or not to a dtype that we take."""
+    module = pytest.importorskip(library)
+    if library == "torch":
+        return [module.ones(2, requires_grad=True), module.ones(2, dtype=module.bfloat16)]
+    if library == "pandas":
+        frame = module.DataFrame({"a": [0.5, None], "b": [0.5, 1.0]}, dtype="Float64")
+        return [frame, frame.fillna(0.5)]
+    return [np.ones(2, module.bfloat16), list(np.ones(2, module.bfloat16)), np.ones(2, module.float8_e5m2)]
+
+
+@pytest.mark.parametrize("library", ["torch", "pandas", "ml_dtypes"])
+def test_arrays_of_other_libraries_that_cannot_be_converted_are_refused_by_name(library):
+    for array in not_convertible(library):
+        for nested in (array, [array, array]):
+            with pytest.raises(TypeError, match=f"^x{REFUSED}"):
+                softmax(nested)
+            with pytest.raises(TypeError, match=f"^probs{REFUSED}"):
+                softmax_backward(nested, P)
+
+
 # ---------------------------------------------------------------- out
 
 
@@ -281,7 +359,7 @@ def test_every_implementation_reads_read_only_inputs_and_does_not_change_them(na
 def test_an_unknown_name_lists_the_known_names():
     with pytest.raises(ValueError, match="got 'einsum'") as caught:
         softmax_backward(P, G, impl="einsum")
-    listed = str(caught.value).removeprefix("impl must be one of ").partition(", or a kernel")[0].split(", ")
+    listed = str(caught.value).removeprefix("impl must be one of ").partition(", a kernel")[0].split(", ")
     assert listed == ["auto", *names(peers=True)]
 
 
@@ -299,6 +377,57 @@ def test_impl_may_be_a_kernel_or_its_record():
     np.testing.assert_allclose(softmax_backward(P, G, impl=mine), expected, atol=1e-16)
     np.testing.assert_allclose(softmax_backward(P.T, G.T, axis=0, impl=mine), expected.T, atol=1e-16)
     np.testing.assert_array_equal(softmax_backward(P, G, impl=implementations()["closed_form"]), expected)
+
+
+def test_impl_may_be_the_place_of_a_function(tmp_path, monkeypatch):
+    body = "def mine(probs, grad_output, out):\n    out[...] = 2 * probs\n"
+    (tmp_path / "kernels_of_a_user.py").write_text(body)
+    monkeypatch.syspath_prepend(tmp_path)
+    np.testing.assert_array_equal(softmax_backward(P, G, impl="kernels_of_a_user:mine"), 2 * P)
+    with pytest.raises(ValueError, match="impl 'kernels_of_a_user:other' can't be loaded"):
+        softmax_backward(P, G, impl="kernels_of_a_user:other")
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("threads", [None, 1, 2])
+def test_plain_arrays_take_the_fast_path_with_any_implementation(name, threads, monkeypatch):
+    expected = softmax_backward(P, G, impl=name)
+    monkeypatch.setattr("softmax_impls.api.Layout", None)  # the general path needs it
+    for impl in (name, implementations()[name].kernel, implementations()[name]):
+        out = np.full_like(P, np.nan)
+        assert softmax_backward(P, G, out=out, impl=impl, threads=threads) is out
+        np.testing.assert_array_equal(out, expected)
+        np.testing.assert_array_equal(softmax_backward(P, G, impl=impl, threads=threads), expected)
+
+
+def test_the_fast_path_does_not_let_a_kernel_of_the_users_change_inputs():
+    def careless(probs, grad_output, out):
+        probs *= 2
+
+    p = P.copy()
+    for _ in range(2):  # the first call finds the kernel, the second takes the fast path
+        with pytest.raises(ValueError, match="read-only"):
+            softmax_backward(p, G, impl=careless)
+    np.testing.assert_array_equal(p, P)
+
+
+@pytest.mark.parametrize("name", ["closed_form", "numba_rows"])
+def test_an_out_that_partly_overlaps_an_input_is_right_with_a_named_implementation(name):
+    expected = softmax_backward(P, G, impl=name)
+    memory = np.empty(P.size + 3)
+    p, out = memory[: P.size].reshape(P.shape), memory[3:].reshape(P.shape)
+    p[...] = P
+    np.testing.assert_array_equal(softmax_backward(p, G, out=out, impl=name), expected)
+
+
+def test_a_name_that_is_registered_again_calls_the_new_kernel(monkeypatch):
+    monkeypatch.setattr("softmax_impls.registry._registered", {})
+    for factor in (2, 3):  # as when a cell of a notebook is run again
+        source = f"def again(probs, grad_output, out):\n    out[...] = {factor} * probs\n"
+        variables = {"__name__": "notebook"}
+        exec(source, variables)
+        register(variables["again"])
+        np.testing.assert_array_equal(softmax_backward(P, G, impl="again"), factor * P)
 
 
 def test_a_kernel_may_be_a_lambda_or_an_object():
@@ -375,6 +504,21 @@ def test_masked_logits_give_zeros_and_a_fully_masked_row_gives_nan():
     assert np.isnan(result[3]).all()
     assert not result[1, :4].any()
     assert np.isfinite(result[:3]).all()
+
+
+@pytest.mark.parametrize("name", ["auto", *names()])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_opposite_gradients_near_the_largest_number_do_not_overflow(name, dtype):
+    half = np.finfo(dtype).max / 2
+    p, g = np.full((3, 2), 0.5, dtype), np.array([[1, -1], [1.5, -1.5], [-2, 2]], dtype) * half
+    np.testing.assert_array_equal(softmax_backward(p, g, impl=name), g / 2)
+
+
+@pytest.mark.parametrize("name", ["auto", *names()])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_subnormal_gradients_are_not_lost(name, dtype):
+    g = np.array([[4, -4], [-8, 8], [12, -12]], dtype) * np.finfo(dtype).smallest_subnormal
+    np.testing.assert_array_equal(softmax_backward(np.full_like(g, 0.5), g, impl=name), g / 2)
 
 
 def test_large_float16_values_do_not_warn():

@@ -49,7 +49,7 @@ def test_a_wrong_backward_pass_fails_the_original_gradient_check():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--impl", "nothing"], "argument --impl: impl must be one of closed_form"),
+        (["--impl", "nothing"], "argument --impl: impl must be one of auto, closed_form"),
         (["--impl", "no_such_module:f"], "argument --impl: impl 'no_such_module:f' can't be loaded"),
         (
             ["--impl", "einsum_jacobian", "--batch", "4096", "--dim", "512"],
@@ -118,6 +118,7 @@ def test_losses_have_the_originals_values():
         (P, YS, "hinge", ValueError, "loss_type must be 'mse' or 'xent', got 'hinge'"),
         (P[0], YS, "mse", ValueError, r"probs must be \(B, D\) with at least one row, got shape \(3,\)"),
         (P[:0], YS[:0], "mse", ValueError, "with at least one row"),
+        (P, list(np.ma.masked_equal(YS, 1)), "mse", TypeError, "ys must not be a masked array"),
         (P.astype(complex), YS, "mse", TypeError, "probs must hold"),
     ],
 )

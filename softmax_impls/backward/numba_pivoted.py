@@ -13,6 +13,8 @@ from numba.extending import overload
 from softmax_impls.implementation import Array
 from softmax_impls.registry import register
 from softmax_impls.simd.jit import jit
+from softmax_impls.simd.passes import overflows, scaled_row
+from softmax_impls.simd.vectors import pointer
 
 
 @register(
@@ -31,6 +33,9 @@ def numba_pivoted(probs: Array, grad_output: Array, out: Array) -> None:
     for i in range(batch):
         shift = grad_output[i, _argmax(bits, i)]
         dot = probs.dtype.type(_shifted_dot(probs, grad_output, i, shift))
+        if overflows(pointer(probs), dot):  # of g near the largest finite number
+            scaled_row(pointer(probs), pointer(grad_output), pointer(out), i * dim, dim)
+            continue
         for j in range(dim):
             out[i, j] = probs[i, j] * ((grad_output[i, j] - shift) - dot)
 

@@ -29,6 +29,12 @@ concerns D products in a sum, which is multiplied by p_i ≤ 1, or D entries of 
 |h| ≤ 2 M, and the last product itself. For implementations that flush subnormal numbers to zero, inputs included, η/2
 is the smallest normal number.
 
+**Overflow.** The result is p_i Σ_j p_j (g_i - g_j), so its size is at most p_i (1 - p_i) 2 M ≤ M / 2: it is in range
+for all finite g. A kernel that states the logits must return it. The formula forms g_i - Σ p g, whose size can be up
+to 2 M. Where it exceeds the largest number, a kernel that states the probabilities may return anything in that element.
+Where it does not, with the rounding errors above, the kernel must return the result. So a shift by c, where g - c
+overflows, is an error: the formula has no such difference.
+
 **When no shift is needed.** For c = 0 the error of the sum is at most γ_{D+2} Σ P|g| ≤ γ_{D+2} (E + |g_k|), which
 includes that p does not sum to 1. So the error of the result is at most γ_{D+6} P_i (|h_i| + 2 E + |g_k|). Where
 |g_k| ≤ K |Σ P g - g_k|, which is at most K E, this is within the bound given the logits for K ≤ 2.
@@ -48,6 +54,7 @@ from numpy.typing import NDArray
 from softmax_impls.implementation import Array
 
 Floats = NDArray[np.float64]
+LARGEST = float(np.finfo(np.float64).max)
 
 
 def gamma(n: int, dtype: np.dtype[Any]) -> float:
@@ -59,19 +66,19 @@ def gamma(n: int, dtype: np.dtype[Any]) -> float:
 def underflow(dim: int, dtype: np.dtype[Any], largest: Floats, flush_to_zero: bool = False) -> Floats:
     """Return the largest error that underflow may add to an element of each row, (B,)."""
     info = np.finfo(dtype)
-    smallest = info.smallest_normal if flush_to_zero else info.smallest_subnormal
-    return float(smallest) * (dim + 1) * (1 + 2 * largest)
+    smallest = float(info.smallest_normal if flush_to_zero else info.smallest_subnormal)
+    return (dim + 1) * (smallest + 2 * (smallest * largest))  # 2 * largest might overflow
 
 
 def given_logits(exact_probs: Floats, grad_output: Array) -> Floats:
     """Return the bound on the error given the logits, (B, D), for a kernel whose `probs` are `exact_probs` rounded."""
     dim, dtype = grad_output.shape[1], grad_output.dtype
-    g = grad_output.astype(np.float64)
+    g = grad_output.astype(np.float64) / 4  # no difference of two g overflows
     most_probable = np.argmax(exact_probs, axis=-1, keepdims=True)
     shifted = np.abs(g - np.take_along_axis(g, most_probable, axis=-1))
     spread = np.vecdot(exact_probs, shifted)[:, np.newaxis]
-    floor = underflow(dim, dtype, shifted.max(axis=-1))[:, np.newaxis]
-    return np.asarray(4 * gamma(dim + 6, dtype) * exact_probs * (shifted + spread) + floor)
+    floor = underflow(dim, dtype, 4 * np.minimum(shifted.max(axis=-1), LARGEST / 4))[:, np.newaxis]
+    return np.asarray(16 * gamma(dim + 6, dtype) * exact_probs * (shifted + spread) + floor)
 
 
 def forward(logits: Array, exact_probs: Floats) -> Floats:

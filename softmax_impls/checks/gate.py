@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from softmax_impls import api
 from softmax_impls.checks import bounds, inputs, reference
@@ -91,6 +92,7 @@ def _caught(where: object, failures: Iterator[Failure]) -> Iterator[Failure]:
 def _check_case(implementation: Implementation, case: Case, verdict: Verdict, outputs: Outputs) -> Iterator[Failure]:
     """Check a kernel on a case, and note its result in `outputs` and its error in `verdict`."""
     finite, error = case.finite, case.given_logits.error_of
+    required = _required(implementation, case).all(axis=-1)
     out = outputs[case] = _run(implementation, case.probs, case.grad_output)
     yield from _value(implementation, case, out)
     if implementation.accurate_for == "logits":
@@ -100,7 +102,14 @@ def _check_case(implementation: Implementation, case: Case, verdict: Verdict, ou
     yield from _in_place(implementation, case)
     for method, gradient, bound in numeric_gradients(case):
         yield from _compare("numeric", f"{case}, {method}", np.abs(out - gradient), bound)
-    verdict.note_error(case, case.kind, error(out), case.given_logits.high)
+    verdict.note_error(case, case.kind, error(out)[required], case.given_logits.high[required])
+
+
+def _required(implementation: Implementation, case: Case) -> NDArray[np.bool_]:
+    """Return which elements must be right, (B, D): where a kernel that computes the formula overflows, any may not."""
+    if implementation.accurate_for == "logits":
+        return np.broadcast_to(case.finite[:, np.newaxis], case.in_range.shape)
+    return case.in_range
 
 
 @functools.cache
@@ -147,10 +156,10 @@ def _value(
     implementation: Implementation, case: Case, out: Array, value: Check = "value", non_finite: Check = "non-finite"
 ) -> Iterator[Failure]:
     """Compare with p (g - Σ p g) for the p and g of the case. Rows with NaN or inf must have no finite results."""
-    finite, bound = case.finite, case.sums.bound(case.probs, implementation.flush_to_zero)
+    required, bound = _required(implementation, case), case.sums.bound(case.probs, implementation.flush_to_zero)
     error = case.given_probs.error_of(out)
-    yield from _compare(value, case, error[finite], bound[finite])
-    if np.isfinite(out[~finite]).any():
+    yield from _compare(value, case, error[required], bound[required])
+    if np.isfinite(out[~case.finite]).any():
         yield Failure(non_finite, str(case), "a row with NaN or inf has finite results")
 
 
@@ -215,4 +224,4 @@ def _pairs(outputs: Outputs, others: Outputs, other: str, flush_to_zero: bool) -
     for case in (case for case in outputs if case in others):
         difference = np.abs(outputs[case].astype(np.float64) - others[case])
         bound = 2 * case.sums.bound(case.probs, flush_to_zero)
-        yield from _compare("pairs", f"{case}, against {other}", difference[case.finite], bound[case.finite])
+        yield from _compare("pairs", f"{case}, against {other}", difference[case.in_range], bound[case.in_range])

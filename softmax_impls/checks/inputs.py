@@ -45,6 +45,7 @@ class Case:
     given_logits: oracle.Exact  # the exact gradient with respect to the logits
     sums: reference.RowSums  # of each row; they give the bound on the error given the probabilities
     finite: NDArray[np.bool_]  # whether each row, (B,), contains neither NaN nor inf in `probs` and `grad_output`
+    in_range: NDArray[np.bool_]  # finite, and the formula p (g - Σ p g) computes with numbers in range; (B, D)
 
     def __str__(self) -> str:
         return f"{self.family} {self.probs.dtype}"
@@ -53,17 +54,22 @@ class Case:
 @cache
 def cases(dtype: str, seed: int) -> tuple[Case, ...]:
     """Return the case of every family in a dtype, float32 or float64. A repeated call returns the same objects."""
-    found = []
+    found, info = [], np.finfo(dtype)
     for name, (kind, draw) in FAMILIES.items():
         rng = np.random.default_rng([seed, zlib.crc32(name.encode())])  # the family's own
-        logits, grad_output = (np.ascontiguousarray(array, dtype=dtype) for array in draw(rng))
+        units = [float(getattr(info, unit, 1)) for unit in UNITS.get(name, ("", ""))]
+        logits, grad_output = (
+            np.ascontiguousarray(unit * array, dtype=dtype) for unit, array in zip(units, draw(rng), strict=True)
+        )
         if name == SUBNORMAL:  # the logits depend on the dtype
-            logits[:, 1::2] = np.log(float(np.finfo(dtype).smallest_normal)) - rng.uniform(0, 12, logits[:, 1::2].shape)
+            logits[:, 1::2] = np.log(float(info.smallest_normal)) - rng.uniform(0, 12, logits[:, 1::2].shape)
         exact = oracle.softmax(logits)
         logits, probs, grad_output = map(read_only, (logits, exact.high.astype(dtype), grad_output))
         given_probs, given_logits = oracle.given_probs(probs, grad_output), oracle.given_logits(logits, grad_output)
         sums, finite = reference.row_sums(probs, grad_output), np.all(np.isfinite((probs, grad_output)), axis=(0, -1))
-        found.append(Case(name, kind, logits, probs, grad_output, exact, given_probs, given_logits, sums, finite))
+        in_range = sums.formula_in_range(probs, grad_output)
+        answers = exact, given_probs, given_logits, sums, finite, in_range
+        found.append(Case(name, kind, logits, probs, grad_output, *answers))
     return tuple(found)
 
 
@@ -143,6 +149,34 @@ def _non_finite(rng: Generator) -> Drawn:
     return logits, grad_output
 
 
+def _opposite_gradients(rng: Generator, batch: int, pairs: int) -> Drawn:
+    """Draw pairs of equal logits and opposite gradients: Σ p g is 0, so only a shift of g can overflow."""
+    logits, size = rng.standard_normal((batch, pairs)), rng.uniform(0.55, 0.95, (batch, pairs))
+    order = rng.permutation(2 * pairs)
+    return np.tile(logits, 2)[:, order], np.hstack([size, -size])[:, order]
+
+
+def _uniform_gradients(rng: Generator, batch: int, dim: int, largest: float) -> Drawn:
+    return rng.standard_normal((batch, dim)), rng.uniform(-largest, largest, (batch, dim))
+
+
+def _large_logits(rng: Generator) -> Drawn:
+    """Draw logits from -0.95 to 0.95, the largest at two classes."""
+    logits = rng.uniform(-0.95, 0.9, (8, 6))
+    logits[:, 1] = logits[:, 4] = np.where(np.arange(8) % 2, 0.95, logits.max(axis=-1))
+    return logits, rng.standard_normal((8, 6))
+
+
+# Families whose numbers depend on the dtype: the units of the logits and of the gradient, attributes of np.finfo.
+UNITS = {
+    "opposite gradients near the largest number": ("", "max"),
+    "opposite gradients near the largest number, long rows": ("", "max"),
+    "gradients up to the largest number": ("", "max"),
+    "gradients up to the largest number, long rows": ("", "max"),
+    "gradients near the smallest normal number": ("", "smallest_normal"),
+    "subnormal gradients": ("", "smallest_subnormal"),
+    "logits near the largest number": ("max", ""),
+}
 FAMILIES: dict[str, tuple[Kind, Draw]] = {
     # The input of `softmax_impls.source`.
     "uniform logits": ("ordinary", lambda rng: (rng.random((10, 5)), rng.standard_normal((10, 5)))),
@@ -167,6 +201,19 @@ FAMILIES: dict[str, tuple[Kind, Draw]] = {
     "a fully masked row among good ones": ("hostile", _fully_masked),
     "NaN and inf, each in one row": ("hostile", _non_finite),
     SUBNORMAL: ("hostile", partial(_normal, batch=8, dim=12)),  # `cases` lowers every other logit
+    "opposite gradients near the largest number": ("hostile", partial(_opposite_gradients, batch=8, pairs=3)),
+    "opposite gradients near the largest number, long rows": (
+        "hostile",
+        partial(_opposite_gradients, batch=4, pairs=73),
+    ),
+    "gradients up to the largest number": ("hostile", partial(_uniform_gradients, batch=32, dim=13, largest=0.95)),
+    "gradients up to the largest number, long rows": (
+        "hostile",
+        partial(_uniform_gradients, batch=8, dim=133, largest=0.95),
+    ),
+    "gradients near the smallest normal number": ("hostile", partial(_uniform_gradients, batch=8, dim=11, largest=4)),
+    "subnormal gradients": ("hostile", partial(_uniform_gradients, batch=8, dim=6, largest=1000)),
+    "logits near the largest number": ("hostile", _large_logits),
     "dim 1": ("hostile", partial(_normal, batch=7, dim=1)),
     "batch 0": ("hostile", partial(_normal, batch=0, dim=5)),
     "dim 0": ("hostile", partial(_normal, batch=5, dim=0)),

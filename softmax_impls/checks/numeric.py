@@ -1,17 +1,19 @@
-"""Numeric gradients by differences, in float64: the reference of a gradient check."""
+"""Numeric gradients by differences: the reference of a gradient check."""
 
 from collections.abc import Callable
-from typing import Any
+from numbers import Real
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from softmax_impls.checks.bounds import Floats
-from softmax_impls.layout import as_real_array
+from softmax_impls.layout import as_array, as_real_array
 
 Function = Callable[[NDArray[Any]], Any]
 
-STEPS = {"central": 1e-5, "complex": 1e-30}  # the default of each method
+EPSILON = float(np.finfo(np.float64).eps)
+COMPLEX_STEP = 1e-20  # h² is lost in float64, and h times a slope of 1e-15 is not lost in float32
 
 
 def numeric_gradient(f: Function, x: ArrayLike, *, method: str = "central", step: float | None = None) -> Floats:
@@ -29,7 +31,9 @@ def numeric_gradient(f: Function, x: ArrayLike, *, method: str = "central", step
         "complex": ``imag(f(x + ih)) / h`` (Squire and Trapp, SIAM Review 40 (1), 1998). It subtracts nothing, so it is
         exact to rounding. `f` must be analytic and accept complex arrays.
     step : float, optional
-        h, by default 1e-5 for "central" and 1e-30 for "complex".
+        h. By default ``max(1, |x|)`` times 1e-20 for "complex", and times the cube root of ε for "central", where ε is
+        the machine epsilon of the values of `f`: the step is 6e-6 for float64 and 5e-3 for float32. A value of `f`
+        counts as float32 if it has this dtype, or if float32 holds it exactly.
 
     Returns
     -------
@@ -39,7 +43,8 @@ def numeric_gradient(f: Function, x: ArrayLike, *, method: str = "central", step
     Raises
     ------
     TypeError
-        If `f` is not callable, `x` does not hold real numbers, or `f` returns a real number for a complex argument.
+        If `f` is not callable, `x` does not hold real numbers, or `f` returns something else than a real number, or for
+        "complex" a complex number.
     ValueError
         If the method is unknown, the step is not positive and finite or is lost when it is added to `x`, or `f` does
         not return a scalar.
@@ -52,40 +57,74 @@ def numeric_gradient(f: Function, x: ArrayLike, *, method: str = "central", step
     """
     if not callable(f):
         raise TypeError(f"f must be callable, got {type(f).__name__}")
-    if method not in STEPS:
+    if method not in ("central", "complex"):
         raise ValueError(f"method must be 'central' or 'complex', got {method!r}")
     point = np.array(as_real_array("x", x), dtype=np.float64)
-    h = float(STEPS[method] if step is None else step)
-    if not (h > 0 and np.isfinite(h)):
+    if step is not None and not (isinstance(step, Real) and 0 < step < np.inf):
         raise ValueError(f"step must be positive and finite, got {step!r}")
     slope = _central_slope if method == "central" else _complex_slope
     gradient = np.empty_like(point)
     for index in np.ndindex(point.shape):
-        gradient[index] = slope(f, point, index, h)
+        gradient[index] = slope(f, point, index, step)
     return gradient
 
 
-def _central_slope(f: Function, point: Floats, index: tuple[int, ...], h: float) -> Any:
-    x = point[index]
-    if np.isfinite(x) and (x + h == x or x - h == x):
-        raise ValueError(f"step {h} is too small: x{list(index)} = {x} does not change when it is added")
-    above, below = point.copy(), point.copy()
-    above[index] += h
-    below[index] -= h
-    return (_scalar(f(above)) - _scalar(f(below))) / ((x + h) - (x - h))  # the step as it was rounded
+def _central_slope(f: Function, point: Floats, index: tuple[int, ...], step: float | None) -> float:
+    """Return the slope. The default step is that of float64, unless values of `f` at both steps have fewer digits."""
+    if step is not None:
+        given = _difference(f, point, index, step)
+        if given.lost:
+            unchanged = f"x{list(index)} = {point[index]} does not change when it is added"
+            raise ValueError(f"step {step} is too small: {unchanged}")
+        return given.slope
+    fine = _difference(f, point, index, _size(point[index]) * EPSILON ** (1 / 3))
+    if fine.epsilon == EPSILON:
+        return fine.slope
+    coarse = _difference(f, point, index, _size(point[index]) * fine.epsilon ** (1 / 3))
+    return coarse.slope if coarse.epsilon >= fine.epsilon else fine.slope
 
 
-def _complex_slope(f: Function, point: Floats, index: tuple[int, ...], h: float) -> Any:
-    shifted = point.astype(np.complex128)
-    shifted[index] += 1j * h
-    value = _scalar(f(shifted))
-    if not np.iscomplexobj(value):
-        raise TypeError(f"f must return a complex number for method='complex', got {type(value).__name__}")
-    return value.imag / h
+class _Difference(NamedTuple):
+    slope: float
+    epsilon: float  # machine epsilon of the values of f, which may be float32 numbers in another type
+    lost: bool  # whether x does not change when the step is added
 
 
-def _scalar(value: Any) -> Any:
-    array = np.asarray(value)
+def _difference(f: Function, point: Floats, index: tuple[int, ...], step: float) -> _Difference:
+    x, above, below = (float(point[index] + h) for h in (0, step, -step))
+    values = _value_at(f, point, index, above), _value_at(f, point, index, below)
+    with np.errstate(all="ignore"):
+        dtypes = {np.result_type(value.dtype, np.float16) for value in values}
+        coarsest = max(dtypes, key=lambda dtype: float(np.finfo(dtype).eps))
+        rounded = [coarsest.type(number) for number in (x, above, below)]  # as f sees them if it computes in this dtype
+        lost = x in (above, below) or (values[0] == values[1] and rounded[0] in rounded[1:])
+        if coarsest.itemsize > 4 and all(np.float32(value) == value for value in values):
+            coarsest = np.dtype(np.float32)
+        difference = float(np.longdouble(values[0]) - np.longdouble(values[1]))
+        slope = np.float64(difference) / (above - below)  # the step as it was rounded
+    return _Difference(float(slope), max(EPSILON, float(np.finfo(coarsest).eps)), lost and bool(np.isfinite(x)))
+
+
+def _complex_slope(f: Function, point: Floats, index: tuple[int, ...], step: float | None) -> float:
+    h = COMPLEX_STEP * _size(point[index]) if step is None else step
+    return float(_value_at(f, point.astype(np.complex128), index, complex(point[index], h)).imag) / h
+
+
+def _size(x: float) -> float:
+    """Return the factor of the default step."""
+    return max(1.0, abs(float(x))) if np.isfinite(x) else 1.0
+
+
+def _value_at(f: Function, point: NDArray[Any], index: tuple[int, ...], x: complex) -> Any:
+    """Return the value of `f` where one element of the point is x; TypeError or ValueError if it is no number."""
+    changed = point.copy()
+    changed[index] = x
+    value = f(changed)
+    array = as_array("the value of f", value)
+    kinds, wanted, method = ("c", "complex", "complex") if np.iscomplexobj(point) else ("iuf", "real", "central")
+    if array.dtype.kind not in kinds:
+        got = f"dtype {array.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise TypeError(f"f must return a {wanted} number for method={method!r}, got {got}")
     if array.size != 1:
         raise ValueError(f"f must return a scalar, got shape {array.shape}")
     return array.reshape(())[()]

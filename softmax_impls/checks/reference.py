@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from softmax_impls.checks import bounds
 from softmax_impls.checks.bounds import Floats
@@ -21,7 +22,8 @@ from softmax_impls.simd.jit import jit
 class RowSums:
     """The sums of each row, (B,), that give the exact value and the bound of every element."""
 
-    dot: Floats  # Σ p g is dot + dot_low; NaN where the row contains NaN or inf
+    factor: Floats  # a power of two; factor * g is far from the largest and the smallest numbers
+    dot: Floats  # factor * Σ p g is dot + dot_low; NaN where the row contains NaN or inf
     dot_low: Floats
     defect: Floats  # 1 - σ, for σ = Σ p, so 1 + σ is 2 - defect; from a rounded σ, it would cancel
     largest: Floats  # M = max|g|
@@ -30,6 +32,12 @@ class RowSums:
         """Return the bound on the error of each element, (B, D)."""
         scale, floor = self.bound_terms(probs, flush_to_zero)
         return np.asarray(probs * scale[:, np.newaxis] + floor[:, np.newaxis])
+
+    def formula_in_range(self, probs: Array, grad_output: Array) -> NDArray[np.bool_]:
+        """Return where the formula p (g - Σ p g) computes with numbers in range, as `bounds` explains; (B, D)."""
+        limit = (1 - 4 * bounds.gamma(probs.shape[1] + 6, probs.dtype)) * float(np.finfo(probs.dtype).max)
+        difference = np.abs(grad_output * self.factor[:, np.newaxis] - self.dot[:, np.newaxis])
+        return (difference <= self.factor[:, np.newaxis] * limit) & (self.largest <= limit)[:, np.newaxis]
 
     def bound_terms(self, probs: Array, flush_to_zero: bool) -> tuple[Floats, Floats]:
         """Return s and t of each row, (B,): the bound given the probabilities, derived in `bounds`, is p_i s + t."""
@@ -66,7 +74,7 @@ def row_sums(probs: Array, grad_output: Array) -> RowSums:
 def worst(probs: Array, grad_output: Array, result: Array, sums: RowSums, flush_to_zero: bool = False) -> Discrepancy:
     """Return the element of `result`, (B, D), with the largest error, relative to its bound; `sums` are `row_sums`."""
     scale, floor = sums.bound_terms(probs, flush_to_zero)
-    return Discrepancy(*_worst(probs, grad_output, result, sums.dot, sums.dot_low, scale, floor))
+    return Discrepancy(*_worst(probs, grad_output, result, sums.factor, sums.dot, sums.dot_low, scale, floor))
 
 
 @jit()
@@ -88,34 +96,51 @@ def _two_product(a: Any, b: Any) -> Any:
 
 @jit()
 def _row_sums(probs: Array, grad_output: Array) -> Floats:
-    sums = np.empty((4, probs.shape[0]))  # in the order of `RowSums`
-    dot, dot_low, defect, largest = sums[0], sums[1], sums[2], sums[3]
+    sums = np.empty((5, probs.shape[0]))  # in the order of `RowSums`
     for i in range(probs.shape[0]):
-        high, low, excess, excess_low, maximum, finite = 0.0, 0.0, -1.0, 0.0, 0.0, True
-        for j in range(probs.shape[1]):
-            p, g = np.float64(probs[i, j]), np.float64(grad_output[i, j])
-            finite &= np.isfinite(p) and np.isfinite(g)
-            product, product_error = _two_product(p, g)
-            high, sum_error = _two_sum(high, product)
-            low += product_error + sum_error
-            excess, excess_error = _two_sum(excess, p)
-            excess_low += excess_error
-            maximum = max(maximum, abs(g))
-        dot[i], dot_low[i] = (high, low) if finite else (np.nan, np.nan)
-        defect[i] = -(excess + excess_low)
-        largest[i] = maximum
+        sums[:, i] = _sums_of_row(probs, grad_output, i, 1.0)
+        if sums[4, i] > 2.0**900:  # the halves of a product might overflow
+            sums[:, i] = _sums_of_row(probs, grad_output, i, 2.0**-200)
+        elif 0 < sums[4, i] < 2.0**-800:  # the error of a product might underflow
+            sums[:, i] = _sums_of_row(probs, grad_output, i, 2.0**200)
     return sums
 
 
 @jit()
-def exact_value(p: Any, g: Any, dot: Any, dot_low: Any) -> Any:
-    """Return p (g - Σ p g) of an element, with a few roundings of the value."""
-    difference, error = _two_sum(g, -dot)
-    return p * (difference + (error - dot_low))
+def _sums_of_row(probs: Array, grad_output: Array, i: int, factor: float) -> Any:
+    high, low, excess, excess_low, maximum, finite = 0.0, 0.0, -1.0, 0.0, 0.0, True
+    for j in range(probs.shape[1]):
+        p, g = np.float64(probs[i, j]), np.float64(grad_output[i, j])
+        finite &= np.isfinite(p) and np.isfinite(g)
+        product, product_error = _two_product(p, factor * g)
+        high, sum_error = _two_sum(high, product)
+        low += product_error + sum_error
+        excess, excess_error = _two_sum(excess, p)
+        excess_low += excess_error
+        maximum = max(maximum, abs(g))
+    if not finite:
+        high = low = np.nan
+    return factor, high, low, -(excess + excess_low), maximum
 
 
 @jit()
-def _worst(probs: Array, grad: Array, result: Array, dot: Floats, dot_low: Floats, scale: Floats, floor: Floats) -> Any:
+def exact_value(p: Any, g: Any, factor: Any, dot: Any, dot_low: Any) -> Any:
+    """Return p (g - Σ p g) of an element, with a few roundings of the value."""
+    difference, error = _two_sum(factor * g, -dot)
+    return p * (difference + (error - dot_low)) / factor
+
+
+@jit()
+def _worst(
+    probs: Array,
+    grad: Array,
+    result: Array,
+    factor: Floats,
+    dot: Floats,
+    dot_low: Floats,
+    scale: Floats,
+    floor: Floats,
+) -> Any:
     ratio, row, column = 0.0, 0, 0
     for i in range(probs.shape[0]):
         # Few rows contain a ratio larger than the largest so far, or NaN. Counting them is vectorised and takes a
@@ -123,14 +148,14 @@ def _worst(probs: Array, grad: Array, result: Array, dot: Floats, dot_low: Float
         larger = 0
         for j in range(probs.shape[1]):
             p, computed = np.float64(probs[i, j]), np.float64(result[i, j])
-            error = abs(computed - exact_value(p, np.float64(grad[i, j]), dot[i], dot_low[i]))
+            error = abs(computed - exact_value(p, np.float64(grad[i, j]), factor[i], dot[i], dot_low[i]))
             larger += not error <= ratio * (p * scale[i] + floor[i])
         for j in range(probs.shape[1] if larger else 0):
             p, computed = np.float64(probs[i, j]), np.float64(result[i, j])
             if np.isnan(dot[i]):  # the row contains NaN or inf: a finite result is wrong
                 off = np.inf if np.isfinite(computed) else 0.0
             else:
-                error = abs(computed - exact_value(p, np.float64(grad[i, j]), dot[i], dot_low[i]))
+                error = abs(computed - exact_value(p, np.float64(grad[i, j]), factor[i], dot[i], dot_low[i]))
                 off = error / (p * scale[i] + floor[i])
             if not off <= ratio:  # also if it is NaN
                 ratio, row, column = (np.inf if np.isnan(off) else off), i, j

@@ -44,7 +44,8 @@ class Verdict:
     accurate_for: str
     failures: list[Failure] = field(default_factory=list)
     # dtype -> kind of input -> the largest error of a row against the gradient with respect to the logits, relative to
-    # the largest element of that gradient. Rows whose gradient is zero are left out.
+    # the largest element of that gradient. Left out are rows whose gradient is zero, and rows in which the formula
+    # p (g - Σ p g) overflows if the kernel states no more than the formula.
     errors: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property

@@ -8,10 +8,20 @@ from typing import Any
 
 import msgspec
 
-from softmax_impls.timing.statistics import Comparison, Ratio
+from softmax_impls import dispatch
+from softmax_impls.formatting import format_seconds
+from softmax_impls.implementation import Accuracy
+from softmax_impls.timing.records import Cell
+from softmax_impls.timing.statistics import MIN_MARGIN, Comparison, Ratio
+from softmax_impls.usage import Usage
 
-MEASURED, INTERPOLATED, OUTSIDE = "measured", "interpolated", "outside"  # at, between or outside the measured shapes
-MORE_ACCURATE = 10  # factor between two errors that is worth mentioning
+MEASURED, PREDICTED, OUTSIDE = "measured", "predicted", "outside"  # at, between or outside the measured shapes
+LOSES_SATURATED_ROWS = (
+    "Marked implementations compute p * (g - sum(p * g)) from the rounded p. Their error, relative to the largest "
+    "gradient of the row with respect to the logits, is about eps / (1 - max(p)): all digits are lost in a row where "
+    "one p is 1 up to rounding, hardly any in a row where no p is near 1."
+)
+HOW_COMPARED = "Times are medians. Ratios compare the quieter part of the samples, so they may differ from the times."
 
 
 @dataclass(frozen=True)
@@ -24,6 +34,13 @@ class Question:
     threads: int = 1
     max_memory: float = math.inf  # bytes of temporary memory of a call
     max_error: float = math.inf  # of a row, relative to its largest gradient with respect to the logits
+    any_accuracy: bool = False  # whether an implementation that loses saturated rows may be recommended
+    only: tuple[str, ...] = ()  # names of the implementations to choose from; empty for all
+
+    def is_about(self, cell: Cell) -> bool:
+        """Whether a cell has the shape, dtype and number of threads of the question."""
+        wanted = self.batch, self.dim, self.dtype, self.threads
+        return (cell.batch, cell.dim, cell.dtype, cell.threads) == wanted
 
 
 @dataclass(frozen=True)
@@ -35,7 +52,9 @@ class Candidate:
     low: float  # an interval around it; NaN if there is a single sample
     high: float
     temporary_bytes: float  # NaN if unknown
-    error: float  # NaN if unknown
+    error: float  # NaN if unknown, inf if it has no bound
+    accurate_for: Accuracy | None = None  # None if unknown
+    spec: str = ""  # of a user's kernel: "package.module:function"
 
 
 @dataclass(frozen=True)
@@ -54,49 +73,65 @@ class Source:
     dim: tuple[int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answer:
-    """The implementations that meet the requirements of a question, compared."""
+    """The implementations that meet the requirements of a question, compared.
+
+    Only candidates that stay accurate on saturated rows can be recommended, unless the question allows any accuracy.
+    """
 
     question: Question
-    basis: str  # MEASURED, INTERPOLATED or OUTSIDE
+    basis: str  # MEASURED, PREDICTED or OUTSIDE
     candidates: Mapping[str, Candidate] = field(default_factory=dict)  # fastest first; empty outside
-    comparison: Comparison | None = None  # of the candidates; None without candidates
+    comparison: Comparison | None = None  # only candidates that can be recommended win or tie; None without these
     ruled_out: Mapping[str, str] = field(default_factory=dict)  # the other implementations, with the reasons
     rounds: int = 0  # samples of the fastest candidate, if the shape was measured
+    just_measured: bool = False  # for this answer, not before
     source: Source | None = None  # None if nothing was measured with this dtype and number of threads
+    doubts: tuple[str, ...] = ()  # reasons, besides ties, why a single winner is not sure
+    usage: Usage | None = None  # the code that calls `pick`; None if it is not known
 
     @property
     def winners(self) -> tuple[str, ...]:
-        """The fastest candidate and the candidates that tie with it."""
+        """The fastest candidate that can be recommended, and those that tie with it."""
         return (self.comparison.best, *self.comparison.ties) if self.comparison else ()
 
     @property
     def pick(self) -> Candidate | None:
-        """The candidate to use: the most accurate that ties with the fastest; of equally accurate ones, the fastest."""
-        tied = [self.candidates[name] for name in self.winners]
-        return min(tied, key=lambda candidate: (magnitude(candidate.error), candidate.seconds), default=None)
+        """The candidate to use: of the winners the default call's implementation, else the one with least ratio."""
+        name = preferred({name: self.ratio(name).value for name in self.winners}, margin=math.inf)
+        return self.candidates[name] if name else None
 
     @property
     def sure(self) -> bool:
-        """Whether all other candidates are slower by more than noise and by more than interpolation may be off."""
-        return len(self.winners) == 1
+        """Whether all others are slower by more than noise, or than a prediction's error, and nothing casts doubt."""
+        return len(self.winners) == 1 and not self.doubts
 
     @property
-    def runner_up(self) -> tuple[Candidate, Ratio | None] | None:
-        """The fastest candidate besides `pick`, and its ratio to the fastest; None if it is the fastest itself."""
-        name = next((name for name, candidate in self.candidates.items() if candidate is not self.pick), None)
-        return (self.candidates[name], self.comparison.ratios.get(name)) if name and self.comparison else None
+    def runner_up(self) -> Candidate | None:
+        """The fastest candidate besides `pick` that can be recommended."""
+        return next((c for c in self.candidates.values() if self.allows(c) and c is not self.pick), None)
 
     @property
     def more_accurate(self) -> Candidate | None:
-        """The fastest candidate whose error is less than a tenth of the error of `pick`; None if there is none."""
-        pick = self.pick
-        return next((c for c in self.candidates.values() if pick and MORE_ACCURATE * c.error < pick.error), None)
+        """The fastest candidate that stays accurate on saturated rows, if `pick` does not."""
+        if self.pick is None or self.pick.accurate_for == "logits":
+            return None
+        return next((c for c in self.candidates.values() if c.accurate_for == "logits"), None)
+
+    def allows(self, candidate: Candidate) -> bool:
+        """Whether a candidate can be recommended."""
+        return self.question.any_accuracy or candidate.accurate_for == "logits"
 
     def ratio(self, name: str) -> Ratio:
-        """Return the time of a candidate over the time of the fastest."""
-        return (self.comparison.ratios.get(name) if self.comparison else None) or Ratio(1.0, 1.0, 1.0)
+        """Return the time of a candidate over the time of the fastest that can be recommended; NaN without these."""
+        if self.comparison is None:
+            return Ratio(math.nan, math.nan, math.nan)
+        return self.comparison.ratios.get(name) or Ratio(1.0, 1.0, 1.0)
+
+    def __repr__(self) -> str:
+        use = f"use {self.pick.name}, {format_seconds(self.pick.seconds)}" if self.pick else "nothing to recommend"
+        return f"<Answer: {use}; {self.basis}{', sure' if self.sure else ''}>"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the answer with types that JSON has: None in place of NaN and infinity."""
@@ -106,18 +141,28 @@ class Answer:
             "basis": self.basis,
             "use": self.pick and self.pick.name,
             "sure": self.sure,
+            "just_measured": self.just_measured,
+            "doubts": self.doubts,
             "ties": [name for name in self.candidates if name in self.winners[1:]],
-            "runner_up": self.runner_up and self.runner_up[0].name,
+            "runner_up": self.runner_up and self.runner_up.name,
             "candidates": {
                 name: vars(candidate) | {"times_the_fastest": astuple(self.ratio(name))}
                 for name, candidate in self.candidates.items()
             },
             "ruled_out": self.ruled_out,
             "source": source and vars(source) | {"time": source.time and source.time.isoformat()},
+            "setup": self.usage and self.usage.setup,
+            "code": self.usage and self.usage.line,
         }
         return msgspec.json.decode(msgspec.json.encode(fields), type=dict[str, Any])
 
 
+def preferred(ratios: Mapping[str, float], margin: float = MIN_MARGIN) -> str:
+    """Return the name with the least ratio; the default call's implementation if it is within `margin`; "" of none."""
+    default, least = dispatch.pick().impl, min(ratios, key=ratios.__getitem__, default="")
+    return default if default in ratios and ratios[default] <= ratios[least] * (1 + margin) else least
+
+
 def magnitude(error: float) -> float:
-    """Return the power of ten of an error; inf if it is unknown. Errors of one magnitude count as equal."""
-    return math.inf if math.isnan(error) else math.floor(math.log10(max(error, 1e-20)))
+    """Return the power of ten of an error. Errors of one magnitude count as equal."""
+    return math.floor(math.log10(max(error, 1e-20))) if math.isfinite(error) else math.inf

@@ -1,10 +1,11 @@
 """How each implementation does over all measured cells, and the recommendation that follows."""
 
-import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from softmax_impls import dispatch
+from softmax_impls.choice.answer import preferred
 from softmax_impls.choice.ranking import Ranked
 from softmax_impls.timing.workloads import CellKey
 
@@ -19,6 +20,7 @@ class Coverage:
     fastest_in: int  # cells where it is the fastest or ties with it
     cells: int
     mean: float  # geometric mean of the ratios
+    mean_beyond_ties: float  # the same, with a ratio of 1 where it ties
     worst: float
     worst_cell: CellKey
 
@@ -32,14 +34,24 @@ class Coverage:
         return count if self.fastest_in == self.cells else f"{count}, and {average}, {worst}"
 
 
-def cover(ranked: Iterable[Ranked], name: str) -> Coverage | None:
-    """Return how an implementation does over all ranked cells; None if it is not ranked in each of them."""
+def cover(ranked: Iterable[Ranked], name: str, accurate: bool = False) -> Coverage | None:
+    """Return how an implementation does over all ranked cells; None if it is not ranked in each of them.
+
+    With `accurate`, it is compared only with implementations that stay accurate on saturated rows.
+    """
     cells = [cell for cell in ranked if cell.comparison]
-    times = [cell.times_best(name) for cell in cells]
-    if not cells or math.inf in times:
+    comparisons = [cell.among_accurate if accurate else cell.comparison for cell in cells]
+    times, beyond_ties = [], []
+    for comparison in comparisons:
+        if comparison is None or name not in (comparison.best, *comparison.ratios):
+            return None
+        times.append(1.0 if name == comparison.best else comparison.ratios[name].value)
+        beyond_ties.append(1.0 if name in comparison.ties else times[-1])
+    if not cells:
         return None
-    fastest_in, mean, worst = sum(name in cell.winners for cell in cells), statistics.geometric_mean(times), max(times)
-    return Coverage(name, fastest_in, len(cells), mean, worst, cells[times.index(worst)].key)
+    fastest_in = sum(name in (found.best, *found.ties) for found in comparisons if found)
+    means, worst = (statistics.geometric_mean(times), statistics.geometric_mean(beyond_ties)), max(times)
+    return Coverage(name, fastest_in, len(cells), *means, worst, cells[times.index(worst)].key)
 
 
 def rejected(ranked: Iterable[Ranked]) -> dict[str, str]:
@@ -53,47 +65,38 @@ def rejected(ranked: Iterable[Ranked]) -> dict[str, str]:
 
 
 def recommend(ranked: Sequence[Ranked], families: Mapping[str, str]) -> list[str]:
-    """Recommend the fastest implementation, and state the price of accuracy and of doing without a compiler."""
+    """Recommend one implementation, as `choose` does, and state what the others offer; the families are by name.
+
+    Only implementations that stay accurate on saturated rows are recommended. The default call's comes first.
+    """
     if not ranked:
         return []
     names = sorted({name for cell in ranked for name in cell.kernels})
     covered = [coverage for name in names if (coverage := cover(ranked, name))]
+    accurate = {name: coverage for name in names if (coverage := cover(ranked, name, accurate=True))}
     return [
-        *_choices(ranked, sorted(covered, key=lambda coverage: coverage.mean), families),
+        *_choices(covered, accurate, families),
         *(f"Your kernel {found.name} {found.describe()}." for found in covered if families.get(found.name) == "user"),
         *(f"Do not use {name}: {reason}." for name, reason in sorted(rejected(ranked).items())),
     ]
 
 
-def _choices(ranked: Sequence[Ranked], covered: Sequence[Coverage], families: Mapping[str, str]) -> Iterator[str]:
-    """Yield a line for the first of `covered`, for the first accurate, and for the first without a compiler."""
-    if not covered:
-        yield "No implementation was timed in every cell."
+def _choices(
+    covered: Sequence[Coverage], accurate: Mapping[str, Coverage], families: Mapping[str, str]
+) -> Iterator[str]:
+    """Yield a line for the implementation to use, for one that needs no compiler, and for a faster, inaccurate one."""
+    pick = preferred({name: found.mean_beyond_ties for name, found in accurate.items()})
+    if not pick:
+        yield "No implementation that stays accurate on saturated rows was timed in every cell."
         return
-    names = {name for cell in ranked for name, kernel in cell.kernels.items() if kernel.accurate_for == "logits"}
-    accurate = [coverage for coverage in covered if coverage.name in names]
-    fastest, second = covered[0], next(iter(accurate), None)
-    if second == fastest:
-        yield f"Use {fastest.name}. It stays accurate on saturated rows, and {fastest.describe()}."
-    else:
-        yield f"Use {fastest.name} if only time matters. It {fastest.describe()}."
-    if second and second != fastest:
-        yield (
-            f"Use {second.name} if rows may saturate, as the rows of a trained classifier do. Its worst error is "
-            f"{_worst_error(ranked, second.name)}; that of {fastest.name} is {_worst_error(ranked, fastest.name)}. "
-            f"It {second.describe()}."
-        )
-    plain = [coverage for coverage in covered if families.get(coverage.name) in WITHOUT_COMPILER]
-    third = next(iter([coverage for coverage in plain if coverage in accurate] or plain), None)
-    if third and fastest not in plain and third != second:
-        yield f"Use {third.name} if Numba is not available. It {third.describe()}."
-
-
-def _worst_error(ranked: Iterable[Ranked], name: str) -> str:
-    """Return the worst error for each dtype, as "2e-16 in float64"."""
-    worst: dict[str, float] = {}
-    for cell in ranked:
-        error = cell.kernels[name].error
-        if not math.isnan(error):
-            worst[cell.key.dtype] = max(error, worst.get(cell.key.dtype, 0.0))
-    return ", ".join(f"{error:.0e} in {dtype}" for dtype, error in sorted(worst.items())) or "unknown"
+    default = ", which the default call uses" if pick == dispatch.pick().impl else ""
+    among = "Among implementations that do, it" if len(accurate) < len(covered) else "It"
+    yield f"Use {pick}{default}. It stays accurate on saturated rows. {among} {accurate[pick].describe()}."
+    plain = {name: found.mean_beyond_ties for name, found in accurate.items() if families.get(name) in WITHOUT_COMPILER}
+    if plain and pick not in plain:
+        yield f"Use {preferred(plain)} if Numba is not available. It {accurate[preferred(plain)].describe()}."
+    means = {found.name: found.mean for found in covered}
+    fastest = min(means, key=means.__getitem__)
+    if fastest not in accurate and means[fastest] < means[pick]:
+        accuracy = "does not state accurate_for='logits'" if families.get(fastest) == "user" else "loses saturated rows"
+        yield f"{fastest} takes {means[fastest] / means[pick]:.2f}x the time of {pick}, but {accuracy}."

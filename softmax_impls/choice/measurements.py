@@ -1,60 +1,21 @@
-"""The measured cells that an answer can be based on, and interpolation between their shapes.
-
-Over the logarithms of batch and dim, the logarithm of a time is close to a plane wherever a single cost dominates:
-the cost of a call, of a row or of an element. So it is interpolated linearly between the nearest measured shapes, and
-never extrapolated.
-"""
+"""The measured cells that an answer can be based on, and models of the times between their shapes."""
 
 import math
-from collections.abc import Callable, Collection, Mapping
-from functools import cached_property, lru_cache
+import statistics
+from collections.abc import Collection
+from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.interpolate import LinearNDInterpolator
-from scipy.spatial import QhullError
 
 from softmax_impls.choice.answer import Source
-from softmax_impls.choice.ranking import Ranked, RankedRun
+from softmax_impls.choice.model import MIN_SHAPES, CostModel, Shape, likely_factor
+from softmax_impls.choice.ranking import Ranked, RankedRun, is_from
 from softmax_impls.results.runs import OLDEST
 from softmax_impls.timing.records import KernelResult
 
-Shape = tuple[int, int]  # batch, dim
-Shapes = tuple[Shape, ...]
-Vector = NDArray[np.float64]
-
-MIN_ERRORS = 5  # errors that are needed to estimate a quantile
-LIKELY = 0.9  # the quantile
-UNKNOWN = 2.0  # factor to assume with fewer errors
-SAME = 1e-9  # difference between the logarithms of equal sizes
-
-
-class Surface:
-    """A positive quantity, of which the values at some shapes (batch, dim) are known."""
-
-    def __init__(self, known: Mapping[Shape, float]) -> None:
-        self._shapes = tuple(known)
-        self._logs = np.log(np.array(list(known.values()), dtype=float))
-
-    def at(self, shape: tuple[float, float]) -> float:
-        """Return the value at a shape; NaN outside of the known shapes."""
-        return float(np.exp(_weights(self._shapes, shape) @ self._logs)) if self._shapes else np.nan
-
-    @cached_property
-    def likely_error(self) -> float:
-        """The factor, 1 or more, within which nine of ten inner values are if they are interpolated from the others.
-
-        The others are twice as far apart as the shapes of an answer, so the factor is too large rather than too small.
-        """
-        if len(self._shapes) < MIN_ERRORS:
-            return UNKNOWN
-        errors = np.abs(_held_out_weights(self._shapes) @ self._logs - self._logs)
-        seen = errors[~np.isnan(errors)]
-        return float(np.exp(np.quantile(seen, LIKELY))) if len(seen) >= MIN_ERRORS else UNKNOWN
-
 
 class Measurements:
-    """The ranked cells of a run with one dtype and number of threads, and surfaces through them.
+    """The ranked cells of a run with one dtype and number of threads, and predictions from them.
 
     If several workloads have the same shape, the newest cell counts.
     """
@@ -72,20 +33,36 @@ class Measurements:
                 if kernel.ranked:
                     self.kernels.setdefault(name, {})[shape] = kernel
                     self.errors[name] = float(np.fmax(kernel.error, self.errors.get(name, math.nan)))
-        self._surfaces: dict[tuple[str, str | None], Surface] = {}
+        self._factors: dict[tuple[str, str], float] = {}
 
-    def surface(self, name: str, over: str | None = None) -> Surface:
-        """Return the times of a kernel, or their ratios to the times of another kernel, as a surface."""
-        if (name, over) not in self._surfaces:
-            known = self._seconds(name)
-            if over is not None:
-                others = self._seconds(over)
-                known = {shape: seconds / others[shape] for shape, seconds in known.items() if shape in others}
-            self._surfaces[name, over] = Surface(known)
-        return self._surfaces[name, over]
+    @cached_property
+    def models(self) -> dict[str, CostModel]:
+        """A model of the time of each kernel that was measured at enough shapes.
 
-    def _seconds(self, name: str) -> dict[Shape, float]:
-        return {shape: kernel.seconds for shape, kernel in self.kernels[name].items() if kernel.seconds is not None}
+        It is fitted to the ratios to the fastest kernel, which are less disturbed than medians, times its median.
+        """
+        itemsize = np.dtype(self.dtype).itemsize
+        times = {
+            name: {shape: self.cells[shape].seconds * self.cells[shape].times_best(name) for shape in known}
+            for name, known in self.kernels.items()
+        }
+        return {name: CostModel(known, itemsize) for name, known in times.items() if len(known) >= MIN_SHAPES}
+
+    def factor(self, name: str, over: str = "") -> float:
+        """Return how wrong the predicted times of a kernel may be, or their ratios to those of another kernel.
+
+        Times may be as wrong as those of half the kernels are, even if the kernel's own errors happen to be smaller.
+        """
+        if (name, over) not in self._factors:
+            errors = self.models[name].errors
+            others = self.models[over].errors if over else dict.fromkeys(errors, 0.0)
+            factor = likely_factor(error - others[shape] for shape, error in errors.items() if shape in others)
+            self._factors[name, over] = factor if over else max(factor, self._usual_factor)
+        return self._factors[name, over]
+
+    @cached_property
+    def _usual_factor(self) -> float:
+        return statistics.median(likely_factor(model.errors.values()) for model in self.models.values())
 
     def source(self, here: str, cells: Collection[Ranked] = ()) -> Source:
         """Describe some of the cells, or all of them; `here` is the name of this machine."""
@@ -96,7 +73,7 @@ class Measurements:
             tool=self.run.tool,
             machine=self.run.machine,
             commit=self.run.commit,
-            here=self.run.machine == here,
+            here=is_from(self.run, here),
             files=tuple(sorted({cell.file for cell in records})),
             versions=newest.environment.versions,
             time=newest.time,
@@ -104,44 +81,3 @@ class Measurements:
             batch=(min(batches), max(batches)),
             dim=(min(dims), max(dims)),
         )
-
-
-# A value between shapes is a weighted sum of the known values. The weights depend on the shapes only, and most kernels
-# are measured at the same shapes. So the functions below keep their results for the next kernel.
-
-
-@lru_cache(maxsize=256)
-def _weights(shapes: Shapes, shape: tuple[float, float]) -> Vector:
-    """Return the weight of each known shape in the value at `shape`; NaN outside of the known shapes."""
-    points, point = np.log2(shapes), np.log2(shape)
-    distances = np.abs(points - point)
-    same = distances.max(axis=1) < SAME
-    if same.any():
-        return np.asarray(same, dtype=float)
-    for fixed, axis in ((0, 1), (1, 0)):  # between the two nearest shapes of the same batch, or of the same dim
-        (line,) = np.nonzero(distances[:, fixed] < SAME)
-        line = line[np.argsort(points[line, axis])]
-        right = int(np.searchsorted(points[line, axis], point[axis]))
-        if 0 < right < len(line):
-            ends = line[right - 1 : right + 1]
-            weights = np.zeros(len(shapes))
-            weights[ends] = distances[ends[::-1], axis] / distances[ends, axis].sum()
-            return weights
-    return _triangles(shapes)(point).reshape(-1)
-
-
-@lru_cache(maxsize=64)
-def _held_out_weights(shapes: Shapes) -> Vector:
-    """Return the weights at each known shape if it is left out itself; a row for each shape."""
-    others = [_weights(shapes[:i] + shapes[i + 1 :], shape) for i, shape in enumerate(shapes)]
-    return np.array([np.insert(weights, i, 0.0) for i, weights in enumerate(others)])
-
-
-@lru_cache(maxsize=64)
-def _triangles(shapes: Shapes) -> Callable[[Vector], Vector]:
-    """Return a function that interpolates the weights: that of a shape is 1 at this shape and 0 at all others."""
-    try:
-        interpolate: Callable[[Vector], Vector] = LinearNDInterpolator(np.log2(shapes), np.eye(len(shapes)))
-    except QhullError:  # there are less than three shapes, or all are on a line
-        return lambda _: np.full(len(shapes), np.nan)
-    return interpolate

@@ -2,11 +2,16 @@
 
 import math
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass
+from functools import cache, cached_property
 from typing import Any
 
+from softmax_impls.implementation import Accuracy, Implementation
+from softmax_impls.registry import get, is_ours
 from softmax_impls.results.runs import Run, interval_of
 from softmax_impls.timing import statistics
+from softmax_impls.timing.environment import environment, is_here
 from softmax_impls.timing.records import Cell, KernelResult
 from softmax_impls.timing.statistics import Comparison, Ratio
 from softmax_impls.timing.workloads import GRID, CellKey
@@ -28,6 +33,13 @@ class Ranked:
     def winners(self) -> tuple[str, ...]:
         """The fastest kernel and the kernels that tie with it; empty if nothing is ranked."""
         return (self.comparison.best, *self.comparison.ties) if self.comparison else ()
+
+    @cached_property
+    def among_accurate(self) -> Comparison | None:
+        """The comparison of the ranked kernels that stay accurate on saturated rows; None if there is none."""
+        ranked = self.comparison and {self.comparison.best, *self.comparison.ratios}
+        accurate = [name for name in ranked or () if accuracy_of(self.kernels[name]) == "logits"]
+        return compare_some(self, accurate) if accurate else None
 
     @property
     def seconds(self) -> float:
@@ -98,8 +110,29 @@ class RankedRun:
     cells: list[Ranked]
 
 
+def is_from(run: Run, machine: str) -> bool:
+    """Whether a run is from a machine, of that name; if that is this machine, whether it is from this host, too."""
+    return run.machine == machine and (machine != environment().machine or is_here(machine, run.host))
+
+
+@cache
+def ours(name: str) -> Implementation | None:
+    """Return this package's implementation of a name; None if there is none, or if it can't be used here."""
+    with suppress(ValueError, ImportError):
+        record = get(name)
+        return record if is_ours(record) else None
+    return None
+
+
+def accuracy_of(kernel: KernelResult) -> Accuracy | None:
+    """Return what a result is accurate for; if it does not state that, what our implementation of that name is."""
+    record = ours(kernel.name) if kernel.accurate_for is None else None
+    return record.accurate_for if record else kernel.accurate_for
+
+
 def rank(cell: Cell) -> Ranked:
     """Rank the verified and timed kernels of a cell; the A/A control decides which differences are noise."""
+    cell = cell.undisturbed()
     kernels = {name: kernel for name, kernel in cell.by_name.items() if kernel.ranked}
     control, ratio = cell.control, None
     if control and control.samples and control.name in kernels:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from softmax_impls.choice.measurements import Measurements, Vector
+from softmax_impls.choice.measurements import Measurements
+from softmax_impls.choice.model import Vector
 from softmax_impls.choice.ranking import RankedRun
 from softmax_impls.results.runs import interval_of
 

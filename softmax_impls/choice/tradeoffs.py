@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from softmax_impls.choice.answer import Answer, Candidate, magnitude
+from softmax_impls.choice.answer import Answer, Candidate, magnitude, preferred
 
 
 @dataclass(frozen=True)
@@ -15,19 +15,22 @@ class InMix:
 
     name: str
     mean: float  # weighted geometric mean
+    mean_beyond_ties: float  # the same, with a ratio of 1 where it ties
     worst: float
     times: tuple[float, ...]  # for each shape
+    allowed: bool  # whether it can be recommended
 
 
 def front(candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
     """Return the Pareto front of time, error and memory, fastest first.
 
     A candidate is left out if another is at least as good in all three and better in one. Errors of the same power of
-    ten count as equal, since they depend on the inputs. An unknown error or memory counts as infinite.
+    ten count as equal, since they depend on the inputs. Candidates whose error or memory is not known are left out.
     """
     scores = {
-        name: (c.seconds, magnitude(c.error), math.inf if math.isnan(c.temporary_bytes) else c.temporary_bytes)
+        name: (c.seconds, magnitude(c.error), c.temporary_bytes)
         for name, c in candidates.items()
+        if not math.isnan(c.error + c.temporary_bytes)
     }
 
     def is_dominated(score: tuple[float, ...]) -> bool:
@@ -38,16 +41,27 @@ def front(candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
 
 
 def over_mix(answers: Sequence[tuple[float, Answer]]) -> list[InMix]:
-    """Rank the implementations that are candidates at every shape of a mix; each answer comes after its weight."""
+    """Rank the implementations that are candidates at every shape of a mix; each answer comes after its weight.
+
+    The first is the implementation to use, if it can be recommended: the default call's, if no other is faster.
+    """
+    if not all(answer.comparison for _, answer in answers):
+        return []  # at one of the shapes, no candidate can be recommended
     names = set.intersection(*(set(answer.candidates) for _, answer in answers))
     largest = max(weight for weight, _ in answers)
     shares = np.array([weight / largest for weight, _ in answers])  # the sum of large weights might be infinite
-    found = []
+
+    def mean(times: Sequence[float]) -> float:
+        return math.exp(np.average(np.log(times), weights=shares))
+
+    found = {}
     for name in names:
         times = tuple(answer.ratio(name).value for _, answer in answers)
-        mean = math.exp(np.average(np.log(times), weights=shares))
-        found.append(InMix(name, mean, max(times), times))
-    return sorted(found, key=lambda in_mix: (in_mix.mean, in_mix.name))
+        settled = [1.0 if name in answer.winners else t for t, (_, answer) in zip(times, answers, strict=True)]
+        allowed = all(answer.allows(answer.candidates[name]) for _, answer in answers)
+        found[name] = InMix(name, mean(times), mean(settled), max(times), times, allowed)
+    pick = preferred({name: in_mix.mean_beyond_ties for name, in_mix in found.items() if in_mix.allowed})
+    return sorted(found.values(), key=lambda in_mix: (in_mix.name != pick, in_mix.mean, in_mix.name))
 
 
 def calls_until_paid(first_call: float, seconds: float, without: float) -> float:

@@ -1,8 +1,13 @@
-"""The command line. It computes nothing itself: `choice` decides, `report` prints."""
+"""The command line. It computes nothing itself: `choice` decides, `report` prints.
+
+The modules of the commands import little, so that --help and errors of usage are quick. A command imports what it needs
+when it runs.
+"""
 
 import io
 import os
 import sys
+import time
 from collections.abc import Sequence
 
 import click
@@ -52,7 +57,7 @@ def _run(arguments: list[str]) -> int:
     if COMPLETION in os.environ:
         return shell_complete(cli, {}, PROGRAM, COMPLETION, os.environ[COMPLETION])
     try:
-        with cli.make_context(PROGRAM, arguments) as context:
+        with cli.make_context(PROGRAM, arguments, obj=time.perf_counter()) as context:  # the start of a budget
             return int(cli.invoke(context) or 0)
     except click.exceptions.Exit as end:  # --help and --version
         return end.exit_code

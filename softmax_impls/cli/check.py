@@ -2,10 +2,7 @@
 
 import click
 
-from softmax_impls.checks import gate
 from softmax_impls.cli import options
-from softmax_impls.report.terminal import tables
-from softmax_impls.report.terminal.console import console, kernels_to_stderr, print_json, print_lines
 
 JSON_FIELDS = ("family", "summary", "accurate_for", "in_place", "requires", "threaded")
 
@@ -22,6 +19,9 @@ def list_command(specs: tuple[str, ...], peers: bool, as_json: bool) -> None:
       softmax-impls list
       softmax-impls list --peers --json
     """  # noqa: D301
+    from softmax_impls.report.terminal import tables
+    from softmax_impls.report.terminal.console import console, print_json
+
     usable, unusable = options.select(specs, peers)
     if as_json:
         records = {name: {field: getattr(usable[name], field) for field in JSON_FIELDS} for name in usable}
@@ -47,6 +47,10 @@ def check(specs: tuple[str, ...], peers: bool, seed: int, as_json: bool) -> int:
       softmax-impls check --impl mypackage.kernels:my_backward
     """  # noqa: D301
     usable, unusable = options.select(specs, peers)
+    from softmax_impls.checks import gate
+    from softmax_impls.report.terminal import tables
+    from softmax_impls.report.terminal.console import console, kernels_to_stderr, print_json, print_lines
+
     with console(stderr=True).status(f"checking {len(usable)} implementations"), kernels_to_stderr():
         verdicts = gate.judge(usable, seed)
         forward = gate.judge_softmax(seed=seed)

@@ -6,23 +6,17 @@ from pathlib import Path
 
 import click
 
-from softmax_impls.choice import choose as choosing
-from softmax_impls.choice.answer import OUTSIDE, Answer, Question
-from softmax_impls.choice.ranking import rank_run
+from softmax_impls.choice.answer import Answer, Question
+from softmax_impls.choice.asking import ask_by_measuring, ask_results
+from softmax_impls.choice.candidates import code_for_mix
 from softmax_impls.choice.tradeoffs import front, over_mix
 from softmax_impls.cli import options
 from softmax_impls.implementation import Implementation
 from softmax_impls.report.terminal import answers
 from softmax_impls.report.terminal.console import console, kernels_to_stderr, print_json, print_lines
-from softmax_impls.results import store
-from softmax_impls.results.runs import load
-from softmax_impls.timing.environment import environment, largest_temporaries, limit_all_threads
+from softmax_impls.threads import available_cores, default_threads
 from softmax_impls.timing.first_calls import first_calls
-from softmax_impls.timing.session import Session, Skipped
-from softmax_impls.timing.workloads import CUSTOM, WORKLOADS, CellKey
-
-MEASURED = options.FOLDER / "measured.jsonl"
-BUDGET = 5.0  # seconds to measure one cell
+from softmax_impls.timing.workloads import WORKLOADS
 
 
 @click.command()
@@ -36,7 +30,7 @@ BUDGET = 5.0  # seconds to measure one cell
     f"Instead of a shape, a mix of shapes like 256x1000, or of {', '.join(WORKLOADS)}. May be repeated.",
 )
 @click.option("--dtype", type=click.Choice(options.DTYPES), default="float64", help="Of the computation.")
-@click.option("--threads", type=click.IntRange(1), default=1, metavar="N", help="Threads to use.")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads to use. By default, as the default call.")
 @click.option("--max-memory", type=options.size_in_bytes, metavar="SIZE", help="Of temporaries, like 1GB.")
 @click.option(
     "--max-error",
@@ -44,15 +38,17 @@ BUDGET = 5.0  # seconds to measure one cell
     metavar="E",
     help="Largest error of a row, like 1e-6, relative to its largest gradient with respect to the logits.",
 )
+@click.option("--any-accuracy", is_flag=True, help="Allow implementations that lose saturated rows.")
 @click.option(
     "--from",
     "paths",
     type=click.Path(exists=True, path_type=Path),
     multiple=True,
     metavar="PATH",
-    help=f"Results of compare, asv or pytest-benchmark, or a folder of results. By default {options.FOLDER}.",
+    help="Do not measure: answer from results of compare, asv or pytest-benchmark, or from a folder of results.",
 )
-@click.option("--measure", is_flag=True, help="Measure the shape, in some seconds, even if there are results.")
+@click.option("--no-measure", is_flag=True, help=f"Do not measure: answer from the results in {options.FOLDER}.")
+@click.option("--measure", is_flag=True, hidden=True)  # the default
 @click.option("--startup", is_flag=True, help="Also time the first call, and count the calls after which it pays off.")
 @options.impl
 @options.peers
@@ -62,76 +58,82 @@ def choose(
     dim: int | None,
     mix: list[tuple[int, int, float]],
     dtype: str,
-    threads: int,
+    threads: int | None,
     max_memory: int | None,
     max_error: float | None,
+    any_accuracy: bool,
     paths: tuple[Path, ...],
+    no_measure: bool,
     measure: bool,
     startup: bool,
     specs: tuple[str, ...],
     peers: bool,
     as_json: bool,
 ) -> int:
-    """Choose an implementation for a shape, with its time, and state how sure the choice is.
+    """Choose an implementation for a shape, with its time and the code that calls it, and state how sure the choice is.
 
-    The answer comes from results: of the same shape, or interpolated between other shapes. If there are no results,
-    the shape is measured in some seconds, and the results are kept. Exit status 1 if there is no answer.
+    The shape is measured, which takes a few seconds. With --no-measure or --from, the answer comes from results: of
+    the same shape, or predicted from other shapes. Exit status 1 if there is no answer.
 
     \b
     Examples:
       softmax-impls choose --batch 256 --dim 1000 --dtype float32
       softmax-impls choose --batch 6144 --dim 512 --max-memory 100MB --max-error 1e-6
       softmax-impls choose --workload imagenet:0.7,64x5000:0.3 --dtype float32
-      softmax-impls choose --batch 64 --dim 150000 --measure --startup
+      softmax-impls choose --batch 64 --dim 150000 --threads 1 --startup
       softmax-impls choose --batch 64 --dim 1000 --from elsewhere/results.jsonl --json
     """  # noqa: D301
-    options.check_threads(threads)
     parts = mix or ([(batch, dim, 1.0)] if batch and dim else [])
     if not parts or (mix and (batch or dim)):
         raise click.UsageError("either --batch and --dim, or --workload, must be given")
-    memory = math.inf if max_memory is None else max_memory
-    questions = [Question(batch, dim, dtype, threads, memory, max_error or math.inf) for batch, dim, _ in parts]
+    if mix and startup:
+        raise click.UsageError("--startup needs --batch and --dim instead of --workload")
+    if measure and (paths or no_measure):
+        raise click.UsageError(f"--measure and {'--from' if paths else '--no-measure'} exclude each other")
+    if threads is not None:
+        options.check_threads(threads)
     usable, unusable = options.select(specs, peers)
-    sources = paths or ((options.FOLDER,) if options.FOLDER.is_dir() else ())
-    loaded = load(sources)
-    if measure or not (paths or loaded.runs):
-        for question in questions:
-            _measure(question, usable)
-        loaded = load([*sources, MEASURED])
-    for line in loaded.problems:
-        click.echo(line, err=True)
-    runs, here = [rank_run(run) for run in loaded.runs], environment().machine
-    found = [choosing.choose(question, runs, here, usable) for question in questions]
+    about = (
+        dtype,
+        threads or min(default_threads(), available_cores()),
+        math.inf if max_memory is None else max_memory,
+        max_error or math.inf,
+        any_accuracy,
+        tuple(usable) if any(":" not in spec for spec in specs) else (),
+    )
+    questions = [Question(batch, dim, *about) for batch, dim, _ in parts]
+    if paths or no_measure:
+        found = ask_results(questions, usable, paths or (options.FOLDER,), _say, any_threads=threads is None)
+    else:
+        found = _measured(questions, usable)
     if mix:
-        return _print_mix([(weight, answer) for (_, _, weight), answer in zip(mix, found, strict=True)], as_json)
-    (answer,) = found
-    notes = answers.notes(answer, unusable) + (_startup(answer, usable) if startup else [])
-    return _print_answer(answer, notes, as_json)
+        return _print_mix(list(zip((part[2] for part in parts), found, strict=True)), usable, as_json)
+    notes = answers.notes(found[0], unusable) + (_startup(found[0], usable) if startup else [])
+    return _print_answer(found[0], notes, as_json)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _measured(questions: Sequence[Question], usable: Mapping[str, Implementation]) -> list[Answer]:
+    """Measure the shapes of questions, and answer."""
+    shapes = ", ".join(f"{question.batch}×{question.dim}" for question in questions)
+    with console(stderr=True).status(f"measuring {shapes}"), kernels_to_stderr():
+        try:
+            return ask_by_measuring(questions, usable, options.FOLDER, _say)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
 
 
 def _print_answer(answer: Answer, notes: list[str], as_json: bool) -> int:
-    code = answers.code(answer)
     if as_json:
-        print_json(answer.as_dict() | {"front": front(answer.candidates), "code": code, "notes": notes})
+        print_json(answer.as_dict() | {"front": front(answer.candidates), "notes": notes})
     else:
         if answer.candidates:
             console().print(answers.candidates_table(answer))
-        print_lines([*answers.sentences(answer), *notes, *(["", code] if code else [])])
-    return 0 if code else 1
-
-
-def _measure(question: Question, usable: Mapping[str, Implementation]) -> None:
-    """Measure the shape of a question, and append the result to the file of measured shapes."""
-    key = CellKey(CUSTOM, question.batch, question.dim, question.dtype, question.threads)
-    session = Session(usable, BUDGET, largest_temporaries())
-    # With one thread from the first call on, Numba does not compile code for several threads, which takes a second.
-    with console(stderr=True).status(f"measuring {key}"), kernels_to_stderr(), limit_all_threads(question.threads):
-        session.prepare([question.dtype])
-        *_, last = session.run([key])  # it has the samples of all steps
-    if isinstance(last, Skipped):
-        raise click.ClickException(f"{key} can't be measured: {last.why}")
-    MEASURED.parent.mkdir(exist_ok=True)
-    store.append(MEASURED, last)
+        print_lines([*answers.sentences(answer), *notes, *(["", str(answer.usage)] if answer.usage else [])])
+    return 0 if answer.pick else 1
 
 
 def _startup(answer: Answer, usable: Mapping[str, Implementation]) -> list[str]:
@@ -139,8 +141,8 @@ def _startup(answer: Answer, usable: Mapping[str, Implementation]) -> list[str]:
     pick, question = answer.pick, answer.question
     if pick is None or pick.name not in usable or usable[pick.name].family != "numba":
         return []
-    without = (c for name, c in answer.candidates.items() if name in usable and usable[name].family != "numba")
-    plain = next(without, None)
+    others = (candidate for candidate in answer.candidates.values() if answer.allows(candidate))
+    plain = next((c for c in others if c.name in usable and usable[c.name].family != "numba"), None)
     with console(stderr=True).status(f"starting {pick.name} in new processes"):
         try:
             seconds = [first_calls(c.name, question.batch, question.dim, question.dtype) for c in (pick, plain) if c]
@@ -149,13 +151,15 @@ def _startup(answer: Answer, usable: Mapping[str, Implementation]) -> list[str]:
     return answers.startup(pick, plain, seconds)
 
 
-def _print_mix(weighted: Sequence[tuple[float, Answer]], as_json: bool) -> int:
-    ranked = [] if any(answer.basis == OUTSIDE for _, answer in weighted) else over_mix(weighted)
+def _print_mix(weighted: Sequence[tuple[float, Answer]], usable: Mapping[str, Implementation], as_json: bool) -> int:
+    ranked = over_mix(weighted)
+    pick = ranked[0].name if ranked and ranked[0].allowed else None
+    code = code_for_mix(pick, (answer for _, answer in weighted), usable) if pick else None
     if as_json:
         shapes = [{"weight": weight} | answer.as_dict() for weight, answer in weighted]
-        print_json({"mix": [vars(in_mix) for in_mix in ranked], "shapes": shapes})
+        print_json({"use": pick, "mix": [vars(in_mix) for in_mix in ranked], "shapes": shapes, "code": code})
     else:
         if ranked:
             console().print(answers.mix_table(weighted, ranked))
-        print_lines(answers.mix_sentences(weighted, ranked))
-    return 0 if ranked else 1
+        print_lines([*answers.mix_sentences(weighted, ranked), *(["", code] if code else [])])
+    return 0 if pick else 1

@@ -1,31 +1,19 @@
-"""The command ``softmax-impls compare``: open the results, measure the cells, rank them, and draw the winners."""
+"""The command ``softmax-impls compare``: measure, print the tables and the recommendation, and draw the winners."""
 
-import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
-from msgspec.structs import asdict
 
-from softmax_impls.choice.coverage import recommend, rejected
-from softmax_impls.choice.ranking import Ranked, rank_all
 from softmax_impls.cli import options
 from softmax_impls.formatting import format_count
-from softmax_impls.report.figures import winners_map
-from softmax_impls.report.style import save
-from softmax_impls.report.terminal.cells import comparison_tables, exclusions, first_calls
-from softmax_impls.report.terminal.console import console, kernels_to_stderr, print_json, print_lines, progress
-from softmax_impls.report.terminal.tables import failures
-from softmax_impls.results import store
-from softmax_impls.timing import workloads
-from softmax_impls.timing.environment import environment, fingerprint, largest_temporaries
-from softmax_impls.timing.records import Cell
-from softmax_impls.timing.session import Session, Skipped, plan
-from softmax_impls.timing.workloads import GRID, WORKLOADS, CellKey
+from softmax_impls.timing.workloads import GRID, WORKLOADS, cell_keys
+
+if TYPE_CHECKING:  # imported when the command runs, so that --help and errors of usage are quick
+    from softmax_impls.commands.comparison import Comparison
 
 PICTURE = "winners.png"
-MAX_ARRAY_BYTES = 2e9
+DRAWING, DRAWING_SHARE = 1.5, 0.15  # seconds that are left for the picture, and as a share of the budget at the most
 
 
 @click.command()
@@ -55,12 +43,17 @@ MAX_ARRAY_BYTES = 2e9
     metavar="SIZE",
     help="Temporary memory that an implementation may use, like 8GB. By default 4GB, or half of the free memory.",
 )
-@options.output(f"{store.FILE} and {PICTURE}")
+@options.output(f"results.jsonl and {PICTURE}")
 @click.option("--resume", is_flag=True, help="Continue with the results in the folder: measure the missing cells.")
+@click.option(
+    "--machine", metavar="NAME", help="Name of this machine in the results; hash: a hash. By default, its own."
+)
 @click.option("--details", is_flag=True, help="Show every implementation of every cell.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the inputs and orders.")
 @options.as_json
+@click.pass_context
 def compare(
+    context: click.Context,
     names: list[str],
     batches: list[int],
     dims: list[int],
@@ -72,6 +65,7 @@ def compare(
     max_memory: int | None,
     output: Path,
     resume: bool,
+    machine: str | None,
     details: bool,
     seed: int,
     as_json: bool,
@@ -89,137 +83,83 @@ def compare(
       softmax-impls compare --batch 1,64 --dim 1000 --impl mypackage.kernels:my_backward --budget 10
       softmax-impls compare --resume --budget 120
     """  # noqa: D301
-    usable, unusable = options.select(specs, peers)
-    session = Session(usable, budget, largest_temporaries() if max_memory is None else max_memory, seed)
-    comparison = Comparison(session, _keys(names, batches, dims, dtypes, threads), output)
-    try:
-        comparison.open(resume)
-    except (OSError, store.ResultsError) as error:
-        raise click.BadParameter(str(error), param_hint="--resume" if resume else "--output") from None
-    with kernels_to_stderr():
-        comparison.run()
-    notes = [f"{name} not available: {why}" for name, why in unusable.items()] + comparison.notes()
-    if as_json:
-        print_json(comparison.as_dict() | {"notes": notes})
-    else:
-        for table in comparison_tables(comparison.ranked, details):
-            console().print(table)
-        cells = f"{format_count(len(comparison.ranked), 'cell')} in {comparison.seconds:.0f} s"
-        files = f"{comparison.results}, {comparison.picture}"
-        print_lines([*notes, "", *comparison.recommendation(), "", f"{cells}; {files}"])
-    return comparison.exit_status()
-
-
-def _keys(
-    names: list[str], batches: list[int], dims: list[int], dtypes: list[str], threads: list[int]
-) -> list[CellKey]:
-    """Return the cells to measure, without repetitions."""
     if bool(batches) != bool(dims):
         raise click.UsageError("--batch and --dim must be given together")
     options.check_threads(max(threads))
-    shapes = [(batch, dim) for batch in batches for dim in dims]
-    if any(batch * dim * 8 > MAX_ARRAY_BYTES for batch, dim in shapes):
-        raise click.UsageError("--batch × --dim: an array would take more than 2 GB")
-    keys = (
-        CellKey(name, batch, dim, dtype, number)
-        for number in threads
-        for name, batch, dim in workloads.select(names, shapes)
-        for dtype in dtypes
+    try:
+        keys = cell_keys(names, [(batch, dim) for batch in batches for dim in dims], dtypes, threads)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    usable, unusable = options.select(specs, peers)
+    from softmax_impls.commands.comparison import Comparison
+    from softmax_impls.results.store import ResultsError
+
+    comparison = Comparison(
+        usable,
+        keys,
+        budget,
+        output,
+        max_memory=max_memory,
+        machine=machine,
+        seed=seed,
+        start=context.obj,
+        reserve=min(DRAWING, DRAWING_SHARE * budget),
     )
-    return list(dict.fromkeys(keys))
+    try:
+        comparison.open(resume)
+    except (OSError, ResultsError) as error:
+        raise click.BadParameter(str(error), param_hint="--resume" if resume else "--output") from None
+    comparison.run()
+    picture = output / PICTURE
+    notes = [f"{name} not available: {why}" for name, why in unusable.items()] + _notes(comparison, picture)
+    if as_json:
+        _print_json(comparison, picture, notes)
+    else:
+        _print(comparison, picture, notes, details)
+    return 130 if comparison.interrupted else 1 if comparison.failed else 0
 
 
-class Comparison:
-    """A run: the cells to measure, and, after `open` and `run`, the results."""
+def _notes(comparison: "Comparison", picture: Path) -> list[str]:
+    """Draw the winners, and return lines about first calls and about all that was left out."""
+    from softmax_impls.report.maps import winners_map  # it imports matplotlib
+    from softmax_impls.report.style import save
+    from softmax_impls.report.terminal.cells import first_calls
 
-    def __init__(self, session: Session, keys: Sequence[CellKey], folder: Path) -> None:
-        self.session, self.keys = session, keys
-        self.results, self.picture = folder / store.FILE, folder / PICTURE
-        self.done: dict[CellKey, Cell] = {}  # all measured cells, also of the run that is resumed
-        self.ranked: list[Ranked] = []  # the measured cells among `keys`
-        self.problems: list[str] = []  # a line for each cell that was skipped, and for the picture
-        self.interrupted = False  # by Ctrl-C
-        self.seconds = 0.0  # duration of the run
-
-    def open(self, resume: bool) -> None:
-        """Load the results to resume, or rename them; raises OSError or ResultsError if that is not possible."""
-        self.results.parent.mkdir(parents=True, exist_ok=True)
-        if resume:
-            sources = {name: fingerprint(impl.kernel) for name, impl in self.session.implementations.items()}
-            cells = store.continue_from(self.results, environment(), self.session.seed, sources)
-            self.done = {cell.key: cell for cell in cells}
-            store.write(self.results, cells)
-        else:
-            if self.results.exists() and self.results.stat().st_size:
-                self.results.replace(self.results.with_suffix(".previous.jsonl"))
-            self.results.touch()
-
-    def run(self) -> None:
-        """Measure the missing cells, rank all, and draw the winners. Ctrl-C ends the measurement."""
-        start = time.perf_counter()
+    notes = [*first_calls(comparison.ranked), *comparison.problems]
+    if comparison.interrupted:
+        notes[-1] += " To continue, run the same command with --resume."
+    if comparison.ranked:
         try:
-            self._measure([key for key in self.keys if key not in self.done])
-        except KeyboardInterrupt:
-            self.interrupted = True
-        if self.done:
-            store.write(self.results, self.done.values())  # each cell once, also if it was measured again
-        self.ranked = rank_all(self.done[key] for key in self.keys if key in self.done)
-        self.seconds = time.perf_counter() - start
-        if self.ranked:
-            try:
-                save(winners_map(self.ranked), self.picture)
-            except OSError as error:
-                self.problems.append(f"{self.picture} can't be written: {error}")
+            save(winners_map(comparison.ranked), picture)
+        except OSError as error:
+            notes.append(f"{picture} can't be written: {error}")
+    return notes
 
-    def _measure(self, keys: Sequence[CellKey]) -> None:
-        session, screen = self.session, console(stderr=True, min_width=0)
-        if not screen.is_terminal:
-            screen.print(f"comparing {format_count(len(keys), 'cell')} in about {session.budget:g} s")
-        with progress(screen) as bar:
-            steps = len(plan(keys))
-            task = bar.add_task("compiling and checking", total=steps, left="")
-            bar.refresh()
 
-            def starting(key: CellKey) -> None:
-                left = f"at most {session.seconds_left:.0f} s left"
-                bar.update(task, description=str(key), left=left, refresh=True)
+def _print(comparison: "Comparison", picture: Path, notes: list[str], details: bool) -> None:
+    from softmax_impls.report.terminal.cells import comparison_tables
+    from softmax_impls.report.terminal.console import console, print_lines
 
-            session.prepare(sorted({key.dtype for key in self.keys}))
-            for step, outcome in enumerate(session.run(keys, starting), start=1):
-                if isinstance(outcome, Skipped):
-                    self.problems.append(f"{outcome.key} not measured: {outcome.why}")
-                else:
-                    store.append(self.results, outcome)
-                    self.done[outcome.key] = outcome
-                bar.update(task, completed=min(step, steps))
+    for table in comparison_tables(comparison.ranked, details):
+        console().print(table)
+    cells = f"{format_count(len(comparison.ranked), 'cell')} in {comparison.seconds:.0f} s"
+    print_lines([*notes, "", *comparison.recommendation(), "", f"{cells}; {comparison.file}, {picture}"])
 
-    def exit_status(self) -> int:
-        """Return 130 after Ctrl-C, and 1 if an implementation is wrong or nothing is ranked."""
-        wrong = rejected(self.ranked) or any(not verdict.right for verdict in self.session.verdicts.values())
-        return 130 if self.interrupted else 1 if wrong or not self.ranked else 0
 
-    def recommendation(self) -> list[str]:
-        """Return sentences that say which implementation to use."""
-        return recommend(self.ranked, {name: impl.family for name, impl in self.session.implementations.items()})
+def _print_json(comparison: "Comparison", picture: Path, notes: list[str]) -> None:
+    from msgspec.structs import asdict
 
-    def notes(self) -> list[str]:
-        """Return lines about first calls, and about implementations and cells that were left out."""
-        lines = [*first_calls(self.ranked), *exclusions(self.ranked), *self.problems]
-        if not self.ranked:
-            lines += failures(self.session.verdicts.values())
-        if self.interrupted:
-            done = f"{len(self.ranked)} of {format_count(len(self.keys), 'cell')} are measured"
-            lines.append(f"Interrupted: {done}. To continue, run the same command with --resume.")
-        return lines
+    from softmax_impls.report.terminal.console import print_json
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the results with types that JSON has."""
-        return {
-            "cells": [cell.as_dict() for cell in self.ranked],
-            "recommendation": self.recommendation(),
-            "interrupted": self.interrupted,
-            "seconds": self.seconds,
-            "results": str(self.results),
-            "picture": str(self.picture),
-            **asdict(environment()),
+    print_json(
+        {
+            "cells": [cell.as_dict() for cell in comparison.ranked],
+            "recommendation": comparison.recommendation(),
+            "interrupted": comparison.interrupted,
+            "seconds": comparison.seconds,
+            "results": str(comparison.file),
+            "picture": str(picture),
+            **asdict(comparison.environment),
+            "notes": notes,
         }
+    )

@@ -2,7 +2,9 @@
 
 import math
 import re
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +12,6 @@ import click
 
 from softmax_impls.implementation import Implementation
 from softmax_impls.registry import from_specs
-from softmax_impls.report.terminal.console import kernels_to_stderr
 from softmax_impls.threads import available_cores
 from softmax_impls.timing.workloads import WORKLOADS
 
@@ -72,7 +73,7 @@ class Number(click.FloatRange):
 def select(specs: Sequence[str], peers: bool) -> tuple[dict[str, Implementation], dict[str, str]]:
     """Return the implementations that --impl and --peers select, and why others of them are not available."""
     try:
-        with kernels_to_stderr():
+        with redirect_stdout(sys.stderr):  # a user's module may print
             return from_specs(specs, peers=peers)
     except (ValueError, ImportError) as error:
         raise click.BadParameter(str(error), param_hint="--impl") from None

@@ -6,13 +6,10 @@ import click
 
 from softmax_impls.cli import options
 from softmax_impls.formatting import format_count
-from softmax_impls.report.files import write
-from softmax_impls.report.terminal.console import console, print_json, print_lines
-from softmax_impls.results.runs import load
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(exists=True, path_type=Path))
 @options.output("report.html and the figures")
 @options.as_json
 def report(paths: tuple[Path, ...], output: Path, as_json: bool) -> int:
@@ -28,6 +25,11 @@ def report(paths: tuple[Path, ...], output: Path, as_json: bool) -> int:
       softmax-impls report results.jsonl .asv/results --output report
       softmax-impls report here.jsonl elsewhere.jsonl --json
     """  # noqa: D301
+    from softmax_impls.choice.ranking import rank_run
+    from softmax_impls.report.terminal.console import console, print_json, print_lines
+    from softmax_impls.report.terminal.times import runs_table
+    from softmax_impls.results.runs import load
+
     loaded = load(paths)
     for line in loaded.problems:
         click.echo(line, err=True)
@@ -35,6 +37,8 @@ def report(paths: tuple[Path, ...], output: Path, as_json: bool) -> int:
     if not cells:
         raise click.UsageError(f"no results in {', '.join(map(str, paths))}")
     with console(stderr=True).status(f"drawing {format_count(cells, 'cell')}"):
+        from softmax_impls.report.files import write  # it imports matplotlib
+
         try:
             page, figures, notes = write(loaded, output)
         except OSError as error:
@@ -43,5 +47,7 @@ def report(paths: tuple[Path, ...], output: Path, as_json: bool) -> int:
         files = {"page": str(page), "figures": list(map(str, figures))}
         print_json(files | {"cells": cells, "problems": loaded.problems, "notes": notes})
     else:
+        for table in runs_table([rank_run(run) for run in loaded.runs]) if len(loaded.runs) > 1 else ():
+            console().print(table)
         print_lines([str(page), *map(str, figures), *notes])
     return 0

@@ -1,21 +1,21 @@
-"""Figures of cells, with one panel for each dtype and number of threads. A point links to its result in the page."""
+"""Figures of cells. A point or a tile links to its result in the page."""
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import EngFormatter, Formatter, LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import EngFormatter, Formatter, LogLocator, NullLocator, StrMethodFormatter
 
 from softmax_impls.choice.ranking import Ranked
-from softmax_impls.formatting import format_seconds
-from softmax_impls.report.panels import address, by_panel, representative, shape_text, workload_name
-from softmax_impls.report.style import INK, PAGE, PAPER, RULE, Style, Styles, add_legend, drawing, short_name, styles_of
+from softmax_impls.report.maps import winners_map
+from softmax_impls.report.panels import address, by_panel, representative, shape_text, short_name
+from softmax_impls.report.style import INK, PAGE, Style, Styles, add_legend, drawing
 from softmax_impls.results.runs import interval_of
 from softmax_impls.timing.records import KernelResult
 from softmax_impls.timing.workloads import CellKey
@@ -23,14 +23,14 @@ from softmax_impls.timing.workloads import CellKey
 LINEAR_BYTES = 10  # a memory axis with a zero is linear up to here
 SMALLEST_ERROR = 1e-20  # an error of 0 is drawn here
 MAX_SAMPLES = 200  # of a kernel, in the figure of samples; of more samples, every second, third, ... is drawn
+MAX_BATCHES = 12  # in the figure of times
+MAX_TICKS = 12  # of an axis
 FEW_DECADES = 3  # an axis of fewer decades has ticks at 2 and 5 times the powers of ten, too
 # Fields of a result that the figure of memory shows, in order of preference.
 MEMORY = {"temporary_bytes": "temporary memory of one call", "peak_memory_bytes": "peak memory of the process"}
-WIDTH, HEIGHT = 6.0, 4.4  # inches of a panel
-MAP_WIDTH, MAP_HEIGHT = 6.2, 4.6  # inches of a panel of the map of winners, at the least
-TILE_WIDTH, TILE_HEIGHT = 0.6, 0.45  # inches that the text of a tile needs
-MAX_MARKERS = 4  # the markers of tied implementations that fit into a tile
-TIME_LABEL = "time of one call"
+WIDTH, HEIGHT, COLUMNS = 5.9, 4.4, 2  # inches of a panel, and panels side by side; two fit into the page
+TIMES_WIDTH, TIMES_HEIGHT, TIMES_COLUMNS = 2.95, 2.6, 5  # the same of a batch in the figure of times, at the most
+TIME_LABEL, ROOFLINE = "time of one call", "roofline: moving the bytes"
 
 
 class Point(NamedTuple):
@@ -47,21 +47,62 @@ def draw(kind: str, cells: Sequence[Ranked], styles: Styles) -> Figure | None:
         return None
     if kind == "winners":
         return winners_map(cells, styles)
+    if kind == "times":
+        return _times(cells, styles)
     panels = by_panel(cells)
-    rows = max(len(_points([representative(shown)])) for shown in panels.values())
+    height = 1.2 + 0.36 * max(len(_points([representative(shown)])) for shown in panels.values())
+    rows = math.ceil(len(panels) / COLUMNS)
+    columns = min(COLUMNS, len(panels))
     with drawing():
-        figure = Figure(figsize=(WIDTH * len(panels), 1.2 + 0.36 * rows if kind == "samples" else HEIGHT))
-        axes = figure.subplots(1, len(panels), squeeze=False)[0]
-        for axis, (panel, shown) in zip(axes, panels.items(), strict=True):
+        figure = Figure(figsize=(WIDTH * columns, (height if kind == "samples" else HEIGHT) * rows))
+        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for axis, (panel, shown) in zip(axes, panels.items(), strict=False):
             if _points(shown):
                 DRAW[kind](axis, shown, styles)
             axis.set_title(" · ".join(filter(None, (str(panel), axis.get_title()))))
-            axis.grid(True)
-            axis.set_axisbelow(True)
+            _draw_grid(axis)
+        for axis in axes[len(panels) :]:
+            axis.remove()
         if kind != "samples":  # its axis has the names
-            lines = {line.get_label(): line for axis in axes for line in axis.get_legend_handles_labels()[0]}
-            add_legend(figure, _points(cells), styles, list(lines.values()))
-    return figure if any(axis.has_data() for axis in axes) else None
+            add_legend(figure, _points(cells), styles)
+    return figure if any(axis.has_data() for axis in figure.axes) else None
+
+
+def _times(cells: Sequence[Ranked], styles: Styles) -> Figure:
+    """Draw time against dim: an axis for each batch, and a row of axes, or several, for each dtype and threads."""
+    batches = {panel: _batches(shown) for panel, shown in by_panel(cells).items()}
+    columns = min(TIMES_COLUMNS, max(map(len, batches.values())))
+    rows = [math.ceil(len(of_panel) / columns) for of_panel in batches.values()]
+    width = min(TIMES_WIDTH, COLUMNS * WIDTH / columns)
+    limits = min(cell.key.dim for cell in cells) / 2, max(cell.key.dim for cell in cells) * 2
+    with drawing():
+        figure = Figure(figsize=(width * columns, TIMES_HEIGHT * sum(rows)))
+        grid = figure.add_gridspec(sum(rows), columns)
+        for (panel, of_panel), first in zip(batches.items(), itertools.accumulate(rows, initial=0), strict=False):
+            for number, (batch, shown) in enumerate(of_panel.items()):
+                if _points(shown):
+                    axis = figure.add_subplot(grid[first + number // columns, number % columns])
+                    axis.set(xscale="log", xlim=limits, title=f"{panel}\nbatch {batch}", xlabel="dim")
+                    axis.set_ylabel("" if number % columns else TIME_LABEL)
+                    _draw_times(axis, shown, styles)
+                    _draw_grid(axis)
+        lines = {line.get_label(): line for axis in figure.axes for line in axis.get_legend_handles_labels()[0]}
+        add_legend(figure, _points(cells), styles, list(lines.values()))
+    return figure
+
+
+def _draw_grid(axis: Axes) -> None:
+    axis.grid(True)
+    axis.set_axisbelow(True)
+
+
+def _batches(cells: Sequence[Ranked]) -> dict[int, list[Ranked]]:
+    """Return the cells of each batch with several dims; of all batches if there is none, and of not too many."""
+    found: dict[int, list[Ranked]] = defaultdict(list)
+    for cell in sorted(cells, key=lambda cell: cell.key.batch):
+        found[cell.key.batch].append(cell)
+    several = {batch: shown for batch, shown in found.items() if len({cell.key.dim for cell in shown}) > 1} or found
+    return {batch: several[batch] for batch in list(several)[:: math.ceil(len(several) / MAX_BATCHES)]}
 
 
 def _points(cells: Sequence[Ranked]) -> dict[str, list[Point]]:
@@ -75,20 +116,20 @@ def _points(cells: Sequence[Ranked]) -> dict[str, list[Point]]:
 
 
 def _draw_times(axis: Axes, cells: Sequence[Ranked], styles: Styles) -> None:
-    """Draw time against size: each result with its interval, a line for each implementation, and the roofline."""
-    _set_size_axis(axis, cells)
+    """Draw time against dim: each result with its interval, a line for each implementation, and the roofline."""
     axis.set_yscale("log")
     for name, results in _points(cells).items():
-        bars = [(point.key.elements, *ends) for point in results if (ends := interval_of(point.kernel))]
+        bars = [(point.key.dim, *ends) for point in results if (ends := interval_of(point.kernel))]
         if bars:
             axis.vlines(*zip(*bars, strict=True), color=styles[name].colour, lw=1.2)
-        means = _means([(point.key.elements, point.seconds) for point in results])
-        axis.plot(*means, color=styles[name].colour, lw=0.9, alpha=0.45, zorder=1.5)
-        _scatter(axis, [(point.key.elements, point.seconds, point) for point in results], styles[name])
-    axis.set_ylabel(TIME_LABEL)
+        line = _line([(point.key.dim, point.seconds) for point in results])
+        axis.plot(*line, color=styles[name].colour, lw=1.1, alpha=0.7, zorder=1.5)
+        _scatter(axis, [(point.key.dim, point.seconds, point) for point in results], styles[name])
+    if rooflines := [(cell.key.dim, cell.cell.roofline.seconds) for cell in cells if cell.cell.roofline]:
+        marker = "_" if len(rooflines) == 1 else None
+        axis.plot(*_line(rooflines), color=INK, ls="--", lw=1.4, marker=marker, ms=12, zorder=1.5, label=ROOFLINE)
+    _set_ticks(axis.xaxis, EngFormatter(sep=""))
     _set_ticks(axis.yaxis, EngFormatter("s"))
-    if rooflines := [(cell.key.elements, cell.cell.roofline.seconds) for cell in cells if cell.cell.roofline]:
-        axis.plot(*_means(rooflines), color=INK, ls="--", lw=1.4, zorder=1.5, label="roofline: moving the bytes")
 
 
 def _draw_memory(axis: Axes, cells: Sequence[Ranked], styles: Styles) -> None:
@@ -98,7 +139,9 @@ def _draw_memory(axis: Axes, cells: Sequence[Ranked], styles: Styles) -> None:
     field = next((field for field in MEMORY if any(getattr(kernel, field) is not None for kernel in kernels)), None)
     if field is None:
         return
-    _set_size_axis(axis, cells)
+    sizes = [cell.key.elements for cell in cells]  # with a single size, matplotlib makes the axis too narrow
+    axis.set(xscale="log", xlim=(min(sizes) / 2, max(sizes) * 2), xlabel="size: batch × dim (elements)")
+    _set_ticks(axis.xaxis, EngFormatter())
     for name, results in points.items():
         drawn = [(point.key.elements, getattr(point.kernel, field), point) for point in results]
         _scatter(axis, [(x, y, point) for x, y, point in drawn if y is not None], styles[name])
@@ -143,28 +186,21 @@ def _draw_samples(axis: Axes, cells: Sequence[Ranked], styles: Styles) -> None:
     _set_ticks(axis.xaxis, EngFormatter("s"))
 
 
-def _set_size_axis(axis: Axes, cells: Sequence[Ranked]) -> None:
-    """Scale the axis of sizes before anything is drawn: with a single size, matplotlib makes it too narrow."""
-    sizes = [cell.key.elements for cell in cells]
-    axis.set(xscale="log", xlim=(min(sizes) / 2, max(sizes) * 2), xlabel="size: batch × dim (elements)")
-    _set_ticks(axis.xaxis, EngFormatter())
-
-
 def _set_ticks(axis: Axis, formatter: Formatter) -> None:
     """Label powers of ten; on a short logarithmic axis also 2 and 5 times the powers of ten."""
     low, high = sorted(axis.get_view_interval())
     few = high < 10**FEW_DECADES * low
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=MAX_TICKS))
     axis.set_major_formatter(formatter)
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
 
 
-def _means(times: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
-    """Return the sizes, and of each size the geometric mean of the times of its shapes."""
+def _line(times: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
+    """Return the dims, and of each dim the geometric mean of the times: two workloads may have the same shape."""
     logs = defaultdict(list)
-    for size, seconds in sorted(times):
-        logs[size].append(math.log(seconds))
-    return list(logs), [math.exp(np.mean(of_size)) for of_size in logs.values()]
+    for dim, seconds in sorted(times):
+        logs[dim].append(math.log(seconds))
+    return list(logs), [math.exp(np.mean(of_dim)) for of_dim in logs.values()]
 
 
 def _scatter(axis: Axes, drawn: Sequence[tuple[float, float, Point]], style: Style, size: float = 20) -> None:
@@ -176,51 +212,7 @@ def _scatter(axis: Axes, drawn: Sequence[tuple[float, float, Point]], style: Sty
         markers.set_urls([PAGE + address(point.key, point.kernel.name) for point in points])
 
 
-def winners_map(cells: Sequence[Ranked], styles: Styles | None = None) -> Figure:
-    """Draw the fastest implementation of each cell. A map without `styles` is a picture of its own, with a title.
-
-    Cells are tiles of equal size, in the order of batch and dim. The colour of a tile is that of the fastest
-    implementation. A tile is hatched where implementations tie, and empty where nothing is ranked.
-    """
-    panels = by_panel(cells)
-    columns, rows = len({cell.key.dim for cell in cells}), len({cell.key.batch for cell in cells})
-    width, height = max(MAP_WIDTH, 1 + TILE_WIDTH * columns), max(MAP_HEIGHT, 1 + TILE_HEIGHT * rows)
-    with drawing():
-        figure = Figure(figsize=(width * len(panels), height))
-        axes = figure.subplots(1, len(panels), squeeze=False)[0]
-        if styles is None:
-            styles = styles_of(name for cell in cells for name in cell.kernels)
-            figure.suptitle("Fastest softmax backward, and the time of one call")
-        for axis, (panel, shown) in zip(axes, panels.items(), strict=True):
-            _draw_tiles(axis, shown, styles)
-            axis.set_title(str(panel))
-        tie = Patch(fc="none", ec=INK, hatch="//", lw=0.5, label="tie: no measurable difference")
-        add_legend(figure, {name for cell in cells for name in cell.winners}, styles, [tie])
-    return figure
-
-
-def _draw_tiles(axis: Axes, cells: Sequence[Ranked], styles: Styles) -> None:
-    """Draw the tile of each cell: its colour, its time, and the markers of the implementations that tie."""
-    batches = sorted({cell.key.batch for cell in cells})
-    dims = sorted({cell.key.dim for cell in cells})
-    box = {"boxstyle": "round,pad=0.15", "facecolor": PAPER, "alpha": 0.88, "linewidth": 0}
-    for cell in filter(lambda cell: cell.winners, cells):
-        x, y = dims.index(cell.key.dim), batches.index(cell.key.batch)
-        fastest, *tied = (styles[name].colour for name in cell.winners)
-        tie: dict[str, Any] = {"hatch": "//", "edgecolor": tied[0]} if tied else {}
-        axis.add_patch(Rectangle((x, y), 1, 1, facecolor=fastest, linewidth=0, url=PAGE + address(cell.key), **tie))
-        axis.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor=PAPER, linewidth=1.5))
-        label = "\n".join(filter(None, (format_seconds(cell.seconds), short_name(workload_name(cell.key)))))
-        axis.text(x + 0.5, y + 0.36, label, ha="center", va="center", fontsize=6.5, bbox=box)
-        for index, name in enumerate(cell.winners[:MAX_MARKERS]):
-            left, (colour, marker) = x + 0.14 + 0.22 * index, styles[name]  # the edge is black in both themes
-            axis.plot(left, y + 0.83, marker=marker, color=colour, ms=5.5, mec="black", mew=0.7, ls="")
-    axis.set(xlim=(0, len(dims)), ylim=(0, len(batches)), xlabel="dim", ylabel="batch", facecolor=f"{RULE}22")
-    axis.set_xticks([i + 0.5 for i in range(len(dims))], [str(dim) for dim in dims])
-    axis.set_yticks([i + 0.5 for i in range(len(batches))], [str(batch) for batch in batches])
-
-
 DRAW: Mapping[str, Callable[[Axes, Sequence[Ranked], Styles], None]] = {
-    "times": _draw_times, "accuracy": _draw_accuracy, "memory": _draw_memory, "samples": _draw_samples
+    "accuracy": _draw_accuracy, "memory": _draw_memory, "samples": _draw_samples
 }  # fmt: skip
-KINDS = ("winners", *DRAW)
+KINDS = ("winners", "times", *DRAW)

@@ -1,75 +1,76 @@
-"""Results in a notebook: a table of winners, figures, and a data frame."""
+"""Results in a notebook: a table, figures, and a data frame."""
 
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
-
-import pandas as pd
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Self
 
 from softmax_impls.choice.ranking import RankedRun, rank_run
 from softmax_impls.formatting import format_count
-from softmax_impls.report import figures
-from softmax_impls.report.html.page import templates
-from softmax_impls.report.style import styles_of
-from softmax_impls.results.frame import to_frame
 from softmax_impls.results.runs import load
+
+if TYPE_CHECKING:  # imported where something is drawn
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+WIDTH = 110  # characters of a table as text
 
 
 @dataclass(frozen=True, repr=False)
 class Results:
-    """Measured results. As the last line of a notebook cell, they show a table of the winners.
+    """Measured results. As the last line of a notebook's cell, they show a table; ``print`` shows it as text.
 
     Attributes
     ----------
     runs : tuple of RankedRun
         The results of each tool, machine and commit, newest first.
     problems : tuple of str
-        A line for each file, or part of a file, that could not be read.
+        A line for all that could not be read, measured or ranked.
+    recommendation : tuple of str
+        Of `softmax_impls.compare`: sentences that say which implementation to use.
 
     Examples
     --------
     In a notebook::
 
-        results = Results.of(["softmax-impls-report"])
+        results = Results.of("softmax-impls-report")
         results.plot("times")
         results.frame.query("dtype == 'float32'").to_csv("float32.csv")
     """
 
     runs: tuple[RankedRun, ...]
     problems: tuple[str, ...] = ()
+    recommendation: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, paths: Iterable[str | Path]) -> Self:
+    def of(cls, paths: str | Path | Iterable[str | Path]) -> Self:
         """Read result files of `softmax-impls compare`, asv or pytest-benchmark, or folders of them.
 
         Parameters
         ----------
-        paths : iterable of str or Path
+        paths : path or iterable of paths
 
         Raises
         ------
         FileNotFoundError
             If a path does not exist.
         """
-        files = [Path(path) for path in paths]
-        for file in files:
-            if not file.exists():
-                raise FileNotFoundError(f"no such file or folder: {file}")
-        loaded = load(files)
+        loaded = load(existing(paths))
         return cls(tuple(rank_run(run) for run in loaded.runs), tuple(loaded.problems))
 
     @property
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> "pd.DataFrame":
         """All results as a pandas data frame, with a row for each kernel in each cell.
 
-        Write it with ``frame.to_csv(path)`` or, if pyarrow is installed, ``frame.to_parquet(path)``.
-        `softmax_impls.results.frame` documents the columns.
+        ``frame.to_csv(path)`` writes it, and so does ``frame.to_parquet(path)`` if pyarrow is installed.
+        `softmax_impls.results.frame.COLUMNS` describes the columns.
         """
+        from softmax_impls.results.frame import to_frame
+
         return to_frame([run.run for run in self.runs])
 
-    def plot(self, kind: str = "winners", run: int = 0) -> Figure:
+    def plot(self, kind: str = "winners", run: int = 0) -> "Figure":
         """Draw a figure. A notebook shows it after ``%matplotlib inline``; `Figure.savefig` writes it to a file.
 
         Parameters
@@ -84,6 +85,9 @@ class Results:
         ValueError
             If there is no such kind or run, or if the run has no data for the figure.
         """
+        from softmax_impls.report import figures
+        from softmax_impls.report.style import styles_of
+
         if kind not in figures.KINDS:
             raise ValueError(f"kind must be one of {', '.join(figures.KINDS)}, got {kind!r}")
         if not 0 <= run < len(self.runs):
@@ -98,5 +102,30 @@ class Results:
         cells = format_count(sum(len(run.cells) for run in self.runs), "cell")
         return f"<Results: {cells} in {format_count(len(self.runs), 'run')}>"
 
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        from softmax_impls.report.terminal.cells import comparison_tables
+
+        text = io.StringIO()
+        screen = Console(file=text, width=WIDTH, highlight=False, emoji=False)
+        for run in self.runs:
+            screen.print(run.run.title, *comparison_tables(run.cells, details=False), sep="\n", markup=False)
+        lines = [*self.problems, *self.recommendation] or ([] if self.runs else ["no results"])
+        screen.print(*lines, sep="\n", markup=False)
+        return text.getvalue().rstrip()
+
     def _repr_html_(self) -> str:
-        return templates().get_template("notebook.html.jinja").render(runs=self.runs, problems=self.problems)
+        from softmax_impls.report.html.page import templates
+
+        template = templates().get_template("notebook.html.jinja")
+        return template.render(runs=self.runs, problems=self.problems, recommendation=self.recommendation)
+
+
+def existing(paths: str | Path | Iterable[str | Path]) -> list[Path]:
+    """Return a path or several as a list; FileNotFoundError if one does not exist."""
+    files = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    for file in files:
+        if not file.exists():
+            raise FileNotFoundError(f"no such file or folder: {file}")
+    return files

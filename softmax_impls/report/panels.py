@@ -1,13 +1,19 @@
-"""Panels: the cells of one dtype and number of threads. Names and addresses of cells."""
+"""What is shown of cells everywhere: panels, names and addresses, and the implementations to use."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Self
 from urllib.parse import urlencode
 
-from softmax_impls.choice.ranking import Ranked
+from softmax_impls.choice.answer import preferred
+from softmax_impls.choice.ranking import Ranked, accuracy_of
 from softmax_impls.choice.scaling import Crossover, Exponent
-from softmax_impls.formatting import format_count
+from softmax_impls.formatting import format_count, format_seconds
+from softmax_impls.report.terminal.answers import MARKS
 from softmax_impls.timing.workloads import CUSTOM, GRID, CellKey
+
+MAX_NAME = 28  # characters of a name in figures and maps
+MAX_NAMES = 3  # of implementations that tie, in a tile of a map
 
 
 class Panel(NamedTuple):
@@ -57,3 +63,50 @@ def representative(cells: Sequence[Ranked]) -> Ranked:
         return sum(kernel.error > 0 for kernel in kernels), len(kernels), cell.key.elements
 
     return max(cells, key=information)
+
+
+class Best(NamedTuple):
+    """The implementations to use in a cell: the fastest that is accurate on saturated rows, and those that tie."""
+
+    names: tuple[str, ...]  # the recommended first
+    seconds: float  # of the first
+    faster: tuple[str, float] | None  # the fastest of all if it is not accurate and does not tie, and its ratio
+
+
+def best(cell: Ranked) -> Best | None:
+    """Return the implementations to use in a cell; None if nothing is ranked.
+
+    If no implementation is known to be accurate, the fastest counts.
+    """
+    comparison = cell.among_accurate or cell.comparison
+    if comparison is None or cell.comparison is None:
+        return None
+    tied = [comparison.best, *comparison.ties]
+    first = preferred({name: cell.times_best(name) for name in tied}, margin=math.inf)
+    faster = None if {*tied} & {*cell.winners} else (cell.comparison.best, 1 / cell.times_best(comparison.best))
+    names = sorted(tied, key=lambda name: name != first)
+    return Best(tuple(names), cell.kernels[first].seconds or math.nan, faster)
+
+
+def tile_text(cell: Ranked) -> str:
+    """Return the text of a map's tile: the implementations to use, the time, and a faster one that is not accurate."""
+    if (found := best(cell)) is None:
+        return ""
+    shown = found.names if len(found.names) <= MAX_NAMES else found.names[: MAX_NAMES - 1]
+    lines = ["= " * (number > 0) + short_name(name) for number, name in enumerate(shown)]
+    lines += [f"= {len(found.names) - len(shown)} more"] * (len(shown) < len(found.names))
+    lines.append(format_seconds(found.seconds))
+    if found.faster:
+        name, ratio = found.faster
+        lines.append(f"{short_name(name)}{marks([cell])[name]}: {ratio:.2f}×")
+    return "\n".join(lines)
+
+
+def marks(cells: Iterable[Ranked]) -> dict[str, str]:
+    """Return the mark of each implementation: " †" if it loses saturated rows, " ‡" if that is not known, or ""."""
+    return {name: MARKS[accuracy_of(kernel)] for cell in cells for name, kernel in cell.kernels.items()}
+
+
+def short_name(name: str) -> str:
+    """Return a name, cut to `MAX_NAME` characters."""
+    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"

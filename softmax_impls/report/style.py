@@ -1,8 +1,10 @@
 """The look of all figures: a colour and a marker for each implementation, sizes, legends and file formats."""
 
 import io
+import itertools
 import re
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import cycle
@@ -14,12 +16,21 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-# The colours of Okabe and Ito, which colour-blind people can distinguish.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*")  # 8 colours and 9 markers: 72 different pairs
+from softmax_impls.report.panels import short_name
+
+# The colour of an implementation is the same in each figure. Those that compete have the colours of Okabe and Ito,
+# which colour-blind people can distinguish, with a lighter blue. Black text is readable on each colour.
+COLOURS = {
+    "numba_simd": "#1F83C4", "numba_rows": "#E69F00", "numba_pivoted": "#009E73", "closed_form": "#CC79A7",
+    "closed_form_vecdot": "#56B4E9", "pivoted": "#D55E00", "column_loop": "#999999", "row_jacobian": "#C0B7A8",
+    "einsum_jacobian": "#7D8CA3", "torch": "#EE3377", "torch_compile": "#B589D6", "jax": "#7FB800",
+    "numexpr": "#B38B00",
+}  # fmt: skip
+MORE_COLOURS = ("#F0E442", "#44AA99", "#C060B0", "#9C755F", "#8CD17D", "#8F8FEF", "#CC6677", "#999933")  # for others
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*")
 INK, PAPER, RULE = "#1b1b1c", "#fefefd", "#8a8f99"  # the page replaces INK and PAPER by the colours of its theme
 PAGE = "../report.html"  # relative to the folder of the figures
-MAX_NAME = 28  # characters of a name that a figure shows
+LEGEND_WIDTH = 1.6  # inches of an entry
 SETTINGS: Any = {
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
     "axes.facecolor": "none",
@@ -32,7 +43,6 @@ SETTINGS: Any = {
     "grid.alpha": 0.35,
     "grid.color": RULE,
     "grid.linewidth": 0.6,
-    "hatch.linewidth": 3.0,
     "svg.fonttype": "none",
     "text.parse_math": False,  # a name is never parsed as mathematics
 }
@@ -49,8 +59,23 @@ Styles = Mapping[str, Style]
 
 
 def styles_of(names: Iterable[str]) -> Styles:
-    """Return a style for each implementation."""
-    return dict(zip(sorted(set(names)), map(Style, cycle(COLOURS), cycle(MARKERS)), strict=False))
+    """Return a style for each implementation. It depends on the name alone, unless two names have the same hash."""
+    wanted = sorted(set(names))
+    styles = {
+        name: Style(colour, marker) for (name, colour), marker in zip(COLOURS.items(), cycle(MARKERS), strict=False)
+    }
+    for name in wanted:
+        if name not in styles:
+            first, used = zlib.crc32(name.encode("utf-8", "replace")), set(styles.values())
+            styles[name] = next((style for style in _more_styles(first) if style not in used), Style(RULE, "o"))
+    return {name: styles[name] for name in wanted}
+
+
+def _more_styles(first: int) -> Iterator[Style]:
+    """Yield all pairs of `MORE_COLOURS` and markers, each colour once before any colour comes again."""
+    for again, step in itertools.product(range(len(MARKERS)), range(len(MORE_COLOURS))):
+        number = (first + step) % len(MORE_COLOURS)
+        yield Style(MORE_COLOURS[number], MARKERS[(number + again) % len(MARKERS)])
 
 
 @contextmanager
@@ -61,21 +86,21 @@ def drawing(salt: str = "") -> Iterator[None]:
         yield
 
 
-def add_legend(figure: Figure, names: Iterable[str], styles: Styles, more: Sequence[Artist] = ()) -> None:
-    """Add a legend to a figure, with an entry for each implementation in it and for each other handle."""
+def add_legend(
+    figure: Figure, names: Iterable[str], styles: Styles, more: Sequence[Artist] = (), square: bool = False
+) -> None:
+    """Add a legend to a figure, with an entry for each implementation in it and for each other handle.
+
+    An implementation has its marker, or a square of its colour.
+    """
     handles: list[Artist] = []
     for name in sorted(set(names)):
         label = (" " if name.startswith("_") else "") + short_name(name)  # matplotlib hides labels that begin with "_"
-        colour, marker = styles[name]
-        handles.append(Line2D([], [], marker=marker, color=colour, mec=INK, mew=0.5, ls="", label=label))
+        look: Any = {"marker": "s", "ms": 9} if square else {"marker": styles[name].marker}
+        handles.append(Line2D([], [], color=styles[name].colour, mec=INK, mew=0.5, ls="", label=label, **look))
     handles += more
-    columns = min(len(handles), 3 * len(figure.axes))
+    columns = min(len(handles), int(figure.get_figwidth() / LEGEND_WIDTH))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
-
-
-def short_name(name: str) -> str:
-    """Return a name, cut to `MAX_NAME` characters."""
-    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
 
 
 def save(figure: Figure, path: Path) -> None:

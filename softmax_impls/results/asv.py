@@ -2,7 +2,6 @@
 
 import datetime
 import itertools
-import json
 import math
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,15 +12,17 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
-from softmax_impls.results.reading import Problems, ResultsError, printable
+from softmax_impls.results.reading import Problems, ResultsError, decode_json, printable, read_fields, read_versions
 from softmax_impls.timing import records
+from softmax_impls.timing.environment import machine_name
 from softmax_impls.timing.records import Cell, Dtype, Environment, KernelResult, Name, Samples, Seconds, Size
 from softmax_impls.timing.workloads import GRID, WORKLOADS, CellKey
 
 TIMES = ("backward.Grid.time_kernel", "backward.Workload.time_kernel")
 MEMORY = "backward.Memory.peakmem_kernel"
 ERRORS = "backward.Accuracy.track_error"
-VERIFIED_VERSIONS = ("1", "2")  # of TIMES: these versions verify each kernel on the arrays that they time it on
+VERSION = "3"  # of TIMES: each implementation is verified on the arrays that it is timed on
+OLD_VERSIONS = ("1", "2")  # of TIMES: kernels were timed without the public call
 
 Bytes = Annotated[float, Meta(ge=1, le=2**62)]
 Milliseconds = Annotated[float, Meta(ge=0, le=7e12)]  # since 1970
@@ -31,14 +32,15 @@ OptionalSamples = Annotated[Samples, Meta(min_length=1)] | None
 class AsvFile(Struct):
     """The parts of a file that are used. `read_results` decodes the entries of `results`."""
 
-    commit_hash: Name
-    result_columns: list[str]
+    result_columns: list[Any]
     results: dict[str, Any]
+    commit_hash: Name | None = None
     env_name: Name = "?"
     date: Milliseconds | None = None  # of the commit
     python: str = ""
-    requirements: dict[str, str] = {}
-    env_vars: dict[str, str] = {}
+    requirements: dict[str, Any] = {}
+    env_vars: dict[str, Any] = {}
+    params: dict[str, Any] = {}  # the machine
 
 
 class _Columns(Struct):
@@ -81,12 +83,14 @@ def utc(milliseconds: float | None) -> datetime.datetime | None:
     return None if milliseconds is None else datetime.datetime.fromtimestamp(milliseconds / 1e3, datetime.UTC)
 
 
-def decode(data: bytes) -> AsvFile:
-    """Decode a file. asv writes NaN, which `json` accepts and msgspec does not."""
-    content = json.loads(data)
+def decode(data: bytes, problems: Problems) -> AsvFile:
+    """Decode a file."""
+    content = decode_json(data)
+    if isinstance(content, dict) and content.get("version") == 1:
+        raise ResultsError("results of an old version of asv (format 1): convert them with 'asv update'")
     if isinstance(content, dict) and content.get("version") != 2:
         raise ResultsError(f"results of asv in format {content.get('version')!r}; format 2 is supported")
-    return msgspec.convert(content, AsvFile)
+    return read_fields(content, AsvFile, problems)
 
 
 def read_results(file: AsvFile, name: str, problems: Problems, kind: Any = Any) -> Iterator[Result]:
@@ -97,13 +101,13 @@ def read_results(file: AsvFile, name: str, problems: Problems, kind: Any = Any) 
     if name not in file.results:
         return
     with problems.at(name):
-        columns = _columns(file, name)
+        columns = _columns(file, name, problems)
         count = math.prod(map(len, columns.params))  # a short file can ask for any number of combinations
-        none = [None] * len(columns.result)
-        values = [columns.result, *(column or none for column in (columns.low, columns.high, columns.samples))]
-        if any(len(column) != count for column in values):
+        if len(columns.result) != count:
             raise ResultsError(f"{len(columns.result)} results for {count} combinations of parameters")
-        for params, value, low, high, samples in zip(itertools.product(*columns.params), *values, strict=True):
+        others = [_complete(column, count) for column in (columns.low, columns.high, columns.samples)]
+        values = zip(itertools.product(*columns.params), columns.result, *others, strict=True)
+        for params, value, low, high, samples in values:
             benchmark = Benchmark(name, columns.version, tuple(text.strip("'") for text in params))
             with problems.at(str(benchmark)):
                 if value is None:
@@ -113,14 +117,19 @@ def read_results(file: AsvFile, name: str, problems: Problems, kind: Any = Any) 
                     yield Result(benchmark, utc(columns.started_at), value, _interval(low, high), samples)
 
 
-def _columns(file: AsvFile, name: str) -> _Columns:
+def _columns(file: AsvFile, name: str, problems: Problems) -> _Columns:
     entry = file.results[name]
     if entry is not None and not isinstance(entry, list):
         raise ResultsError("expected a list of columns")
-    columns = dict(zip(file.result_columns, entry or [], strict=False))
+    columns = dict(zip(map(str, file.result_columns), entry or [], strict=False))
     if columns.get("result") is None:
         raise ResultsError("failed in asv")
-    return msgspec.convert(columns, _Columns)
+    return read_fields(columns, _Columns, problems, f"{name}, ")
+
+
+def _complete(column: list[Any] | None, count: int) -> list[Any]:
+    """Return an optional column that has as many values as there are results."""
+    return column if column and len(column) == count else [None] * count
 
 
 def _interval(low: Any, high: Any) -> tuple[float, float] | None:
@@ -130,30 +139,46 @@ def _interval(low: Any, high: Any) -> tuple[float, float] | None:
     return None
 
 
-def read_cells(data: bytes, machine: str, problems: Problems) -> list[Cell]:
-    """Read the cells of a file. asv names the machine by the folder that the file is in."""
-    file = decode(data)
-    threads = msgspec.convert(file.env_vars.get("NUMBA_NUM_THREADS", 1), Size, strict=False)
-    versions = {"python": file.python, **file.requirements}  # asv states "" for a package of any version
-    stated = {name: version for name, version in versions.items() if version}
-    environment = msgspec.convert({"machine": machine, "versions": stated, "commit": file.commit_hash}, Environment)
-    about: dict[str, Any] = {"environment": environment, "tool": "asv", "time": utc(file.date)}
+def read_cells(data: bytes, folder: str, problems: Problems) -> list[Cell]:
+    """Read the cells of a file. asv names the folder that the file is in after the machine."""
+    file = decode(data, problems)
+    threads = 1
+    with problems.at("NUMBA_NUM_THREADS"):
+        threads = msgspec.convert(file.env_vars.get("NUMBA_NUM_THREADS") or 1, Size, strict=False)
+    about: dict[str, Any] = {"environment": _environment(file, folder, problems), "tool": "asv", "time": utc(file.date)}
     memory = {result.benchmark.params: int(result.value) for result in read_results(file, MEMORY, problems, Bytes)}
     errors = _errors(file, problems)
     kernels: dict[CellKey, dict[str, KernelResult]] = {}
     for result in itertools.chain.from_iterable(read_results(file, name, problems, Seconds) for name in TIMES):
         with problems.at(str(result.benchmark)):
+            if result.benchmark.version in OLD_VERSIONS:
+                raise ResultsError("written by an earlier edition: measure again with 'asv run'")
             name, key = _name_and_key(result.benchmark.params, threads)
             kernels.setdefault(key, {})[name] = KernelResult(
                 name=name,
                 samples=result.samples or (result.value,),
                 seconds=result.value,
                 interval=result.interval,
-                verified=result.benchmark.version in VERIFIED_VERSIONS,
+                verified=result.benchmark.version == VERSION,
                 peak_memory_bytes=memory.get((name, key.workload, key.dtype)),
                 errors=errors.get((name, key.dtype), {}),
             )
     return [Cell(**asdict(key), kernels=tuple(by_name.values()), **about) for key, by_name in kernels.items()]
+
+
+def _environment(file: AsvFile, folder: str, problems: Problems) -> Environment:
+    def stated(name: str, otherwise: str = "") -> str:
+        value = file.params.get(name)
+        return records.printable(value, 200) if value and isinstance(value, str) else otherwise
+
+    python = {"python": file.python} if file.python[:1].isdigit() else {}  # it may be the path of an executable
+    host, system = stated("machine", records.printable(folder, 200)), stated("os").partition(" ")[0]
+    return Environment(
+        machine=machine_name(host, stated("cpu"), stated("num_cpu"), system, stated("arch")),
+        host=host,
+        versions=read_versions(python | file.requirements, problems),
+        commit=file.commit_hash,
+    )
 
 
 def _name_and_key(params: tuple[str, ...], threads: int) -> tuple[str, CellKey]:

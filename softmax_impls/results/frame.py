@@ -12,7 +12,8 @@ from softmax_impls.timing.records import Cell, KernelResult
 
 COLUMNS = {
     "tool": "compare, asv or pytest-benchmark",
-    "machine": "the name that the tool has for the machine",
+    "machine": "processor, number of cores and system",
+    "host": "the name of the machine; empty if it is not known",
     "commit": "of the checkout that was measured; empty if not known",
     "time": "in UTC: of the measurement; for asv, of the commit",
     "workload": "name of the shape; grid or custom if it has none",

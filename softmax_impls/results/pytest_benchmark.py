@@ -1,43 +1,48 @@
 """Read the JSON file in which pytest-benchmark keeps its results. Each value is checked when it is read."""
 
 import datetime
-import json
-import statistics
+import math
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 from msgspec import Meta, Struct
 
-from softmax_impls.results.reading import Problems
-from softmax_impls.timing.records import Cell, Dtype, Environment, KernelResult, Name, Samples, Seconds, Size, Versions
+from softmax_impls.results.reading import Problems, decode_json, read_fields, read_versions
+from softmax_impls.timing.environment import machine_name
+from softmax_impls.timing.records import Cell, Dtype, Environment, KernelResult, Name, Samples, Seconds, Size, printable
 from softmax_impls.timing.workloads import CellKey
 
-
-class _MachineInfo(Struct):
-    cpu: dict[str, Any] = {}
-    machine: Name = "?"  # the architecture
-
-
-class _CommitInfo(Struct):
-    id: Name | None = None
-    dirty: bool = False
+NOTCH = 1.57  # quartile ranges over sqrt(n): half a 95 % interval of a median (McGill, Tukey and Larsen, 1978)
 
 
 class _File(Struct):
     """The parts of a file that are used. The entries of `benchmarks` are decoded one by one."""
 
-    machine_info: _MachineInfo
     benchmarks: list[Any]
-    commit_info: _CommitInfo | None = None
+    machine_info: dict[str, Any] = {}
+    commit_info: dict[str, Any] = {}
     time: datetime.datetime | None = msgspec.field(default=None, name="datetime")
+
+
+class _Machine(Struct):
+    cpu: dict[str, Any] = {}
+    node: str = ""
+    system: str = ""
+    machine: str = ""  # the architecture
+
+
+class _Commit(Struct):
+    id: Name | None = None
+    dirty: bool = False
 
 
 class _Entry(Struct):
     """A benchmark of any project. A benchmark of ours has "implementation" in `extra_info`."""
 
-    extra_info: dict[str, Any]  # what tests/benchmarks/test_backward.py adds
-    params: dict[str, Any] | None = None
+    extra_info: dict[str, Any] = {}  # what tests/benchmarks/test_backward.py adds
+    params: dict[str, Any] = {}
     stats: dict[str, Any] = {}
 
 
@@ -50,37 +55,61 @@ class _Benchmark(Struct):
     dim: Size
     dtype: Dtype
     threads: Size
-    versions: Versions
     median: Seconds
-    data: Annotated[Samples, Meta(min_length=1)] | None = None
+    data: Annotated[Samples, Meta(min_length=1)] | None = None  # not in files of --benchmark-autosave
+    min: Seconds | None = None
+    q1: Seconds | None = None
+    q3: Seconds | None = None
+    rounds: Size = 1
+    iterations: Size = 1
+    versions: dict[str, Any] = {}
     verified: bool = False
+
+    def result(self) -> KernelResult:
+        """Return the record. Without samples, the median is the only sample, and its interval is from the quartiles."""
+        interval = None
+        if not self.data and self.q1 and self.q3 and self.rounds > 1:
+            half = NOTCH * (self.q3 - self.q1) / math.sqrt(self.rounds)
+            interval = max(self.median - half, self.min or self.q1), self.median + half
+        return KernelResult(
+            name=self.implementation,
+            samples=self.data or (self.median,),
+            seconds=float(np.median(self.data)) if self.data else self.median,
+            interval=interval,
+            calls_per_sample=self.iterations,
+            verified=self.verified,
+        )
 
 
 def read_cells(data: bytes, problems: Problems) -> list[Cell]:
     """Read the cells of a file. Benchmarks of other projects are left out."""
-    file = msgspec.convert(json.loads(data), _File)
-    versions: dict[str, str] = {}
+    file = read_fields(decode_json(data), _File, problems)
+    versions: dict[str, Any] = {}
     kernels: dict[CellKey, dict[str, KernelResult]] = {}
     for number, content in enumerate(file.benchmarks):
-        with problems.at(f"benchmark {number}"):
-            entry = msgspec.convert(content, _Entry)
+        name = (content.get("name") if isinstance(content, dict) else None) or f"benchmark {number}"
+        with problems.at(name):
+            entry = read_fields(content, _Entry, problems, f"{name}, ")
             if "implementation" not in entry.extra_info:
                 continue
-            found = msgspec.convert({**entry.stats, **(entry.params or {}), **entry.extra_info}, _Benchmark)
+            fields = {**entry.stats, **entry.params, **entry.extra_info}
+            found = read_fields(fields, _Benchmark, problems, f"{name}, ")
             key = CellKey(found.workload, found.batch, found.dim, found.dtype, found.threads)
-            kernels.setdefault(key, {})[found.implementation] = KernelResult(
-                name=found.implementation,
-                samples=found.data or (found.median,),
-                seconds=statistics.median(found.data) if found.data else found.median,
-                verified=found.verified,
-            )
+            kernels.setdefault(key, {})[found.implementation] = found.result()
             versions |= found.versions
-    commit = file.commit_info or _CommitInfo()
-    environment = Environment(
-        machine=msgspec.convert(file.machine_info.cpu.get("brand_raw") or file.machine_info.machine, Name),
-        versions=versions,
-        commit=f"{commit.id}+changes" if commit.id and commit.dirty else commit.id,
-    )
     time = file.time and file.time.replace(tzinfo=file.time.tzinfo or datetime.UTC)  # old versions state no time zone
+    environment = _environment(file, versions, problems)
     about: dict[str, Any] = {"environment": environment, "tool": "pytest-benchmark", "time": time}
     return [Cell(**asdict(key), kernels=tuple(by_name.values()), **about) for key, by_name in kernels.items()]
+
+
+def _environment(file: _File, versions: dict[str, Any], problems: Problems) -> Environment:
+    about = read_fields(file.machine_info, _Machine, problems, "machine_info, ")
+    commit = read_fields(file.commit_info, _Commit, problems, "commit_info, ")
+    processor = str(about.cpu.get("brand_raw") or "")
+    return Environment(
+        machine=machine_name(about.node, processor, about.cpu.get("count", ""), about.system, about.machine),
+        host=printable(about.node, 200),
+        versions=read_versions(versions, problems),
+        commit=f"{commit.id}+changes" if commit.id and commit.dirty else commit.id,
+    )

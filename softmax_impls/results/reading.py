@@ -1,34 +1,80 @@
-"""Read files that may be damaged or hostile: check a file before it is opened, and describe its problems."""
+"""Read files that may be damaged or hostile: get the content of a file, and describe its problems.
 
+A bad entry costs itself, not the rest of its file, and is named in one line. Problems that are alike share a line.
+"""
+
+import json
 import re
 import stat
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Struct
+
+from softmax_impls.timing.records import Name
 
 MAX_FILE_BYTES = 500_000_000
 MAX_LINE = 200  # characters of an error message
 MAX_KINDS = 20  # different problems of a file that are listed
 UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, RecursionError, OverflowError)
 
+Fields = TypeVar("Fields", bound=Struct)
+
 
 class ResultsError(ValueError):
     """A results file cannot be read or continued. The message names the file, or the position in it."""
 
 
-def check_file(path: Path) -> None:
-    """Raise `ResultsError` if the path is not a regular file, or if the file is larger than `MAX_FILE_BYTES`."""
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file or a pipe in UTF-8, whatever its encoding; raise `ResultsError` if that fails."""
     try:
         status = path.stat()
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)):
+            raise ResultsError("not a file")
+        if status.st_size <= MAX_FILE_BYTES:
+            with path.open("rb") as file:
+                data = file.read(MAX_FILE_BYTES + 1)
+        if status.st_size > MAX_FILE_BYTES or len(data) > MAX_FILE_BYTES:
+            raise ResultsError(f"larger than {MAX_FILE_BYTES // 10**6} MB")
     except (OSError, ValueError) as error:
         raise ResultsError(describe(error)) from None
-    if not stat.S_ISREG(status.st_mode):
-        raise ResultsError("not a file")
-    if status.st_size > MAX_FILE_BYTES:
-        raise ResultsError(f"larger than {MAX_FILE_BYTES // 10**6} MB")
+    encoding = json.detect_encoding(data)  # programs on Windows write UTF-16, or a mark before UTF-8
+    return data if encoding == "utf-8" else data.decode(encoding, "replace").encode()
+
+
+def decode_json(data: bytes) -> Any:
+    """Decode JSON that may hold NaN and Infinity, which `json` accepts, and msgspec, which is faster, does not."""
+    with suppress(*UNREADABLE):
+        return msgspec.json.decode(data)
+    return json.loads(data)
+
+
+def read_fields(content: object, kind: type[Fields], problems: "Problems", position: str = "") -> Fields:
+    """Return the record that `content` holds. An optional field that is null or cannot be read counts as missing."""
+    try:
+        return msgspec.convert(content, kind)
+    except msgspec.ValidationError:
+        readable = msgspec.convert(content, dict[str, Any])
+        for field in msgspec.structs.fields(kind):
+            if not field.required and (value := readable.pop(field.encode_name, None)) is not None:
+                with problems.at(position + field.encode_name):
+                    msgspec.convert(value, field.type)
+                    readable[field.encode_name] = value
+        return msgspec.convert(readable, kind)
+
+
+def read_versions(stated: Mapping[str, Any], problems: "Problems") -> dict[str, str]:
+    """Return the versions that can be read. Tools state "" or null for a package of any version, or of none."""
+    found: dict[str, str] = {}
+    for package, version in stated.items():
+        if version:
+            with problems.at(f"version of {package}"):
+                found |= msgspec.convert({package: version}, dict[Name, Name])
+    return found
 
 
 def printable(text: object) -> str:
@@ -50,18 +96,32 @@ def _one_line(text: str) -> str:
     return text if len(text) <= MAX_LINE else f"{text[: MAX_LINE // 2]}…{text[-MAX_LINE // 2 :]}"
 
 
-class Problems:
-    """The problems of one file. Problems with the same text share a line, so that a damaged file costs few lines."""
+@dataclass
+class _Kind:
+    """The problems that have the same text."""
 
-    def __init__(self) -> None:
-        self._first: dict[str, str] = {}  # the position of the first problem of each kind
-        self._counts = Counter[str]()  # "" counts the kinds beyond `MAX_KINDS`
+    first: str  # the position of the first of them
+    count: int = 0
+    files: int = 0
+
+
+class Problems:
+    """The problems of a file, or of several files. Problems with the same text share a line, which counts them."""
+
+    def __init__(self, max_kinds: int = MAX_KINDS) -> None:
+        self._kinds: dict[str, _Kind] = {}
+        self._max_kinds = max_kinds
 
     def add(self, position: str, problem: str) -> None:
-        """Note a problem and its position in the file."""
-        if len(self._first) < MAX_KINDS:
-            self._first.setdefault(problem, _one_line(position))
-        self._counts[problem if problem in self._first else ""] += 1
+        """Note a problem and its position in the file; "" is the whole file."""
+        self._kind(position, problem).count += 1
+
+    def add_file(self, name: str, problems: "Problems") -> None:
+        """Note the problems of a file."""
+        for problem, kind in problems._kinds.items():
+            total = self._kind(f"{name}: {kind.first}" if kind.first else name, problem)
+            total.count += kind.count
+            total.files += 1
 
     @contextmanager
     def at(self, position: str) -> Iterator[None]:
@@ -73,6 +133,14 @@ class Problems:
 
     def lines(self) -> list[str]:
         """Return a line for each kind of problem: "line 3 and 4 more: Expected `int` >= 1 - at `$.batch`"."""
-        more = {problem: f" and {count - 1} more" if count > 1 else "" for problem, count in self._counts.items()}
-        lines = [f"{position}{more[problem]}: {problem}" for problem, position in self._first.items()]
-        return [*lines, f"{self._counts['']} more problems"] if self._counts[""] else lines
+        lines = []
+        for problem, kind in self._kinds.items():
+            more = f" and {kind.count - 1} more" if kind.count > 1 else ""
+            files = f" in {kind.files} files" if kind.files > 1 else ""
+            lines.append(f"{kind.first}{more}{files}: {problem}" if kind.first else problem)
+        return lines
+
+    def _kind(self, position: str, problem: str) -> _Kind:
+        if problem not in self._kinds and len(self._kinds) >= self._max_kinds:
+            problem = "other problems"
+        return self._kinds.setdefault(problem, _Kind(_one_line(position)))

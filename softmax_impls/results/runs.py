@@ -2,20 +2,27 @@
 
 import datetime
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from softmax_impls.formatting import format_count
 from softmax_impls.results import asv, pytest_benchmark, store
-from softmax_impls.results.reading import UNREADABLE, Problems, ResultsError, check_file, describe, printable
+from softmax_impls.results.reading import UNREADABLE, Problems, ResultsError, describe, printable, read_bytes
+from softmax_impls.timing.environment import from_old_to_new
 from softmax_impls.timing.records import Cell, KernelResult
 from softmax_impls.timing.statistics import median_interval
 from softmax_impls.timing.workloads import CellKey
 
 YEARS = range(1970, 2200)  # that calendars and pandas can handle
+SUFFIXES = (".jsonl", ".json", ".ndjson")  # of the files of a folder that are read
+ASV_FILES = ("machine.json", "benchmarks.json")  # without results
+MAX_PROBLEMS = 100  # kinds of problems that are listed
+CELL = re.compile(rb'^[ \t]*\{[ \t]*"schema"[ \t]*:', re.MULTILINE)  # the beginning of a line of `compare`
 OLDEST = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)  # to sort an unknown time by
 
 
@@ -26,13 +33,20 @@ class Run:
     tool: str  # "compare", "asv" or "pytest-benchmark"
     machine: str
     commit: str  # empty if it is not known
-    cells: tuple[Cell, ...]  # the newest record of each key
+    cells: tuple[Cell, ...]  # the newest measurement of each key
+    host: str = ""  # the name of the machine; empty if it is not known
+    earlier: Mapping[CellKey, tuple[Cell, ...]] = field(default_factory=dict)  # older measurements, the newest first
+
+    @property
+    def place(self) -> str:
+        """Machine and host: "znver4, 2 cores, Linux x86_64 (lab-3)"."""
+        return f"{self.machine} ({self.host})" if self.host else self.machine
 
     @property
     def title(self) -> str:
-        """Machine, commit and tool: "znver4, 2 cores, Linux x86_64 · 08ce1f6e34 · compare"."""
+        """Machine, host, commit and tool: "znver4, 2 cores, Linux x86_64 (lab-3) · 08ce1f6e34 · compare"."""
         commit, plus, changes = self.commit.partition("+")
-        return " · ".join(part for part in (self.machine, commit[:10] + plus + changes, self.tool) if part)
+        return " · ".join(part for part in (self.place, commit[:10] + plus + changes, self.tool) if part)
 
     @property
     def time(self) -> datetime.datetime | None:
@@ -50,24 +64,27 @@ class Loaded:
 
 
 def load(paths: Iterable[Path]) -> Loaded:
-    """Read results files, and folders that hold them. A file that cannot be read costs one line in `problems`."""
+    """Read results files, and folders that hold them. What cannot be read costs a line in `problems` for each kind.
+
+    A file may have any name and any encoding, or be a pipe, which can be read only once.
+    """
     cells: list[Cell] = []
-    problems: list[str] = []
+    problems = Problems(MAX_PROBLEMS)
     seen: set[str] = set()
     for path in paths:
         files = _files(path)
         if not files:
-            problems.append(f"{printable(path)}: no results there")
+            problems.add(printable(path), "no results there")
         for file in files:
             if (real := os.path.realpath(file)) not in seen:
                 seen.add(real)
-                found, lines = _read(file)
-                cells += found
-                problems += [f"{printable(file)}: {line}" for line in lines]
+                found = Problems()
+                cells += _read(file, found)
+                problems.add_file(printable(file), found)
     runs = _split(cells)
     superseded = len(cells) - sum(len(run.cells) for run in runs)
     note = f"{format_count(superseded, 'older record')} of cells that were measured again left out"
-    return Loaded(tuple(runs), tuple(problems), (note,) if superseded else ())
+    return Loaded(tuple(runs), tuple(problems.lines()), (note,) if superseded else ())
 
 
 def interval_of(kernel: KernelResult) -> tuple[float, float] | None:
@@ -76,45 +93,68 @@ def interval_of(kernel: KernelResult) -> tuple[float, float] | None:
 
 
 def _files(path: Path) -> list[Path]:
+    """Return the files to read: `path`, whatever it is; of a folder, the files that are named as results are."""
     if not os.path.isdir(path):
         return [path]
-    files = sorted([*path.rglob("*.jsonl"), *path.rglob("*.json")])
-    return [file for file in files if file.name not in ("machine.json", "benchmarks.json")]  # asv's, without results
+    files = [file for suffix in SUFFIXES for file in path.rglob(f"*{suffix}")]
+    return sorted(file for file in files if file.is_file() and file.name not in ASV_FILES)
 
 
-def _read(file: Path) -> tuple[list[Cell], list[str]]:
-    """Return the cells of a file, and its problems."""
-    problems = Problems()
+def _read(file: Path, problems: Problems) -> list[Cell]:
+    """Return the cells of a file."""
     try:
-        check_file(file)
-        cells, lines = store.read(file) if file.suffix == ".jsonl" else (_read_json(file, problems), [])
+        cells = _decode(read_bytes(file), file, problems)
     except (*UNREADABLE, OSError, MemoryError) as error:
-        return [], [describe(error)]
+        problems.add("", describe(error))
+        return []
     kept = []
     for cell in cells:
         if cell.time is None or cell.time.year in YEARS:
             kept.append(msgspec.structs.replace(cell, file=printable(file)))
         else:
             problems.add(str(cell.key), f"expected a year from {YEARS.start} to {YEARS.stop - 1}")
-    lines += problems.lines()
-    return kept, lines if kept or lines else ["no times of the backward pass"]
+    if not kept and not problems.lines():
+        problems.add("", "no times of the backward pass")
+    return kept
 
 
-def _read_json(file: Path, problems: Problems) -> list[Cell]:
-    data = file.read_bytes()
-    if b'"result_columns"' in data:
-        return asv.read_cells(data, file.parent.name, problems)
+def _decode(data: bytes, file: Path, problems: Problems) -> list[Cell]:
+    """Return the cells of a file. The content decides which tool wrote it."""
+    if CELL.search(data, 0, 10**6):
+        return store.decode(data, problems)
     if b'"machine_info"' in data:
         return pytest_benchmark.read_cells(data, problems)
-    raise ResultsError("neither results of asv nor of pytest-benchmark")
+    if b'"commit_hash"' in data or b'"result_columns"' in data:
+        return asv.read_cells(data, file.parent.name, problems)
+    if b'"schema"' in data or file.suffix == ".jsonl" or not data.strip():
+        return store.decode(data, problems)
+    raise ResultsError("results of neither compare, asv nor pytest-benchmark")
 
 
 def _split(cells: Iterable[Cell]) -> list[Run]:
-    """Return the runs, the newest first, each with the newest record of each key."""
-    newest: dict[tuple[str, str, str], dict[CellKey, Cell]] = {}
+    """Return the runs, the newest first, each with the newest measurement of each key."""
+    groups: dict[tuple[str, str, str, str], dict[CellKey, list[Cell]]] = {}
     for cell in cells:
-        run = newest.setdefault((cell.tool, cell.environment.machine, cell.environment.commit or ""), {})
-        if cell.key not in run or (cell.time or OLDEST) >= (run[cell.key].time or OLDEST):
-            run[cell.key] = cell
-    runs = [Run(*about, tuple(by_key.values())) for about, by_key in newest.items()]
-    return sorted(runs, key=lambda run: run.time or OLDEST, reverse=True)
+        about = cell.environment
+        group = groups.setdefault((cell.tool, about.machine, about.commit or "", about.host), {})
+        group.setdefault(cell.key, []).append(cell)
+    runs = []
+    for (tool, machine, commit, host), by_key in groups.items():
+        newest = {key: _newest_first(found) for key, found in by_key.items()}
+        earlier = {key: tuple(older) for key, (_, *older) in newest.items() if older}
+        runs.append(Run(tool, machine, commit, tuple(found[0] for found in newest.values()), host, earlier))
+    return _newest_runs_first(runs)
+
+
+def _newest_first(cells: Iterable[Cell]) -> list[Cell]:
+    """Return the measurements of a key, the newest first; of records of one time, the record with most samples."""
+    ordered = sorted(cells, key=lambda cell: (cell.time or OLDEST, sum(len(kernel.samples) for kernel in cell.kernels)))
+    return list({cell.time: cell for cell in ordered}.values())[::-1]
+
+
+def _newest_runs_first(runs: list[Run]) -> list[Run]:
+    """Sort runs. The time of a run of asv is that of its commit, and two commits may be of the same second."""
+    alike = Counter(run.time for run in runs)
+    commits = from_old_to_new(run.commit for run in runs if alike[run.time] > 1)
+    place = {commit: number for number, commit in enumerate(commits)}
+    return sorted(runs, key=lambda run: (run.time or OLDEST, place.get(run.commit, -1)), reverse=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from softmax_impls.results import asv
 from softmax_impls.results.asv import Benchmark
-from softmax_impls.results.reading import UNREADABLE, Problems, check_file, describe, printable
+from softmax_impls.results.reading import UNREADABLE, Problems, describe, printable, read_bytes
 from softmax_impls.timing.records import Samples
 
 
@@ -90,8 +90,7 @@ def read_commit(folder: Path, commit: str) -> tuple[list[Recorded], list[str]]:
     ignored = Problems()  # a benchmark that failed or cannot be read is not compared
     for path in sorted(folder.glob(f"*/{commit[:8]}-*.json")):
         try:
-            check_file(path)
-            file = asv.decode(path.read_bytes())
+            file = asv.decode(read_bytes(path), ignored)
             if file.commit_hash != commit:
                 continue
             results = [result for name in file.results for result in asv.read_results(file, name, ignored)]

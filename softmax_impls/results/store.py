@@ -3,21 +3,28 @@
 A cell is appended as soon as it is measured. A run that is killed loses at most the cell that was being written.
 """
 
+import datetime
+import io
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 
-from softmax_impls.results.reading import UNREADABLE, Problems, ResultsError, check_file, describe
-from softmax_impls.timing.records import Cell, Environment
+from softmax_impls.results.reading import UNREADABLE, Problems, ResultsError, decode_json, describe, read_bytes
+from softmax_impls.timing.records import SCHEMA, Cell, Control, Environment, KernelResult, Roofline
 from softmax_impls.timing.workloads import CellKey
 
-__all__ = ["FILE", "ResultsError", "append", "continue_from", "read", "write"]
+__all__ = ["FILE", "ResultsError", "append", "continue_from", "decode", "read", "write"]
 
 FILE = "results.jsonl"
-OLD_SCHEMA = "written by the first edition (schema 1): measure again with 'softmax-impls compare'"
+OLD_SCHEMA = "written by an earlier edition (schema {}): measure again with 'softmax-impls compare'"
+NEW_SCHEMA = "written by a later edition (schema {}): install a newer softmax-impls"
 CUT_OFF = "cut off"
+PACKAGES = ("python", "softmax-impls", "numpy", "numba", "llvmlite")  # that the times of all implementations depend on
 _DECODER = msgspec.json.Decoder(Cell)
 
 
@@ -47,30 +54,40 @@ def write(path: Path, cells: Iterable[Cell]) -> None:
 
 
 def read(path: Path) -> tuple[list[Cell], list[str]]:
-    """Return the last record of each cell, in the order of the file, and a line for each kind of damage.
+    """Return the cells of a file as `decode` does, and a line for each kind of damage.
 
-    A line that cannot be read costs itself, not the other lines. If the file cannot be opened, raise `ResultsError`.
+    If the file cannot be opened, raise `ResultsError`.
     """
-    check_file(path)
-    cells: dict[CellKey, Cell] = {}
     problems = Problems()
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+    return decode(read_bytes(path), problems), problems.lines()
+
+
+def decode(data: bytes, problems: Problems) -> list[Cell]:
+    """Return the cells of a file, in its order; of a measurement that was stored after each step, the last record.
+
+    A line that cannot be read costs itself, and a kernel, control or roofline that cannot be read costs only itself.
+    """
+    cells: dict[tuple[CellKey, datetime.datetime | None], Cell] = {}
+    for number, line in enumerate(io.BytesIO(data), start=1):
+        if line.strip():
             try:
-                if line.strip():
-                    cell = _DECODER.decode(line)
-                    cells[cell.key] = cell
+                cell = _decode(line, f"line {number}", problems)
+                cells[cell.key, cell.time] = cell
             except UNREADABLE as error:
-                problem = CUT_OFF if _is_cut_off(line) else describe(error)
-                problems.add(f"line {number}", OLD_SCHEMA if problem == "Invalid value 1 - at `$.schema`" else problem)
-    return list(cells.values()), problems.lines() or ([] if cells else ["empty"])
+                problems.add(f"line {number}", CUT_OFF if _is_cut_off(line) else _describe(error))
+    if not data.strip():
+        problems.add("", "empty")
+    return list(cells.values())
 
 
-def continue_from(path: Path, environment: Environment, seed: int, sources: Mapping[str, str]) -> list[Cell]:
+def continue_from(
+    path: Path, environment: Environment, seed: int, sources: Mapping[str, str], packages: Collection[str] = ()
+) -> list[Cell]:
     """Return the cells of an interrupted run, without the cell that was being written; no cells if there is no file.
 
     Raise `ResultsError` if the file has other damage, or if new cells would not be comparable with its cells: machine,
-    versions, seed, and the fingerprint of the source of each implementation must be equal.
+    host, seed, the fingerprint of the source of each implementation, and the versions of `PACKAGES` and of `packages`,
+    which the implementations require, must be equal.
     """
     if not path.exists():
         return []
@@ -81,15 +98,18 @@ def continue_from(path: Path, environment: Environment, seed: int, sources: Mapp
     damage = [problem for problem in problems if not problem.endswith(f": {CUT_OFF}")]
     if damage:
         raise ResultsError(f"{path}: {damage[0]}")
+    needed = {*PACKAGES, *packages}
     for cell in cells:
-        for what, then, now in (
-            ("machine", cell.environment.machine, environment.machine),
-            ("versions", cell.environment.versions, environment.versions),
+        then = cell.environment
+        for what, before, now in (
+            ("machine", then.machine, environment.machine),
+            ("host", then.host or "unknown", environment.host or "unknown"),
+            ("versions", *(_some(versions, needed) for versions in (then.versions, environment.versions))),
             ("seed", cell.seed, seed),
             ("implementations", {kernel.name: kernel.source for kernel in cell.kernels}, sources),
         ):
-            if then != now:
-                raise ResultsError(f"{path} was measured with different {what}: {_difference(then, now)}")
+            if before != now:
+                raise ResultsError(f"{path} was measured with different {what}: {_difference(before, now)}")
     return cells
 
 
@@ -97,6 +117,48 @@ def _encode(cell: Cell) -> bytes:
     line = msgspec.json.encode(msgspec.structs.replace(cell, file=""))
     _DECODER.decode(line)  # checks the bounds, which creating a record does not
     return line + b"\n"
+
+
+def _decode(line: bytes, position: str, problems: Problems) -> Cell:
+    """Decode a line. If something else than a kernel, the control or the roofline cannot be read, raise its error."""
+    try:
+        return _DECODER.decode(line)
+    except msgspec.MsgspecError as error:
+        whole, lost = error, list[tuple[str, str]]()
+    try:
+        content = decode_json(line)
+    except UNREADABLE:
+        raise whole from None
+    if not (isinstance(content, dict) and content.get("schema") == SCHEMA and isinstance(content.get("kernels"), list)):
+        raise whole
+
+    def readable(part: str, values: Iterable[Any], kind: type[Struct]) -> list[Any]:
+        found = []
+        for number, value in enumerate(values):
+            try:
+                found.append(msgspec.convert(value, kind))
+            except UNREADABLE as error:
+                lost.append((f"{position}, {part} {number}", describe(error)))
+        return found
+
+    content["kernels"] = readable("kernel", content["kernels"], KernelResult)
+    for part, kind in (("control", Control), ("roofline", Roofline)):
+        stated = [content[part]] if content.get(part) is not None else []
+        content[part] = next(iter(readable(part, stated, kind)), None)
+    if not content["kernels"]:
+        raise whole
+    cell = msgspec.convert(content, Cell)
+    for where, problem in lost:
+        problems.add(where, problem)
+    return cell
+
+
+def _describe(error: Exception) -> str:
+    """Return the problem of a line."""
+    problem = describe(error)
+    if found := re.fullmatch(r"Invalid value (\d+) - at `\$\.schema`", problem):
+        return (OLD_SCHEMA if int(found[1]) < SCHEMA else NEW_SCHEMA).format(found[1])
+    return problem
 
 
 def _is_cut_off(line: bytes) -> bool:
@@ -107,6 +169,10 @@ def _is_cut_off(line: bytes) -> bool:
         except UNREADABLE:
             return True
     return False
+
+
+def _some(versions: Mapping[str, str], packages: Collection[str]) -> dict[str, str]:
+    return {package: version for package, version in versions.items() if package in packages}
 
 
 def _difference(then: object, now: object) -> str:

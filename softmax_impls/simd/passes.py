@@ -23,6 +23,35 @@ def needs_shift(max_g: Any, dot: float) -> bool:
 
 
 @jit(nogil=True, forceinline=True)
+def overflows(probs: Pointer, dot: Any) -> bool:
+    """Whether p (h - dot) may overflow, where dot = Σ p h and h = g - c; then `scaled_row` has to compute the row."""
+    # If an h overflowed, dot is inf or NaN. If not, |h| is at most the largest number, and h - dot rounds to a finite
+    # number where |dot| is less than half a unit in the last place of that number. (The other half: dot is rounded.)
+    return not abs(dot) < vec.as_element(probs, 2.0**969 if vec.lanes(probs) == 8 else 2.0**102)
+
+
+@jit(nogil=True, forceinline=True, fastmath={"contract"})
+def add_square(probs: Pointer, total: Any, dot: Any) -> Any:
+    """Add the square of dot to a total, which becomes inf or NaN, and stays so, where `overflows` is true."""
+    element = vec.as_element(probs, dot)
+    return total + element * element
+
+
+@jit(nogil=True)
+def scaled_row(probs: Pointer, grad: Pointer, out: Pointer, row: int, n: int) -> None:
+    """Compute a row of n elements with a quarter of g, in float64: no difference of two g overflows."""
+    top, c = np.float64(probs[row]), np.float64(grad[row]) / 4
+    for k in range(row, row + n):
+        if probs[k] > top:
+            top, c = np.float64(probs[k]), np.float64(grad[k]) / 4
+    dot = 0.0
+    for k in range(row, row + n):
+        dot += np.float64(probs[k]) * (np.float64(grad[k]) / 4 - c)
+    for k in range(row, row + n):
+        out[k] = vec.as_element(out, 4 * (np.float64(probs[k]) * ((np.float64(grad[k]) / 4 - c) - dot)))
+
+
+@jit(nogil=True, forceinline=True)
 def row_sums(probs: Pointer, grad: Pointer, row: int, n: int, max_g: Any, dot: float) -> Sums:
     """Return the shift and the sum of n elements from the results of the first pass; with a second pass if needed."""
     if needs_shift(max_g, dot):

@@ -30,7 +30,7 @@ import numpy as np
 from softmax_impls.implementation import Array
 from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.jit import jit
-from softmax_impls.simd.passes import move, needs_shift, shifted_dot, write, write_and_reduce
+from softmax_impls.simd.passes import move, needs_shift, overflows, scaled_row, shifted_dot, write, write_and_reduce
 from softmax_impls.simd.rows import compute_rows
 from softmax_impls.simd.sizes import CHUNKS_PER_THREAD, IDLE_POLLS, MIN_CHUNK_BYTES, MIN_CHUNK_ROWS, NONTEMPORAL_FROM
 from softmax_impls.simd.vectors import Pointer
@@ -127,7 +127,7 @@ def _lead(memory: int, probs: Array, grad: Array, out: Array, phase: int, thread
             ticket = vec.load_acquire(words, TICKET)
         while vec.load_acquire(words, COMPLETED) < chunks:
             vec.spin_pause()
-        _next_phase(words, floats)
+        _next_phase(words, floats, p, g, o)
     vec.store_release(words, BUSY, 0)
     return True
 
@@ -149,8 +149,8 @@ def _first_phase(words: Pointer, phase: int, size: int, width: int) -> None:
 
 
 @jit(nogil=True)
-def _next_phase(words: Pointer, floats: Pointer) -> None:
-    """Combine the results of a phase's chunks, and set the next phase."""
+def _next_phase(words: Pointer, floats: Pointer, probs: Pointer, grad: Pointer, out: Pointer) -> None:
+    """Combine the results of a phase's chunks, and set the next phase. A row that overflows is computed here."""
     phase, best, dot = words[PHASE], RESULTS, 0.0
     all_results = range(RESULTS, RESULTS + LINE * words[CHUNKS], LINE)
     if phase == REDUCE:
@@ -161,13 +161,18 @@ def _next_phase(words: Pointer, floats: Pointer) -> None:
         shift = floats[best + 1]
         if needs_shift(shift, dot):
             floats[SHIFT], words[PHASE] = shift, SHIFTED_DOT
-        else:
-            floats[SHIFT], floats[DOT], words[PHASE] = 0.0, dot, WRITE
+            return
+        floats[SHIFT] = 0.0
     elif phase == SHIFTED_DOT:
         for results in all_results:
             dot += floats[results]
-        floats[DOT], words[PHASE] = dot, WRITE
-    elif phase == WRITE and words[ROW] + 1 < words[BATCH]:
+    if phase in (REDUCE, SHIFTED_DOT):
+        if not overflows(probs, dot):
+            floats[DOT], words[PHASE] = dot, WRITE
+            return
+        scaled_row(probs, grad, out, words[FROM], words[DIM])
+        phase = WRITE
+    if phase == WRITE and words[ROW] + 1 < words[BATCH]:
         words[ROW] += 1
         words[FROM], words[TO] = words[ROW] * words[DIM], (words[ROW] + 1) * words[DIM]
         words[PHASE] = REDUCE

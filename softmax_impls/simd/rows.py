@@ -2,6 +2,9 @@
 
 Tiny rows have up to a vector, short rows up to two, medium rows up to eight. Long rows are written without gaps in
 memory: a vector may begin in a row and end in the next row.
+
+Each function stops before a row that overflows, with all rows before it written, and returns the number of that row.
+`compute_rows` computes the row by `scaled_row`, and goes on. So ordinary rows pay for a comparison.
 """
 
 from typing import Any
@@ -10,9 +13,20 @@ import numpy as np
 
 from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.jit import jit
-from softmax_impls.simd.passes import Sums, reduce_at, result_at, row_sums, write_and_reduce, write_body, write_edge
+from softmax_impls.simd.passes import (
+    Sums,
+    add_square,
+    overflows,
+    reduce_at,
+    result_at,
+    row_sums,
+    scaled_row,
+    write_and_reduce,
+    write_body,
+    write_edge,
+)
 from softmax_impls.simd.sizes import ALIGNED_FROM, LAG_TWO_BELOW, PIPELINED_ABOVE
-from softmax_impls.simd.vectors import Pointer
+from softmax_impls.simd.vectors import Pointer, Vector
 
 
 @jit(nogil=True)
@@ -21,29 +35,37 @@ def compute_rows(
 ) -> None:
     """Compute the rows from `start` to `stop`. `in_place` states whether `out` is an input."""
     width = vec.lanes(probs)
-    if dim <= width:
-        _tiny_rows(probs, grad, out, dim, start, stop, in_place)
-    elif dim <= 2 * width:
-        _short_rows(probs, grad, out, dim, start, stop, in_place)
-    elif dim <= PIPELINED_ABOVE * width and not nontemporal:
-        _medium_rows(probs, grad, out, dim, start, stop)
-    else:
-        _long_rows(probs, grad, out, dim, start, stop, nontemporal)
+    medium = dim <= PIPELINED_ABOVE * width and not nontemporal
+    careful = in_place or not (medium or dim <= 2 * width)
+    while start < stop:
+        if dim <= width:
+            computed = _tiny_rows(probs, grad, out, dim, start, stop, careful)
+        elif dim <= 2 * width:
+            computed = _short_rows(probs, grad, out, dim, start, stop, careful)
+        elif medium:
+            computed = _medium_rows(probs, grad, out, dim, start, stop, careful)
+        else:
+            computed = _long_rows(probs, grad, out, dim, start, stop, nontemporal)
+        if computed < stop and careful:
+            scaled_row(probs, grad, out, computed * dim, dim)
+            computed += 1
+        careful, start = True, computed
 
 
 @jit(nogil=True, forceinline=True)
-def _first_masked_row(dim: int, elements: int, start: int, stop: int, in_place: bool) -> int:
+def _first_masked_row(dim: int, elements: int, start: int, stop: int) -> int:
     # Loads and stores of earlier rows may pass the end of the row: the next rows overwrite these lanes. The last rows
     # have no next rows. In place, such lanes would overwrite an input.
-    return start if in_place and dim < elements else max(start, stop - (elements - 1) // dim)
+    return max(start, stop - (elements - 1) // dim)
 
 
 @jit(nogil=True)
-def _tiny_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, in_place: bool) -> None:
+def _tiny_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, careful: bool) -> int:
     """Compute rows of up to a vector in registers, two at a time, because they do not wait for each other."""
     width, zero = vec.lanes(probs), vec.broadcast(probs, 0)
     used = vec.first_lanes(probs, dim)
-    masked = _first_masked_row(dim, width, start, stop, in_place)
+    total = vec.as_element(probs, 0.0)
+    masked = start if careful else _first_masked_row(dim, width, start, stop)
     masked -= (masked - start) % 2
     for i in range(start, masked, 2):
         k0, k1 = i * dim, (i + 1) * dim
@@ -51,45 +73,77 @@ def _tiny_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int
         p1, g1 = vec.select(used, vec.load(probs, k1), zero), vec.select(used, vec.load(grad, k1), zero)
         c0, c1 = vec.argmax(p0, g0)[1], vec.argmax(p1, g1)[1]
         h0, h1 = g0 - vec.broadcast(probs, c0), g1 - vec.broadcast(probs, c1)
-        s0, s1 = vec.reduce_add(p0 * h0), vec.reduce_add(p1 * h1)
-        vec.store(out, k0, p0 * (h0 - vec.broadcast(probs, s0)))
-        vec.store(out, k1, p1 * (h1 - vec.broadcast(probs, s1)))
+        t0, t1 = p0 * h0, p1 * h1
+        s0, s1 = vec.reduce_add(t0), vec.reduce_add(t1)
+        total = add_square(probs, add_square(probs, total, s0), s1)
+        vec.store(out, k0, t0 - p0 * vec.broadcast(probs, s0))
+        vec.store(out, k1, t1 - p1 * vec.broadcast(probs, s1))
     for i in range(masked, stop):
         k = i * dim
         p, g = vec.masked_load(probs, k, used), vec.masked_load(grad, k, used)
         h = g - vec.broadcast(probs, vec.argmax(p, g)[1])
-        vec.masked_store(out, k, used, p * (h - vec.broadcast(probs, vec.reduce_add(p * h))))
+        t = p * h
+        s = vec.reduce_add(t)
+        total = add_square(probs, total, s)
+        if careful and overflows(probs, s):
+            return i
+        vec.masked_store(out, k, used, t - p * vec.broadcast(probs, s))
+    return stop if careful or np.isfinite(total) else start
 
 
 @jit(nogil=True)
-def _short_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, in_place: bool) -> None:
+def _short_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, careful: bool) -> int:
     """Compute rows of more than a vector and up to two, in registers."""
     width, zero = vec.lanes(probs), vec.broadcast(probs, 0)
     used = vec.first_lanes(probs, dim - width)  # of the second vector
-    masked = _first_masked_row(dim, 2 * width, start, stop, in_place)
-    for i in range(start, stop):
+    total = vec.as_element(probs, 0.0)
+    masked = start if careful else _first_masked_row(dim, 2 * width, start, stop)
+    for i in range(start, masked):
         k0, k1 = i * dim, i * dim + width
         p0, g0 = vec.load(probs, k0), vec.load(grad, k0)
-        if i < masked:
-            p1, g1 = vec.select(used, vec.load(probs, k1), zero), vec.select(used, vec.load(grad, k1), zero)
-        else:
-            p1, g1 = vec.masked_load(probs, k1, used), vec.masked_load(grad, k1, used)
-        c = vec.broadcast(probs, vec.argmax(*vec.update_max(p1, g1, p0, g0))[1])
-        h0, h1 = g0 - c, g1 - c
-        s = vec.broadcast(probs, vec.reduce_add(p0 * h0 + p1 * h1))
-        vec.store(out, k0, p0 * (h0 - s))
-        if i < masked:
-            vec.store(out, k1, p1 * (h1 - s))
-        else:
-            vec.masked_store(out, k1, used, p1 * (h1 - s))
+        p1, g1 = vec.select(used, vec.load(probs, k1), zero), vec.select(used, vec.load(grad, k1), zero)
+        t0, t1, dot = _short_row(probs, p0, g0, p1, g1)
+        total = add_square(probs, total, dot)
+        s = vec.broadcast(probs, dot)
+        vec.store(out, k0, t0 - p0 * s)
+        vec.store(out, k1, t1 - p1 * s)
+    for i in range(masked, stop):
+        k0, k1 = i * dim, i * dim + width
+        p0, g0 = vec.load(probs, k0), vec.load(grad, k0)
+        p1, g1 = vec.masked_load(probs, k1, used), vec.masked_load(grad, k1, used)
+        t0, t1, dot = _short_row(probs, p0, g0, p1, g1)
+        total = add_square(probs, total, dot)
+        if careful and overflows(probs, dot):
+            return i
+        s = vec.broadcast(probs, dot)
+        vec.store(out, k0, t0 - p0 * s)
+        vec.masked_store(out, k1, used, t1 - p1 * s)
+    return stop if careful or np.isfinite(total) else start
+
+
+@jit(nogil=True, forceinline=True)
+def _short_row(probs: Pointer, p0: Vector, g0: Vector, p1: Vector, g1: Vector) -> tuple[Vector, Vector, Any]:
+    """Return p h in two vectors, and its sum."""
+    c = vec.broadcast(probs, vec.argmax(*vec.update_max(p1, g1, p0, g0))[1])
+    t0, t1 = p0 * (g0 - c), p1 * (g1 - c)
+    return t0, t1, vec.reduce_add(t0 + t1)
 
 
 @jit(nogil=True)
-def _medium_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int) -> None:
+def _medium_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, careful: bool) -> int:
+    # Two loops: with `careful` as a variable, LLVM's code takes 5 % longer for rows of 5 vectors.
+    if careful:
+        return _one_by_one(probs, grad, out, dim, start, stop, True)
+    return _one_by_one(probs, grad, out, dim, start, stop, False)
+
+
+@jit(nogil=True, forceinline=True)
+def _one_by_one(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, careful: bool) -> int:
     """Compute rows of a few vectors one after the other: the processor itself overlaps a row with the next rows."""
     width = vec.lanes(probs)
     whole, last = dim // width * width, dim - width  # the end of the whole vectors, the beginning of the last vector
     shared = vec.first_lanes(probs, -dim % width)
+    total = vec.as_element(probs, 0.0)
     for i in range(start, stop):
         row = i * dim
         max_p, max_g = vec.load(probs, row), vec.load(grad, row)
@@ -102,25 +156,29 @@ def _medium_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: i
             dot += vec.reduce_add(vec.select(shared, vec.broadcast(probs, 0), p * g))
             max_p, max_g = vec.update_max(p, g, max_p, max_g)
         shift, dot = row_sums(probs, grad, row, dim, vec.argmax(max_p, max_g)[1], dot)
+        total = add_square(probs, total, dot)
+        if careful and overflows(probs, dot):
+            return i
         c, s = vec.broadcast(probs, shift), vec.broadcast(probs, dot)
         last_result = p * ((g - c) - s)  # before the vector that it may share elements with is written
         for k in range(row, row + last, width):
             vec.store(out, k, result_at(probs, grad, k, c, s))
         vec.store(out, row + last, last_result)
+    return stop if careful or np.isfinite(total) else start
 
 
 @jit(nogil=True)
-def _long_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, nontemporal: bool) -> None:
+def _long_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, nontemporal: bool) -> int:
     """Compute rows of a vector or more: each step reduces row i and writes row i - lag, which the cache still holds.
 
     Short rows lag by two steps, because it takes a while until the sums of a reduced row are known.
     """
     width = vec.lanes(probs)
     lag = 2 if dim < LAG_TWO_BELOW * width else 1
-    index, end = start * dim, stop * dim  # the next element to write, and the end
+    index, i = start * dim, start  # the next element to write, the next row to reduce
     # The sums of four rows: the row that is written, the row before it, and the last two rows that were reduced.
     sums = sums_before = newest = second_newest = (0.0, 0.0)
-    for i in range(start, stop + lag):
+    while i < stop + lag:
         written = i - lag
         row_end = index
         if written >= start:
@@ -137,9 +195,13 @@ def _long_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int
         if i < stop:
             index, _, max_g, dot = write_and_reduce(probs, grad, out, index, row_end, sums, nontemporal, i * dim, dim)
             newest = row_sums(probs, grad, i * dim, dim, max_g, dot)
+            if overflows(probs, newest[1]):
+                stop = i  # the rows before it are still to be written
         else:
             index = write_body(probs, grad, out, index, row_end, sums, nontemporal)
-    write_edge(probs, grad, out, index, end, sums)
+        i += 1
+    write_edge(probs, grad, out, index, stop * dim, sums)
+    return stop
 
 
 @jit(nogil=True, forceinline=True)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from softmax_impls import api
 from softmax_impls.checks.numeric import numeric_gradient
 from softmax_impls.implementation import Array, Impl
-from softmax_impls.layout import as_real_array
+from softmax_impls.layout import as_array, as_real_array
 
 SOURCE_STEP = 1e-3  # of the original's central differences
 
@@ -120,9 +120,7 @@ def loss_fn(probs: ArrayLike, ys: ArrayLike, loss_type: str) -> tuple[np.floatin
 
 def _labels(ys: ArrayLike, batch: int, dim: int) -> NDArray[np.integer[Any]]:
     """Return the labels as an array, after checking them."""
-    if isinstance(ys, np.ma.MaskedArray):
-        raise TypeError("ys must not be a masked array")
-    labels = np.asarray(ys)
+    labels = as_array("ys", ys)
     if labels.dtype.kind not in "iu":
         raise TypeError(f"ys must hold integers, got dtype {labels.dtype}")
     if labels.shape != (batch,):

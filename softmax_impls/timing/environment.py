@@ -4,9 +4,12 @@ import functools
 import hashlib
 import importlib.metadata
 import inspect
+import os
 import platform
+import re
 import subprocess
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,19 +23,57 @@ from softmax_impls.threads import available_cores, limit_threads
 from softmax_impls.timing.records import Environment, printable
 
 PACKAGES = ("softmax-impls", "numpy", "numba", "llvmlite", "scipy", "torch", "jax", "numexpr")  # if installed
+CHECKOUT = Path(__file__).parents[2]  # if this package is not installed from a wheel
+HASHED = "hash"  # a host of this name stands for a hash of the machine's name
 
 
 @functools.cache
-def environment() -> Environment:
-    """Return the machine and the software of this process."""
+def environment(host: str | None = None) -> Environment:
+    """Return the machine and the software of this process.
+
+    Parameters
+    ----------
+    host : str, optional
+        The name of the machine; "hash" for 8 hexadecimal digits that tell machines apart without naming them. The
+        default is the variable SOFTMAX_IMPLS_MACHINE or, if it is not set, the name that the machine has in a network.
+    """
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         with suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
     system = f"{platform.system()} {platform.machine()}"
     machine = printable(f"{llvm.get_host_cpu_name()}, {available_cores()} cores, {system}", 200)
-    memory, checkout = psutil.virtual_memory().total, Path(__file__).parents[2]
-    return Environment(machine=machine, memory_bytes=memory, versions=versions, commit=commit(checkout))
+    host = host or os.environ.get("SOFTMAX_IMPLS_MACHINE") or platform.node()
+    host = _hashed(platform.node()) if host == HASHED else printable(host, 200)
+    memory = psutil.virtual_memory().total
+    return Environment(machine=machine, host=host, memory_bytes=memory, versions=versions, commit=commit(CHECKOUT))
+
+
+def is_here(machine: str, host: str) -> bool:
+    """Whether results are from this machine, as far as their machine and host tell; "" is an unknown host."""
+    return machine == environment().machine and (not host or _is_this(host))
+
+
+def machine_name(host: str, processor: str, cores: object, system: str, architecture: str) -> str:
+    """Return the machine of an `Environment` from what asv and pytest-benchmark know of a machine.
+
+    These do not know the name that LLVM has for the processor. So that one machine has one name, the machine that this
+    process runs on is recognised by what they know.
+    """
+    here = (_processor(), os.cpu_count(), platform.system(), platform.machine())
+    found = _description(processor, cores, system, architecture)
+    return environment().machine if found == _description(*here) and _is_this(host) else found
+
+
+def from_old_to_new(commits: Iterable[str]) -> list[str]:
+    """Return those of the commits that git knows here, in the order of their history: a parent before its children."""
+    hashes = {commit for commit in commits if re.fullmatch("[0-9a-f]{7,40}", commit)}
+    for folder in (Path.cwd(), CHECKOUT) if hashes else ():
+        with suppress(OSError, subprocess.SubprocessError):
+            history = _git(folder, "rev-list", "--topo-order", "--reverse", "--ignore-missing", *sorted(hashes))
+            if known := [commit for commit in history.split() if commit in hashes]:
+                return known
+    return []
 
 
 def commit(folder: Path) -> str | None:
@@ -80,3 +121,30 @@ def fingerprint(kernel: Callable[..., Any]) -> str:
 def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+
+def _description(processor: str, cores: object, system: str, architecture: str) -> str:
+    number = f"{cores} cores" if cores else ""
+    parts = (" ".join(part.split()) for part in (processor or "unknown processor", number, f"{system} {architecture}"))
+    return printable(", ".join(part for part in parts if part), 200)
+
+
+@functools.cache
+def _processor() -> str:
+    """Return the name of this processor as asv and pytest-benchmark read it; "" if it is not known."""
+    with suppress(OSError, subprocess.SubprocessError):
+        if sys.platform == "darwin":
+            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+        if found := re.search(r"^model name\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE):
+            return found[1]
+    return ""
+
+
+def _is_this(host: str) -> bool:
+    """Whether this machine has this name, or had it before it was given another."""
+    return host in (environment().host, platform.node(), _hashed(platform.node()))
+
+
+def _hashed(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:8]

@@ -4,6 +4,7 @@ Small cells have several passes. Between two passes, large cells have their only
 that are not settled.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from softmax_impls.checks.gate import judge
 from softmax_impls.checks.verdict import Verdict
 from softmax_impls.formatting import format_bytes, format_seconds
 from softmax_impls.implementation import Implementation
+from softmax_impls.registry import is_ours
 from softmax_impls.threads import available_cores
 from softmax_impls.timing.cell_run import CellRun
 from softmax_impls.timing.environment import free_memory, limit_all_threads
@@ -41,7 +43,7 @@ class Step(NamedTuple):
 
 
 class Session:
-    """Implementations that are checked once and then measured cell by cell, in `budget` seconds from now on.
+    """Implementations that are checked once and then measured cell by cell, in `budget` seconds from `start` or now on.
 
     Kernels that need more than `largest_temporaries` bytes of temporary memory are not started.
     """
@@ -53,11 +55,13 @@ class Session:
         largest_temporaries: int,
         seed: int = 0,
         policy: SamplingPolicy = DEFAULT,
+        *,
+        start: float | None = None,
     ) -> None:
         self.implementations, self.budget, self.seed = implementations, budget, seed
         self.verdicts: dict[str, Verdict] = {}  # of the checks, by implementation; filled by `prepare`
         self._largest_temporaries, self._policy = largest_temporaries, policy
-        self._deadline = time.perf_counter() + budget
+        self._deadline = (time.perf_counter() if start is None else start) + budget
         self._compiler_start = 0.0  # seconds
         self._first_calls: dict[str, dict[str, float]] = {}  # seconds, by dtype and implementation
         self._runs: dict[CellKey, CellRun] = {}
@@ -67,15 +71,33 @@ class Session:
         """Seconds that are left of the budget."""
         return max(0.0, self._deadline - time.perf_counter())
 
-    def prepare(self, dtypes: Sequence[str]) -> None:
-        """Time the first call of each implementation, which may compile it, and check it. Call it once before `run`."""
+    def prepare(self, dtypes: Sequence[str], late: Callable[[float], None] = lambda seconds: None) -> None:
+        """Time the first call of each implementation, which may compile it, and check it. Call it once before `run`.
+
+        If the run will take longer than the budget, call `late` with the seconds in all, before most have passed.
+        """
         self._compiler_start = start_compiler()
-        for dtype in map(np.dtype, dtypes):
+        for number, dtype in enumerate(map(np.dtype, dtypes)):
             first = {name: first_call_seconds(kernel, dtype) for name, kernel in self.implementations.items()}
             self._first_calls[dtype.name] = first
             first_call_seconds(ROOFLINE, dtype)
+            if number == 0:
+                checks = sum(first.values()) * (len(dtypes) - 1) + self._policy.check_seconds * len(dtypes)
+                passed = self.budget - (self._deadline - time.perf_counter())
+                seconds = passed + checks + self._policy.timing_share * self.budget
+                if seconds > self._policy.late * self.budget:
+                    late(seconds)
         self.verdicts = judge(self.implementations, dtypes=dtypes)
         self._deadline = max(self._deadline, time.perf_counter() + self._policy.timing_share * self.budget)
+
+    def prepare_quickly(self, dtypes: Sequence[str]) -> None:
+        """Call it instead of `prepare` to check only kernels that are not ours. The budget starts afterwards."""
+        for kernel, dtype in itertools.product([*self.implementations.values(), ROOFLINE], map(np.dtype, dtypes)):
+            first_call_seconds(kernel, dtype)
+        unchecked = {name: Verdict(name, kernel.accurate_for) for name, kernel in self.implementations.items()}
+        others = {name: kernel for name, kernel in self.implementations.items() if not is_ours(kernel)}
+        self.verdicts = unchecked | judge(others, dtypes=dtypes)
+        self._deadline = time.perf_counter() + self.budget
 
     def run(
         self, keys: Sequence[CellKey], starting: Callable[[CellKey], None] = lambda key: None

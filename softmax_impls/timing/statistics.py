@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 from typing import NamedTuple
 
 import numpy as np
@@ -150,7 +151,7 @@ def quiet_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE, blocks: 
     elif rounds < PAIR_FROM:
         times = logs
     else:
-        times = _by_group(logs, range(2 + rounds % 2, rounds + 1, 2))
+        times = np.minimum.reduceat(logs, [0, *range(2 + rounds % 2, rounds, 2)], axis=1)
         slower = times.argsort(axis=1).argsort(axis=1).max(axis=0)  # the worse of the two kernels' ranks
         quieter = np.argsort(slower, kind="stable")[: max(MIN_PAIRS, math.ceil(times.shape[1] / 2))]
         times = times[:, np.sort(quieter)]
@@ -210,4 +211,4 @@ def _ratio_of_few(logs: Floats, confidence: float) -> Ratio:
 def _has_faster_samples(a: Samples, b: Samples) -> bool:
     """Whether the three fastest samples of `a` are faster: these are undisturbed even if most rounds are disturbed."""
     rounds = min(len(a), len(b))
-    return rounds >= FEW_ROUNDS and sum(sorted(a[:rounds])[:3]) < sum(sorted(b[:rounds])[:3])
+    return rounds >= FEW_ROUNDS and sum(nsmallest(3, a[:rounds])) < sum(nsmallest(3, b[:rounds]))

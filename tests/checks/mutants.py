@@ -194,6 +194,22 @@ def pivoted_on_the_largest_gradient(p, g, out):
 
 
 @backward("value")
+def shifts_by_a_gradient_near_the_largest_number(p, g, out):
+    textbook(p, g - np.take_along_axis(g, np.argmax(p, axis=-1, keepdims=True), axis=-1), out)
+
+
+@backward("value", "logits", accurate_for="logits")
+def uses_the_formula_for_gradients_near_the_largest_number(p, g, out):
+    top = np.take_along_axis(g, np.argmax(p, axis=-1, keepdims=True), axis=-1)
+    textbook(p, np.where(np.abs(g).max(axis=-1, keepdims=True) < np.finfo(g.dtype).max / 4, g - top, g), out)
+
+
+@backward("value")
+def flushes_subnormal_gradients_to_zero(p, g, out):
+    textbook(p, np.where(np.abs(g) < np.finfo(g.dtype).smallest_normal, 0, g), out)
+
+
+@backward("value")
 def returns_the_result_of_the_previous_call(p, g, out, cache={}):  # noqa: B006
     cached = cache.setdefault(p.shape, np.empty_like(p))
     out[...] = cached

@@ -38,6 +38,19 @@ def saturated(case):
     return (largest_probs(case) > 0.99).any()
 
 
+def opposite_gradients(case):
+    """Return whether Σ p g is 0 and each row has two gradients whose difference overflows."""
+    g, largest = case.grad_output.astype(np.float64), float(np.finfo(case.probs.dtype).max)
+    scaled = g / largest
+    zero = np.abs(np.vecdot(case.probs, scaled)) < np.finfo(case.probs.dtype).eps
+    return zero.all() and (np.ptp(scaled, axis=-1) > 1.1).all() and case.in_range.all()
+
+
+def differences_overflow(case):
+    """Return whether the formula is in range in some elements and out of range in others."""
+    return case.finite.all() and 0.01 < case.in_range.mean() < 0.999
+
+
 PROPERTIES = {
     "uniform logits": lambda case: (case.logits >= 0).all() and (case.logits < 1).all(),
     "standard normal": lambda case: abs(case.logits.std() - 1) < 0.1 and abs(case.grad_output.std() - 1) < 0.1,
@@ -67,6 +80,22 @@ PROPERTIES = {
         list((~np.isfinite(case.grad_output)).sum(-1)) == [0, 0, 1, 0, 1, 0, 0, 1] and np.isnan(case.probs[0]).all()
     ),
     "subnormal probabilities": lambda case: ((case.probs > 0) & (case.probs < np.finfo(case.probs.dtype).tiny)).any(),
+    "opposite gradients near the largest number": opposite_gradients,
+    "opposite gradients near the largest number, long rows": lambda case: (
+        opposite_gradients(case) and case.probs.shape[1] > 128
+    ),
+    "gradients up to the largest number": differences_overflow,
+    "gradients up to the largest number, long rows": lambda case: (
+        differences_overflow(case) and case.probs.shape[1] > 128
+    ),
+    "gradients near the smallest normal number": lambda case: (
+        1 < np.abs(case.grad_output).max() / np.finfo(case.probs.dtype).smallest_normal < 4
+    ),
+    "subnormal gradients": lambda case: 0 < np.abs(case.grad_output).max() < np.finfo(case.probs.dtype).smallest_normal,
+    "logits near the largest number": lambda case: (
+        np.ptp(case.logits / 4, axis=-1).max() > np.finfo(case.logits.dtype).max / 4
+        and np.isin(case.probs, [0, 0.5, 1 / 3, np.float32(1 / 3)]).all()
+    ),
     "dim 1": lambda case: case.probs.shape[1] == 1 and (case.probs == 1).all(),
     "batch 0": lambda case: case.probs.shape[0] == 0 < case.probs.shape[1],
     "dim 0": lambda case: case.probs.shape[1] == 0 < case.probs.shape[0],

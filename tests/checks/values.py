@@ -12,5 +12,5 @@ def exact_value(probs, grad_output):
     with np.errstate(all="ignore"):
         for i, j in np.ndindex(probs.shape):
             p, g = np.float64(probs[i, j]), np.float64(grad_output[i, j])
-            value[i, j] = reference.exact_value(p, g, sums.dot[i], sums.dot_low[i])
+            value[i, j] = reference.exact_value(p, g, sums.factor[i], sums.dot[i], sums.dot_low[i])
     return value

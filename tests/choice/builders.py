@@ -20,7 +20,20 @@ def build_kernel(name, samples, **fields):
     return KernelResult(name=name, samples=tuple(samples), **defaults | fields)
 
 
-def build_cell(batch, dim, times, *, fields=None, control=None, machine=HERE, commit=None, spread=0.002, **changes):
+def build_cell(
+    batch,
+    dim,
+    times,
+    *,
+    fields=None,
+    control=None,
+    machine=HERE,
+    host="",
+    versions=None,
+    commit=None,
+    spread=0.002,
+    **changes,
+):
     """Return a cell with 20 noisy samples of each kernel.
 
     Parameters
@@ -43,7 +56,7 @@ def build_cell(batch, dim, times, *, fields=None, control=None, machine=HERE, co
         batch=batch,
         dim=dim,
         control=Control(name=next(iter(times)), samples=draw(control)) if control else None,
-        environment=Environment(machine=machine, commit=commit),
+        environment=Environment(machine=machine, host=host, versions=versions or {}, commit=commit),
         **changes,
     )
 
@@ -61,7 +74,10 @@ def build_cell_of(*kernels, batch=1, dim=5, **changes):
     return Cell(batch=batch, dim=dim, kernels=kernels, **defaults | changes)
 
 
-def build_run(*cells) -> RankedRun:
-    """Return the ranked run of these cells, which must have the same tool, machine and commit."""
-    (key,) = {(cell.tool, cell.environment.machine, cell.environment.commit or "") for cell in cells}
-    return rank_run(Run(*key, cells=cells))
+def build_run(*cells, earlier=()) -> RankedRun:
+    """Return the ranked run of these cells, which must have the same tool, machine, commit and host."""
+    (key,) = {
+        (cell.tool, cell.environment.machine, cell.environment.commit or "", cell.environment.host) for cell in cells
+    }
+    tool, machine, commit, host = key
+    return rank_run(Run(tool, machine, commit, cells, host, {cell.key: (cell,) for cell in earlier}))

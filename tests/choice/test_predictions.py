@@ -1,11 +1,14 @@
-"""Answers over a grid of shapes are the answers of `choose`."""
+"""Answers over a grid of shapes are the answers of `choose`, and state how wrong predictions may be."""
+
+import math
 
 import pytest
 
 from softmax_impls import implementations
-from softmax_impls.choice.answer import INTERPOLATED, MEASURED, Question
+from softmax_impls.choice.answer import MEASURED, OUTSIDE, PREDICTED, Question
 from softmax_impls.choice.choose import choose, predict_grid
 from softmax_impls.choice.measurements import Measurements
+from softmax_impls.choice.model import MIN_SHAPES
 
 from .builders import HERE, build_cell, build_run
 
@@ -20,6 +23,10 @@ def predict(run, dtype="float32", threads=1):
     return {(answer.question.batch, answer.question.dim): answer for answer in answers}
 
 
+def ask(batch, dim, run):
+    return choose(Question(batch, dim, "float32"), [run], HERE, implementations())
+
+
 SHAPES = [(b, d) for b in (1, 16, 64) for d in (16, 128, 2048)] + [(50, 1000), (100, 3000)]
 RUN = build_run(*(build_cell(b, d, times_at(b, d)) for b, d in SHAPES))
 PREDICTIONS = predict(RUN)
@@ -28,15 +35,56 @@ PREDICTIONS = predict(RUN)
 def test_the_grid_has_every_measured_shape_and_steps_of_the_square_root_of_two():
     assert [shape for shape, answer in PREDICTIONS.items() if answer.basis == MEASURED] == sorted(SHAPES)
     assert [dim for batch, dim in PREDICTIONS if batch == 16 and dim <= 64] == [16, 23, 32, 45, 64]
-    assert PREDICTIONS[23, 91].basis == INTERPOLATED
-    assert (1, 2896) not in PREDICTIONS
+    assert PREDICTIONS[23, 91].basis == PREDICTED
+    assert (1, 4096) not in PREDICTIONS
+
+
+@pytest.mark.parametrize("shape", [(23, 91), (2, 512), (64, 1024), (1, 2896), (300, 5000)])
+def test_predicted_times_are_close(shape):
+    for name, candidate in ask(*shape, RUN).candidates.items():
+        assert candidate.low < candidate.seconds < candidate.high
+        if name != "row_jacobian":  # it was measured at fewer shapes
+            assert candidate.seconds == pytest.approx(times_at(*shape)[name], rel=0.15)
 
 
 def test_a_prediction_is_what_choose_answers():
     assert len(PREDICTIONS) > 50
-    for shape in [*list(PREDICTIONS)[::4], *SHAPES]:
-        expected = choose(Question(*shape, "float32"), [RUN], HERE, implementations()).as_dict()
+    for shape in [*list(PREDICTIONS)[::12], *SHAPES]:
+        expected = ask(*shape, RUN).as_dict()
         assert PREDICTIONS[shape].as_dict() == expected | {"source": None}
+
+
+def test_a_kernel_is_predicted_near_the_shapes_where_it_was_measured_only():
+    assert "row_jacobian" in ask(32, 100, RUN).candidates
+    found = ask(64, 2000, RUN)
+    assert "row_jacobian" not in found.candidates
+    assert found.ruled_out["row_jacobian"] == "measured at too few shapes around this shape"
+
+
+def test_too_few_shapes_predict_nothing():
+    cells = [build_cell(b, 128, {"numba_simd": 1e-6 * b}) for b in range(1, MIN_SHAPES + 1)]
+    assert ask(10, 128, build_run(*cells)).basis == PREDICTED
+    assert ask(10, 128, build_run(*cells[1:])).basis == OUTSIDE
+
+
+def test_an_error_is_at_least_as_large_as_for_half_of_the_kernels():
+    """The times of two kernels jump from shape to shape."""
+    jumps = {(b, d): 1.5 if (b + d) % 3 else 1.0 for b, d in SHAPES}
+    cells = [
+        build_cell(b, d, {"numba_simd": 1e-9 * b * d, **dict.fromkeys(("numba_rows", "pivoted"), 2e-9 * b * d * jump)})
+        for (b, d), jump in jumps.items()
+    ]
+    measured = Measurements(build_run(*cells), "float32", 1)
+    assert measured.factor("numba_simd") == min(measured.factor("numba_rows"), measured.factor("pivoted"))
+    assert measured.factor("numba_simd") > 1.2
+
+
+def test_ratios_are_less_wrong_than_times_if_all_kernels_are_disturbed_alike():
+    jumps = {(b, d): 1.5 if (b + d) % 3 else 1.0 for b, d in SHAPES}
+    cells = [build_cell(b, d, {n: t * jumps[b, d] for n, t in times_at(b, d).items()}) for b, d in SHAPES]
+    measured = Measurements(build_run(*cells), "float32", 1)
+    assert measured.factor("numba_rows") > 1.2
+    assert measured.factor("numba_rows", over="numba_simd") < math.sqrt(measured.factor("numba_rows"))
 
 
 @pytest.mark.parametrize(("dtype", "threads"), [("float64", 1), ("float32", 2)])

@@ -9,8 +9,8 @@ from softmax_impls.choice.tradeoffs import calls_until_paid, front, over_mix
 from softmax_impls.timing.statistics import Comparison, Ratio
 
 
-def candidate(name, seconds, error=1e-7, memory=0.0):
-    return Candidate(name, seconds, seconds, seconds, memory, error)
+def candidate(name, seconds, error=1e-7, memory=0.0, accurate_for="logits"):
+    return Candidate(name, seconds, seconds, seconds, memory, error, accurate_for)
 
 
 def test_the_front_leaves_out_kernels_that_another_beats_in_everything():
@@ -26,17 +26,18 @@ def test_the_front_leaves_out_kernels_that_another_beats_in_everything():
         )
     }
     assert front(found) == ("fast", "large", "accurate", "equally accurate")
+    assert front({"unknown": found["unknown"]}) == ()
     assert front({}) == ()
 
 
-def answer_with(**times):
-    best = min(times, key=times.__getitem__)
+def answer_with(*, ties=(), lossy=(), **times):
+    best = min(times.keys() - lossy, key=times.__getitem__)
     ratios = {name: Ratio(t, t, t) for name, t in times.items() if name != best}
     return Answer(
         Question(1, 1, "float32"),
         MEASURED,
-        {name: candidate(name, t) for name, t in times.items()},
-        Comparison(best, ratios, 0.02, ()),
+        {n: candidate(n, t, accurate_for="probs" if n in lossy else "logits") for n, t in times.items()},
+        Comparison(best, ratios, 0.02, ties),
     )
 
 
@@ -44,6 +45,23 @@ def test_a_mix_is_weighted_and_leaves_out_kernels_that_miss_a_shape():
     found = over_mix([(3, answer_with(a=1, b=4, c=2)), (1, answer_with(a=16, b=1))])
     assert [(m.name, pytest.approx(m.mean), m.worst) for m in found] == [("a", 2, 16), ("b", 4**0.75, 4)]
     assert found[0].times == (1, 16)
+
+
+def test_in_a_mix_ties_count_as_equal_and_the_default_call_comes_first():
+    answer = answer_with(a=1, numba_simd=1.04, b=1.5, ties=("numba_simd",))
+    found = over_mix([(1, answer), (1, answer)])
+    assert [m.name for m in found] == ["numba_simd", "a", "b"]
+    assert (found[0].mean, found[0].mean_beyond_ties) == (pytest.approx(1.04), 1)
+
+
+def test_in_a_mix_an_implementation_that_loses_saturated_rows_is_not_first():
+    answer = answer_with(lossy={"a"}, a=0.5, b=1, c=2)
+    assert [(m.name, m.allowed) for m in over_mix([(1, answer)])] == [("b", True), ("a", False), ("c", True)]
+
+
+def test_a_mix_without_an_accurate_implementation_at_some_shape_has_no_answer():
+    unanswered = Answer(Question(1, 1, "float32"), MEASURED, {"a": candidate("a", 1, accurate_for="probs")})
+    assert over_mix([(1, answer_with(a=1)), (1, unanswered)]) == []
 
 
 @pytest.mark.parametrize("weight", [1e308, 5e-324])

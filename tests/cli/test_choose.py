@@ -1,138 +1,320 @@
 """The command choose."""
 
+import importlib
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from softmax_impls import softmax, softmax_backward
+from softmax_impls.choice import asking
 from softmax_impls.cli import run
 from softmax_impls.results import store
-from tests.choice.builders import build_cell
+from softmax_impls.timing.environment import environment
+from tests.choice.builders import FEBRUARY, build_cell
 
-from .conftest import ROOT
-
-KEPT = ("--from", str(ROOT / "measurements" / "results.jsonl"))
+COMMAND = importlib.import_module("softmax_impls.cli.choose")
 FEW = ("--impl", "closed_form", "--impl", "pivoted")
-SHAPE = ("--batch", 256, "--dim", 1000, "--dtype", "float32")
+SHAPE = ("--batch", 16, "--dim", 16, "--dtype", "float32")
+ONE = ("--threads", 1)
 MEASURED = Path("softmax-impls-report/measured.jsonl")
+ERRORS = {"numba_simd": 2e-7, "numba_rows": 4e5, "pivoted": 1e-7, "closed_form": 4e5}
+FIELDS = {name: {"errors": {"saturated": error}, "temporary_bytes": 10} for name, error in ERRORS.items()}
+FIELDS["numba_simd"]["temporary_bytes"] = 0
+HERE = {"machine": environment().machine, "host": environment().host, "versions": environment().versions}
+TIMES = {"numba_rows": 0.5e-6, "numba_simd": 1e-6, "pivoted": 3e-6, "closed_form": 2e-6}
 
 
-def test_answer_names_an_implementation_and_ends_in_a_line_of_python(output):
-    text = output("choose", *SHAPE, *KEPT)
-    name = re.search(r"^Use (\w+) for 256×1000 float32, 1 thread: [\d.]+ µs a call", text, re.MULTILINE)[1]
-    assert "measured at this shape" in text
-    assert "Runner-up: " in text
-    assert "On saturated rows, use " in text
-    assert "Pareto front of time, error and memory: " in text
-    line = text.splitlines()[-1]
-    assert f'impl="{name}"' in line
-    probs = softmax(np.eye(3))
-    assert eval(line, {"softmax_backward": softmax_backward, "probs": probs, "grad_output": probs}).shape == (3, 3)
-
-
-def test_between_measured_shapes_the_answer_is_interpolated(output):
-    text = output("choose", "--batch", 100, "--dim", 3000, *KEPT)
-    assert "interpolated from 22 measured cells" in text
-
-
-def test_outside_of_the_measured_shapes_there_is_no_answer_but_a_command(output):
-    text = output("choose", "--batch", 100, "--dim", 300000, *KEPT, status=1)
-    assert "lies outside of the measured shapes: batch 1 to 6144" in text
-    assert "softmax-impls choose --batch 100 --dim 300000 --dtype float64 --measure" in text
-
-
-def test_without_results_for_these_threads_there_is_no_answer(output, monkeypatch):
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """Measure for a part of a second, with two threads by default."""
+    monkeypatch.setattr(asking, "SECONDS", 0.3)
+    monkeypatch.setattr(COMMAND, "default_threads", lambda: 2)
+    monkeypatch.setattr(COMMAND, "available_cores", lambda: 2)
     monkeypatch.setattr("softmax_impls.cli.options.available_cores", lambda: 2)
-    text = output("choose", "--batch", 100, "--dim", 3000, "--threads", 2, *KEPT, status=1)
-    assert "There are no results in float64 with 2 threads." in text
-    assert "--threads 2 --measure" in text
 
 
-def test_maximum_memory_and_error_rule_out_implementations(output):
-    arguments = ["choose", "--batch", 6144, "--dim", 512, "--max-memory", "1MB", "--max-error", "1e-6", *KEPT]
-    text = output(*arguments)
-    assert re.search(r"Ruled out: closed_form: .*50\.3 MB, more than 1\.0 MB\.", text)
-    assert "Ruled out: einsum_jacobian: pruned: needs 12.9 GB." in text
-    assert "its worst error is" in text
-    text = output(*arguments, "--max-error", 1e-20, status=1)
-    assert "No implementation that was measured meets these requirements" in text
+@pytest.fixture
+def kept():
+    """Results of this machine at some shapes, with one thread."""
+    shapes = [(16, 16), (1, 16), (256, 16), (1, 1000), (16, 1000), (256, 1000)]
+    for batch, dim in shapes:
+        scale = batch * dim / 256
+        times = {name: seconds * scale for name, seconds in TIMES.items()}
+        store.append(Path("kept.jsonl"), build_cell(batch, dim, times, fields=FIELDS, **HERE))
+    return ("--from", "kept.jsonl")
 
 
-def test_without_results_the_shape_is_measured_and_the_result_kept(output):
-    arguments = ["choose", "--batch", 64, "--dim", 10, *FEW, "--json"]
-    answer = json.loads(output(*arguments))
-    assert answer["basis"] == "measured"
-    assert answer["use"] in ("closed_form", "pivoted")
-    before = MEASURED.read_bytes()
-    again = json.loads(output(*arguments))
-    assert again["candidates"] == answer["candidates"]
-    assert MEASURED.read_bytes() == before
+def run_code(code):
+    """Run code in a new process in the current folder."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
-def test_measure_ignores_the_results_of_other_machines(output, monkeypatch):
-    monkeypatch.setattr(sys.modules["softmax_impls.cli.choose"], "BUDGET", 1.0)
-    answer = json.loads(output("choose", "--batch", 3, "--dim", 5, *FEW, *KEPT, "--measure", "--json"))
-    assert answer["basis"] == "measured"
+# Measuring, the default.
+
+
+def test_the_shape_is_measured_and_the_result_kept(output):
+    answer = json.loads(output("choose", *SHAPE, *ONE, *FEW, "--json"))
+    assert (answer["basis"], answer["just_measured"], answer["use"]) == ("measured", True, "pivoted")
     assert set(answer["candidates"]) == {"closed_form", "pivoted"}
+    cells, problems = store.read(MEASURED)
+    assert problems == []
+    assert [(cell.batch, cell.dim, cell.threads) for cell in cells] == [(16, 16, 1)]
+    again = json.loads(output("choose", *SHAPE, *ONE, *FEW, "--json", "--no-measure"))
+    assert (again["basis"], again["just_measured"]) == ("measured", False)
+    assert again["candidates"] == answer["candidates"]
 
 
-def test_results_of_another_machine_are_mentioned(output):
-    store.append(Path("elsewhere.jsonl"), build_cell(16, 16, {"quick": 1e-6, "slow": 3e-6}, machine="a cpu"))
-    text = output("choose", "--batch", 16, "--dim", 16, "--dtype", "float32", "--from", "elsewhere.jsonl")
-    assert "Use quick for 16×16 float32, 1 thread: 1 µs a call" in text
-    assert "Sure: measured at this shape, 20 rounds; all others are slower by more than 1.0%." in text
-    assert re.search(r"Runner-up: slow, (2\.9|3\.0)\dx the time of the fastest \(", text)
-    assert "Measured by compare on a cpu: times on this machine may differ." in text
+def test_it_is_measured_again_although_there_are_results_and_says_so(output):
+    MEASURED.parent.mkdir()
+    store.append(MEASURED, build_cell(16, 16, TIMES, fields=FIELDS))
+    text = output("choose", *SHAPE, *ONE, *FEW)
+    assert "measured now, " in text
+    assert len(MEASURED.read_text().splitlines()) == 2
 
 
-def test_tie_is_called_a_tie(output):
-    store.append(Path("elsewhere.jsonl"), build_cell(16, 16, {"first": 1e-6, "second": 1.001e-6}))
-    text = output("choose", "--batch", 16, "--dim", 16, "--dtype", "float32", "--from", "elsewhere.jsonl")
-    assert (
-        "Tie: measured at this shape, 20 rounds; the difference between first and second may be less than 1.0%." in text
+def test_by_default_the_threads_are_those_of_the_default_call(output):
+    assert json.loads(output("choose", *SHAPE, *FEW, "--json"))["question"]["threads"] == 2
+
+
+def test_in_a_folder_that_cannot_be_written_the_answer_is_not_kept(monkeypatch, capsys):
+    said = []
+    measure = asking._measure
+    monkeypatch.setattr(asking.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(
+        asking, "_measure", lambda *arguments: said.append(capsys.readouterr().err) or measure(*arguments)
+    )
+    assert run(["choose", *map(str, SHAPE), *ONE[:1], "1", *FEW]) == 0
+    assert said == [f"{MEASURED} can't be written (no permission): the result is not kept\n"]
+    assert "Use pivoted for" in capsys.readouterr().out.replace(",", "")
+    assert not MEASURED.parent.exists()
+
+
+def test_a_file_in_place_of_the_folder_is_reported(output, capsys):
+    MEASURED.parent.write_text("")
+    output("choose", *SHAPE, *ONE, *FEW)
+    assert MEASURED.parent.read_text() == ""
+
+
+def test_an_earlier_measurement_with_another_winner_makes_it_unsure(output, monkeypatch):
+    swapped = {"numba_simd": TIMES["pivoted"], "pivoted": TIMES["numba_simd"]}
+    MEASURED.parent.mkdir()
+    store.append(MEASURED, build_cell(16, 16, swapped, fields=FIELDS, **HERE))
+    now = build_cell(16, 16, TIMES, fields=FIELDS, time=FEBRUARY, **HERE)
+    monkeypatch.setattr(asking, "_measure", lambda questions, implementations: [now])
+    assert "Sure: measured now, 20 rounds;" in output("choose", *SHAPE, "--threads", 1, "--impl", "numba_simd")
+    text = output("choose", *SHAPE, *ONE)
+    doubt = "Another measurement of 2026-01-01 00:00 had pivoted ahead of numba_simd by 3x."
+    assert f"Not sure: measured now, 20 rounds. {doubt}" in text
+
+
+# Answers from results.
+
+
+def test_answer_names_one_implementation_and_ends_in_code(output, kept):
+    text = output("choose", *SHAPE, *kept, *ONE)
+    assert re.search(
+        r"^Use numba_simd, the default call, for 16×16 float32, 1 thread: 1 µs a call \(", text, re.MULTILINE
+    )
+    assert "Sure: measured at this shape, 20 rounds; all others without a mark are slower by more than 1.0%." in text
+    assert re.search(r"^Runner-up: pivoted, (2\.9|3\.0)\dx \(", text, re.MULTILINE)
+    assert re.search(r"^numba_rows † +500 ns +0\.50", text, re.MULTILINE)
+    assert re.search(r"^Faster, but not recommended .*: numba_rows 0\.50x \(", text, re.MULTILINE)
+    assert "† Loses saturated rows: recommended only with --any-accuracy." in text
+    assert "Times are medians. Ratios compare the quieter part" in text
+    assert "measured now" not in text
+    assert text.splitlines()[-1] == "softmax_backward(probs, grad_output, out=out, threads=1)" or text.endswith(
+        "out=out)\n"
     )
 
 
-def test_mix_of_shapes_is_answered_by_the_weighted_geometric_mean(output):
-    arguments = ["choose", "--workload", "imagenet:0.7", "--workload", "512x50257:.3", "--dtype", "float32", *KEPT]
+def test_any_accuracy_allows_an_implementation_that_loses_saturated_rows(output, kept):
+    text = output("choose", *SHAPE, *kept, *ONE, "--any-accuracy")
+    assert "Use numba_rows for 16×16 float32, 1 thread: 500 ns a call" in text.replace(", for", " for")
+    assert re.search(r"numba_rows loses saturated rows\. numba_simd does not: it takes (1\.9|2\.0)\dx", text)
+
+
+def test_what_it_prints_runs_in_a_new_process(output, kept):
+    code = output("choose", *SHAPE, *kept, *ONE, "--impl", "pivoted").partition("\n\n")[2]
+    assert code.endswith('softmax_backward(probs, grad_output, out=out, impl="pivoted")\n')
+    done = run_code(code)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_function_of_the_user_is_measured_and_its_code_runs(output, module, registry):
+    module("accurate_kernels", ACCURATE)
+    options = ("choose", *SHAPE, *ONE, "--impl", "accurate_kernels:mine", "--impl", "closed_form")
+    answer = json.loads(output(*options, "--json"))
+    assert set(answer["candidates"]) == {"mine", "closed_form"}
+    assert answer["use"] == "mine"
+    assert answer["code"] == "mine(probs, grad_output, out)"
+    done = run_code(answer["setup"] + "\n" + answer["code"])
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+ACCURATE = """
+from softmax_impls import register, softmax_backward
+
+@register(accurate_for="logits")
+def mine(probs, grad_output, out):
+    softmax_backward(probs, grad_output, out=out, impl="pivoted")
+"""
+
+
+def test_between_measured_shapes_the_answer_is_predicted(output, kept):
+    text = output("choose", "--batch", 100, "--dim", 300, "--dtype", "float32", *ONE, *kept)
+    assert "predicted from 6 measured cells" in text
+
+
+def test_without_results_for_the_dtype_there_is_a_command_instead_of_an_answer(output, kept):
+    text = output("choose", "--batch", 100, "--dim", 300, *ONE, *kept, status=1)
+    assert "There are no results in float64 with 1 thread." in text
+    assert "softmax-impls choose --batch 100 --dim 300 --dtype float64 --threads 1" in text
+
+
+def test_results_with_fewer_threads_answer_unless_threads_are_stated(capsys, kept):
+    assert run(["choose", *map(str, SHAPE), *kept]) == 0
+    out, error = capsys.readouterr()
+    assert "1 thread: 1 µs" in out
+    assert error == "There are no results with 2 threads: this is the answer for 1 thread.\n"
+    assert run(["choose", *map(str, SHAPE), *kept, "--threads", "2"]) == 1
+
+
+def test_impl_restricts_the_candidates_wherever_times_come_from(output, kept):
+    options = ("choose", *SHAPE, *ONE, "--impl", "pivoted", "--json")
+    for source in (kept, ()):
+        assert set(json.loads(output(*options, *source))["candidates"]) == {"pivoted"}
+
+
+def test_maximum_memory_and_error_rule_out_implementations(output, kept):
+    text = output("choose", *SHAPE, *ONE, *kept, "--max-memory", 5)
+    assert "Ruled out: numba_rows, pivoted, closed_form: its temporary memory is 10 bytes, more than 5 bytes." in text
+    text = output("choose", *SHAPE, *ONE, *kept, "--max-error", "1e-6")
+    assert "Ruled out: numba_rows, closed_form: its worst error is 4e+05, more than 1e-06." in text
+
+
+def test_errors_of_our_own_kernels_are_known_wherever_their_times_come_from(output):
+    """pytest-benchmark keeps neither errors nor memory."""
+    fields = {name: {"temporary_bytes": None} for name in TIMES}
+    store.append(Path("foreign.jsonl"), build_cell(16, 16, {**TIMES, "theirs": 1e-3}, fields=fields))
+    text = output("choose", *SHAPE, *ONE, "--from", "foreign.jsonl", "--max-error", "1e-5")
+    assert "Use numba_simd" in text
+    assert "Ruled out: theirs: its worst error is unknown." in text
+    assert "Ruled out: numba_rows, closed_form: its worst error has no bound." in text
+    assert "nan" not in text
+
+
+def test_results_of_another_machine_are_mentioned(output):
+    fields = {name: {"accurate_for": "logits"} for name in ("quick", "slow")}
+    store.append(
+        Path("elsewhere.jsonl"), build_cell(16, 16, {"quick": 1e-6, "slow": 3e-6}, fields=fields, machine="a cpu")
+    )
+    text = output("choose", *SHAPE, *ONE, "--from", "elsewhere.jsonl")
+    assert "Use quick, for 16×16 float32, 1 thread: 1 µs a call" in text
+    assert "Error or memory not known: quick, slow." in text
+    assert "Measured by compare on a cpu: times on this machine may differ." in text
+
+
+def test_the_commit_that_asv_measured_is_stated(output):
+    store.append(Path("asv.jsonl"), build_cell(16, 16, TIMES, fields=FIELDS, tool="asv", commit="a" * 40, **HERE))
+    text = output("choose", *SHAPE, *ONE, "--from", "asv.jsonl")
+    assert f"Measured by asv at commit {'a' * 10}." in text
+
+
+def test_an_implementation_of_unknown_accuracy_is_not_recommended_and_the_answer_says_so(output):
+    store.append(Path("elsewhere.jsonl"), build_cell(16, 16, {"quick": 1e-6, "numba_simd": 3e-6}))
+    text = output("choose", *SHAPE, *ONE, "--from", "elsewhere.jsonl")
+    assert "Use numba_simd" in text
+    assert "‡ Accuracy on saturated rows not known: recommended only with --any-accuracy." in text
+
+
+def test_tie_is_called_a_tie_and_the_default_call_is_recommended(output):
+    store.append(Path("tie.jsonl"), build_cell(16, 16, {"pivoted": 1e-6, "numba_simd": 1.001e-6}, fields=FIELDS))
+    text = output("choose", *SHAPE, *ONE, "--from", "tie.jsonl")
+    assert "Use numba_simd, the default call," in text
+    assert "the difference between pivoted and numba_simd may be less than 1.0%." in text
+    assert "Runner-up: pivoted, which ties." in text
+
+
+# A mix.
+
+
+def test_mix_of_shapes_is_answered_by_the_weighted_geometric_mean(output, kept):
+    arguments = ["choose", "--workload", "256x1000:0.7", "--workload", "16x16:.3", "--dtype", "float32", *ONE, *kept]
     text = output(*arguments)
-    assert re.search(r"^Use \w+ for this mix: 1\.\d\dx the time of the fastest", text, re.MULTILINE)
+    assert "Use numba_simd, the default call, for this mix: 1.00x the time of the fastest" in text
     answer = json.loads(output(*arguments, "--json"))
+    assert answer["use"] == "numba_simd"
     for in_mix in answer["mix"]:
         assert in_mix["mean"] == pytest.approx(in_mix["times"][0] ** 0.7 * in_mix["times"][1] ** 0.3)
 
 
-def test_mix_with_a_shape_outside_of_the_measured_shapes_has_no_answer(output):
-    assert "outside" in output("choose", "--workload", "imagenet,1x999999", *KEPT, status=1)
+def test_the_code_for_a_mix_runs_in_a_new_process(output, kept):
+    arguments = ["choose", "--workload", "256x1000,16x16", "--dtype", "float32", *ONE, *kept, "--impl", "pivoted"]
+    code = output(*arguments).partition("\n\n")[2]
+    assert code.count('impl="pivoted"') == 2
+    done = run_code(code)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_startup_counts_the_calls_after_which_compiling_pays_off(output, monkeypatch):
-    seconds = {"numba_rows": (2.0, 0.5), "numba_simd": (2.0, 0.5)}
-    monkeypatch.setattr(
-        sys.modules["softmax_impls.cli.choose"], "first_calls", lambda name, *_: seconds.get(name, (0.1, 0.1))
+def test_the_shapes_of_a_mix_are_measured(output):
+    text = output("choose", "--workload", "4x16,16x4", "--dtype", "float32", *ONE, *FEW)
+    assert "Measured now: 2 of 2 shapes." in text
+    assert len(store.read(MEASURED)[0]) == 2
+
+
+def test_mix_without_results_has_no_answer(output, kept):
+    assert "There are no results" in output("choose", "--workload", "16x16,1x9", *ONE, *kept, status=1)
+
+
+# Other options.
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--workload", "16x16", "--startup"], "--startup needs --batch and --dim instead of --workload"),
+        ([*SHAPE, "--measure", "--no-measure"], "--measure and --no-measure exclude each other"),
+        ([*SHAPE, "--measure", "--from", "."], "--measure and --from exclude each other"),
+        ([*SHAPE, "--workload", "16x16"], "either --batch and --dim, or --workload, must be given"),
+        ([*SHAPE, "--threads", 3], "--threads: 3 threads, but this process has 2 processors"),
+    ],
+)
+def test_options_that_exclude_each_other_are_rejected_in_one_line(error, options, message):
+    text = error("choose", *options)
+    assert message in text
+    assert text.count("\n") == 1
+
+
+def test_measure_is_accepted_although_it_is_the_default(output):
+    assert "measured now" in output("choose", *SHAPE, *ONE, *FEW, "--measure")
+
+
+def test_startup_counts_the_calls_after_which_compiling_pays_off(output, monkeypatch, kept):
+    seconds = {"numba_simd": (2.0, 0.5)}
+    monkeypatch.setattr(COMMAND, "first_calls", lambda name, *_: seconds.get(name, (0.1, 0.1)))
+    text = output("choose", *SHAPE, *ONE, "--startup", *kept)
+    assert "The first call of numba_simd in a new process takes 2 s, with cached code 500 ms." in text
+    assert re.search(
+        r"Compared with pivoted, .* it saves time after [\d,]+ calls, with cached code after [\d,]+\.", text
     )
-    text = output("choose", *SHAPE, "--startup", *KEPT)
-    assert re.search(r"The first call of \w+ in a new process takes 2 s, with cached code 500 ms\.", text)
-    assert re.search(r"it saves time after [\d,]+ calls, with cached code after [\d,]+\.", text)
 
 
 @pytest.mark.slow
-def test_startup_times_first_calls_in_new_processes(output):
-    text = output("choose", *SHAPE, "--startup", *KEPT)
+def test_startup_times_first_calls_in_new_processes(output, kept):
+    text = output("choose", *SHAPE, *ONE, "--startup", *kept)
     assert re.search(r"The first call of \w+ in a new process takes .* with cached code ", text)
 
 
-def test_device_is_not_read(error):
-    assert error("choose", *SHAPE, *KEPT, "--from", "/dev/zero", status=0) == "/dev/zero: not a file\n"
+def test_device_is_not_read(error, kept):
+    assert error("choose", *SHAPE, *ONE, *kept, "--from", "/dev/zero", status=0) == "/dev/zero: not a file\n"
 
 
-def test_damaged_file_costs_a_line_on_standard_error(capsys):
+def test_damaged_file_costs_a_line_on_standard_error(capsys, kept):
     Path("broken.jsonl").write_text("{\n")
-    assert run(["choose", *map(str, SHAPE), *KEPT, "--from", "broken.jsonl"]) == 0
+    assert run(["choose", *map(str, SHAPE), *map(str, ONE), *kept, "--from", "broken.jsonl"]) == 0
     out, error = capsys.readouterr()
     assert "Use " in out
     assert error.startswith("broken.jsonl: line 1: ")

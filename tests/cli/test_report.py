@@ -1,12 +1,13 @@
 """The command report."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from softmax_impls.results import store
+from softmax_impls.timing.records import Environment
 from tests.choice.builders import build_cell
 
 
@@ -28,7 +29,7 @@ def test_page_and_figures_are_written_and_their_paths_printed(output, results):
 
 def test_json_has_paths_counts_and_problems(output, results, monkeypatch):
     written = Path("page/report.html"), [Path("page/figures/times.png")], ["a note"]
-    monkeypatch.setattr(sys.modules["softmax_impls.cli.report"], "write", lambda loaded, folder: written)
+    monkeypatch.setattr("softmax_impls.report.files.write", lambda loaded, folder: written)
     Path("broken.jsonl").write_text("{\n")
     found = json.loads(output("report", results, "broken.jsonl", "--json"))
     (problem,) = found.pop("problems")
@@ -44,3 +45,17 @@ def test_json_has_paths_counts_and_problems(output, results, monkeypatch):
 def test_folder_that_is_a_file_is_an_error(error, results):
     Path("file").write_text("")
     assert "'--output': Directory 'file' is a file" in error("report", results, "--output", "file")
+
+
+def test_path_that_does_not_exist_is_an_error(error, results):
+    assert "Path 'nowhere' does not exist" in error("report", results, "nowhere")
+
+
+def test_results_of_two_machines_are_printed_side_by_side(output, folder):
+    for name, seconds in (("here", 1e-6), ("there", 2e-6)):
+        cell = build_cell(16, 16, {"quick": seconds})
+        store.append(folder / f"{name}.jsonl", structs.replace(cell, environment=Environment(machine="m", host=name)))
+    text = output("report", "here.jsonl", "there.jsonl")
+    assert "m (here)" in text
+    assert "m (there)" in text
+    assert "2.00" in text

@@ -1,10 +1,12 @@
 """Figures show all results that they are made from."""
 
+import msgspec
 import pytest
+from matplotlib.colors import to_hex, to_rgb
 
 from softmax_impls.report import figures
-from softmax_impls.report.panels import Panel, by_panel, representative
-from softmax_impls.report.style import MAX_NAME, short_name, styles_of
+from softmax_impls.report.panels import MAX_NAME, Panel, by_panel, representative, short_name
+from softmax_impls.report.style import COLOURS, MORE_COLOURS, styles_of
 from softmax_impls.results.runs import interval_of
 from tests.report.results import cell, kernel, ranked, square
 
@@ -43,25 +45,43 @@ def points_of(axis):
     )
 
 
-def test_figure_of_times_shows_each_result_with_its_interval_and_the_roofline(cells):
+def test_figure_of_times_has_a_panel_for_each_batch_with_all_results_and_the_roofline(cells):
     figure = figures.draw("times", cells, STYLES)
-    assert [axis.get_title() for axis in figure.axes] == ["float32, 1 thread", "float64, 1 thread"]
+    groups = {
+        f"{panel}\nbatch {batch}": [one for one in shown if one.key.batch == batch]
+        for panel, shown in by_panel(cells).items()
+        for batch in (1, 4, 16, 256)
+    }
+    assert [axis.get_title() for axis in figure.axes] == list(groups)
     assert labels(figure) == [*STYLES, "roofline: moving the bytes"]
-    for axis, shown in zip(figure.axes, by_panel(cells).values(), strict=True):
-        assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
-        assert axis.get_xlabel() == "size: batch × dim (elements)"
+    assert len({axis.get_xlim() for axis in figure.axes}) == 1
+    for axis, shown in zip(figure.axes, groups.values(), strict=True):
+        assert (axis.get_xscale(), axis.get_yscale(), axis.get_xlabel()) == ("log", "log", "dim")
         results = [(one.key, one.kernels[name]) for one in shown for name in "abc"]
-        assert points_of(axis) == sorted((float(key.elements), result.seconds) for key, result in results)
+        assert points_of(axis) == sorted((float(key.dim), result.seconds) for key, result in results)
         bars = [bar for drawn in axis.collections if not drawn.get_urls()[0] for bar in drawn.get_segments()]
         assert sorted(tuple(bar[:, 1]) for bar in bars) == sorted(interval_of(result) for _, result in results)
 
 
+def test_lines_of_times_never_go_back_along_the_axis(cells):
+    for axis in figures.draw("times", cells, STYLES).axes:
+        for line in axis.lines:
+            dims = list(line.get_xdata())
+            assert dims == sorted(set(dims))
+
+
+def test_cells_without_a_roofline_draw_none():
+    record = cell({"a": 1e-6})
+    run = ranked([msgspec.structs.replace(record, roofline=None)])
+    assert labels(figures.draw("times", run.cells, STYLES)) == ["a"]
+
+
 def test_axes_have_units(cells):
-    figure = figures.draw("times", by_panel(cells)[FLOAT32], STYLES)
+    figure = figures.draw("times", by_panel(cells)[FLOAT32][-1:], STYLES)
     figure.draw_without_rendering()
     (axis,) = figure.axes
-    assert {"100 ns", "1 µs"} <= {text.get_text() for text in axis.get_yticklabels()}
-    assert {"100", "1 k"} <= {text.get_text() for text in axis.get_xticklabels()}
+    assert {"1 µs", "10 µs"} <= {text.get_text() for text in axis.get_yticklabels()}
+    assert {"50", "100"} <= {text.get_text() for text in axis.get_xticklabels()}
     figure = figures.draw("memory", by_panel(cells)[FLOAT32], STYLES)
     figure.draw_without_rendering()
     assert {"0 B", "1 kB"} <= {text.get_text() for text in figure.axes[0].get_yticklabels()}
@@ -99,7 +119,7 @@ def test_a_panel_without_data_stays_empty_beside_panels_with_data():
     known, unknown = cell({"a": 1e-6}), cell([kernel("a", 1e-6, temporary_bytes=None, errors={})], threads=2)
     wrong = cell([kernel("a", 1e-6, status="wrong")], threads=3)
     run = ranked([known, unknown, wrong])
-    for kind in figures.KINDS[1:]:
+    for kind in ("accuracy", "memory", "samples"):
         figure = figures.draw(kind, run.cells, STYLES)
         figure.draw_without_rendering()
         assert len(figure.axes) == 3
@@ -115,13 +135,60 @@ def test_figure_of_samples_shows_all_samples_fastest_kernel_on_top(cells):
     assert sorted(drawn) == sorted(sample for name in "abc" for sample in shown.kernels[name].samples)
 
 
-def test_map_hatches_ties_and_marks_winners():
-    run = ranked([cell({"a": 1e-6, "b": 1.001e-6}), cell({"a": 1e-6, "b": 9e-6}, dim=256)])
+def tiles_of(axis):
+    """Return the colours of each tile, by the address of its cell."""
+    tiles = {}
+    for patch in axis.patches:
+        if patch.get_url():
+            tiles.setdefault(patch.get_url().split("#")[1], []).append(to_hex(patch.get_facecolor()).upper())
+    return tiles
+
+
+def texts_of(axis):
+    return [text.get_text() for text in axis.texts]
+
+
+def test_map_splits_the_tile_of_a_tie_into_the_colours_of_the_implementations():
+    run = ranked([cell({"pivoted": 1e-6, "numba_simd": 1.001e-6}), cell({"pivoted": 1e-6, "b": 9e-6}, dim=256)])
     (axis,) = figures.winners_map(run.cells).axes
-    tiles = [patch for patch in axis.patches if patch.get_url()]
-    assert [bool(tile.get_hatch()) for tile in tiles] == [True, False]
-    assert tiles[0].get_url().endswith("#batch=16&dim=16&dtype=float32&threads=1")
-    assert [line.get_marker() for line in axis.lines] == ["o", "s", "o"]
+    assert tiles_of(axis) == {
+        "batch=16&dim=16&dtype=float32&threads=1": [COLOURS["numba_simd"], COLOURS["pivoted"]],
+        "batch=16&dim=256&dtype=float32&threads=1": [COLOURS["pivoted"]],
+    }
+    assert texts_of(axis) == ["numba_simd\n= pivoted\n1.01 µs", "pivoted\n1.01 µs"]
+    widths = {patch.get_width() for patch in axis.patches if patch.get_url()}
+    assert widths == {0.5, 1}
+
+
+def test_map_has_the_colour_of_an_accurate_implementation_and_names_a_faster_one():
+    accurate, marked = kernel("numba_simd", 2e-6, accurate_for="logits"), kernel("rough", 1e-6, accurate_for="probs")
+    (axis,) = figures.winners_map(ranked([cell([accurate, marked])]).cells).axes
+    assert list(tiles_of(axis).values()) == [[COLOURS["numba_simd"]]]
+    assert texts_of(axis) == ["numba_simd\n2.01 µs\nrough †: 0.50×"]
+
+
+def test_map_shows_named_workloads_apart_from_the_grid():
+    named = [cell({"a": 1e-6}, 1, dim, workload=f"w{dim}") for dim in (10, 20, 30, 40, 50)]
+    above, grid = figures.winners_map(ranked([*named, *square((16, 256))]).cells).axes
+    assert len(tiles_of(above)) == 5
+    assert texts_of(above)[0] == "w10 1×10\na\n1.01 µs"
+    assert [text.get_text() for text in grid.get_xticklabels()] == ["16", "256"]
+    assert len(tiles_of(grid)) == 4
+
+
+def test_black_text_is_readable_on_all_colours():
+    """The Web Content Accessibility Guidelines ask for a contrast of 4.5."""
+    for colour in (*COLOURS.values(), *MORE_COLOURS):
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+        luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+        assert (luminance + 0.05) / 0.05 >= 4.5, colour
+
+
+def test_colour_of_an_implementation_does_not_depend_on_the_others():
+    names = ["numba_simd", "mine", "other", "torch"]
+    together = styles_of(names)
+    assert all(styles_of([name])[name] == together[name] for name in names)
+    assert len({style.colour for style in together.values()}) == 4
 
 
 def test_map_without_styles_has_a_title():
@@ -133,7 +200,7 @@ def test_map_without_styles_has_a_title():
 def test_map_is_empty_where_nothing_is_ranked():
     run = ranked([cell({"a": 1e-6}), cell([kernel("a", 1e-6, status="wrong")], dim=256)])
     (axis,) = figures.winners_map(run.cells).axes
-    assert [patch.get_xy() for patch in axis.patches if patch.get_url()] == [(0, 0)]
+    assert list(tiles_of(axis)) == ["batch=16&dim=16&dtype=float32&threads=1"]
     assert [text.get_text() for text in axis.get_xticklabels()] == ["16", "256"]
 
 

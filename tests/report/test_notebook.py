@@ -1,5 +1,7 @@
 """Results in a notebook."""
 
+import re
+
 import pytest
 
 from softmax_impls.report.notebook import Results
@@ -13,9 +15,11 @@ def results(tmp_path):
     return Results.of([str(tmp_path)])
 
 
-def test_results_are_shown_as_a_table_of_winners(results):
+def test_results_are_shown_as_a_table_of_all_implementations_and_workloads(results):
     html = results._repr_html_()
-    assert html.count("<tr>") == 1 + 4 + 1
+    assert re.findall(r'<th scope="row">([^<]*)</th>', html) == ["quick", "slow", "&lt;img src=x&gt;", "roofline"]
+    assert html.count('<th scope="col">') == 1 + 5
+    assert "float32, 1 thread: time of one call, and × the fastest" in html
     assert "<img" not in html
     assert "&lt;img" in html
     assert "b.json: " in html
@@ -29,6 +33,7 @@ def test_frame_has_a_row_for_each_kernel_in_each_cell(results):
 
 def test_plot_draws_the_figure_that_is_asked_for(results):
     assert results.plot().axes[0].get_xlabel() == "dim"
+    assert results.plot("times").axes[0].get_xlabel() == "dim"
     assert results.plot("times").axes[0].get_ylabel() == "time of one call"
     assert results.plot("samples").axes[0].get_title() == "float32, 1 thread · 256×256"
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from softmax_impls import implementations
-from softmax_impls.choice.answer import Question
+from softmax_impls.choice.answer import LOSES_SATURATED_ROWS, Question
 from softmax_impls.choice.choose import choose
 from softmax_impls.report import figures, files
 from softmax_impls.report.html import embedded, page
@@ -17,7 +17,7 @@ from softmax_impls.results.runs import load
 from tests.report.results import cell, kernel, loaded, page_of, square
 
 HOSTILE = "<img src=x onerror=alert(1)>$\\frac{1$</script><script>alert(2)</script>"
-TITLES = ("Winners", "Time against size", "Speed against error", "Memory", "Samples")
+TITLES = ("Fastest implementations", "Time against dim", "Speed against error", "Memory", "Samples")
 
 
 @pytest.fixture
@@ -103,10 +103,11 @@ def test_embedded_predictions_are_the_answers_of_choose(squared):
     shapes = panel["shapes"]
     assert len(shapes) > 150
     for shape in shapes[::7]:
-        batch, dim, measured, pick, candidates = shape
+        batch, dim, measured, pick, code, candidates = shape
         answer = choose(Question(batch, dim, "float32"), runs, "", implementations())
-        assert answer.basis == ("measured" if measured else "interpolated")
+        assert answer.basis == ("measured" if measured else "predicted")
         assert data["names"][pick] == answer.pick.name
+        assert panel["code"][code].replace("(batch, dim)", f"({batch}, {dim})") == str(answer.usage)
         for (name, nanoseconds, ratio, low, high, tied), candidate in zip(
             candidates, answer.candidates.values(), strict=True
         ):
@@ -181,7 +182,7 @@ def test_unverified_results_are_in_the_page_but_not_ranked(make):
     html, _ = make([cell([result])])
     assert data_of(html)["runs"][0]["panels"][0]["shapes"] == []
     assert "row 3 is wrong" in html
-    assert "<td>a</td>" not in section(html, "cells")
+    assert ">a</td>" not in section(html, "cells")
 
 
 def test_all_cells_are_listed_with_the_share_of_the_roofline(squared):
@@ -190,16 +191,31 @@ def test_all_cells_are_listed_with_the_share_of_the_roofline(squared):
     assert ">% of roofline</th>" in listed
     assert listed.count("<tr>") == 1 + 9
     # The roofline takes 100 ns, and quick 0.5 ns · 256 with up to 1.1 % more.
-    assert re.search(r">16×16</a></th><td>float32</td><td>1</td><td>quick</td><td>129 ns</td><td>78 %</td>", listed)
+    row = '>16×16</a></th><td>float32</td><td>1</td><td class="wrap">quick</td><td>129 ns</td><td>78 %</td>'
+    assert row in listed
 
 
 @pytest.mark.usefixtures("without_figures")
 def test_runs_are_compared_side_by_side(make):
-    html, _ = make([cell({"a": 1e-6, "b": 9e-6})], [cell({"a": 9e-6, "b": 1e-6}, commit="f00")])
+    html, _ = make(
+        [cell({"numba_simd": 1e-6, "b": 9e-6})], [cell({"numba_simd": 9e-6, "b": 2e-6}, commit="f00", machine="other")]
+    )
     shared = section(html, "shared")
-    assert re.findall(r"<td>(\w), [^<]*</td>", shared) == ["a", "b"]
-    assert shared.count('scope="col"') == 4
-    assert html.count("<h3>") == 2
+    assert re.findall(r"<li>(.: \w+)", shared) == ["A: a", "B: other"]
+    assert re.findall(r'<th scope="col">([^<]*)</th>', shared)[2:] == ["A", "B", "B÷A", "B÷A numba_simd", "B÷A of all"]
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", shared)
+    assert cells[1:] == ["numba_simd 1.01 µs", "b 2.01 µs", "2.00", "9.00", "0.22 to 9.00"]
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_marked_implementations_are_explained_and_not_recommended(make):
+    html, _ = make([cell([kernel("a", 1e-6, accurate_for="probs"), kernel("b", 2e-6)])])
+    listed = section(html, "cells")
+    assert re.search(r'<td class="wrap">b</td><td>2.01 µs</td><td>[^<]*</td><td>a † 0.50×</td>', listed)
+    data = data_of(html)
+    assert data["marks"] == {"a": " †"}
+    assert data["explanations"][" †"] == f"† {LOSES_SATURATED_ROWS}"
+    assert data["names"][data["runs"][0]["panels"][0]["shapes"][0][3]] == "b"
 
 
 @pytest.mark.usefixtures("without_figures")

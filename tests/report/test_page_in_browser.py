@@ -8,11 +8,12 @@ import subprocess
 import pytest
 
 from softmax_impls import implementations
-from softmax_impls.choice.answer import Question
+from softmax_impls.choice.answer import LOSES_SATURATED_ROWS, Question
 from softmax_impls.choice.choose import choose
 from softmax_impls.choice.ranking import rank_run
 from softmax_impls.report import figures
 from softmax_impls.results.runs import load
+from softmax_impls.usage import usage
 from tests.report.results import cell, kernel, loaded, page_of, square
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -25,6 +26,8 @@ DRIVER = """<!doctype html><meta charset="utf-8">
 const frame = document.querySelector("iframe"), seen = [], steps = STEPS;
 frame.src = "report.html" + HASH;
 const pause = () => new Promise((done) => setTimeout(done, 50));
+const isHidden = (one) => ["auto", "scroll"].includes(getComputedStyle(one).overflowX) &&
+  (one.scrollWidth > one.clientWidth || one.scrollHeight > one.clientHeight);  // behind a scroll bar
 frame.onload = async () => {
   frame.onload = null;
   const view = frame.contentWindow, page = frame.contentDocument;
@@ -33,7 +36,9 @@ frame.onload = async () => {
     await pause();
     const root = page.documentElement;
     seen.push({ answer: page.getElementById("answer").innerText, wide: root.scrollWidth - root.clientWidth,
-      value: String(view.value ?? "") });
+      value: String(view.value ?? ""),
+      hidden: [...page.querySelectorAll("*")].filter(isHidden).map((one) => one.outerHTML)
+    });
   }
   document.querySelector("pre").textContent = JSON.stringify(seen);
 };
@@ -89,24 +94,24 @@ def test_page_answers_for_measured_predicted_and_outside_shapes(browse):
     assert linked.startswith("quick, 2.06 µs\n")
     assert "Measured at 16×256." in linked
     assert "The roofline, the time to move the bytes, is 100 ns." in linked
-    assert "--measure" not in linked
+    assert "softmax-impls choose" not in linked
     assert measured.startswith("quick, 527 µs\n")
     assert re.search(r"slow\s+raw result\s+1\.05 ms\s+2\.00 \(2\.00 to 2\.00\)", measured)
     # Times are proportional to batch · dim, so interpolation is exact: 0.5 ns · 64 · 1024, and half a percent more.
     assert predicted.startswith("quick, about 33 µs\n")
-    assert "Interpolated between measured shapes at 64×1024." in predicted
+    assert "Predicted from measured shapes at 64×1024." in predicted
     assert "raw result" not in predicted
-    assert "softmax-impls choose --batch 64 --dim 1024 --dtype float32 --measure" in predicted
+    assert "softmax-impls choose --batch 64 --dim 1024 --dtype float32" in predicted
     assert "at 64×1024, the nearest shape that this page knows to 64×1000." in near
-    assert "softmax-impls choose --batch 64 --dim 1000 --dtype float32 --measure" in near
+    assert "softmax-impls choose --batch 64 --dim 1000 --dtype float32" in near
     assert outside.startswith("Outside of the measured shapes\n")
     assert "batch was measured from 16 to 4096 and dim from 16 to 4096" in outside
-    assert "softmax-impls choose --batch 8192 --dim 16 --dtype float32 --measure" in outside
+    assert "softmax-impls choose --batch 8192 --dim 16 --dtype float32" in outside
     assert "This page has no verified times with float32 and 2 threads." in threads
 
 
 def test_page_agrees_with_choose(browse, tmp_path):
-    shapes = [(16, 16), (16, 256), (23, 45), (64, 362), (1024, 4096), (5793, 16), (16, 8)]
+    shapes = [(16, 16), (16, 256), (23, 45), (64, 362), (1024, 4096), (5793, 16), (16, 8)]  # the last two are outside
     cells = [
         cell(
             [kernel("a", 1e-7 + 1e-9 * b * d**1.1), kernel("b", 3e-7 + 8e-10 * b * d, errors={"ordinary": 1e-4})], b, d
@@ -119,23 +124,22 @@ def test_page_agrees_with_choose(browse, tmp_path):
     assert console == []
     runs = [rank_run(run) for run in load([tmp_path / "0.jsonl"]).runs]
     bases = []
-    for shape, one in zip(shapes, seen, strict=True):
+    for shape, one in zip(shapes[:-2], seen, strict=False):
         answer = choose(Question(*shape, "float32"), runs, "", implementations())
         bases.append(answer.basis)
-        if answer.pick is None:
-            assert one["answer"].startswith("Outside of the measured shapes\n")
-            continue
         name, seconds, unit = re.match(r"(\w+), (?:about )?([\d.]+) (\w+)\n", one["answer"]).groups()
         assert name == answer.pick.name
         assert float(seconds) * {"ns": 1e-9, "µs": 1e-6, "ms": 1e-3}[unit] == pytest.approx(
             answer.pick.seconds, rel=5e-3
         )
         assert ("Measured at" in one["answer"]) == (answer.basis == "measured")
+        assert str(answer.usage) in one["answer"]
         for other in answer.candidates:
             if other != answer.comparison.best:
                 ratio = re.search(rf"^{other}\s.*?([\d.]+) \(", one["answer"], re.MULTILINE | re.DOTALL)[1]
                 assert float(ratio) == pytest.approx(answer.ratio(other).value, rel=6e-3)
-    assert set(bases) == {"measured", "interpolated", "outside"}
+    assert set(bases) == {"measured", "predicted"}
+    assert all(one["answer"].startswith("Outside of the measured shapes\n") for one in seen[-2:])
 
 
 @pytest.mark.parametrize(
@@ -149,13 +153,18 @@ def test_page_agrees_with_choose(browse, tmp_path):
         ([(16, 16)], [(16, 16), (16, 17), (15, 16)]),
     ],
 )
-def test_hull_in_the_page_is_the_hull_of_choose(browse, tmp_path, measured, shapes):
+def test_page_answers_where_choose_does_or_for_a_shape_nearby(browse, tmp_path, measured, shapes):
     cells = [cell({"a": 1e-9 * b * d}, b, d) for b, d in measured]
     seen, _ = browse(cells, steps=[ask(*shape) for shape in shapes])
     runs = [rank_run(run) for run in load([tmp_path / "0.jsonl"]).runs]
+    low, high = ([end(sizes) for sizes in zip(*measured, strict=True)] for end in (min, max))
     for shape, one in zip(shapes, seen, strict=True):
         answer = choose(Question(*shape, "float32"), runs, "", implementations())
-        assert one["answer"].startswith("Outside") == (answer.basis == "outside"), shape
+        if one["answer"].startswith("Outside"):
+            inside = all(a <= size <= b for a, size, b in zip(low, shape, high, strict=True))
+            assert answer.basis == "outside" or not inside, shape
+        elif answer.basis == "outside":
+            assert "the nearest shape that this page knows" in one["answer"], shape
 
 
 def test_wrong_fields_are_named(browse):
@@ -168,19 +177,38 @@ def test_wrong_fields_are_named(browse):
     assert "threads: expected a whole number from 1 to 2^40, got “-1”." in missing
 
 
-def test_page_picks_the_most_accurate_of_tied_kernels(browse):
+def test_page_marks_kernels_that_lose_saturated_rows_and_recommends_another(browse):
     cells = [
-        kernel("a", 1e-6, errors={"saturated": 1.0}),
-        kernel("b", 1.001e-6, errors={"saturated": 1e-2}),
-        kernel("c", 2e-6),
-    ]
+        kernel("a", 1e-6, accurate_for="probs"), kernel("b", 2e-6), kernel("c", 2.001e-6), kernel("d", 9e-6)
+    ]  # fmt: skip
     (one,), console = browse([cell(cells)])
     assert console == []
-    assert one["answer"].startswith("b, 1.")
-    assert "It ties with a: no measurable difference." in one["answer"]
-    assert "More accurate: c, in 2.00 times the time of the fastest." in one["answer"]
-    assert "Its worst error is 1e-7, the worst error of b is 1e-2." in one["answer"]
-    assert len(re.findall("✓|raw result", one["answer"])) == 3
+    assert one["answer"].startswith("b, 2.01 µs\n")
+    assert "It ties with c: no measurable difference." in one["answer"]
+    assert re.search(r"^a †\s+raw result\s+1\.01 µs\s+0\.50 \(", one["answer"], re.MULTILINE)
+    assert f"† {LOSES_SATURATED_ROWS}" in one["answer"]
+
+
+def test_code_is_that_of_the_recommended_implementation_and_can_be_copied(browse):
+    copy = "page.querySelector('.code button').click()"
+    read = "view.value = page.querySelector('.code pre').textContent + page.querySelector('.code button').textContent"
+    cells = [cell({"numba_simd": 1e-6, "a": 2e-6}, 16, dim) for dim in (16, 32)]
+    steps = [ask(16, 16), read, copy, read, ask(16, 32), read]
+    (_, first, _, copied, _, other), console = browse(cells, steps=steps)
+    assert console == []
+    code = str(usage("numba_simd", implementations()["numba_simd"], 16, 16, "float32", 1))
+    assert first["value"] == code + "copy"
+    assert copied["value"] in (code + "copied", code + "selected")  # a browser may forbid to copy
+    assert other["value"] == code.replace("16, 16", "16, 32") + "copy"
+
+
+def test_later_runs_are_sorted_as_the_first_with_the_ratio_of_their_times(browse):
+    here, there = cell({"a": 1e-6, "b": 2e-6, "c": 3e-6}), cell({"c": 1e-6, "b": 2e-6, "a": 3e-6}, machine="other")
+    (one,), console = browse([here], [there])
+    assert console == []
+    rows = re.findall(r"^([abc])\s+raw result\s+(.*)$", one["answer"], re.MULTILINE)
+    assert [name for name, _ in rows] == ["a", "b", "c"] * 2
+    assert [row.split("\t")[2] for _, row in rows[3:]] == ["3.00", "1.00", "0.33"]
 
 
 def test_kernels_that_are_not_ranked_are_listed_with_the_reason(browse):
@@ -244,6 +272,8 @@ def test_page_does_not_scroll_sideways(browse, width):
     assert console == []
     assert seen[0]["value"] == str(width)
     assert [one["wide"] for one in seen] == [0] * len(steps)
+    if width == 1280:
+        assert seen[-1]["hidden"] == []
 
 
 def test_controls_have_names_and_a_visible_focus(browse):

@@ -4,6 +4,7 @@ import json
 
 import msgspec
 
+from softmax_impls.results.runs import load
 from softmax_impls.timing.records import Cell, Environment, KernelResult, Roofline
 
 SECONDS = 1e-4
@@ -57,7 +58,7 @@ def asv(**changes):
     """A results file of asv: a kernel with a result, and a kernel that was skipped."""
     columns = ["result", "params", "version", "stats_ci_99_a", "stats_ci_99_b", "samples", "started_at"]
     results = {
-        TIME: [[SECONDS, NAN], PARAMS, "2", [9e-5, None], [1.1e-4, None]],
+        TIME: [[SECONDS, NAN], PARAMS, "3", [9e-5, None], [1.1e-4, None]],
         MEMORY: [[77e6, 78e6], PARAMS, "1"],
         ERROR: [[2.0, 3.0], [PARAMS[0], ["'long'"], PARAMS[2]], "1"],
         "calls.Starting.timeraw_import": [[0.1], [], "1"],
@@ -69,6 +70,7 @@ def asv(**changes):
         "python": "3.11",
         "requirements": {"numpy": "2.4.6", "numba": ""},
         "env_vars": {"NUMBA_NUM_THREADS": "2"},
+        "params": {"machine": "lab", "cpu": "a cpu", "num_cpu": "2", "os": "Linux 6.1", "arch": "x86_64"},
         "result_columns": columns,
         "results": results | changes.pop("results", {}),
     }
@@ -85,9 +87,22 @@ def pytest_benchmark(commit_info=None, **changes):
     }
     other = {"params": None, "extra_info": {}, "stats": {}}
     content = {
-        "machine_info": {"cpu": {"brand_raw": "a cpu"}},
+        "machine_info": {
+            "node": "lab",
+            "cpu": {"brand_raw": "a cpu", "count": 2},
+            "system": "Linux",
+            "machine": "x86_64",
+        },
         "commit_info": commit_info or {"id": "f00"},
         "datetime": "2026-01-02T03:04:05",
         "benchmarks": [benchmark, other],
     }
     return json.dumps(content)
+
+
+def only_run(*files):
+    """Load files without problems that hold a single run."""
+    loaded = load(files)
+    assert loaded.problems == ()
+    (run,) = loaded.runs
+    return run

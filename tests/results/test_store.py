@@ -1,12 +1,13 @@
 """A results file keeps whole cells, and damage costs the damaged lines only."""
 
+import datetime
 import json
 
 import msgspec
 import pytest
 
 from softmax_impls.results import store
-from softmax_impls.timing.records import Environment
+from softmax_impls.timing.records import SCHEMA, Environment
 from tests.results.examples import ENVIRONMENT, cell, full_cell, kernel, line
 
 SOURCES = {"a": "abc", "b": "abc"}
@@ -67,10 +68,16 @@ def test_blank_lines_cost_nothing(path):
     assert store.read(path) == ([full_cell(1), full_cell(2)], [])
 
 
-def test_the_last_record_of_a_cell_counts(path):
-    again = cell(1, (kernel("a", note="measured again"),))
+def test_of_a_measurement_that_was_stored_after_each_step_the_last_record_counts(path):
+    again = cell(1, (kernel("a", note="with more samples"),))
     store.append(path, again)
     assert store.read(path) == ([again, full_cell(2)], [])
+
+
+def test_all_measurements_of_a_cell_are_read(path):
+    first, second = (cell(1, time=datetime.datetime(2026, 1, day, tzinfo=datetime.UTC)) for day in (1, 2))
+    store.write(path, [first, second])
+    assert store.read(path) == ([first, second], [])
 
 
 @pytest.mark.parametrize(
@@ -80,7 +87,7 @@ def test_the_last_record_of_a_cell_counts(path):
         ("[]", "Expected `object`, got `array`"),
         ("3", "Expected `object`, got `int`"),
         ("{}", "missing required field `workload`"),
-        (line(schema=99), "Invalid value 99 - at `$.schema`"),
+        (line(schema="3"), "Expected `int` - at `$.schema`"),
         (line(batch=0), "Expected `int` >= 1 - at `$.batch`"),
         (line(batch=None), "Expected `int`, got `null` - at `$.batch`"),
         (line(kernel_samples="fast"), "at `$.kernels[0].samples`"),
@@ -117,15 +124,41 @@ def test_problems_of_many_kinds_are_bounded(path):
     cells, problems = store.read(path)
     assert cells == []
     assert len(problems) == 21
-    assert problems[-1] == "980 more problems"
+    assert problems[-1] == "line 21 and 979 more: other problems"
 
 
-def test_a_file_of_the_first_edition_gets_one_line_that_says_what_to_do(path):
-    path.write_text((json.dumps({"schema": 1, "workload": "digits", "samples": [1e-4]}) + "\n") * 100)
-    assert store.read(path) == ([], [f"line 1 and 99 more: {store.OLD_SCHEMA}"])
-    assert "measure again with 'softmax-impls compare'" in store.OLD_SCHEMA
-    with pytest.raises(store.ResultsError, match="written by the first edition"):
+@pytest.mark.parametrize("schema", range(1, SCHEMA))
+def test_a_file_of_an_earlier_edition_gets_one_line_that_says_what_to_do(path, schema):
+    path.write_text(json.dumps({"schema": 1, "workload": "digits"}) + "\n" + line(schema=schema) * 99)
+    problem = f"written by an earlier edition (schema {schema}): measure again with 'softmax-impls compare'"
+    cells, problems = store.read(path)
+    assert cells == []
+    assert problems[-1].endswith(f"more: {problem}")
+    assert len(problems) == len({1, schema})
+    with pytest.raises(store.ResultsError, match="written by an earlier edition"):
         store.continue_from(path, ENVIRONMENT, 0, SOURCES)
+
+
+def test_a_file_of_a_later_edition_gets_one_line_that_says_what_to_do(path):
+    path.write_text(line(schema=99) * 2)
+    assert store.read(path) == ([], ["line 1 and 1 more: " + store.NEW_SCHEMA.format(99)])
+
+
+@pytest.mark.parametrize("part", ["control", "roofline"])
+def test_a_part_of_a_cell_that_cannot_be_read_costs_itself(path, part):
+    path.write_text(line(**{part: {"samples": [0]}}))
+    assert store.read(path)[0] == [cell()]
+    assert store.read(path)[1][0].startswith(f"line 1, {part} 0: ")
+
+
+def test_a_kernel_that_cannot_be_read_costs_itself(path):
+    content = msgspec.to_builtins(full_cell(1))
+    content["kernels"][0]["seconds"] = 0
+    path.write_text(json.dumps(content) + "\n")
+    ((found,), problems) = store.read(path)
+    assert [kernel.name for kernel in found.kernels] == ["b"]
+    assert found.roofline == full_cell().roofline
+    assert problems == ["line 1, kernel 0: Expected `float` > 0.0 - at `$.seconds`"]
 
 
 def test_an_empty_file_is_reported(tmp_path):
@@ -160,6 +193,7 @@ def test_a_damaged_file_is_not_continued(path):
     [
         (replace(ENVIRONMENT, versions={"numpy": "3"}), 0, SOURCES, "different versions: numpy 2, now 3"),
         (Environment(machine="b", versions={"numpy": "2"}), 0, SOURCES, "different machine: a cpu, 2 cores, now b"),
+        (replace(ENVIRONMENT, host="lab"), 0, SOURCES, "different host: unknown, now lab"),
         (ENVIRONMENT, 1, SOURCES, "different seed: 0, now 1"),
         (ENVIRONMENT, 0, SOURCES | {"c": "abc"}, "different implementations: c missing, now abc"),
         (ENVIRONMENT, 0, SOURCES | {"b": "abd"}, "different implementations: b abc, now abd"),
@@ -168,6 +202,13 @@ def test_a_damaged_file_is_not_continued(path):
 def test_a_run_that_is_not_comparable_is_not_continued(path, environment, seed, sources, message):
     with pytest.raises(store.ResultsError, match=f"results.jsonl was measured with {message}"):
         store.continue_from(path, environment, seed, sources)
+
+
+def test_only_versions_that_times_depend_on_have_to_be_the_same(path):
+    installed = replace(ENVIRONMENT, versions=ENVIRONMENT.versions | {"torch": "2", "scipy": "1"})
+    assert len(store.continue_from(path, installed, 0, SOURCES)) == 2
+    with pytest.raises(store.ResultsError, match="different versions: torch missing, now 2"):
+        store.continue_from(path, installed, 0, SOURCES, packages=["torch"])
 
 
 def test_a_run_at_another_commit_is_continued(path):

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from softmax_impls import softmax, softmax_backward
+from softmax_impls import implementations, softmax, softmax_backward
 from softmax_impls.backward import numba_simd
 from tests.simd.problems import DISABLE_JIT, DTYPES, assert_right, compiled_only, problem, run_program
 
@@ -47,6 +47,40 @@ def test_every_bit_is_the_same_at_any_alignment_with_nontemporal_stores_and_in_p
                 g = misaligned(grad, offset) if result is p else g
                 numba_simd._run_in_this_thread(p, g, result, nontemporal_from)
                 np.testing.assert_array_equal(result, expected)
+
+
+def extreme(probs, grad):
+    """Return gradients in which the shift, the sum or the last difference of some rows overflows."""
+    rng, largest = np.random.default_rng(0), np.finfo(grad.dtype).max
+    extreme = grad.copy()
+    extreme[1::3] = rng.uniform(-0.95, 0.95, extreme[1::3].shape) * largest
+    extreme[4::6] = np.copysign(0.9 * largest, grad[4::6])
+    extreme[np.arange(1, len(grad), 6), probs[1::6].argmax(-1)] = 0
+    extreme[-1] = largest
+    return extreme
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["numba_simd", "numba_pivoted", "pivoted"])
+@pytest.mark.parametrize("dim", [2, 3, 8, 15, 16, 17, 31, 33, 64, 100, 130, 300, 1003])
+def test_gradients_near_the_largest_number_are_right_and_change_no_other_row(dim, name, dtype):
+    probs, ordinary = problem(14, dim, dtype)
+    grad = extreme(probs, ordinary)
+    expected = softmax_backward(probs, grad, impl=name)
+    assert np.isfinite(expected).all()
+    assert_right(probs, grad, expected)
+    same = (grad == ordinary).all(axis=-1)
+    np.testing.assert_array_equal(expected[same], softmax_backward(probs, ordinary, impl=name)[same])
+    for which in implementations()[name].in_place:
+        arrays = {"probs": probs.copy(), "grad_output": grad.copy()}
+        found = softmax_backward(**arrays, out=arrays[which], impl=name)
+        np.testing.assert_array_equal(found, expected)
+    if name == "numba_simd":
+        memory = np.full(14 * dim + 64, 7, dtype)
+        numba_simd._run_in_this_thread(probs, grad, memory[32:-32].reshape(14, dim), 0)  # with non-temporal stores
+        np.testing.assert_array_equal(memory[32:-32].reshape(14, dim), expected)
+        assert (memory[:32] == 7).all()
+        assert (memory[-32:] == 7).all()
 
 
 @pytest.mark.parametrize("threads", [1, 2])

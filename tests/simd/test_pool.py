@@ -33,6 +33,22 @@ def test_three_threads_with_nontemporal_stores_give_the_result_of_one_thread(sha
 
 
 @compiled_only
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(3, 300_001), (64, 1003)])
+def test_gradients_near_the_largest_number_are_right_in_rows_that_threads_share(shape, dtype, monkeypatch):
+    monkeypatch.setattr(pool, "run", pool.Pool(3).run)
+    probs, grad = problem(*shape, dtype)
+    expected = softmax_backward(probs, grad, threads=3)
+    largest = np.finfo(dtype).max
+    huge = grad.copy()
+    huge[1] = np.copysign(0.9 * largest, grad[1])
+    in_place = huge.copy()
+    for found in (softmax_backward(probs, huge, threads=3), softmax_backward(probs, in_place, out=in_place, threads=3)):
+        assert_right(probs, huge, found)
+        np.testing.assert_array_equal(np.delete(found, 1, axis=0), np.delete(expected, 1, axis=0))
+
+
+@compiled_only
 def test_sixteen_python_threads_may_call_at_once():
     probs, grad = problem(256, 1000, "float64")
     expected = softmax_backward(probs, grad)

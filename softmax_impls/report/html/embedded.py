@@ -10,18 +10,20 @@ from typing import Any
 import msgspec
 
 from softmax_impls import implementations
-from softmax_impls.choice.answer import MEASURED, MORE_ACCURATE
+from softmax_impls.choice.answer import MEASURED
 from softmax_impls.choice.choose import predict_grid
 from softmax_impls.choice.measurements import Measurements
 from softmax_impls.choice.ranking import RankedRun
 from softmax_impls.formatting import format_count
-from softmax_impls.report.panels import Panel, by_panel, representative
+from softmax_impls.report.panels import Panel, by_panel, marks, representative
+from softmax_impls.report.terminal.times import EXPLANATIONS
 from softmax_impls.timing.records import KernelResult
 
-MAX_PREDICTIONS = 700_000  # characters of JSON
+MAX_PREDICTIONS = 900_000  # characters of JSON
 MAX_SAMPLES = 40_000
 MAX_NOTE = 200  # characters of the note of a result
 DIGITS = 4  # significant digits of times and ratios
+PLACEHOLDER = "(batch, dim)"  # in code; the page writes the shape that the reader enters
 CELL_FIELDS = ("workload", "batch", "dim", "dtype", "threads", "seed", "file")
 
 Json = Any
@@ -32,14 +34,16 @@ def data(shown: Sequence[RankedRun], whole: Sequence[RankedRun], notes: list[str
 
     The page shows the raw results of the runs in `shown`. Predictions are based on all cells of these runs, in `whole`.
     """
-    names = sorted({name for run in whole for cell in run.cells for name in cell.kernels})
     first = representative(shown[0].cells).key
+    marked = marks(cell for run in whole for cell in run.cells)
+    names = sorted(marked)
     return {
         "names": names,
+        "marks": {name: mark for name, mark in marked.items() if mark},
+        "explanations": {f" {mark}": EXPLANATIONS[mark] for mark in "†‡"},
         "runs": _predictions(whole, {name: index for index, name in enumerate(names)}, notes),
         "raw": _raw(shown, notes),
         "first": {"batch": first.batch, "dim": first.dim, "dtype": first.dtype, "threads": first.threads},
-        "more_accurate": MORE_ACCURATE,
     }
 
 
@@ -65,19 +69,24 @@ def _predictions(runs: Sequence[RankedRun], index: Mapping[str, int], notes: lis
 
 
 def _panel(run: RankedRun, panel: Panel, index: Mapping[str, int]) -> Json:
-    """Return the errors by index of name; and shapes: batch, dim, measured, pick, and the candidates as lists."""
-    measured = Measurements(run, panel.dtype, panel.threads)
+    """Return the errors by index of name; code; and shapes: batch, dim, measured, pick, code, and candidates as lists.
+
+    The pick and the code are indexes, or None.
+    """
+    measured, codes = Measurements(run, panel.dtype, panel.threads), dict[str, int]()
     shapes = []
     for answer in predict_grid(measured, implementations()):
         candidates = [
             [index[name], candidate.seconds * 1e9, *astuple(answer.ratio(name)), int(name in answer.winners)]
             for name, candidate in answer.candidates.items()
         ]
-        assert answer.pick is not None  # since the question has no requirements
-        question, measured_here = answer.question, int(answer.basis == MEASURED)
-        shapes.append([question.batch, question.dim, measured_here, index[answer.pick.name], candidates])
+        shape = answer.question.batch, answer.question.dim
+        text = str(answer.usage or "").replace(str(shape), PLACEHOLDER)
+        code = codes.setdefault(text, len(codes)) if text else None
+        pick = answer.pick and index[answer.pick.name]
+        shapes.append([*shape, int(answer.basis == MEASURED), pick, code, candidates])
     errors = [measured.errors.get(name, math.nan) for name in index]
-    return _rounded({**panel._asdict(), "errors": errors, "shapes": shapes})
+    return _rounded({**panel._asdict(), "errors": errors, "code": list(codes), "shapes": shapes})
 
 
 def _raw(runs: Sequence[RankedRun], notes: list[str]) -> dict[str, Json]:

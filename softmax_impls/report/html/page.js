@@ -4,7 +4,8 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const form = document.getElementById("ask"), answer = document.getElementById("answer");
 const FIELDS = ["batch", "dim", "dtype", "threads"], DTYPES = ["float32", "float64"];
 const MAX_SIZE = 2 ** 40;
-const FARTHEST = 1; // octaves between a shape and the predicted shape that answers for it
+const FARTHEST = 0.5; // octaves between a shape and the predicted shape that answers for it
+const PLACEHOLDER = "(batch, dim)"; // in code
 
 function make(parent, tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -51,31 +52,22 @@ function parse(fields) {
   return [question, problems];
 }
 
-/** Whether a shape is inside the convex hull of the measured shapes, over logarithms: they surround it without a gap above 180°. */
-function inside(measured, { batch, dim }) {
-  if (measured.some((shape) => shape[0] === batch && shape[1] === dim)) return true;
-  const angles = measured.map((shape) => Math.atan2(Math.log2(shape[1] / dim), Math.log2(shape[0] / batch))).sort((a, b) => a - b);
-  return angles.length > 0 && angles.every((angle, i) => (angles[i + 1] ?? angles[0] + 2 * Math.PI) - angle <= Math.PI + 1e-9);
-}
-
-/** Return the prediction for a shape, or for the nearest shape; null outside of the measured shapes. */
+/** Return the prediction for a shape, or for the nearest shape; null if none is near. */
 function lookUp(panel, question) {
-  if (!panel || !inside(measuredShapes(panel), question)) return null;
   const octaves = (shape) => Math.max(...["batch", "dim"].map((key, i) => Math.abs(Math.log2(shape[i] / question[key]))));
   let nearest = null, distance = Infinity;
-  for (const shape of panel.shapes) {
+  for (const shape of panel?.shapes ?? []) {
     const here = octaves(shape);
     if (here < distance) [nearest, distance] = [shape, here];
   }
-  return distance <= FARTHEST ? unpack(nearest, panel) : null;
+  return distance <= FARTHEST ? unpack(nearest, panel, question) : null;
 }
 
-const measuredShapes = (panel) => panel.shapes.filter(([, , measured]) => measured);
-
-function unpack([batch, dim, measured, pick, candidates], panel) {
+function unpack([batch, dim, measured, pick, code, candidates], panel, question) {
   const found = candidates.map(([name, nanoseconds, ratio, low, high, tied]) =>
     ({ name: data.names[name], seconds: nanoseconds * 1e-9, ratio, low, high, tied, error: panel.errors[name] }));
-  return { batch, dim, measured, candidates: found, pick: found.find((one) => one.name === data.names[pick]) };
+  const text = panel.code[code]?.replaceAll(PLACEHOLDER, `(${question.batch}, ${question.dim})`);
+  return { batch, dim, measured, candidates: found, pick: found.find((one) => one.name === data.names[pick]), code: text };
 }
 
 /** Return the raw results of a shape in a run, as objects. */
@@ -92,33 +84,61 @@ function rawResults(run, { batch, dim }, { dtype, threads }) {
   return found;
 }
 
+const panelOf = (run, { dtype, threads }) => run.panels.find((one) => one.dtype === dtype && one.threads === threads);
+
 // ------------------------------------------------------------------ show
 
-const COLUMNS = [["Implementation", ""], ["", ""], ["Time", "n"], ["× the fastest", "n"], ["Worst error", "n"], ["Temporary", "n"]];
+const LETTERS = "ABCD";
 
-function showTable(parent, found, raw, caption, opened) {
+const COLUMNS = [["Implementation", ""], ["", ""], ["Time", "n"], ["× fastest unmarked", "n"], ["÷ A", "n"], ["Worst error", "n"], ["Temporary", "n"]];
+const inMark = (name) => name + (Object.hasOwn(data.marks, name) ? data.marks[name] : "");
+
+/** Show the candidates; those of a later run in the order of the first run, and their times over those of the first run. */
+function showTable(parent, found, first, raw, caption, opened) {
   const box = make(parent, "div", { class: "box", tabindex: "0", role: "region", "aria-label": caption });
-  const table = make(box, "table");
+  const table = make(box, "table"), order = first.candidates.map((one) => one.name);
   make(table, "caption", {}, caption);
   const head = make(make(table, "thead"), "tr"), body = make(table, "tbody");
-  for (const [text, kind] of found.measured ? COLUMNS : COLUMNS.slice(0, -1)) make(head, text ? "th" : "td", text ? { scope: "col", class: kind } : {}, text);
-  const names = new Set(found.candidates.map((one) => one.name));
+  const hidden = [first === found ? "÷ A" : "", found.measured ? "" : "Temporary"];
+  for (const [text, kind] of COLUMNS)
+    if (!text) make(head, "td"); else if (!hidden.includes(text)) make(head, "th", { scope: "col", class: kind }, text);
+  const place = ({ name }) => order.includes(name) ? order.indexOf(name) : Infinity;
+  const candidates = [...found.candidates].sort((a, b) => place(a) - place(b) || 0);
+  const names = new Set(candidates.map((one) => one.name));
   const unranked = [...new Set(raw.map((one) => one.name))].filter((name) => !names.has(name)).map((name) => ({ name }));
-  for (const one of [...found.candidates, ...unranked]) {
+  for (const one of [...candidates, ...unranked]) {
     const line = make(body, "tr", one.tied ? { class: "best" } : {}), its = raw.filter(({ name }) => name === one.name);
-    make(line, "th", { scope: "row" }, one.name);
+    make(line, "th", { scope: "row" }, inMark(one.name));
     const cell = make(line, "td");
     if (its.length) addRaw(cell, line, its, one.name, one.name === opened);
     if (one.seconds === undefined) {
-      const { status, note, verified } = its[0];
-      make(line, "td", { colspan: "4", class: "wrap" }, "Not ranked: " + (note ? `${status}, ${note}` : verified ? status : "not verified"));
+      const { status, note, verified, seconds } = its[0];
+      const time = status === "extrapolated" && seconds ? `About ${inSeconds(seconds)}, n` : "N";
+      make(line, "td", { colspan: "5", class: "wrap" }, time + "ot ranked: " + (note ? `${status}, ${note}` : verified ? status : "not verified"));
       continue;
     }
     make(line, "td", { class: "n" }, (found.measured ? "" : "≈ ") + inSeconds(one.seconds));
-    make(line, "td", { class: "n" }, one.ratio === 1 && one.high === 1 ? "1" : `${inTimes(one.ratio)} (${inTimes(one.low)} to ${inTimes(one.high)})`);
+    make(line, "td", { class: "n" }, one.ratio === null ? "–" : one.ratio === 1 && one.high === 1 ? "1" : `${inTimes(one.ratio)} (${inTimes(one.low)} to ${inTimes(one.high)})`);
+    const before = first.candidates.find(({ name }) => name === one.name);
+    if (first !== found) make(line, "td", { class: "n" }, before ? inTimes(one.seconds / before.seconds) : "–");
     make(line, "td", { class: "n" }, inPowers(one.error));
     if (found.measured) make(line, "td", { class: "n" }, inBytes(its[0]?.temporary_bytes));
   }
+}
+
+/** Show code, and a button that copies it. */
+function showCode(parent, code) {
+  const box = make(parent, "div", { class: "code" }), text = make(box, "pre", {}, make(box, "code", {}, code));
+  const button = make(box, "button", { type: "button" }, "copy");
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(code);
+      button.textContent = "copied";
+    } catch { // not allowed: select the code, so that the reader can copy it
+      getSelection().selectAllChildren(text);
+      button.textContent = document.execCommand("copy") ? "copied" : "selected";
+    }
+  });
 }
 
 /** Add a button that shows and hides the raw results of an implementation. */
@@ -138,38 +158,35 @@ function addRaw(cell, line, results, name, open) {
   if (open) toggle();
 }
 
-function showFound(parent, run, found, question, opened) {
+function showFound(parent, run, found, first, question, opened) {
   const { pick, candidates } = found, exact = found.batch === question.batch && found.dim === question.dim;
   const tied = candidates.filter((one) => one.tied && one !== pick).map((one) => one.name);
   const where = `${inShape(found)}${exact ? "" : `, the nearest shape that this page knows to ${inShape(question)}`}`;
-  make(parent, "h3", {}, `${pick.name}, ${found.measured && exact ? "" : "about "}${inSeconds(pick.seconds)}`);
-  const reason = found.measured ? "no measurable difference" : "the difference is within the error of interpolation";
+  make(parent, "h3", {}, pick ? `${pick.name}, ${found.measured && exact ? "" : "about "}${inSeconds(pick.seconds)}`
+    : "No implementation that stays accurate on saturated rows");
+  const reason = found.measured ? "no measurable difference" : "the difference is within the error of the prediction";
   const ties = tied.length ? `It ties with ${tied.join(", ")}: ${reason}. ` : "";
-  make(parent, "p", {}, `${ties}${found.measured ? "Measured" : "Interpolated between measured shapes"} at ${where}.`);
-  const better = pick.error === null ? undefined
-    : candidates.find((one) => one.error !== null && data.more_accurate * one.error < pick.error);
-  if (better) make(parent, "p", {}, `More accurate: ${better.name}, in ${inTimes(better.ratio)} times the time of the fastest. ` +
-    `Its worst error is ${inPowers(better.error)}, the worst error of ${pick.name} is ${inPowers(pick.error)}.`);
+  make(parent, "p", {}, `${ties}${found.measured ? "Measured" : "Predicted from measured shapes"} at ${where}.`);
   const raw = found.measured ? rawResults(run, found, question) : [];
   const roofline = raw.find((one) => one.roofline_seconds)?.roofline_seconds;
   if (roofline) make(parent, "p", {}, `The roofline, the time to move the bytes, is ${inSeconds(roofline)}.`);
-  showTable(parent, found, raw, `${found.measured ? "Measured" : "Interpolated"} at ${inShape(found)}, ${question.dtype}, ${inThreads(question.threads)}`, opened);
+  if (found.code) showCode(parent, found.code);
+  const same = first && first.batch === found.batch && first.dim === found.dim ? first : found;
+  showTable(parent, found, same, raw, `${found.measured ? "Measured" : "Predicted"} at ${inShape(found)}, ${question.dtype}, ${inThreads(question.threads)}`, opened);
   if (!found.measured || !exact) suggest(parent, question);
 }
 
 function suggest(parent, question) {
   const threads = question.threads > 1 ? ` --threads ${question.threads}` : "";
-  const command = `softmax-impls choose --batch ${question.batch} --dim ${question.dim} --dtype ${question.dtype}${threads} --measure`;
+  const command = `softmax-impls choose --batch ${question.batch} --dim ${question.dim} --dtype ${question.dtype}${threads}`;
   make(make(parent, "p", {}, `To measure ${inShape(question)}: `), "code", {}, command);
 }
 
-function showRun(parent, run, question, opened) {
+function showRun(parent, run, found, first, question, opened) {
   const part = make(parent, "div");
-  if (data.runs.length > 1) make(part, "p", { class: "small" }, run.title);
-  const panel = run.panels.find((one) => one.dtype === question.dtype && one.threads === question.threads);
-  const found = lookUp(panel, question);
-  if (found) return showFound(part, run, found, question, opened);
-  const measured = panel ? measuredShapes(panel) : [];
+  if (data.runs.length > 1) make(part, "p", { class: "small" }, `${LETTERS[data.runs.indexOf(run)] ?? ""}: ${run.title}`);
+  if (found) return showFound(part, run, found, first, question, opened);
+  const measured = panelOf(run, question)?.shapes.filter(([, , measured]) => measured) ?? [];
   const range = (axis) => [Math.min, Math.max].map((f) => f(...measured.map((shape) => shape[axis]))).join(" to ");
   make(part, "h3", {}, measured.length ? "Outside of the measured shapes" : "No answer");
   make(part, "p", {}, measured.length
@@ -184,8 +201,11 @@ function respond(fields) {
   answer.replaceChildren();
   for (const problem of Object.values(problems)) make(answer, "p", { class: "error" }, problem + ".");
   if (Object.keys(problems).length) return;
-  const parts = make(answer, "div", data.runs.length > 1 ? { class: "runs" } : {});
-  for (const run of data.runs) showRun(parts, run, question, fields.get("kernel"));
+  const parts = make(answer, "div", { class: "runs" });
+  const found = data.runs.map((run) => lookUp(panelOf(run, question), question));
+  data.runs.forEach((run, i) => showRun(parts, run, found[i], i && found[0], question, fields.get("kernel")));
+  const shown = new Set(found.flatMap((one) => one?.candidates ?? []).map(({ name }) => inMark(name).slice(name.length)));
+  for (const [mark, text] of Object.entries(data.explanations)) if (shown.has(mark)) make(answer, "p", { class: "small" }, text);
 }
 
 function fromAddress() {

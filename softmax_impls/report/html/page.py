@@ -14,20 +14,22 @@ import jinja2
 from markupsafe import Markup
 
 from softmax_impls import implementations
-from softmax_impls.choice.ranking import Ranked, RankedRun
+from softmax_impls.choice.answer import HOW_COMPARED
+from softmax_impls.choice.ranking import RankedRun
 from softmax_impls.choice.scaling import crossovers, exponents
 from softmax_impls.formatting import format_count, format_seconds
 from softmax_impls.report import figures
 from softmax_impls.report.html import embedded
-from softmax_impls.report.panels import Panel, address, by_panel, shape_text
+from softmax_impls.report.panels import Panel, address, best, by_panel, marks, shape_text
+from softmax_impls.report.side_by_side import TEXT, side_by_side
 from softmax_impls.report.style import Styles, inline_svg
+from softmax_impls.report.terminal.times import EXPLANATIONS, explanations, times_by_panel
 from softmax_impls.results.runs import Loaded
 
 # These bounds keep the file below 3 MB. A note in the page says what was left out.
 MAX_CELLS = 2_000
 MAX_RESULTS = 4_000  # results of a kernel in a cell
-MAX_FIGURES = 800_000  # characters
-MAX_SIDE_BY_SIDE = 6  # runs in the table of shared cells
+MAX_FIGURES = 1_000_000  # characters
 
 Figures = dict[str, list[tuple[str, Markup]]]  # by kind; for each panel a label and an SVG element
 
@@ -38,19 +40,19 @@ def make_page(loaded: Loaded, ranked: Sequence[RankedRun], styles: Styles) -> tu
     runs = _first_cells(ranked, notes)
     with_figures = _figures(runs, styles, notes)
     data = embedded.data(runs, ranked[: len(runs)], notes)
-    if len(runs) > MAX_SIDE_BY_SIDE:
-        notes.append(f"Of {len(runs)} runs, the {MAX_SIDE_BY_SIDE} newest are shown side by side.")
-    fastest = [(run, sorted({name for cell in run.cells for name in cell.winners})) for run in runs]
+    shared = side_by_side(runs)
+    if len(runs) > len(shared.titles):
+        notes.append(f"Of {len(runs)} runs, the {len(shared.titles)} newest are shown side by side.")
+    bests = [(run, sorted({name for cell in run.cells if (b := best(cell)) for name in b.names})) for run in runs]
     families = {name: implementation.family for name, implementation in implementations().items()}
     script = files("softmax_impls.report.html").joinpath("page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = templates().get_template("page.html.jinja").render(
         runs=runs,
         with_figures=with_figures,
-        crossovers=[(run, found) for run, names in fastest if (found := list(crossovers(run, names)))],
+        crossovers=[(run, found) for run, names in bests if (found := list(crossovers(run, names)))],
         growth=[(run, grown) for run in runs if (grown := exponents(run, families))],
-        side_by_side=runs[:MAX_SIDE_BY_SIDE],
-        shared=_shared(runs[:MAX_SIDE_BY_SIDE]),
+        shared=shared,
         problems=loaded.problems,
         notes=notes,
         files=sorted({cell.file for run in runs for cell in run.run.cells}),
@@ -73,7 +75,10 @@ def templates() -> jinja2.Environment:
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     environment.filters |= {"seconds": format_seconds, "shape": shape_text, "panel": Panel.of, "address": address}
-    environment.globals |= {"count": format_count, "versions": _versions, "days": _days}
+    environment.filters |= {"best": best}
+    environment.globals |= {"count": format_count, "versions": _versions, "days": _days, "shared_text": TEXT}
+    environment.globals |= {"times_by_panel": times_by_panel, "explanations": explanations, "marks": marks}
+    environment.globals |= {"how_compared": HOW_COMPARED, "explained": EXPLANATIONS}
     return environment
 
 
@@ -106,13 +111,6 @@ def _figures(runs: Sequence[RankedRun], styles: Styles, notes: list[str]) -> lis
         count = format_count(len(left_out), "run")
         notes.append(f"Figures of {count} would make this page too large: {'; '.join(left_out)}.")
     return shown
-
-
-def _shared(runs: Sequence[RankedRun]) -> list[list[Ranked | None]]:
-    """Return the cells of the newest run that another run has, too; of each, the ranking of every run or None."""
-    by_run = [{cell.key: cell for cell in run.cells} for run in runs]
-    rows = [[cells.get(cell.key) for cells in by_run] for cell in runs[0].cells]
-    return [row for row in rows if any(row[1:])]
 
 
 def _versions(run: RankedRun) -> str:

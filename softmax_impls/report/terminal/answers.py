@@ -1,18 +1,33 @@
-"""The answer of `choose` as a table, as sentences, and as a line of code."""
+"""The answer of `choose` as a table, as sentences, and as code that runs as it stands."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from softmax_impls.choice.answer import INTERPOLATED, OUTSIDE, Answer, Candidate, Question
+from softmax_impls import dispatch
+from softmax_impls.choice.answer import (
+    HOW_COMPARED,
+    LOSES_SATURATED_ROWS,
+    OUTSIDE,
+    PREDICTED,
+    Answer,
+    Candidate,
+    Question,
+)
 from softmax_impls.choice.tradeoffs import InMix, calls_until_paid, front
 from softmax_impls.formatting import format_bytes, format_count, format_seconds
 from softmax_impls.report.terminal.tables import format_ratio, plain_table, ratio_and_interval
 from softmax_impls.timing.environment import environment
+from softmax_impls.timing.statistics import Ratio
 
 PACKAGES = ("softmax-impls", "numpy", "numba")  # times depend most on their versions
+MARKS = {"logits": "", "probs": " †", None: " ‡"}  # by what an implementation is accurate for
+EXPLAINED = {
+    "probs": f"† Loses saturated rows: recommended only with --any-accuracy. {LOSES_SATURATED_ROWS}",
+    None: "‡ Accuracy on saturated rows not known: recommended only with --any-accuracy.",
+}
 
 
 def candidates_table(answer: Answer) -> RenderableType:
@@ -20,10 +35,12 @@ def candidates_table(answer: Answer) -> RenderableType:
     table = plain_table("implementation", ">time", ">× fastest", ">interval", ">worst error", ">temporary memory")
     for name, candidate in answer.candidates.items():
         shown = f"[bold]{escape(name)}[/]" if candidate is answer.pick else escape(name)
-        time = ("~" if answer.basis == INTERPOLATED else "") + format_seconds(candidate.seconds)
+        time = ("~" if answer.basis == PREDICTED else "") + format_seconds(candidate.seconds)
+        ratio = ratio_and_interval(answer.ratio(name)) if answer.comparison else ("–", "")
         memory = "?" if math.isnan(candidate.temporary_bytes) else format_bytes(candidate.temporary_bytes)
-        table.add_row(shown, time, *ratio_and_interval(answer.ratio(name)), _error(candidate), memory)
-    return table
+        table.add_row(shown + MARKS[candidate.accurate_for], time, *ratio, _error(candidate), memory)
+    kinds = {candidate.accurate_for for candidate in answer.candidates.values()}
+    return Group(table, HOW_COMPARED, *(text for kind, text in EXPLAINED.items() if kind in kinds))
 
 
 def sentences(answer: Answer) -> list[str]:
@@ -33,20 +50,40 @@ def sentences(answer: Answer) -> list[str]:
     if answer.basis == OUTSIDE:
         return [_outside(answer, shape), f"To measure this shape: {_measure_command(question)}"]
     if pick is None:
-        return [f"No implementation that was measured meets these requirements for {shape}."]
+        accurate = "stays accurate on saturated rows and " if answer.candidates else ""
+        return [f"No implementation that was measured {accurate}meets these requirements for {shape}."]
     interval = f" ({format_seconds(pick.low)} to {format_seconds(pick.high)})" if pick.high >= pick.low else ""
-    lines = [f"Use {pick.name} for {shape}: {format_seconds(pick.seconds)} a call{interval}.", _certainty(answer)]
-    if answer.runner_up:
-        candidate, ratio = answer.runner_up
-        interval = f"{format_ratio(ratio.low)} to {format_ratio(ratio.high)}" if ratio else ""
-        times = f"{format_ratio(ratio.value)}x the time of the fastest ({interval})" if ratio else "which is as fast"
-        lines.append(f"Runner-up: {candidate.name}, {times}.")
+    default = ", the default call" if pick.name == dispatch.pick().impl else ""
+    lines = [f"Use {pick.name}{default}, for {shape}: {format_seconds(pick.seconds)} a call{interval}."]
+    return [*lines, _certainty(answer), *_others(answer, pick)]
+
+
+def _others(answer: Answer, pick: Candidate) -> Iterator[str]:
+    """Yield lines about the runner-up, about faster and more accurate candidates, and about the Pareto front."""
+    if runner_up := answer.runner_up:
+        if runner_up.name in answer.winners:
+            yield f"Runner-up: {runner_up.name}, which ties."
+        else:
+            yield f"Runner-up: {runner_up.name}, {_times(answer.ratio(runner_up.name))} the time of the fastest."
+    faster = [c.name for c in answer.candidates.values() if not answer.allows(c) and answer.ratio(c.name).high < 1]
+    if faster:
+        times = ", ".join(f"{name} {_times(answer.ratio(name))}" for name in faster)
+        yield f"Faster, but not recommended (see the marks in the table): {times}."
     if accurate := answer.more_accurate:
-        lines.append(
-            f"On saturated rows, use {accurate.name}: its worst error is {_error(accurate)}, that of {pick.name} "
-            f"{_error(pick)}. It takes {format_ratio(answer.ratio(accurate.name).value)}x the time of the fastest."
+        times = _times(answer.ratio(accurate.name))
+        yield (
+            f"{pick.name} loses saturated rows. {accurate.name} does not: it takes {times} the time of the fastest, "
+            f"and its worst error is {_error(accurate)}, that of {pick.name} {_error(pick)}."
         )
-    return [*lines, f"Pareto front of time, error and memory: {', '.join(front(answer.candidates))}."]
+    if of_known := front(answer.candidates):
+        yield f"Pareto front of time, error and memory: {', '.join(of_known)}."
+    unknown = [c.name for c in answer.candidates.values() if math.isnan(c.error + c.temporary_bytes)]
+    if unknown:
+        yield f"Error or memory not known: {', '.join(unknown)}."
+
+
+def _times(ratio: Ratio) -> str:
+    return f"{format_ratio(ratio.value)}x ({format_ratio(ratio.low)} to {format_ratio(ratio.high)})"
 
 
 def _outside(answer: Answer, shape: str) -> str:
@@ -60,16 +97,20 @@ def _outside(answer: Answer, shape: str) -> str:
 
 def _certainty(answer: Answer) -> str:
     assert answer.comparison is not None
-    basis, margin = f"measured at this shape, {answer.rounds} rounds", f"{answer.comparison.margin:.1%}"
+    measured = "measured now" if answer.just_measured else "measured at this shape"
+    basis, margin = f"{measured}, {answer.rounds} rounds", f"{answer.comparison.margin:.1%}"
     advice = ""
-    if answer.basis == INTERPOLATED:
+    if answer.basis == PREDICTED:
         cells = format_count(answer.source.cells if answer.source else 0, "measured cell")
-        basis, margin = f"interpolated from {cells}", "the error of the interpolation"
+        basis, margin = f"predicted from {cells}", "the error of the prediction"
         advice = f" To measure this shape: {_measure_command(answer.question)}"
-    if answer.sure:
-        return f"Sure: {basis}; all others are slower by more than {margin}."
-    tied = " and ".join(name for name in answer.candidates if name in answer.winners)
-    return f"Tie: {basis}; the difference between {tied} may be less than {margin}.{advice}"
+    if len(answer.winners) > 1:
+        tied = " and ".join(name for name in answer.candidates if name in answer.winners)
+        return f"Tie: {basis}; the difference between {tied} may be less than {margin}.{advice}"
+    if answer.doubts:
+        return f"Not sure: {basis}. {' '.join(answer.doubts)}"
+    others = "all others" if all(map(answer.allows, answer.candidates.values())) else "all others without a mark"
+    return f"Sure: {basis}; {others} are slower by more than {margin}."
 
 
 def notes(answer: Answer, unavailable: Mapping[str, str]) -> list[str]:
@@ -79,15 +120,24 @@ def notes(answer: Answer, unavailable: Mapping[str, str]) -> list[str]:
         reasons.setdefault(why, []).append(name)
     lines = [f"Ruled out: {', '.join(names)}: {why}." for why, names in reasons.items()]
     lines += [f"{name} not available: {why}" for name, why in unavailable.items()]
-    if answer.source:
-        then, now = answer.source.versions, environment().versions
-        changed = [package for package in PACKAGES if package in then and then[package] != now.get(package)]
-        if changed:
-            versions = (f"{package} {then[package]} (now {now.get(package, 'missing')})" for package in changed)
-            lines.append(f"Measured with {', '.join(versions)}.")
-        if not answer.source.here:
-            place = f"by {answer.source.tool} on {answer.source.machine}"
-            lines.append(f"Measured {place}: times on this machine may differ.")
+    return lines + _about_source(answer)
+
+
+def _about_source(answer: Answer) -> list[str]:
+    """Return lines about times of other versions, commits, tools and machines."""
+    lines, source = [], answer.source
+    if source is None or answer.just_measured:
+        return []
+    then, now = source.versions, environment().versions
+    changed = [package for package in PACKAGES if package in then and then[package] != now.get(package)]
+    if changed:
+        versions = (f"{package} {then[package]} (now {now.get(package, 'missing')})" for package in changed)
+        lines.append(f"Measured with {', '.join(versions)}.")
+    commit = f" at commit {source.commit[:10]}" if source.commit and source.tool != "compare" else ""
+    if not source.here:
+        lines.append(f"Measured by {source.tool}{commit} on {source.machine}: times on this machine may differ.")
+    elif commit:
+        lines.append(f"Measured by {source.tool}{commit}.")
     return lines
 
 
@@ -108,41 +158,43 @@ def mix_table(answers: Sequence[tuple[float, Answer]], ranked: Sequence[InMix]) 
     """Return the table of a mix: the times of each implementation, relative to the fastest at each shape."""
     shapes = [f">{answer.question.batch}×{answer.question.dim}:{weight:g}" for weight, answer in answers]
     table = plain_table("implementation", ">× fastest", ">at worst", *shapes)
+    kinds = {name: c.accurate_for for _, answer in answers for name, c in answer.candidates.items()}
     for in_mix in ranked:
-        table.add_row(escape(in_mix.name), *map(format_ratio, (in_mix.mean, in_mix.worst, *in_mix.times)))
-    return table
+        times = map(format_ratio, (in_mix.mean, in_mix.worst, *in_mix.times))
+        table.add_row(escape(in_mix.name) + MARKS[kinds[in_mix.name]], *times)
+    shown = {kinds[in_mix.name] for in_mix in ranked}
+    return Group(table, *(text for kind, text in EXPLAINED.items() if kind in shown))
 
 
 def mix_sentences(answers: Sequence[tuple[float, Answer]], ranked: Sequence[InMix]) -> list[str]:
     """Return the answer for a mix as lines."""
-    outside = [answer for _, answer in answers if answer.basis == OUTSIDE]
-    if outside:
+    if outside := [answer for _, answer in answers if answer.basis == OUTSIDE]:
         return [line for answer in outside for line in sentences(answer)]
-    if not ranked:
+    allowed = [in_mix for in_mix in ranked if in_mix.allowed]
+    if not allowed:
         return ["No implementation that was measured for all of these shapes meets these requirements."]
-    best, *others = ranked
+    best, *others = allowed
+    default = ", the default call" if best.name == dispatch.pick().impl else ""
     mean = f"{best.mean:.2f}x the time of the fastest at each shape on average (geometric mean)"
-    lines = [f"Use {best.name} for this mix: {mean}, {best.worst:.2f}x at worst."]
+    lines = [f"Use {best.name}{default}, for this mix: {mean}, {best.worst:.2f}x at worst."]
     if others:
         lines.append(f"Runner-up: {others[0].name}, {others[0].mean:.2f}x on average.")
-    if interpolated := sum(answer.basis == INTERPOLATED for _, answer in answers):
-        lines.append(f"Interpolated: {interpolated} of {format_count(len(answers), 'shape')}.")
+    for basis, count in (
+        ("Measured now", sum(answer.just_measured for _, answer in answers)),
+        ("Predicted", sum(answer.basis == PREDICTED for _, answer in answers)),
+    ):
+        lines += [f"{basis}: {count} of {format_count(len(answers), 'shape')}."] if count else []
+    for _, answer in answers:
+        shape = f"{answer.question.batch}×{answer.question.dim}"
+        lines += [f"{shape}: {doubt}" for doubt in answer.doubts]
     return lines
 
 
-def code(answer: Answer) -> str | None:
-    """Return a line of Python that calls the implementation to use; None without an answer."""
-    if answer.pick is None:
-        return None
-    name = f'"{answer.pick.name}"' if answer.pick.name.isidentifier() else "your_kernel"
-    return f"softmax_backward(probs, grad_output, impl={name}, threads={answer.question.threads})"
-
-
 def _measure_command(question: Question) -> str:
-    threads = f" --threads {question.threads}" if question.threads > 1 else ""
     shape = f"--batch {question.batch} --dim {question.dim} --dtype {question.dtype}"
-    return f"softmax-impls choose {shape}{threads} --measure"
+    return f"softmax-impls choose {shape} --threads {question.threads}"
 
 
 def _error(candidate: Candidate) -> str:
-    return "?" if math.isnan(candidate.error) else f"{candidate.error:.0e}"
+    error = candidate.error
+    return "?" if math.isnan(error) else "no bound" if math.isinf(error) else f"{error:.0e}"

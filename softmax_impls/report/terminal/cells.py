@@ -8,53 +8,28 @@ from rich.table import Table
 
 from softmax_impls.choice.ranking import Ranked
 from softmax_impls.formatting import format_count, format_seconds
-from softmax_impls.report.panels import by_panel
+from softmax_impls.report.panels import by_panel, tile_text
 from softmax_impls.report.terminal.tables import plain_table, ratio_and_interval
-from softmax_impls.timing.workloads import CUSTOM, GRID, CellKey
+from softmax_impls.report.terminal.times import explanations, times_tables
+from softmax_impls.timing.workloads import GRID, CellKey
 
 MEASURED = ("timed", "eliminated")  # the statuses of kernels that were not left out
 MENTIONED_FIRST_CALL = 1e-3  # seconds; shorter first calls are not mentioned
 
 
 def comparison_tables(cells: Sequence[Ranked], details: bool) -> list[RenderableType]:
-    """Return the tables of a comparison. Every implementation is shown with `details`, or if all shapes are custom."""
-    if details or all(cell.key.workload == CUSTOM for cell in cells):
+    """Return the tables of a comparison: the times of all shapes but the grid, a map of the grid, and explanations.
+
+    With `details`, return one table that has a row for each implementation of each cell.
+    """
+    if details:
         return [all_kernels(cells)] if cells else []
-    named = [cell for cell in cells if cell.key.workload != GRID]
-    return [*([fastest_kernels(named)] if named else []), *winners_tables(cells)]
-
-
-def fastest_kernels(cells: Sequence[Ranked]) -> RenderableType:
-    """Return a table with a row for each cell: its fastest kernel, the time, and the kernels that tie."""
-    numbers = (">time", ">speedup*", ">GB/s", ">% of roofline*", ">A/A noise*")
-    table = plain_table("workload", ">batch×dim", "dtype", "fastest", *numbers)
-    for cell in cells:
-        key, names = cell.key, [escape(name) for name in cell.winners]
-        threads = f", {key.threads} threads" if key.threads > 1 else ""
-        shape = (key.workload, f"{key.batch}×{key.dim}", key.dtype + threads)
-        if not names:
-            table.add_row(*shape, "nothing to rank")
-            continue
-        table.add_row(
-            *shape,
-            " = ".join([f"[bold]{names[0]}[/]", *names[1:]]),
-            format_seconds(cell.seconds),
-            _speedup(*cell.speedup) if cell.speedup else "–",
-            f"{cell.gigabytes_per_second:.1f}",
-            _share(cell, cell.winners[0]),
-            "–" if cell.noise is None else f"{cell.noise:.1%}",
-        )
-    return Group(
-        "The fastest kernel of each cell; = marks a tie:",
-        table,
-        "* Speedup: over the loop of the original program; ~ if the loop's time is extrapolated from smaller shapes.\n"
-        "  % of roofline: the time to read and write the arrays and do nothing else, over the time of the kernel.\n"
-        "  A/A noise: the difference between two measurements of the same kernel.",
-    )
+    timed = [cell for cell in cells if cell.key.workload != GRID]
+    return [*times_tables(timed), *winners_tables(cells), "", *explanations(cells)]
 
 
 def winners_tables(cells: Sequence[Ranked]) -> list[RenderableType]:
-    """Return a table of the winners over the grid for each dtype and number of threads: batch down, dim across."""
+    """Return a map of the grid for each dtype and number of threads: the implementations to use, and the time."""
     tables: list[RenderableType] = []
     for panel, on_grid in by_panel(cell for cell in cells if cell.key.workload == GRID).items():
         by_shape = {(cell.key.batch, cell.key.dim): cell for cell in on_grid}
@@ -62,8 +37,9 @@ def winners_tables(cells: Sequence[Ranked]) -> list[RenderableType]:
         table = Table("batch \\ dim", *map(str, dims), show_lines=True)
         table.columns[0].justify = "right"
         for batch in batches:
-            table.add_row(str(batch), *(_winners(by_shape.get((batch, dim))) for dim in dims))
-        tables.append(Group(f"\nWinners over the grid, {panel}:", table))
+            shown = (by_shape.get((batch, dim)) for dim in dims)
+            table.add_row(str(batch), *(escape(tile_text(cell)) if cell else "" for cell in shown))
+        tables.append(Group(f"\n{panel}: fastest over the grid", table))
     return tables
 
 
@@ -115,19 +91,6 @@ def exclusions(cells: Sequence[Ranked]) -> list[str]:
     return lines
 
 
-def _winners(cell: Ranked | None) -> str:
-    if cell is None or not cell.winners:
-        return ""
-    return "\n= ".join(map(escape, cell.winners)) + f"\n{format_seconds(cell.seconds)}"
-
-
 def _share(cell: Ranked, name: str) -> str:
     share = cell.share_of_roofline(name)
     return f"{share.value:.0%}" if share else "–"
-
-
-def _speedup(factor: float, extrapolated: bool) -> str:
-    """Return a factor; with ~ and two digits if it is extrapolated."""
-    if extrapolated:
-        return f"~{float(f'{factor:.1e}'):,.0f}"
-    return f"{factor:,.0f}" if factor >= 10 else f"{factor:.2g}"

@@ -1,0 +1,107 @@
+"""Answer questions as ``softmax-impls choose`` does: measure the shapes now, or look them up in results."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from softmax_impls.choice.answer import Answer, Question
+from softmax_impls.choice.choose import choose
+from softmax_impls.choice.ranking import RankedRun, rank_run
+from softmax_impls.formatting import format_count
+from softmax_impls.implementation import Implementation
+from softmax_impls.results import store
+from softmax_impls.results.runs import Run, load
+from softmax_impls.timing.environment import environment, largest_temporaries, limit_all_threads
+from softmax_impls.timing.records import Cell
+from softmax_impls.timing.session import Session, Skipped
+from softmax_impls.timing.workloads import CUSTOM, CellKey
+
+FILE = "measured.jsonl"
+SECONDS = 2.0  # to measure a shape, besides the checks
+
+Implementations = Mapping[str, Implementation]
+Say = Callable[[str], None]  # receives lines about what could not be read or kept
+
+
+def ask_by_measuring(
+    questions: Sequence[Question], implementations: Implementations, folder: Path, say: Say
+) -> list[Answer]:
+    """Measure the shapes of questions with one dtype and number of threads, and answer.
+
+    The results are added to a file in `folder`. Earlier results there can make an answer less sure. Raise ValueError
+    if a shape cannot be measured.
+    """
+    file = folder / FILE
+    if why := _not_writable(file):
+        say(f"{file} can't be written ({why}): the result is not kept")
+    old = _runs(sorted(folder.glob("*.jsonl")), lambda cell: any(q.is_about(cell) for q in questions), say)
+    here, answers = environment(), []
+    for question, cell in zip(questions, _measure(questions, implementations), strict=True):
+        if not why:
+            folder.mkdir(parents=True, exist_ok=True)
+            store.append(file, cell)
+            cell = msgspec.structs.replace(cell, file=str(file))
+        run = rank_run(Run("compare", here.machine, here.commit or "", (cell,), here.host))
+        if run.cells[0].comparison is None:
+            reasons = "; ".join(f"{kernel.name} {kernel.status}: {kernel.note}" for kernel in cell.kernels)
+            raise ValueError(f"nothing could be timed at {cell.key}: {reasons}")
+        answer = choose(question, [run, *old], here.machine, implementations)
+        answers.append(replace(answer, just_measured=True))
+    return answers
+
+
+def ask_results(
+    questions: Sequence[Question],
+    implementations: Implementations,
+    paths: Iterable[Path],
+    say: Say,
+    any_threads: bool = False,
+) -> list[Answer]:
+    """Answer questions with one dtype and number of threads from results.
+
+    With `any_threads`, results with fewer threads answer if there are none with as many.
+    """
+    dtype, threads = questions[0].dtype, questions[0].threads
+    runs = _runs(paths, lambda cell: cell.dtype == dtype and cell.threads <= threads, say)
+    measured = {cell.key.threads for run in runs for cell in run.cells}
+    if any_threads and measured and threads not in measured:
+        fewer = max(measured)
+        say(f"There are no results with {threads} threads: this is the answer for {format_count(fewer, 'thread')}.")
+        questions = [replace(question, threads=fewer) for question in questions]
+    return [choose(question, runs, environment().machine, implementations) for question in questions]
+
+
+def _measure(questions: Sequence[Question], implementations: Implementations) -> list[Cell]:
+    """Return a measured cell for each question."""
+    keys = {q: CellKey(CUSTOM, q.batch, q.dim, q.dtype, q.threads) for q in questions}
+    dtypes, threads = sorted({key.dtype for key in keys.values()}), max(key.threads for key in keys.values())
+    cells: dict[CellKey, Cell] = {}
+    session = Session(implementations, SECONDS * len(keys), largest_temporaries())
+    # With one thread from the first call on, Numba does not compile code for several threads, which takes a second.
+    with limit_all_threads(threads):
+        session.prepare_quickly(dtypes)
+        for outcome in session.run(list(keys.values())):
+            if isinstance(outcome, Skipped):
+                raise ValueError(f"{outcome.key} can't be measured: {outcome.why}")
+            cells[outcome.key] = outcome  # the last one has the samples of all steps
+    return [cells[keys[question]] for question in questions]
+
+
+def _runs(paths: Iterable[Path], wanted: Callable[[Cell], bool], say: Say) -> list[RankedRun]:
+    """Return the runs of results files with the wanted cells, ranked; `say` receives what could not be read."""
+    loaded = load(paths)
+    for line in loaded.problems:
+        say(line)
+    runs = (replace(run, cells=tuple(filter(wanted, run.cells))) for run in loaded.runs)
+    return [rank_run(run) for run in runs if run.cells or run.earlier]
+
+
+def _not_writable(file: Path) -> str:
+    """Return why a file cannot be written; "" if it can."""
+    place = next(path for path in (file.absolute(), *file.absolute().parents) if path.exists())
+    if place.is_file() and place.name != file.name:
+        return f"{place} is not a folder"
+    return "" if os.access(place, os.W_OK) else "no permission"

@@ -1,0 +1,107 @@
+"""From measured or predicted times to an answer: which implementations meet the requirements, and how they compare."""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from softmax_impls.choice.answer import Answer, Candidate, Question
+from softmax_impls.choice.ranking import ours
+from softmax_impls.formatting import format_bytes
+from softmax_impls.implementation import Implementation
+from softmax_impls.registry import is_ours
+from softmax_impls.timing.statistics import Comparison, Ratio
+from softmax_impls.usage import Usage, usage
+
+ULPS = 4  # largest error, in units of eps, that the checks find in our implementations that stay accurate
+
+Implementations = Mapping[str, Implementation]
+Compare = Callable[[Mapping[str, Candidate]], Comparison]  # compares at least one candidate
+
+
+def answer_from(
+    question: Question,
+    basis: str,
+    found: Mapping[str, Candidate],
+    not_timed: Mapping[str, str],
+    compare: Compare,
+    implementations: Implementations,
+) -> Answer:
+    """Answer with the candidates that meet the requirements, sorted by their ratios: these decide ties, not times.
+
+    `not_timed` has the reasons why there is no time of other implementations.
+    """
+    wanted = {
+        name: _with_record(found[name], question, implementations) for name in question.only or found if name in found
+    }
+    too_much = {name: why for name, candidate in wanted.items() if (why := _excess(question, candidate))}
+    within = {name: candidate for name, candidate in wanted.items() if name not in too_much}
+    reasons = {name: not_timed.get(name, "not in these results") for name in question.only if name not in found}
+    answer = Answer(question, basis, within, ruled_out=too_much | (reasons if question.only else dict(not_timed)))
+    allowed = {name: candidate for name, candidate in within.items() if answer.allows(candidate)}
+    if allowed:
+        answer = replace(answer, comparison=_compare_all(compare, allowed, within))
+    order = sorted(within.values(), key=lambda c: answer.ratio(c.name).value if allowed else c.seconds)
+    answer = replace(answer, candidates={candidate.name: candidate for candidate in order})
+    return replace(answer, usage=usage_of(answer.pick, question, implementations) if answer.pick else None)
+
+
+def usage_of(candidate: Candidate, question: Question, implementations: Implementations) -> Usage | None:
+    """Return the code that calls a candidate at the shape of a question; None if its place is not known."""
+    record = implementations.get(candidate.name) or ours(candidate.name)
+    name = candidate.name if record else candidate.spec
+    if record or re.fullmatch(r"[\w.]+:[\w.]+", name):  # text from a results file must not become other code
+        return usage(name, record, question.batch, question.dim, question.dtype, question.threads)
+    return None
+
+
+def code_for_mix(name: str, answers: Iterable[Answer], implementations: Implementations) -> str | None:
+    """Return the code that calls an implementation at the shapes of all answers; None if its place is not known."""
+    blocks = []
+    for question, candidate in ((answer.question, answer.candidates[name]) for answer in answers):
+        if (found := usage_of(candidate, question, implementations)) is None:
+            return None
+        blocks.append(f"# {question.batch}x{question.dim}\n{found}")
+    return "\n\n".join(blocks)
+
+
+def _with_record(candidate: Candidate, question: Question, implementations: Implementations) -> Candidate:
+    """Add what the implementation's record states and the results do not."""
+    record = implementations.get(candidate.name) or ours(candidate.name)
+    if record is None:
+        return candidate
+    memory, error, dtype = candidate.temporary_bytes, candidate.error, np.dtype(question.dtype)
+    if math.isnan(memory) and record.temporaries is not None:
+        memory = record.temporary_bytes(question.batch, question.dim, dtype)
+    accurate_for = candidate.accurate_for or record.accurate_for
+    if math.isnan(error) and is_ours(record) and record.family != "peer":
+        error = ULPS * float(np.finfo(dtype).eps) if accurate_for == "logits" else math.inf
+    return replace(candidate, temporary_bytes=memory, error=error, accurate_for=accurate_for)
+
+
+def _excess(question: Question, candidate: Candidate) -> str:
+    """Return which requirement a candidate does not meet; "" if it meets all."""
+    memory, error = candidate.temporary_bytes, candidate.error
+    if question.max_memory < math.inf and not memory <= question.max_memory:
+        more = f"{format_bytes(memory)}, more than {format_bytes(question.max_memory)}"
+        return f"its temporary memory is {'unknown' if math.isnan(memory) else more}"
+    if question.max_error < math.inf and not error <= question.max_error:
+        if math.isinf(error):
+            return "its worst error has no bound"
+        return (
+            f"its worst error is {'unknown' if math.isnan(error) else f'{error:.0e}, more than {question.max_error:g}'}"
+        )
+    return ""
+
+
+def _compare_all(compare: Compare, allowed: Mapping[str, Candidate], within: Mapping[str, Candidate]) -> Comparison:
+    """Compare the allowed candidates, and add the ratios of the others to the fastest of these."""
+    comparison = compare(allowed)
+    best, ratios = comparison.best, dict(comparison.ratios)
+    for name in within.keys() - allowed.keys():
+        pair = compare({best: within[best], name: within[name]})
+        ratio = pair.ratios[best if pair.best == name else name]
+        ratios[name] = Ratio(1 / ratio.value, 1 / ratio.high, 1 / ratio.low) if pair.best == name else ratio
+    return replace(comparison, ratios=ratios)

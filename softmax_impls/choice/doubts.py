@@ -1,0 +1,68 @@
+"""Reasons not to be sure of a single winner: a busy machine, and other measurements."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+
+from softmax_impls.choice.answer import Answer, Question
+from softmax_impls.choice.ranking import RankedRun, compare_some, rank
+from softmax_impls.results.runs import OLDEST
+from softmax_impls.timing.records import Cell
+
+SIDE_BY_SIDE = 0.8  # of the threads must have run at the same time; with fewer, the machine was busy
+PACKAGES = ("python", "numpy", "numba", "llvmlite", "softmax-impls")  # times of other versions are not compared
+
+
+def doubts(answer: Answer, cell: Cell, runs: Iterable[RankedRun]) -> tuple[str, ...]:
+    """Return the reasons why the single winner of an answer is not sure; `cell` is what the answer is based on."""
+    if len(answer.winners) != 1:
+        return ()
+    others = (other for other in _of_shape(answer.question, runs) if other.time != cell.time)
+    newest_first = sorted(others, key=lambda other: other.time or OLDEST, reverse=True)
+    against = (line for other in newest_first if (line := _contradiction(answer, cell, other)))
+    busy = "Other programs used the processor in most rounds of the measurement." if cell.is_busy else ""
+    return tuple(filter(None, (busy, _not_side_by_side(cell), next(against, ""))))
+
+
+def _not_side_by_side(cell: Cell) -> str:
+    if cell.threads == 1 or (cell.concurrency or 0.0) >= SIDE_BY_SIDE * cell.threads:
+        return ""
+    if cell.concurrency is None:
+        return f"It is not known whether this machine ran {cell.threads} threads side by side during the measurement."
+    seen = f"{cell.concurrency:.1f} of {cell.threads}"
+    return (
+        f"The machine did not run {cell.threads} threads side by side during the measurement ({seen}): "
+        "another implementation may be the fastest when it does."
+    )
+
+
+def _of_shape(question: Question, runs: Iterable[RankedRun]) -> Iterator[Cell]:
+    """Yield all measurements by `compare` and `choose` of the shape, also those that were measured again later."""
+    for run in runs:
+        if run.run.tool == "compare":
+            cells = itertools.chain((ranked.cell for ranked in run.cells), *run.run.earlier.values())
+            yield from filter(question.is_about, cells)
+
+
+def _contradiction(answer: Answer, cell: Cell, other: Cell) -> str:
+    """Return a sentence if another kernel was the single winner of a comparable measurement; else ""."""
+    winner, ranked = answer.winners[0], rank(other)
+    allowed = [
+        n for n, c in answer.candidates.items() if answer.allows(c) and n in other.by_name and other.by_name[n].ranked
+    ]
+    if winner not in allowed or not _comparable(cell, other):
+        return ""
+    comparison = compare_some(ranked, allowed)
+    before = comparison.best
+    if comparison.ties or before == winner:
+        return ""
+    if any(cell.by_name[name].source != other.by_name[name].source for name in (winner, before)):
+        return ""
+    when = f" of {other.time:%Y-%m-%d %H:%M}" if other.time else ""
+    return f"Another measurement{when} had {before} ahead of {winner} by {comparison.ratios[winner].value:.2g}x."
+
+
+def _comparable(cell: Cell, other: Cell) -> bool:
+    """Whether two cells are of one machine and of the same versions."""
+    a, b = cell.environment, other.environment
+    same_versions = all(a.versions.get(package) == b.versions.get(package) for package in PACKAGES)
+    return (a.machine, a.host) == (b.machine, b.host) and same_versions

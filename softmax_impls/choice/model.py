@@ -1,0 +1,102 @@
+"""Predict the time of a kernel at shapes where it was not measured.
+
+The time of a call is a sum of costs, and none is negative:
+
+* of the call, of each row, and of each element;
+* of the elements at the end of each row that do not fill a vector;
+* of each element in arrays that do not fit a cache, for caches of many sizes: the sizes of the machine's caches are not
+  recorded, and kernels with temporary arrays fill a cache earlier;
+* of each element in rows that do not fit the first-level cache;
+* of each pair of elements of a row, in kernels that make the Jacobian matrix.
+
+The costs are fitted to the measured times with relative errors. What they do not explain is interpolated: the closer a
+shape is to a measured shape, the closer is the prediction to the measured time.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+Shape = tuple[int, int]  # batch, dim
+Shapes = tuple[Shape, ...]
+Vector = NDArray[np.float64]
+
+CACHES: Vector = np.array([2.0**power for power in range(14, 30)])  # bytes of three arrays: 16 KiB to 512 MiB
+FIRST_LEVEL = 2.0**15  # bytes of two rows: beyond, the second pass over a row reads it from the next cache
+VECTORS = 128  # bytes that a vectorized loop takes in a step
+STEEPNESS = 3  # of the change at the size of a cache: 8/9 of it is between half and twice the size
+RANGE = 3.0  # octaves of batch or dim over which the correlation of what is not explained decreases by a factor e
+NOISE = 0.3  # variance of measurements, relative to the variance of what is not explained
+REACH = 4  # factor beyond the smallest and the largest measured batch, dim and size that predictions go to
+MIN_SHAPES = 5  # for a prediction
+LIKELY = 0.9  # share of the predictions that the stated error holds for
+UNKNOWN = 2.0  # factor to assume at least while there are too few errors for this share
+
+
+class CostModel:
+    """The costs of a kernel, fitted to its times at `MIN_SHAPES` shapes or more."""
+
+    def __init__(self, seconds: Mapping[Shape, float], itemsize: int) -> None:
+        self._shapes, self._itemsize = tuple(seconds), itemsize
+        sizes = zip(*((batch, dim, batch * dim) for batch, dim in seconds), strict=True)
+        self._limits = [(min(measured) / REACH, max(measured) * REACH) for measured in sizes]
+        times, near = np.array(list(seconds.values())), _nearness(self._shapes, self._shapes)
+        multiples = np.array([_multiples(shape, itemsize) for shape in self._shapes])
+        self._costs, self._weights = _fit(multiples, times, near)
+        self.errors: dict[Shape, float] = {}  # log(predicted / measured), predicted from the other shapes
+        for i, shape in enumerate(self._shapes):
+            others = np.arange(len(times)) != i
+            costs, weights = _fit(multiples[others], times[others], near[np.ix_(others, others)])
+            self.errors[shape] = float(np.log(multiples[i] @ costs / times[i]) + near[i, others] @ weights)
+
+    def at(self, shape: Shape) -> float:
+        """Return the predicted seconds of a call; NaN if the shape is far from the measured shapes."""
+        batch, dim = shape
+        sizes = zip(self._limits, (batch, dim, batch * dim), strict=True)
+        if not all(least <= size <= most for (least, most), size in sizes):
+            return math.nan
+        unexplained = _nearness(self._shapes, (shape,))[0] @ self._weights
+        return float(_multiples(shape, self._itemsize) @ self._costs * np.exp(unexplained))
+
+
+def likely_factor(errors: Iterable[float]) -> float:
+    """Return the factor within which `LIKELY` of the predictions are, from the logarithms of errors at other shapes."""
+    sizes = sorted(map(abs, errors))
+    position = math.ceil(LIKELY * (len(sizes) + 1)) - 1  # of the quantile, if the error to come is counted
+    if position < len(sizes):
+        return math.exp(sizes[position])
+    return max(UNKNOWN, math.exp(max(sizes, default=0.0)))
+
+
+def _fit(multiples: Vector, times: Vector, near: Vector) -> tuple[Vector, Vector]:
+    """Return the costs, and the weight of each shape in what the costs do not explain at other shapes."""
+    relative = multiples / times[:, np.newaxis]
+    scale = relative.max(axis=0)
+    scale[scale == 0] = 1
+    costs = nnls(relative / scale, np.ones(len(times)))[0] / scale
+    return costs, np.linalg.solve(near + NOISE * np.eye(len(times)), np.log(times / (multiples @ costs)))
+
+
+@lru_cache(maxsize=4096)
+def _multiples(shape: Shape, itemsize: int) -> Vector:
+    """Return how many times each cost occurs in a call."""
+    batch, dim = shape
+    elements, rest = batch * dim, 1 + dim % (VECTORS // itemsize)  # at least 1: no cost is 0 at some shapes only
+    beyond = _share_beyond(CACHES, 3 * elements * itemsize)
+    second_pass = _share_beyond(FIRST_LEVEL, 2 * dim * itemsize)
+    return np.array([1, batch, elements, batch * rest, *elements * beyond, elements * second_pass, elements * dim])
+
+
+def _share_beyond(cache: Vector | float, used: float) -> Vector:
+    return np.asarray(1 / (1 + (cache / used) ** STEEPNESS))
+
+
+@lru_cache(maxsize=4096)
+def _nearness(shapes: Shapes, others: Shapes) -> Vector:
+    """Return for each shape of `others` how much each shape of `shapes` says about it, between 0 and 1."""
+    distances = np.linalg.norm(np.log2(others)[:, np.newaxis] - np.log2(shapes), axis=-1)
+    return np.asarray(np.exp(-distances / RANGE))

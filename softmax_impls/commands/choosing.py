@@ -1,0 +1,94 @@
+"""Choose an implementation for a shape."""
+
+import math
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from softmax_impls.choice.answer import Answer, Question
+from softmax_impls.choice.asking import ask_by_measuring, ask_results
+from softmax_impls.commands.kernels import Kernels, select_kernels
+from softmax_impls.commands.report import FOLDER
+from softmax_impls.report.notebook import existing
+from softmax_impls.report.terminal.console import kernels_to_stderr
+from softmax_impls.report.terminal.progress import progress_line
+from softmax_impls.threads import available_cores, default_threads
+from softmax_impls.timing.workloads import cell_keys
+
+
+def choose(
+    batch: int,
+    dim: int,
+    dtype: DTypeLike = "float64",
+    *,
+    threads: int | None = None,
+    kernels: Kernels | None = None,
+    peers: bool = False,
+    max_memory: float = math.inf,
+    max_error: float = math.inf,
+    any_accuracy: bool = False,
+    results: str | Path | Iterable[str | Path] | None = None,
+    progress: bool = True,
+) -> Answer:
+    """Choose an implementation for a shape, as ``softmax-impls choose`` does.
+
+    The shape is measured, in some seconds, and the results are kept in the folder ``softmax-impls-report``.
+
+    Parameters
+    ----------
+    batch, dim : int
+        The shape of `probs`.
+    dtype : dtype, optional
+        float64 (the default) or float32.
+    threads : int, optional
+        The number of threads. By default as many as a call without `threads` uses.
+    kernels : iterable or dict, optional
+        The implementations to choose from, as in `compare`. By default all of them.
+    peers : bool, optional
+        Add the other libraries that are installed.
+    max_memory : float, optional
+        The largest temporary memory of a call, in bytes.
+    max_error : float, optional
+        The largest error of a row, relative to its largest gradient with respect to the logits.
+    any_accuracy : bool, optional
+        Allow implementations that lose saturated rows.
+    results : path or iterable of paths, optional
+        Do not measure: answer from results of `compare`, asv or pytest-benchmark, or from folders of them.
+    progress : bool, optional
+        Say what is measured, at a terminal and in a notebook.
+
+    Returns
+    -------
+    Answer
+        With the attributes `usage` (the code to paste), `pick` (its name, time and error), `sure`, `winners` and
+        `candidates`.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not possible, or the shape cannot be measured.
+    FileNotFoundError
+        If a path in `results` does not exist.
+
+    Examples
+    --------
+    >>> from softmax_impls import choose
+    >>> print(choose(64, 1000, "float32").usage)  # doctest: +SKIP
+    """
+    usable, _ = select_kernels(kernels, peers)
+    cores = available_cores()
+    count = min(default_threads(), cores) if threads is None else threads
+    if not 1 <= count <= cores:
+        raise ValueError(f"threads must be from 1 to {cores}, the number of processors; got {threads}")
+    name = np.dtype(dtype).name
+    cell_keys([], [(batch, dim)], [name], [count])  # raises if there are no such arrays
+    only = () if kernels is None else tuple(usable)
+    question = Question(batch, dim, name, count, max_memory, max_error, any_accuracy, only)
+    if results is not None:
+        return ask_results([question], usable, existing(results), warnings.warn, any_threads=threads is None)[0]
+    with progress_line(progress) as line, kernels_to_stderr():
+        line.show(f"measuring {batch}×{dim} {name}")
+        return ask_by_measuring([question], usable, FOLDER, warnings.warn)[0]

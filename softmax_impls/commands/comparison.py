@@ -1,0 +1,224 @@
+"""Compare implementations: check them, time them cell by cell, and rank them."""
+
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from msgspec import structs
+from numpy.typing import DTypeLike
+
+from softmax_impls.choice.coverage import recommend, rejected
+from softmax_impls.choice.ranking import Ranked, RankedRun, rank_all
+from softmax_impls.commands.kernels import Kernels, select_kernels
+from softmax_impls.formatting import format_count
+from softmax_impls.implementation import Implementation
+from softmax_impls.report.notebook import Results
+from softmax_impls.report.terminal.cells import exclusions
+from softmax_impls.report.terminal.console import kernels_to_stderr
+from softmax_impls.report.terminal.progress import progress_line
+from softmax_impls.report.terminal.tables import failures
+from softmax_impls.results import store
+from softmax_impls.results.runs import Run
+from softmax_impls.threads import available_cores
+from softmax_impls.timing.environment import environment, fingerprint, largest_temporaries
+from softmax_impls.timing.records import Cell
+from softmax_impls.timing.session import Session, Skipped, plan
+from softmax_impls.timing.workloads import DTYPES, CellKey, cell_keys
+
+
+def compare(
+    kernels: Kernels | None = None,
+    shapes: Iterable[tuple[int, int]] = (),
+    *,
+    workloads: Iterable[str] = (),
+    dtypes: Iterable[DTypeLike] = DTYPES,
+    threads: Iterable[int] = (1,),
+    budget: float = 60.0,
+    peers: bool = False,
+    max_memory: float | None = None,
+    output: str | Path | None = None,
+    resume: bool = False,
+    machine: str | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Results:
+    """Check and time implementations, as ``softmax-impls compare`` does.
+
+    Ctrl-C, or the stop button of a notebook, ends the measurement. The finished cells are returned.
+
+    Parameters
+    ----------
+    kernels : iterable or dict, optional
+        The implementations to compare: names, functions ``kernel(probs, grad_output, out)`` of yours, or functions'
+        places as "package.module:function". A dictionary gives them names. By default, all implementations.
+    shapes : iterable of (int, int), optional
+        The shapes (batch, dim) to time.
+    workloads : iterable of str, optional
+        Named shapes, see ``softmax-impls compare --help``. Without `shapes` and `workloads`, all of them.
+    dtypes : iterable of dtype, optional
+        float32, float64 or both.
+    threads : iterable of int, optional
+        Numbers of threads that a call may use.
+    budget : float, optional
+        Seconds for the whole comparison.
+    peers : bool, optional
+        Add the other libraries that are installed: torch, torch_compile, jax, numexpr.
+    max_memory : float, optional
+        Temporary memory in bytes that a call may use. By default 4 GB, or half of the free memory.
+    output : path, optional
+        A folder that the results are written to, each cell as soon as it is measured. By default, nothing is written.
+    resume : bool, optional
+        Continue with the results in `output`: measure the missing cells.
+    machine : str, optional
+        The name of this machine in the results; "hash" for a hash of its name. By default, its name in the network.
+    seed : int, optional
+        Seed of the inputs and orders.
+    progress : bool, optional
+        Show progress in a line, at a terminal and in a notebook.
+
+    Returns
+    -------
+    Results
+        As the last line of a notebook's cell, it shows a table. ``print`` shows the tables of the command line.
+
+    Raises
+    ------
+    ValueError
+        If an argument names no implementation, no workload or no possible shape, dtype or number of threads.
+    ResultsError
+        With `resume`, if the results in `output` can't be continued.
+
+    Examples
+    --------
+    >>> from softmax_impls import compare
+    >>> def mine(probs, grad_output, out):
+    ...     out[...] = probs * (grad_output - (grad_output * probs).sum(-1, keepdims=True))
+    >>> results = compare([mine, "numba_simd"], [(64, 1000)], dtypes=["float32"], budget=1)  # doctest: +SKIP
+    """
+    start = time.perf_counter()
+    usable, unusable = select_kernels(kernels, peers)
+    if not 0 < budget < math.inf:
+        raise ValueError(f"budget must be a positive number of seconds, got {budget}")
+    counts, cores = list(threads), available_cores()
+    if not all(1 <= number <= cores for number in counts):
+        raise ValueError(f"threads must be from 1 to {cores}, the number of processors; got {counts}")
+    keys = cell_keys(list(workloads), list(shapes), [np.dtype(dtype).name for dtype in dtypes], counts)
+    folder = None if output is None else Path(output)
+    comparison = Comparison(
+        usable, keys, budget, folder, max_memory=max_memory, machine=machine, seed=seed, start=start
+    )
+    comparison.open(resume)
+    comparison.run(progress)
+    comparison.problems += [f"{name} not available: {why}" for name, why in unusable.items()]
+    return comparison.results()
+
+
+class Comparison:
+    """A run: the cells to measure, and, after `open` and `run`, the results.
+
+    The budget in seconds counts from `start` on. `reserve` of it are left for the caller.
+    """
+
+    def __init__(
+        self,
+        implementations: Mapping[str, Implementation],
+        keys: Sequence[CellKey],
+        budget: float,
+        folder: Path | None,
+        *,
+        max_memory: float | None = None,
+        machine: str | None = None,
+        seed: int = 0,
+        start: float | None = None,
+        reserve: float = 0.0,
+    ) -> None:
+        self._start, self.budget = time.perf_counter() if start is None else start, budget
+        memory = largest_temporaries() if max_memory is None else int(max_memory)
+        self.session = Session(implementations, budget - reserve, memory, seed, start=self._start)
+        self.environment = environment(machine)
+        self.keys, self.file = keys, folder and folder / store.FILE
+        self.done: dict[CellKey, Cell] = {}  # all measured cells, also of the run that is resumed
+        self.ranked: list[Ranked] = []  # the measured cells among `keys`
+        self.problems: list[str] = []  # a line for each cell that was skipped
+        self.interrupted = False  # by Ctrl-C
+
+    def open(self, resume: bool) -> None:
+        """Load the results to resume, or rename them; raises OSError or ResultsError if that is not possible."""
+        if self.file is None:
+            return
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        if resume:
+            sources = {name: fingerprint(impl.kernel) for name, impl in self.session.implementations.items()}
+            packages = {package for impl in self.session.implementations.values() for package in impl.requires}
+            cells = store.continue_from(self.file, self.environment, self.session.seed, sources, packages)
+            self.done = {cell.key: cell for cell in cells}
+            store.write(self.file, cells)
+        else:
+            if self.file.exists() and self.file.stat().st_size:
+                self.file.replace(self.file.with_suffix(".previous.jsonl"))
+            self.file.touch()
+
+    def run(self, progress: bool = True) -> None:
+        """Measure the missing cells, and rank all. Ctrl-C ends the measurement."""
+        try:
+            with kernels_to_stderr():
+                self._measure([key for key in self.keys if key not in self.done], progress)
+        except KeyboardInterrupt:
+            self.interrupted = True
+        if self.done and self.file:
+            store.write(self.file, self.done.values())  # each cell once, also if it was measured again
+        self.ranked = rank_all(self.done[key] for key in self.keys if key in self.done)
+        self.problems += exclusions(self.ranked)
+        if not self.ranked:
+            self.problems += failures(self.session.verdicts.values())
+        if self.interrupted:
+            done = f"{len(self.ranked)} of {format_count(len(self.keys), 'cell')} are measured"
+            self.problems.append(f"Interrupted: {done}.")
+
+    def _measure(self, keys: Sequence[CellKey], progress: bool) -> None:
+        session, steps, done = self.session, len(plan(keys)), 0
+        with progress_line(progress) as line:
+            line.keep(f"comparing {format_count(len(keys), 'cell')} in about {self.budget:g} s")
+            line.show("compiling and checking")
+            session.prepare(
+                sorted({key.dtype for key in self.keys}),
+                lambda seconds: line.keep(
+                    f"it will take about {seconds:.0f} s: kernels are compiled and checked first"
+                ),
+            )
+
+            def starting(key: CellKey) -> None:
+                line.show(f"{min(done, steps)}/{steps} {key}, at most {session.seconds_left:.0f} s left")
+
+            for outcome in session.run(keys, starting):
+                done += 1
+                if isinstance(outcome, Skipped):
+                    self.problems.append(f"{outcome.key} not measured: {outcome.why}")
+                else:
+                    self.done[outcome.key] = cell = structs.replace(outcome, environment=self.environment)
+                    if self.file:
+                        store.append(self.file, cell)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self._start
+
+    @property
+    def failed(self) -> bool:
+        """Whether an implementation is wrong, or no cell was measured."""
+        wrong = rejected(self.ranked) or any(not verdict.right for verdict in self.session.verdicts.values())
+        return bool(wrong) or not self.ranked
+
+    def recommendation(self) -> list[str]:
+        """Return sentences that say which implementation to use."""
+        return recommend(self.ranked, {name: impl.family for name, impl in self.session.implementations.items()})
+
+    def results(self) -> Results:
+        """Return the measured cells as results of a single run."""
+        here = self.environment
+        run = Run("compare", here.machine, here.commit or "", tuple(cell.cell for cell in self.ranked), here.host)
+        runs = (RankedRun(run, self.ranked),) if self.ranked else ()
+        return Results(runs, tuple(self.problems), tuple(self.recommendation()))

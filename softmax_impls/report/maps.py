@@ -1,0 +1,103 @@
+"""The map of winners: a tile for each cell, in the colour of the implementation to use."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from softmax_impls.choice.ranking import Ranked
+from softmax_impls.formatting import format_seconds
+from softmax_impls.report.panels import address, best, by_panel, shape_text, short_name, tile_text, workload_name
+from softmax_impls.report.style import PAGE, PAPER, RULE, Styles, add_legend, drawing, styles_of
+from softmax_impls.timing.workloads import GRID
+
+PER_ROW = 4  # tiles of named workloads
+SIDE_BY_SIDE = 2  # panels
+WIDTH = 5.9  # inches of a panel, at the least: two of them fit into the page
+TIME_WIDTH, TIME_HEIGHT = 0.6, 0.45  # inches of a tile with a time only
+NAMES_HEIGHT, NAMES_COLUMNS = 0.8, 6  # inches of a tile with names, which fit into as many columns
+AXIS_HEIGHT, TITLE_HEIGHT, LEGEND_HEIGHT = 0.5, 0.35, 0.35  # inches
+
+
+class Block(NamedTuple):
+    """Tiles on common axes: named workloads, the shapes of the grid, or the user's own shapes."""
+
+    tiles: Mapping[tuple[int, int], Ranked]  # by column and row, counted from the lower left
+    columns: Sequence[str]  # labels
+    rows: Sequence[str]  # labels; empty for named workloads, whose tiles have their labels inside
+
+    @property
+    def height(self) -> float:
+        """Height in inches."""
+        rows = 1 + max(row for _, row in self.tiles)
+        return rows * (NAMES_HEIGHT if self.has_names else TIME_HEIGHT) + AXIS_HEIGHT * bool(self.rows)
+
+    @property
+    def has_names(self) -> bool:
+        """Whether the tiles are large enough for names."""
+        return len(self.columns) <= NAMES_COLUMNS
+
+
+def winners_map(cells: Sequence[Ranked], styles: Styles | None = None) -> Figure:
+    """Draw the implementation to use in each cell. A map without `styles` is a picture of its own, with a title.
+
+    A tile is split where implementations tie, and missing where nothing is ranked. An implementation that loses
+    saturated rows is named in the last line if it is faster.
+    """
+    panels = {panel: _blocks(shown) for panel, shown in by_panel(cells).items()}
+    columns = min(SIDE_BY_SIDE, len(panels))
+    inches = [TITLE_HEIGHT + sum(block.height for block in blocks) for blocks in panels.values()]
+    heights = [max(inches[start : start + columns]) for start in range(0, len(inches), columns)]
+    widest = max(len(block.columns) for blocks in panels.values() for block in blocks)
+    size = columns * max(WIDTH, 1 + TIME_WIDTH * widest), LEGEND_HEIGHT + sum(heights)
+    with drawing():
+        figure = Figure(figsize=size)
+        if styles is None:
+            styles = styles_of(name for cell in cells for name in cell.kernels)
+            figure.suptitle("Fastest softmax backward, and the time of one call")
+        parts = figure.subfigures(len(heights), columns, squeeze=False, height_ratios=heights).flat
+        for part, (panel, blocks) in zip(parts, panels.items(), strict=False):
+            axes = part.subplots(len(blocks), 1, squeeze=False, height_ratios=[block.height for block in blocks])[:, 0]
+            axes[0].set_title(str(panel))
+            for axis, block in zip(axes, blocks, strict=True):
+                _draw(axis, block, styles)
+        names = {name for cell in cells if (found := best(cell)) for name in found.names}
+        add_legend(figure, names, styles, square=True)
+    return figure
+
+
+def _blocks(cells: Sequence[Ranked]) -> list[Block]:
+    """Return a block of the named workloads in rows, and a block of other shapes by dim and batch."""
+    named = [cell for cell in cells if workload_name(cell.key)]
+    last = (len(named) - 1) // PER_ROW
+    blocks = [Block({(i % PER_ROW, last - i // PER_ROW): cell for i, cell in enumerate(named)}, [""] * PER_ROW, [])]
+    for on_grid in (True, False):
+        of_sizes = [cell for cell in cells if not workload_name(cell.key)]
+        keys = {cell.key: cell for cell in of_sizes if (cell.key.workload == GRID) == on_grid}
+        dims, batches = sorted({key.dim for key in keys}), sorted({key.batch for key in keys})
+        tiles = {(dims.index(key.dim), batches.index(key.batch)): cell for key, cell in keys.items()}
+        blocks.append(Block(tiles, list(map(str, dims)), list(map(str, batches))))
+    return [block for block in blocks if block.tiles]
+
+
+def _draw(axis: Axes, block: Block, styles: Styles) -> None:
+    """Draw the tiles of a block, each split into as many colours as implementations tie."""
+    for (x, y), cell in block.tiles.items():
+        if found := best(cell):
+            share, link = 1 / len(found.names), PAGE + address(cell.key)
+            for i, name in enumerate(found.names):
+                colour = styles[name].colour
+                axis.add_patch(Rectangle((x + i * share, y), share, 1, facecolor=colour, linewidth=0, url=link))
+            axis.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor=PAPER, linewidth=1.5))
+            label = [short_name(shape_text(cell.key))] * bool(workload_name(cell.key))
+            text = "\n".join([*label, tile_text(cell)]) if block.has_names else format_seconds(found.seconds)
+            axis.text(x + 0.5, y + 0.5, text, ha="center", va="center", fontsize=7.5, color="black", linespacing=1.15)
+    axis.set(xlim=(0, len(block.columns)), ylim=(0, 1 + max(row for _, row in block.tiles)))
+    if not block.rows:
+        axis.set_axis_off()
+        return
+    axis.set(xlabel="dim", ylabel="batch", facecolor=f"{RULE}22")
+    axis.set_xticks([i + 0.5 for i in range(len(block.columns))], block.columns)
+    axis.set_yticks([i + 0.5 for i in range(len(block.rows))], block.rows)

@@ -1,0 +1,68 @@
+"""Runs side by side: the implementations to use in the cells that they have in common, and the ratios of the times."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from softmax_impls import dispatch
+from softmax_impls.choice.ranking import Ranked, RankedRun
+from softmax_impls.formatting import format_seconds
+from softmax_impls.report.panels import best
+from softmax_impls.report.terminal.tables import format_ratio
+from softmax_impls.timing.workloads import CellKey
+
+LETTERS = "ABCD"  # names of the runs; the first letters of more runs
+TEXT = (
+    "Each cell has the implementation to use and its time. B÷A is the time of run B over the time of run A: of these "
+    "implementations, of the default call's implementation, and of all implementations, the least and the greatest."
+)
+
+
+class Row(NamedTuple):
+    """A cell of several runs."""
+
+    key: CellKey
+    bests: list[str]  # of each run, the implementations to use and the time
+    ratios: list[str]  # of each run but the first
+
+
+class SideBySide(NamedTuple):
+    """The cells that the first run has in common with another run, in the order of the first run."""
+
+    titles: dict[str, str]  # of the runs, by letter
+    heads: list[str]  # of the ratios
+    rows: list[Row]
+
+
+def side_by_side(runs: Sequence[RankedRun]) -> SideBySide:
+    """Compare the first runs, as many as there are letters."""
+    shown = dict(zip(LETTERS, runs, strict=False))
+    cells = [{cell.key: cell for cell in run.cells} for run in shown.values()]
+    kinds = ("", f" {dispatch.pick().impl}", " of all") if len(shown) == 2 else ("",)
+    rows = []
+    for first in runs[0].cells:
+        found = [of_run.get(first.key) for of_run in cells]
+        if any(found[1:]):
+            ratios = [text for cell in found[1:] for text in _ratios(first, cell)[: len(kinds)]]
+            rows.append(Row(first.key, [_best(cell) for cell in found], ratios))
+    heads = [f"{letter}÷A{kind}" for letter in list(shown)[1:] for kind in kinds]
+    return SideBySide({letter: run.run.title for letter, run in shown.items()}, heads, rows)
+
+
+def _best(cell: Ranked | None) -> str:
+    found = best(cell) if cell else None
+    return f"{' = '.join(found.names)} {format_seconds(found.seconds)}" if found else "–"
+
+
+def _ratios(first: Ranked, later: Ranked | None) -> list[str]:
+    """Return the ratio of the times of the implementations to use, of the default call, and the range of all ratios."""
+    a, b = best(first), best(later) if later else None
+    if not (a and b and later):
+        return ["–"] * 3
+    ratios = {
+        name: then.seconds / now.seconds
+        for name, now in first.kernels.items()
+        if (then := later.kernels.get(name)) and now.ranked and then.ranked and now.seconds and then.seconds
+    }
+    default, ordered = ratios.get(dispatch.pick().impl), sorted(ratios.values())
+    texts = [format_ratio(b.seconds / a.seconds), format_ratio(default) if default else "–"]
+    return [*texts, " to ".join(map(format_ratio, ordered[:1] + ordered[1:][-1:])) or "–"]

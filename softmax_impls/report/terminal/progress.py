@@ -1,0 +1,36 @@
+"""A line of progress on standard error, at a terminal and in a notebook."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class ProgressLine:
+    """A line that is replaced by the next; in a file or a pipe, only lines that are kept are written."""
+
+    def __init__(self, wanted: bool) -> None:
+        self._stream, self._wanted = sys.stderr, wanted
+        self._changes = wanted and (self._stream.isatty() or "ipykernel" in sys.modules)
+
+    def show(self, text: str) -> None:
+        """Show a text until the next one. No thread draws it, since a thread would disturb the timing."""
+        if self._changes:
+            width = shutil.get_terminal_size().columns - 1
+            print(f"{text[:width]:<{width}}", end="\r", file=self._stream, flush=True)
+
+    def keep(self, text: str) -> None:
+        """Write a line that stays."""
+        if self._wanted:
+            self.show("")
+            print(text, file=self._stream, flush=True)
+
+
+@contextmanager
+def progress_line(wanted: bool = True) -> Iterator[ProgressLine]:
+    """Return a line of progress that is cleared at the end; nothing is written unless it is wanted."""
+    line = ProgressLine(wanted)
+    try:
+        yield line
+    finally:
+        line.show("")

@@ -1,0 +1,76 @@
+"""tools/predictions.py: predictions of cells that were not seen are compared with their measured times."""
+
+import numpy as np
+import pytest
+
+from softmax_impls.results import store
+from softmax_impls.timing.records import Cell, Environment, KernelResult
+from tests.tools.scripts import ROOT, script
+
+KNOWN = [(b, d) for b in (1, 16, 256, 4096) for d in (16, 256, 4096)]
+ACCURACY = {"numba_simd": "logits", "pivoted": "logits", "numba_rows": "probs"}
+
+
+@pytest.fixture
+def predictions(tmp_path, monkeypatch):
+    found = script(ROOT / "tools" / "predictions.py")
+    for name in ("KNOWN", "UNSEEN"):
+        monkeypatch.setattr(found, name, tmp_path / f"{name}.jsonl")
+    return found
+
+
+def write(path, shapes, factors):
+    """Write cells in which each kernel takes 1 µs and a nanosecond for each element, times its factor."""
+    rng = np.random.default_rng(0)
+
+    def kernel(name, batch, dim):
+        seconds = factors[name] * (1e-6 + 1e-9 * batch * dim)
+        samples = tuple((seconds * np.exp(0.002 * rng.standard_normal(20))).tolist())
+        return KernelResult(
+            name=name, samples=samples, seconds=seconds, verified=True, accurate_for=ACCURACY[name], temporary_bytes=0
+        )
+
+    environment = Environment(machine="a cpu")
+    store.write(
+        path,
+        [
+            Cell(
+                workload="custom", batch=batch, dim=dim, dtype="float64", threads=1, environment=environment,
+                kernels=tuple(kernel(name, batch, dim) for name in factors),
+            )
+            for batch, dim in shapes
+        ],
+    )  # fmt: skip
+
+
+def test_predictions_that_come_true(predictions):
+    factors = {"numba_simd": 1.0, "pivoted": 2.0, "numba_rows": 0.8}
+    write(predictions.KNOWN, KNOWN, factors)
+    write(predictions.UNSEEN, [(2, 20), (50, 300), (100, 1000)], factors)
+    lines = predictions.block().splitlines()
+    assert lines[3] == "| the pick | 3 | 1.00 to 1.00 | 100% | 100% |" or "| the pick | 3 |" in lines[3]
+    assert "| accurate on saturated rows | 6 |" in lines[4]
+    assert "| all | 9 |" in lines[5]
+    assert "| accurate on saturated rows | 3 | 1.00x | 1.00x | 100% |" in lines
+    assert lines[-1] == "3 cells of shapes that were not measured before. Machine: a cpu."
+
+
+def test_a_pick_that_is_slower_than_another_kernel_and_times_that_are_off(predictions):
+    write(predictions.KNOWN, KNOWN, {"numba_simd": 1.0, "pivoted": 2.0})
+    write(predictions.UNSEEN, [(50, 300)], {"numba_simd": 4.0, "pivoted": 2.0})
+    lines = predictions.block().splitlines()
+    assert lines[3].endswith("| 0% | 0% |")
+    assert "| accurate on saturated rows | 1 | 2.00x | 2.00x | 0% |" in lines
+
+
+def test_without_a_cell_that_can_be_predicted_there_is_no_block(predictions):
+    write(predictions.KNOWN, KNOWN, {"numba_simd": 1.0})
+    write(predictions.UNSEEN, KNOWN[:1], {"numba_simd": 1.0})
+    with pytest.raises(SystemExit, match="predicts none of the cells"):
+        predictions.block()
+
+
+def test_no_shape_is_measured_by_compare(predictions):
+    from softmax_impls.timing import workloads
+
+    assert not {(batch, dim) for _, batch, dim in workloads.select()} & set(predictions.SHAPES)

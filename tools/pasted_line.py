@@ -1,0 +1,236 @@
+"""Does the line that `softmax-impls choose` prints take the time that it states? Run it in a new process, by timeit.
+
+``python tools/pasted_line.py measure`` asks `choose` about 40 cells. For each it runs the printed code in a new
+process: with hot caches, and in a loop that touches 64 MB between calls, where it also times the other candidates.
+``python tools/pasted_line.py report`` prints a table of what is kept in measurements/pasted_line.jsonl.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import timeit
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import numpy as np
+from markdown import paragraph, table
+from msgspec import Struct
+
+from softmax_impls.choice.ranking import ours
+from softmax_impls.formatting import format_count
+from softmax_impls.threads import available_cores, default_threads
+from softmax_impls.timing.environment import environment
+from softmax_impls.timing.workloads import DTYPES
+from softmax_impls.usage import usage
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "measurements" / "pasted_line.jsonl"
+SHAPES = (
+    (1, 10), (1, 1000), (16, 64), (128, 10), (64, 1000),
+    (256, 1000), (16, 40000), (1024, 512), (512, 4096), (4096, 4096),
+)  # fmt: skip
+SAMPLES, SAMPLE_SECONDS = 100, 500e-6  # of the line with hot caches; a long call has fewer samples
+MOST_SECONDS = 2.0  # for the samples of a line
+COLD_CALLS = 31  # of each candidate
+TOUCHED = 8 * 2**20  # elements of float64: 64 MB, more than the last cache holds
+RIVALS = 3  # candidates besides the pick that are timed with cold caches
+TOLERANCE = 0.1  # relative difference that counts as right even outside of the interval
+
+
+class Pasted(Struct, frozen=True):
+    """What `choose` states about a cell, and what its line took in a new process; all times in seconds."""
+
+    batch: int
+    dim: int
+    dtype: str
+    threads: int
+    machine: str
+    commit: str | None
+    use: str
+    sure: bool
+    line: str
+    stated: float
+    interval: tuple[float, float]
+    hot: float  # median of the line's samples
+    ratios: dict[str, float]  # of candidates that may be recommended: time over the time of the fastest, as stated
+    cold: dict[str, float]  # median of calls of each candidate with cold caches
+    choose_seconds: float  # that the command took
+
+    @property
+    def right(self) -> bool:
+        """Whether the line took the time that was stated."""
+        low, high = self.interval
+        return low <= self.hot <= high or abs(self.hot / self.stated - 1) <= TOLERANCE
+
+    @property
+    def cold_ratio(self) -> float:
+        """The time of the pick over the time of the fastest candidate, with cold caches."""
+        return self.cold[self.use] / min(self.cold.values())
+
+
+def measure_cell(batch: int, dim: int, dtype: str, threads: int) -> Pasted:
+    """Ask `choose`, and run what it prints."""
+    shape = ("--batch", str(batch), "--dim", str(dim), "--dtype", dtype, "--threads", str(threads))
+    start = time.perf_counter()
+    answer = json.loads(_python("-m", "softmax_impls", "choose", *shape, "--json"))
+    taken = time.perf_counter() - start
+    candidates = {name: about for name, about in answer["candidates"].items() if about["accurate_for"] == "logits"}
+    pick, ratios = candidates[answer["use"]], {name: c["times_the_fastest"][0] for name, c in candidates.items()}
+    rivals = sorted(ratios, key=lambda name: (name != answer["use"], ratios[name]))[: 1 + RIVALS]
+    lines = {name: str(usage(name, ours(name), batch, dim, dtype, threads).line) for name in rivals}
+    hot = json.loads(_python(__file__, "hot", answer["setup"], answer["code"]))
+    cold = json.loads(_python(__file__, "cold", answer["setup"], json.dumps(lines)))
+    here = environment()
+    return Pasted(
+        batch=batch,
+        dim=dim,
+        dtype=dtype,
+        threads=threads,
+        machine=here.machine,
+        commit=here.commit,
+        use=answer["use"],
+        sure=answer["sure"],
+        line=answer["code"],
+        stated=pick["seconds"],
+        interval=(pick["low"], pick["high"]),
+        hot=hot,
+        ratios={name: float(f"{ratios[name]:.4g}") for name in rivals},
+        cold={name: float(f"{seconds:.4g}") for name, seconds in cold.items()},
+        choose_seconds=round(taken, 2),
+    )
+
+
+def _python(*arguments: str) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run((sys.executable, *arguments), cwd=folder, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(arguments)}: exit {done.returncode}\n{done.stdout[-3000:]}")
+    return done.stdout
+
+
+def _namespace(setup: str) -> dict[str, Any]:
+    """Return the names that the setup defines."""
+    names: dict[str, Any] = {}
+    exec(setup, names)
+    return names
+
+
+def hot_seconds(setup: str, line: str) -> float:
+    """Return the median of samples of a line, by timeit."""
+    timer = timeit.Timer(line, globals=_namespace(setup))
+    timer.timeit(2)  # compiles or loads compiled code
+    once = max(timer.timeit(1), 1e-8)
+    number = max(1, round(SAMPLE_SECONDS / min(once, timer.timeit(100) / 100 if once < 1e-4 else once)))
+    timer.timeit(number)
+    samples = max(5, min(SAMPLES, round(MOST_SECONDS / (once * number))))
+    return float(np.median(timer.repeat(samples, number))) / number
+
+
+def cold_seconds(setup: str, lines: Mapping[str, str]) -> dict[str, float]:
+    """Return the median of single calls of each line. 64 MB are touched before each call."""
+    names, touched = _namespace(setup), np.zeros(TOUCHED)
+    timers = {name: timeit.Timer(line, globals=names) for name, line in lines.items()}
+    for timer in timers.values():
+        timer.timeit(2)
+    samples: dict[str, list[float]] = {name: [] for name in timers}
+    rng = np.random.default_rng(0)
+    for _ in range(COLD_CALLS):
+        for name in rng.permutation(list(timers)):
+            touched += 1
+            samples[name].append(timers[name].timeit(1))
+    return {name: float(np.median(taken)) for name, taken in samples.items()}
+
+
+def read() -> list[Pasted]:
+    """Return the cells that are kept."""
+    lines = RESULTS.read_bytes().splitlines() if RESULTS.exists() else []
+    return [msgspec.json.decode(line, type=Pasted) for line in lines]
+
+
+def rows(cells: Sequence[Pasted]) -> Iterator[list[str]]:
+    """Yield the rows of the table: for each number of threads and dtype, and for all cells."""
+    groups: dict[str, list[Pasted]] = {}
+    for cell in sorted(cells, key=lambda cell: (cell.threads, cell.dtype)):
+        groups.setdefault(f"{format_count(cell.threads, 'thread')}, {cell.dtype}", []).append(cell)
+    groups["all"] = list(cells)
+    for title, group in groups.items():
+        over = np.percentile([cell.hot / cell.stated for cell in group], (5, 50, 95))
+        cold = [cell.cold_ratio for cell in group]
+        yield [
+            title,
+            str(len(group)),
+            f"{np.mean([cell.right for cell in group]):.0%}",
+            " / ".join(f"{ratio:.2f}" for ratio in over),
+            f"{np.median([cell.choose_seconds for cell in group]):.1f} s",
+            f"{np.mean([ratio <= 1 + TOLERANCE for ratio in cold]):.0%}",
+            f"{max(cold):.2f}",
+        ]
+
+
+def block(cells: Sequence[Pasted] | None = None) -> str:
+    """Return the table as Markdown, by default of the cells that are kept."""
+    cells = read() if cells is None else cells
+    headings = (
+        "cells", "number", "time as stated", "measured / stated (5, 50, 95 %)", "`choose` takes",
+        "cold: pick within 10 % of the fastest", "cold: at worst",
+    )  # fmt: skip
+    return table(headings, rows(cells)) + paragraph(
+        f"As stated: within the stated interval, or within {TOLERANCE:.0%} of the stated time. Cold: 64 MB are touched "
+        f"before each call, and the pick is compared with up to {RIVALS} others. Machine: {cells[-1].machine}."
+    )
+
+
+@click.group()
+def main() -> None:
+    """Measure whether the line that `choose` prints takes the time that it states."""
+
+
+@main.command()
+@click.option("--every", type=click.IntRange(min=1), default=1, help="Only every n-th cell.")
+def measure(every: int) -> None:
+    """Measure all cells, and replace what is kept."""
+    threads = dict.fromkeys((1, min(default_threads(), available_cores())))
+    cells = list(itertools.product(SHAPES, DTYPES, threads))[::every]
+    RESULTS.write_bytes(b"")
+    for number, ((batch, dim), dtype, count) in enumerate(cells, start=1):
+        cell = measure_cell(batch, dim, dtype, count)
+        with RESULTS.open("ab") as file:
+            file.write(msgspec.json.encode(cell) + b"\n")
+        about = (
+            f"{batch}×{dim} {dtype}, {count} threads: {cell.use}, {cell.stated:.3g} s stated, {cell.hot:.3g} s taken"
+        )
+        click.echo(f"{number}/{len(cells)} {about}, cold {cell.cold_ratio:.2f}", err=True)
+
+
+@main.command()
+def report() -> None:
+    """Print the table."""
+    click.echo(block())
+
+
+@main.command(hidden=True)
+@click.argument("setup")
+@click.argument("line")
+def hot(setup: str, line: str) -> None:
+    """Print seconds of a line with hot caches."""
+    click.echo(json.dumps(hot_seconds(setup, line)))
+
+
+@main.command(hidden=True)
+@click.argument("setup")
+@click.argument("lines")
+def cold(setup: str, lines: str) -> None:
+    """Print seconds of each line with cold caches."""
+    click.echo(json.dumps(cold_seconds(setup, json.loads(lines))))
+
+
+if __name__ == "__main__":
+    main()

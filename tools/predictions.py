@@ -1,0 +1,150 @@
+"""Compare the times and picks that `softmax-impls choose` predicts with measurements of the same shapes.
+
+``python tools/predictions.py run`` measures shapes off the grid of `softmax-impls compare`. ``report`` predicts their
+times from measurements/results.jsonl, and prints the block of docs/how-the-numbers-are-made.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import numpy as np
+from markdown import paragraph, table
+
+from softmax_impls import implementations
+from softmax_impls.choice.answer import PREDICTED, Question
+from softmax_impls.choice.choose import choose
+from softmax_impls.choice.ranking import RankedRun, rank_run
+from softmax_impls.results import store
+from softmax_impls.results.runs import load
+from softmax_impls.timing.environment import largest_temporaries
+from softmax_impls.timing.session import Session, Skipped
+from softmax_impls.timing.workloads import CUSTOM, CellKey
+
+MEASUREMENTS = Path(__file__).parents[1] / "measurements"
+KNOWN, UNSEEN = MEASUREMENTS / "results.jsonl", MEASUREMENTS / "predictions.jsonl"
+DTYPES = ("float32", "float64")
+SHAPES = [  # batch, dim; none is measured by `compare`
+    (1, 100), (1, 3000), (1, 30000), (2, 20), (3, 700), (5, 9000), (8, 50), (10, 128), (12, 2000), (32, 10),
+    (32, 1000), (50, 300), (64, 100), (64, 20000), (100, 47), (128, 768), (200, 5000), (300, 33), (500, 1500),
+    (1000, 200), (1000, 10000), (1024, 64), (2000, 10), (2048, 1024), (3000, 99), (5000, 2000),
+]  # fmt: skip
+CLOSE = 0.2  # relative difference between a predicted and a measured time
+AS_FAST = 1.05  # ratio of the time of the pick to the fastest
+
+
+class Prediction(NamedTuple):
+    """The predicted time of a kernel with its interval, and the measured time."""
+
+    seconds: float
+    low: float
+    high: float
+    measured: float
+
+
+class Case(NamedTuple):
+    """The predictions at a shape for all kernels that may be recommended, and for the pick."""
+
+    machine: str
+    made: dict[str, Prediction]
+    pick: str
+
+    @property
+    def loss(self) -> float:
+        """The measured time of the pick over that of the fastest."""
+        return self.made[self.pick].measured / min(made.measured for made in self.made.values())
+
+
+def cases(any_accuracy: bool) -> Iterator[Case]:
+    """Yield the cells that were not seen, without the cells where the pick was wrong or failed."""
+    known = _read(KNOWN)
+    for cell in _read(UNSEEN).cells:
+        key, machine = cell.key, cell.cell.environment.machine
+        question = Question(key.batch, key.dim, key.dtype, key.threads, any_accuracy=any_accuracy)
+        answer = choose(question, [known], known.run.machine, implementations())
+        made = {
+            name: Prediction(found.seconds, found.low, found.high, cell.seconds * cell.times_best(name))
+            for name, found in answer.candidates.items()
+            if answer.allows(found) and cell.ratio(name)
+        }
+        if answer.basis == PREDICTED and answer.pick and answer.pick.name in made:
+            yield Case(machine, made, answer.pick.name)
+
+
+def _read(path: Path) -> RankedRun:
+    loaded = load([path])
+    if loaded.problems:
+        raise SystemExit("\n".join(loaded.problems))
+    return rank_run(loaded.runs[0])
+
+
+def block() -> str:
+    """Return the block of the document."""
+    accurate, every = list(cases(any_accuracy=False)), list(cases(any_accuracy=True))
+    if not accurate:
+        raise SystemExit(f"{KNOWN} predicts none of the cells in {UNSEEN}")
+    predictions = {
+        "the pick": [case.made[case.pick] for case in accurate],
+        "accurate on saturated rows": [made for case in accurate for made in case.made.values()],
+        "all": [made for case in every for made in case.made.values()],
+    }
+    times = table(
+        ("times of", "predictions", "predicted / measured, 5 % to 95 %", f"within {CLOSE:.0%}", "within the interval"),
+        ([kind, *_quality(made)] for kind, made in predictions.items()),
+    )
+    picks = table(
+        ("pick among", "cells", "time / fastest, median", "95 %", f"at most {AS_FAST}"),
+        (["accurate on saturated rows", *_losses(accurate)], ["all", *_losses(every)]),
+    )
+    text = f"{len(accurate)} cells of shapes that were not measured before. Machine: {accurate[0].machine}."
+    return times + picks + paragraph(text)
+
+
+def _quality(made: Sequence[Prediction]) -> Iterator[str]:
+    seconds, low, high, measured = np.array(made).T
+    ratios = seconds / measured
+    yield str(len(made))
+    yield "{:.2f} to {:.2f}".format(*np.percentile(ratios, (5, 95)))
+    yield f"{np.mean(abs(ratios - 1) <= CLOSE):.0%}"
+    yield f"{np.mean((low <= measured) & (measured <= high)):.0%}"
+
+
+def _losses(found: Sequence[Case]) -> Iterator[str]:
+    losses = np.array([case.loss for case in found])
+    yield str(len(losses))
+    yield from (f"{value:.2f}x" for value in np.percentile(losses, (50, 95)))
+    yield f"{np.mean(losses <= AS_FAST):.0%}"
+
+
+@click.group()
+def main() -> None:
+    """Measure how good predictions are."""
+
+
+@main.command()
+@click.option("--budget", default=150.0, show_default=True, help="Seconds.")
+def run(budget: float) -> None:
+    """Measure the shapes off the grid, and replace the results that are kept."""
+    session = Session(implementations(), budget, largest_temporaries())
+    session.prepare(DTYPES)
+    keys = [CellKey(CUSTOM, batch, dim, dtype, 1) for batch, dim in SHAPES for dtype in DTYPES]
+    cells = {}
+    for result in session.run(keys, lambda key: click.echo(key, err=True)):
+        if isinstance(result, Skipped):
+            click.echo(f"{result.key} not measured: {result.why}", err=True)
+        else:
+            cells[result.key] = result
+    store.write(UNSEEN, cells.values())
+
+
+@main.command()
+def report() -> None:
+    """Print the block of the document."""
+    click.echo(block())
+
+
+if __name__ == "__main__":
+    main()
