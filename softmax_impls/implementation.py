@@ -138,7 +138,7 @@ def invoke(kernel: Callable[..., Any], *inputs: Array, out: Array) -> None:
 def read_only(array: Array) -> Array:
     """Return a read-only view of an array."""
     view = array.view()
-    view.setflags(False)  # np.ndarray.flags takes five times as long
+    view.setflags(write=False)  # np.ndarray.flags takes five times as long
     return view
 
 

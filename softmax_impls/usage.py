@@ -65,5 +65,6 @@ def bind(implementation: Implementation, probs: Array, grad_output: Array, out: 
     """Return the call of `usage` on these arrays, and a function that reads its result."""
     if implementation.family == "peer" or not is_ours(implementation):
         return implementation.bind_call(probs, grad_output, out)
-    given = arguments(implementation.name, *probs.shape, probs.dtype.name, threads)
+    batch, dim = probs.shape
+    given = arguments(implementation.name, batch, dim, probs.dtype.name, threads)
     return functools.partial(softmax_backward, probs, grad_output, out=out, **given), lambda result: result

@@ -27,6 +27,7 @@ def names(tmp_path, monkeypatch):
     return found
 
 
+@pytest.mark.slow
 def test_cells_run_in_their_order(names, tmp_path):
     assert names["verdict"].right
     assert set(names["frame"]["implementation"]) == {"mine", "numba_simd", "pivoted"}

@@ -41,7 +41,7 @@ ACCURATE, FASTEST, PLAIN, LOOP = "numba_simd", "numba_rows", "pivoted", "column_
 COVERED = (ACCURATE, FASTEST, "numba_pivoted", PLAIN)
 STARTED = (ACCURATE, FASTEST, "numba_pivoted", PLAIN, "closed_form_vecdot")
 BATCH, DIM, DTYPE = 256, 1000, "float32"  # the shape of tables that show a single shape
-ASKED = ((256, 1000, "float32"), (100, 20000, "float32"))  # measured, and interpolated
+ASKED = ((256, 1000, "float32"), (100, 20000, "float32"))  # measured, and predicted
 CROSSING = (FASTEST, ACCURATE)
 EXAMPLE = (4096, 512)  # float64: the shape for which temporary memory is stated
 ACCURACY = {"logits": "the gradient", "probs": "the formula"}
@@ -130,9 +130,9 @@ def examples() -> str:
     lines = []
     for batch, dim, dtype in ASKED:
         answer = ask(batch, dim, dtype)
-        shape = f"--batch {batch} --dim {dim} --dtype {dtype}"
+        shape = f"--batch {batch} --dim {dim} --dtype {dtype} --threads 1"
         lines += [f"$ softmax-impls choose {shape} --from measurements/results.jsonl"]
-        lines += [*answers.sentences(answer), answers.code(answer) or "", ""]
+        lines += [*answers.sentences(answer), answer.usage.line if answer.usage else "", ""]
     return terminal(lines[:-1])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import timeit
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -21,8 +22,6 @@ from softmax_impls.implementation import Array
 from softmax_impls.registry import get
 from softmax_impls.timing import workloads
 from softmax_impls.timing.environment import environment, limit_all_threads
-from softmax_impls.timing.kernel import Participant
-from softmax_impls.timing.policy import DEFAULT
 from softmax_impls.timing.statistics import quiet_ratio
 from softmax_impls.timing.workloads import CUSTOM, CellKey
 
@@ -65,15 +64,14 @@ PLACEMENTS: dict[str, Callable[[Array, Array], Arrays]] = {"numpy": as_numpy, "c
 
 def ratio(arrays: Arrays) -> float:
     """Return the time of the first of the pair over the time of the second on these arrays."""
-    pair = [Participant(get(name)) for name in PAIR]
-    for participant in pair:
-        participant.bound = participant.implementation.bind_call(*arrays)
-        participant.sample()  # it may compile
-        participant.calibrate(SAMPLE, DEFAULT)
+    calls = [get(name).bind_call(*arrays)[0] for name in PAIR]
+    numbers = [max(1, round(SAMPLE / min(timeit.repeat(call, number=1, repeat=5)))) for call in calls]
+    samples: tuple[list[float], list[float]] = ([], [])
     for _ in range(ROUNDS):
-        for participant in pair:
-            participant.samples.append(participant.sample())
-    return quiet_ratio(pair[0].samples, pair[1].samples).value
+        for call, number, taken in zip(calls, numbers, samples, strict=True):
+            call()  # it finds the caches as the other kernel has left them
+            taken.append(timeit.timeit(call, number=number) / number)
+    return quiet_ratio(*samples).value
 
 
 def measure() -> Iterator[Row]:

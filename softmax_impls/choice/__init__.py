@@ -1,1 +1,1 @@
-"""Which implementation to use: rank cells, answer for a shape, interpolate between measured shapes."""
+"""Which implementation to use: rank cells, answer for a shape, predict times between measured shapes."""

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
-
 from softmax_impls import dispatch
 from softmax_impls.choice.answer import MEASURED, OUTSIDE, PREDICTED, Answer, Candidate, Question
 from softmax_impls.choice.candidates import Implementations, answer_from
@@ -88,27 +86,18 @@ def _answer_at_measured(question: Question, measured: Measurements, implementati
 
 
 def _answer_between(question: Question, measured: Measurements, implementations: Implementations) -> Answer | None:
-    """Answer by predicted times; None if the shape is far from the measured shapes, or if these are too few.
-
-    The records of `implementations` state their temporary memory at this shape.
-    """
-    shape, dtype = (question.batch, question.dim), np.dtype(question.dtype)
+    """Answer by predicted times; None if the shape is far from the measured shapes, or if these are too few."""
     found, too_few = {}, {}
-    for name in measured.kernels:
-        seconds = measured.models[name].at(shape) if name in measured.models else math.nan
+    for name, known in measured.kernels.items():
+        seconds = measured.models[name].at((question.batch, question.dim)) if name in measured.models else math.nan
         if math.isnan(seconds):
             too_few[name] = "measured at too few shapes around this shape"
             continue
-        factor = measured.factor(name)
-        memory = implementations[name].temporary_bytes(*shape, dtype) if name in implementations else math.nan
-        about = seconds / factor, seconds * factor, memory, measured.errors[name]
-        kernel = next(iter(measured.kernels[name].values()))
-        found[name] = Candidate(name, seconds, *about, accuracy_of(kernel), kernel.spec)
-    return (
-        answer_from(question, PREDICTED, found, too_few, partial(_compare_between, measured), implementations)
-        if found
-        else None
-    )
+        factor, kernel = measured.factor(name), next(iter(known.values()))
+        about = math.nan, measured.errors[name], accuracy_of(kernel), kernel.spec  # memory depends on the shape
+        found[name] = Candidate(name, seconds, seconds / factor, seconds * factor, *about)
+    compare = partial(_compare_between, measured)
+    return answer_from(question, PREDICTED, found, too_few, compare, implementations) if found else None
 
 
 def _compare_between(measured: Measurements, candidates: Mapping[str, Candidate]) -> Comparison:

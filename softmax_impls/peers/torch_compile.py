@@ -29,7 +29,8 @@ def _compiled(function: Any) -> Any:
     requires=("torch",),
     set_num_threads=set_num_threads,
     usage=(
-        "import torch\n\ntorch.set_num_threads({threads})\n\n\n@torch.compile(dynamic=True, fullgraph=True)\ndef closed_form(p, g, out):\n"
+        "import torch\n\ntorch.set_num_threads({threads})\n\n\n"
+        "@torch.compile(dynamic=True, fullgraph=True)\ndef closed_form(p, g, out):\n"
         "    out.copy_(p * (g - (p * g).sum(dim=-1, keepdim=True)))\n\n\n"
         "p, g, o = map(torch.from_numpy, (probs, grad_output, out))",
         "closed_form(p, g, o)",

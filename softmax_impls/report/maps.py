@@ -1,20 +1,22 @@
 """The map of winners: a tile for each cell, in the colour of the implementation to use."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from softmax_impls.choice.ranking import Ranked
 from softmax_impls.formatting import format_seconds
 from softmax_impls.report.panels import address, best, by_panel, shape_text, short_name, tile_text, workload_name
-from softmax_impls.report.style import PAGE, PAPER, RULE, Styles, add_legend, drawing, styles_of
+from softmax_impls.report.style import INK, PAGE, PAPER, RULE, Styles, add_legend, drawing, styles_of
 from softmax_impls.timing.workloads import GRID
 
 PER_ROW = 4  # tiles of named workloads
 SIDE_BY_SIDE = 2  # panels
+TITLE = "Fastest softmax backward, and the time of one call"
 WIDTH = 5.9  # inches of a panel, at the least: two of them fit into the page
 TIME_WIDTH, TIME_HEIGHT = 0.6, 0.45  # inches of a tile with a time only
 NAMES_HEIGHT, NAMES_COLUMNS = 0.8, 6  # inches of a tile with names, which fit into as many columns
@@ -46,6 +48,7 @@ def winners_map(cells: Sequence[Ranked], styles: Styles | None = None) -> Figure
     A tile is split where implementations tie, and missing where nothing is ranked. An implementation that loses
     saturated rows is named in the last line if it is faster.
     """
+    bests = [found for cell in cells if (found := best(cell))]
     panels = {panel: _blocks(shown) for panel, shown in by_panel(cells).items()}
     columns = min(SIDE_BY_SIDE, len(panels))
     inches = [TITLE_HEIGHT + sum(block.height for block in blocks) for blocks in panels.values()]
@@ -56,16 +59,22 @@ def winners_map(cells: Sequence[Ranked], styles: Styles | None = None) -> Figure
         figure = Figure(figsize=size)
         if styles is None:
             styles = styles_of(name for cell in cells for name in cell.kernels)
-            figure.suptitle("Fastest softmax backward, and the time of one call")
+            figure.suptitle(TITLE + any(found.faster for found in bests) * "\n† faster, but loses saturated rows")
         parts = figure.subfigures(len(heights), columns, squeeze=False, height_ratios=heights).flat
         for part, (panel, blocks) in zip(parts, panels.items(), strict=False):
             axes = part.subplots(len(blocks), 1, squeeze=False, height_ratios=[block.height for block in blocks])[:, 0]
             axes[0].set_title(str(panel))
             for axis, block in zip(axes, blocks, strict=True):
                 _draw(axis, block, styles)
-        names = {name for cell in cells if (found := best(cell)) for name in found.names}
-        add_legend(figure, names, styles, square=True)
+        names = {name for found in bests for name in found.names}
+        add_legend(figure, names, styles, [_tie()] if any(found.names[1:] for found in bests) else [], square=True)
     return figure
+
+
+def _tie() -> Line2D:
+    """Return the entry of the legend for split tiles."""
+    look: Any = {"marker": "s", "ms": 9, "fillstyle": "left", "markerfacecoloralt": PAPER, "mec": INK, "mew": 0.5}
+    return Line2D([], [], ls="", color=RULE, label="split: no measurable difference", **look)
 
 
 def _blocks(cells: Sequence[Ranked]) -> list[Block]:

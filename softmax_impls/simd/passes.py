@@ -30,13 +30,6 @@ def overflows(probs: Pointer, dot: Any) -> bool:
     return not abs(dot) < vec.as_element(probs, 2.0**969 if vec.lanes(probs) == 8 else 2.0**102)
 
 
-@jit(nogil=True, forceinline=True, fastmath={"contract"})
-def add_square(probs: Pointer, total: Any, dot: Any) -> Any:
-    """Add the square of dot to a total, which becomes inf or NaN, and stays so, where `overflows` is true."""
-    element = vec.as_element(probs, dot)
-    return total + element * element
-
-
 @jit(nogil=True)
 def scaled_row(probs: Pointer, grad: Pointer, out: Pointer, row: int, n: int) -> None:
     """Compute a row of n elements with a quarter of g, in float64: no difference of two g overflows."""

@@ -15,7 +15,6 @@ from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.jit import jit
 from softmax_impls.simd.passes import (
     Sums,
-    add_square,
     overflows,
     reduce_at,
     result_at,
@@ -35,15 +34,14 @@ def compute_rows(
 ) -> None:
     """Compute the rows from `start` to `stop`. `in_place` states whether `out` is an input."""
     width = vec.lanes(probs)
-    medium = dim <= PIPELINED_ABOVE * width and not nontemporal
-    careful = in_place or not (medium or dim <= 2 * width)
+    careful = in_place or dim > 2 * width
     while start < stop:
         if dim <= width:
             computed = _tiny_rows(probs, grad, out, dim, start, stop, careful)
         elif dim <= 2 * width:
             computed = _short_rows(probs, grad, out, dim, start, stop, careful)
-        elif medium:
-            computed = _medium_rows(probs, grad, out, dim, start, stop, careful)
+        elif dim <= PIPELINED_ABOVE * width and not nontemporal:
+            computed = _medium_rows(probs, grad, out, dim, start, stop)
         else:
             computed = _long_rows(probs, grad, out, dim, start, stop, nontemporal)
         if computed < stop and careful:
@@ -59,7 +57,7 @@ def _first_masked_row(dim: int, elements: int, start: int, stop: int) -> int:
     return max(start, stop - (elements - 1) // dim)
 
 
-@jit(nogil=True)
+@jit(nogil=True, fastmath={"contract"})
 def _tiny_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, careful: bool) -> int:
     """Compute rows of up to a vector in registers, two at a time, because they do not wait for each other."""
     width, zero = vec.lanes(probs), vec.broadcast(probs, 0)
@@ -75,7 +73,7 @@ def _tiny_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int
         h0, h1 = g0 - vec.broadcast(probs, c0), g1 - vec.broadcast(probs, c1)
         t0, t1 = p0 * h0, p1 * h1
         s0, s1 = vec.reduce_add(t0), vec.reduce_add(t1)
-        total = add_square(probs, add_square(probs, total, s0), s1)
+        total += s0 * s0 + s1 * s1
         vec.store(out, k0, t0 - p0 * vec.broadcast(probs, s0))
         vec.store(out, k1, t1 - p1 * vec.broadcast(probs, s1))
     for i in range(masked, stop):
@@ -84,14 +82,14 @@ def _tiny_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int
         h = g - vec.broadcast(probs, vec.argmax(p, g)[1])
         t = p * h
         s = vec.reduce_add(t)
-        total = add_square(probs, total, s)
-        if careful and overflows(probs, s):
+        total += s * s
+        if careful and not np.isfinite(s):
             return i
         vec.masked_store(out, k, used, t - p * vec.broadcast(probs, s))
     return stop if careful or np.isfinite(total) else start
 
 
-@jit(nogil=True)
+@jit(nogil=True, fastmath={"contract"})
 def _short_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, careful: bool) -> int:
     """Compute rows of more than a vector and up to two, in registers."""
     width, zero = vec.lanes(probs), vec.broadcast(probs, 0)
@@ -103,7 +101,7 @@ def _short_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: in
         p0, g0 = vec.load(probs, k0), vec.load(grad, k0)
         p1, g1 = vec.select(used, vec.load(probs, k1), zero), vec.select(used, vec.load(grad, k1), zero)
         t0, t1, dot = _short_row(probs, p0, g0, p1, g1)
-        total = add_square(probs, total, dot)
+        total += dot * dot
         s = vec.broadcast(probs, dot)
         vec.store(out, k0, t0 - p0 * s)
         vec.store(out, k1, t1 - p1 * s)
@@ -112,8 +110,8 @@ def _short_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: in
         p0, g0 = vec.load(probs, k0), vec.load(grad, k0)
         p1, g1 = vec.masked_load(probs, k1, used), vec.masked_load(grad, k1, used)
         t0, t1, dot = _short_row(probs, p0, g0, p1, g1)
-        total = add_square(probs, total, dot)
-        if careful and overflows(probs, dot):
+        total += dot * dot
+        if careful and not np.isfinite(dot):
             return i
         s = vec.broadcast(probs, dot)
         vec.store(out, k0, t0 - p0 * s)
@@ -130,20 +128,11 @@ def _short_row(probs: Pointer, p0: Vector, g0: Vector, p1: Vector, g1: Vector) -
 
 
 @jit(nogil=True)
-def _medium_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, careful: bool) -> int:
-    # Two loops: with `careful` as a variable, LLVM's code takes 5 % longer for rows of 5 vectors.
-    if careful:
-        return _one_by_one(probs, grad, out, dim, start, stop, True)
-    return _one_by_one(probs, grad, out, dim, start, stop, False)
-
-
-@jit(nogil=True, forceinline=True)
-def _one_by_one(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, careful: bool) -> int:
+def _medium_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int) -> int:
     """Compute rows of a few vectors one after the other: the processor itself overlaps a row with the next rows."""
     width = vec.lanes(probs)
     whole, last = dim // width * width, dim - width  # the end of the whole vectors, the beginning of the last vector
     shared = vec.first_lanes(probs, -dim % width)
-    total = vec.as_element(probs, 0.0)
     for i in range(start, stop):
         row = i * dim
         max_p, max_g = vec.load(probs, row), vec.load(grad, row)
@@ -156,15 +145,14 @@ def _one_by_one(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: in
             dot += vec.reduce_add(vec.select(shared, vec.broadcast(probs, 0), p * g))
             max_p, max_g = vec.update_max(p, g, max_p, max_g)
         shift, dot = row_sums(probs, grad, row, dim, vec.argmax(max_p, max_g)[1], dot)
-        total = add_square(probs, total, dot)
-        if careful and overflows(probs, dot):
+        if overflows(probs, dot):
             return i
         c, s = vec.broadcast(probs, shift), vec.broadcast(probs, dot)
         last_result = p * ((g - c) - s)  # before the vector that it may share elements with is written
         for k in range(row, row + last, width):
             vec.store(out, k, result_at(probs, grad, k, c, s))
         vec.store(out, row + last, last_result)
-    return stop if careful or np.isfinite(total) else start
+    return stop
 
 
 @jit(nogil=True)

@@ -17,7 +17,7 @@ import dataclasses
 import datetime
 import gc
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -50,7 +50,6 @@ class CellRun:
         self._min_rounds = policy.block_rounds * policy.min_blocks if self._small else policy.min_rounds
         self._reference_rounds = policy.reference_rounds if self._small else policy.reference_rounds // 2
         self._blocks: list[int] = []  # rounds of each block
-        self._settled = False  # more rounds would change nothing
         self._was_quiet = True  # before this round
         self._disturbed: list[int] = []  # rounds in which another program slowed this process down
         self._steps = self._rounds = 0  # steps so far, and rounds of this step
@@ -64,7 +63,7 @@ class CellRun:
     @property
     def is_open(self) -> bool:
         """Whether more samples could change the comparison."""
-        return len(self.active) > 1 and not (self._has_quiet_rounds and self._decide().settled)
+        return len(self.active) > 1 and not (self._has_quiet_rounds and self._is_settled)
 
     @property
     def _has_quiet_rounds(self) -> bool:
@@ -170,7 +169,6 @@ class CellRun:
 
     def _take_blocks(self, arrays: CellArrays) -> bool:
         """Take blocks of rounds until the cell is settled or the time is up; return whether all kernels are right."""
-        self._settled = False
         rng = np.random.default_rng([self._seed, self._steps])
         while self._rounds < self._policy.max_rounds:
             if self._rounds and self._small:
@@ -181,7 +179,7 @@ class CellRun:
             if not (self._take_block(arrays, rng) and self._eliminate(arrays)):
                 return False
             enough = self._rounds >= self._min_rounds and self._has_quiet_rounds
-            if self._time_is_up() or (self._settled and enough):
+            if self._time_is_up() or (enough and self._is_settled):
                 break
         return True
 
@@ -213,7 +211,8 @@ class CellRun:
 
     def _take_round(self, rng: np.random.Generator) -> bool:
         """Take a sample of each participant, in random order; return False as soon as a kernel fails."""
-        settling = self._policy.settling if self._key.threads > 1 else 0.0
+        peers = any(kernel.implementation.family == "peer" for kernel in self.active)
+        settling = self._policy.settling if peers and self._key.threads > 1 else 0.0
         references = [(self._roofline, self._roofline.samples)] if self._roofline else []
         if self._control and self._control[0].status == "timed":
             references.append(self._control)
@@ -238,14 +237,16 @@ class CellRun:
         return time.perf_counter() >= self._deadline + (self._seconds if few else 0.0)
 
     def _eliminate(self, arrays: CellArrays) -> bool:
-        """Eliminate the kernels that are clearly slower than the fastest; return False if the fastest is wrong."""
-        decision = self._decide()
-        eliminated = [self.kernels[name] for name in decision.eliminated if self.kernels[name].status == "timed"]
-        if eliminated and not self._is_still_right(self.kernels[decision.best], arrays):
-            return False
-        for kernel in eliminated:
-            kernel.stop("eliminated")
-        self._settled = decision.settled
+        """Eliminate kernels that are clearly slower than the fastest; return False if that is wrong.
+
+        A kernel that is accurate on saturated rows is eliminated only by kernels that are, too.
+        """
+        for decision in self._decisions():
+            slower = [self.kernels[name] for name in decision.eliminated if self.kernels[name].status == "timed"]
+            if slower and not self._is_still_right(self.kernels[decision.best], arrays):
+                return False
+            for kernel in slower:
+                kernel.stop("eliminated")
         return True
 
     def _is_still_right(self, kernel: Participant, arrays: CellArrays) -> bool:
@@ -262,14 +263,27 @@ class CellRun:
                     kernel.stop("wrong", f"takes {1 / ratio.value:.2f} of the time that moving its bytes takes")
         return kernel.verified
 
-    def _decide(self) -> Decision:
-        sampled = [kernel for kernel in self.kernels.values() if kernel.samples]
+    @property
+    def _is_settled(self) -> bool:
+        return all(decision.settled for decision in self._decisions())
+
+    def _decisions(self) -> list[Decision]:
+        """Return a decision about the accurate kernels among themselves, and a decision about the other kernels."""
+        sampled = {name: kernel for name, kernel in self.kernels.items() if kernel.samples}
+        accurate = {name for name, kernel in sampled.items() if kernel.implementation.accurate_for == "logits"}
+        decisions = [self._decide(accurate)] if accurate else []
+        if sampled.keys() - accurate:
+            among_all = self._decide(sampled.keys())
+            decisions.append(among_all._replace(eliminated=among_all.eliminated - accurate))
+        return decisions
+
+    def _decide(self, names: Collection[str]) -> Decision:
         rounds = quiet_rounds(sum(self._blocks), self._disturbed)
         control = self._control and (self._control[0].name, selected(self._control[1], rounds))
         return decide(
-            {kernel.name: selected(kernel.samples, rounds) for kernel in sampled},
+            {name: selected(self.kernels[name].samples, rounds) for name in self.kernels if name in names},
             control if control and control[1] else None,
-            [kernel.name for kernel in sampled if kernel.status != "timed"],
+            [name for name in names if self.kernels[name].status != "timed"],
             blocks_of(self._blocks, rounds) if self._compares_blocks else (),
             early=len(rounds) < self._min_rounds,
             last=not self._small or self._steps >= self._policy.passes,

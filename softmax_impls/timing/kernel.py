@@ -72,7 +72,7 @@ class Participant:
     note: str = ""  # the reason for another status
     verified: bool = False  # its result was right on the cell's arrays
     discrepancy: float | None = None  # its largest error there, as a multiple of its bound
-    temporary_bytes: int = 0  # of a call
+    temporary_bytes: int | None = None  # of a call; None if the record does not state it
     predicted: float = math.inf  # seconds of a call, extrapolated from smaller calls
     _arrays: CellArrays | None = None  # that the calls are bound to
     _verified_on: int = 1  # index of a gradient
@@ -98,7 +98,8 @@ class Participant:
         """Stop it if a call would need too many bytes of temporary memory, or more than `allowance` seconds."""
         (batch, dim), dtype = arrays.probs.shape, arrays.probs.dtype
         try:
-            self.temporary_bytes = min(max(0, int(self.implementation.temporary_bytes(batch, dim, dtype))), 2**62)
+            if self.implementation.temporaries:
+                self.temporary_bytes = min(max(0, int(self.implementation.temporary_bytes(batch, dim, dtype))), 2**62)
             if reason := self.implementation.too_large(batch, dim, dtype, largest_temporaries):
                 self.stop("pruned", reason)
                 return
@@ -128,7 +129,7 @@ class Participant:
             self.stop("failed", one_line(error))
 
     def bind(self, arrays: CellArrays) -> None:
-        """Prepare the calls on these arrays, if they are not prepared."""
+        """Prepare the calls on these arrays, unless they are prepared."""
         if not self.bound:
             self._arrays = arrays
             self.bound = tuple(

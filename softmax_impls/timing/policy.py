@@ -13,7 +13,7 @@ class SamplingPolicy:
     max_sample: float = 500e-6
     target_rounds: int = 30
     calibration_samples: int = 3  # the fastest counts: a disturbed sample must not make all later samples short
-    settling: float = 0.015  # seconds of calls before a sample of several threads; other kernels' threads still spin
+    settling: float = 0.015  # seconds of calls before a sample of several threads: threads of peers may still spin
 
     # Rounds. 12 blocks of 6 rounds found a slowdown of 5 % in 97 % of small cells; without blocks, 80 to 88 %.
     block_rounds: int = 6  # rounds on one placement of the arrays

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from softmax_impls.timing.policy import DEFAULT, SamplingPolicy
 
@@ -125,7 +125,9 @@ def selected(samples: Samples, rounds: Sequence[int]) -> list[float]:
 
 def blocks_of(blocks: Sequence[int], rounds: Sequence[int]) -> tuple[int, ...]:
     """Return how many of these rounds each block has; blocks without any are left out."""
-    counts = np.histogram(rounds, bins=[0, *itertools.accumulate(blocks)])[0] if blocks else []
+    if not blocks:
+        return ()
+    counts, _ = np.histogram(rounds, bins=[0, *itertools.accumulate(blocks)])
     return tuple(int(count) for count in counts if count)
 
 
@@ -165,17 +167,15 @@ def paired_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE) -> Rati
     logs = np.log(np.asarray(a[:rounds]) / np.asarray(b[:rounds]))
     if rounds < FEW_ROUNDS:
         return _ratio_of_few(logs, confidence)
-    found = stats.bootstrap(
-        (logs,), np.median, confidence_level=confidence, n_resamples=999, method="percentile", rng=rounds
-    )
-    low, high = np.exp(found.confidence_interval)
+    medians = np.median(logs[np.random.default_rng(rounds).integers(rounds, size=(999, rounds))], axis=1)
+    low, high = np.exp(np.quantile(medians, [(1 - confidence) / 2, (1 + confidence) / 2]))
     return Ratio(math.exp(np.median(logs)), float(low), float(high))
 
 
 def median_interval(samples: Samples, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Return a confidence interval of the median: two of the samples (binomial)."""
     ordered = sorted(samples)
-    outside = max(1, int(stats.binom.ppf((1 - confidence) / 2, len(ordered), 0.5)))
+    outside = max(1, math.ceil(special.bdtrik((1 - confidence) / 2, len(ordered), 0.5)))
     return ordered[outside - 1], ordered[-outside]
 
 

@@ -150,7 +150,9 @@ def texts_of(axis):
 
 def test_map_splits_the_tile_of_a_tie_into_the_colours_of_the_implementations():
     run = ranked([cell({"pivoted": 1e-6, "numba_simd": 1.001e-6}), cell({"pivoted": 1e-6, "b": 9e-6}, dim=256)])
-    (axis,) = figures.winners_map(run.cells).axes
+    figure = figures.winners_map(run.cells)
+    assert labels(figure) == ["numba_simd", "pivoted", "split: no measurable difference"]
+    (axis,) = figure.axes
     assert tiles_of(axis) == {
         "batch=16&dim=16&dtype=float32&threads=1": [COLOURS["numba_simd"], COLOURS["pivoted"]],
         "batch=16&dim=256&dtype=float32&threads=1": [COLOURS["pivoted"]],
@@ -162,7 +164,9 @@ def test_map_splits_the_tile_of_a_tie_into_the_colours_of_the_implementations():
 
 def test_map_has_the_colour_of_an_accurate_implementation_and_names_a_faster_one():
     accurate, marked = kernel("numba_simd", 2e-6, accurate_for="logits"), kernel("rough", 1e-6, accurate_for="probs")
-    (axis,) = figures.winners_map(ranked([cell([accurate, marked])]).cells).axes
+    figure = figures.winners_map(ranked([cell([accurate, marked])]).cells)
+    assert figure.get_suptitle().endswith("\n† faster, but loses saturated rows")
+    (axis,) = figure.axes
     assert list(tiles_of(axis).values()) == [[COLOURS["numba_simd"]]]
     assert texts_of(axis) == ["numba_simd\n2.01 µs\nrough †: 0.50×"]
 

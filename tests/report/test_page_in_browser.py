@@ -97,7 +97,7 @@ def test_page_answers_for_measured_predicted_and_outside_shapes(browse):
     assert "softmax-impls choose" not in linked
     assert measured.startswith("quick, 527 µs\n")
     assert re.search(r"slow\s+raw result\s+1\.05 ms\s+2\.00 \(2\.00 to 2\.00\)", measured)
-    # Times are proportional to batch · dim, so interpolation is exact: 0.5 ns · 64 · 1024, and half a percent more.
+    # Times are proportional to batch · dim, so prediction is exact: 0.5 ns · 64 · 1024, and half a percent more.
     assert predicted.startswith("quick, about 33 µs\n")
     assert "Predicted from measured shapes at 64×1024." in predicted
     assert "raw result" not in predicted

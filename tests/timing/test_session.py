@@ -129,7 +129,7 @@ def prepared(*kernels, budget=3.0, **options):
 
 def test_each_pass_adds_samples_and_the_last_record_has_all():
     closed_form = implementations()["closed_form"]
-    session = prepared(closed_form, replace(closed_form, name="copy"), budget=3.0)
+    session = prepared(*(replace(closed_form, name=name) for name in ("copy", "another")), budget=3.0)
     cells = [result for result in session.run(SMALL[1:]) if not isinstance(result, Skipped)]
     assert len(cells) >= POLICY.passes
     first, last = (max(len(kernel.samples) for kernel in cell.kernels) for cell in (cells[0], cells[-1]))

@@ -48,9 +48,9 @@ def test_predictions_that_come_true(predictions):
     write(predictions.KNOWN, KNOWN, factors)
     write(predictions.UNSEEN, [(2, 20), (50, 300), (100, 1000)], factors)
     lines = predictions.block().splitlines()
-    assert lines[3] == "| the pick | 3 | 1.00 to 1.00 | 100% | 100% |" or "| the pick | 3 |" in lines[3]
-    assert "| accurate on saturated rows | 6 |" in lines[4]
-    assert "| all | 9 |" in lines[5]
+    rows = [line.strip("| ").split(" | ") for line in lines[3:6]]
+    assert [row[:2] for row in rows] == [["the pick", "3"], ["accurate on saturated rows", "6"], ["all", "9"]]
+    assert [row[3] for row in rows] == ["100%"] * 3
     assert "| accurate on saturated rows | 3 | 1.00x | 1.00x | 100% |" in lines
     assert lines[-1] == "3 cells of shapes that were not measured before. Machine: a cpu."
 

@@ -27,9 +27,9 @@ from softmax_impls.report.terminal.times import EXPLANATIONS, explanations, time
 from softmax_impls.results.runs import Loaded
 
 # These bounds keep the file below 3 MB. A note in the page says what was left out.
-MAX_CELLS = 2_000
+MAX_CELLS = 1_500
 MAX_RESULTS = 4_000  # results of a kernel in a cell
-MAX_FIGURES = 1_000_000  # characters
+MAX_FIGURES = 900_000  # characters
 
 Figures = dict[str, list[tuple[str, Markup]]]  # by kind; for each panel a label and an SVG element
 
