@@ -4,11 +4,10 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 from softmax_impls.choice.answer import Answer, Question
-from softmax_impls.choice.ranking import RankedRun, compare_some, rank
+from softmax_impls.choice.ranking import RankedRun, compare_some, ran_side_by_side, rank
 from softmax_impls.results.runs import OLDEST
 from softmax_impls.timing.records import Cell
 
-SIDE_BY_SIDE = 0.8  # of the threads must have run at the same time; with fewer, the machine was busy
 PACKAGES = ("python", "numpy", "numba", "llvmlite", "softmax-impls")  # times of other versions are not compared
 
 
@@ -24,7 +23,7 @@ def doubts(answer: Answer, cell: Cell, runs: Iterable[RankedRun]) -> tuple[str, 
 
 
 def _not_side_by_side(cell: Cell) -> str:
-    if cell.threads == 1 or (cell.concurrency or 0.0) >= SIDE_BY_SIDE * cell.threads:
+    if ran_side_by_side(cell):
         return ""
     if cell.concurrency is None:
         return f"It is not known whether this machine ran {cell.threads} threads side by side during the measurement."

@@ -16,6 +16,7 @@ from softmax_impls.timing.records import Cell, KernelResult
 from softmax_impls.timing.statistics import Comparison, Ratio
 from softmax_impls.timing.workloads import GRID, CellKey
 
+SIDE_BY_SIDE = 0.6  # of the threads; two threads on one core do the work of 1.4 threads, two that take turns that of 1
 BASELINE = "column_loop"  # the loop of the original program; speed-ups are relative to it
 
 
@@ -33,6 +34,11 @@ class Ranked:
     def winners(self) -> tuple[str, ...]:
         """The fastest kernel and the kernels that tie with it; empty if nothing is ranked."""
         return (self.comparison.best, *self.comparison.ties) if self.comparison else ()
+
+    @property
+    def sure(self) -> bool:
+        """Whether there is a single winner, measured on a quiet machine that ran all threads at the same time."""
+        return len(self.winners) == 1 and not self.cell.is_busy and ran_side_by_side(self.cell)
 
     @cached_property
     def among_accurate(self) -> Comparison | None:
@@ -82,6 +88,7 @@ class Ranked:
         return {
             **asdict(self.key),
             "winners": self.winners,
+            "sure": self.sure,
             "seconds": self.seconds if comparison else None,
             "gigabytes_per_second": self.gigabytes_per_second if comparison else None,
             "speedup_over_source": speedup and speedup[0],
@@ -108,6 +115,11 @@ class RankedRun:
 
     run: Run
     cells: list[Ranked]
+
+
+def ran_side_by_side(cell: Cell) -> bool:
+    """Whether the machine ran the threads of a cell at the same time while it was measured."""
+    return cell.threads == 1 or (cell.concurrency or 0.0) >= SIDE_BY_SIDE * cell.threads
 
 
 def is_from(run: Run, machine: str) -> bool:

@@ -1,21 +1,12 @@
-"""The command ``softmax-impls choose``."""
+"""The command ``softmax-impls choose``: its options, and the question that they ask."""
 
 import math
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
-from softmax_impls.choice.answer import Answer, Question
-from softmax_impls.choice.asking import ask_by_measuring, ask_results
-from softmax_impls.choice.candidates import code_for_mix
-from softmax_impls.choice.tradeoffs import front, over_mix
 from softmax_impls.cli import options
-from softmax_impls.implementation import Implementation
-from softmax_impls.report.terminal import answers
-from softmax_impls.report.terminal.console import console, kernels_to_stderr, print_json, print_lines
 from softmax_impls.threads import available_cores, default_threads
-from softmax_impls.timing.first_calls import first_calls
 from softmax_impls.timing.workloads import WORKLOADS
 
 
@@ -93,6 +84,9 @@ def choose(
     if threads is not None:
         options.check_threads(threads)
     usable, unusable = options.select(specs, peers)
+    from softmax_impls.choice.answer import Question
+    from softmax_impls.cli import answering
+
     about = (
         dtype,
         threads or min(default_threads(), available_cores()),
@@ -103,63 +97,9 @@ def choose(
     )
     questions = [Question(batch, dim, *about) for batch, dim, _ in parts]
     if paths or no_measure:
-        found = ask_results(questions, usable, paths or (options.FOLDER,), _say, any_threads=threads is None)
+        found = answering.from_results(questions, usable, paths or (options.FOLDER,), any_threads=threads is None)
     else:
-        found = _measured(questions, usable)
+        found = answering.by_measuring(questions, usable, options.FOLDER)
     if mix:
-        return _print_mix(list(zip((part[2] for part in parts), found, strict=True)), usable, as_json)
-    notes = answers.notes(found[0], unusable) + (_startup(found[0], usable) if startup else [])
-    return _print_answer(found[0], notes, as_json)
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)
-
-
-def _measured(questions: Sequence[Question], usable: Mapping[str, Implementation]) -> list[Answer]:
-    """Measure the shapes of questions, and answer."""
-    shapes = ", ".join(f"{question.batch}×{question.dim}" for question in questions)
-    with console(stderr=True).status(f"measuring {shapes}"), kernels_to_stderr():
-        try:
-            return ask_by_measuring(questions, usable, options.FOLDER, _say)
-        except ValueError as error:
-            raise click.ClickException(str(error)) from None
-
-
-def _print_answer(answer: Answer, notes: list[str], as_json: bool) -> int:
-    if as_json:
-        print_json(answer.as_dict() | {"front": front(answer.candidates), "notes": notes})
-    else:
-        if answer.candidates:
-            console().print(answers.candidates_table(answer))
-        print_lines([*answers.sentences(answer), *notes, *(["", str(answer.usage)] if answer.usage else [])])
-    return 0 if answer.pick else 1
-
-
-def _startup(answer: Answer, usable: Mapping[str, Implementation]) -> list[str]:
-    """Time the first call of the implementation to use, and that of the fastest that needs no compiler."""
-    pick, question = answer.pick, answer.question
-    if pick is None or pick.name not in usable or usable[pick.name].family != "numba":
-        return []
-    others = (candidate for candidate in answer.candidates.values() if answer.allows(candidate))
-    plain = next((c for c in others if c.name in usable and usable[c.name].family != "numba"), None)
-    with console(stderr=True).status(f"starting {pick.name} in new processes"):
-        try:
-            seconds = [first_calls(c.name, question.batch, question.dim, question.dtype) for c in (pick, plain) if c]
-        except RuntimeError as error:
-            raise click.ClickException(str(error)) from None
-    return answers.startup(pick, plain, seconds)
-
-
-def _print_mix(weighted: Sequence[tuple[float, Answer]], usable: Mapping[str, Implementation], as_json: bool) -> int:
-    ranked = over_mix(weighted)
-    pick = ranked[0].name if ranked and ranked[0].allowed else None
-    code = code_for_mix(pick, (answer for _, answer in weighted), usable) if pick else None
-    if as_json:
-        shapes = [{"weight": weight} | answer.as_dict() for weight, answer in weighted]
-        print_json({"use": pick, "mix": [vars(in_mix) for in_mix in ranked], "shapes": shapes, "code": code})
-    else:
-        if ranked:
-            console().print(answers.mix_table(weighted, ranked))
-        print_lines([*answers.mix_sentences(weighted, ranked), *(["", code] if code else [])])
-    return 0 if pick else 1
+        return answering.print_mix(list(zip((part[2] for part in parts), found, strict=True)), usable, as_json)
+    return answering.print_answer(found[0], usable, unusable, startup, as_json)

@@ -24,7 +24,7 @@ def cell(times, **changes):
 
 
 @pytest.mark.parametrize(
-    ("threads", "concurrency", "sure"), [(1, None, True), (2, 1.7, True), (2, 1.2, False), (4, 3, False)]
+    ("threads", "concurrency", "sure"), [(1, None, True), (2, 1.4, True), (2, 1.1, False), (4, 2.2, False)]
 )
 def test_threads_that_did_not_run_side_by_side_cast_doubt(threads, concurrency, sure):
     found = ask(build_run(cell(SIMD, threads=threads, concurrency=concurrency)), threads=threads)

@@ -294,7 +294,7 @@ def test_measure_is_accepted_although_it_is_the_default(output):
 
 def test_startup_counts_the_calls_after_which_compiling_pays_off(output, monkeypatch, kept):
     seconds = {"numba_simd": (2.0, 0.5)}
-    monkeypatch.setattr(COMMAND, "first_calls", lambda name, *_: seconds.get(name, (0.1, 0.1)))
+    monkeypatch.setattr("softmax_impls.cli.answering.first_calls", lambda name, *_: seconds.get(name, (0.1, 0.1)))
     text = output("choose", *SHAPE, *ONE, "--startup", *kept)
     assert "The first call of numba_simd in a new process takes 2 s, with cached code 500 ms." in text
     assert re.search(

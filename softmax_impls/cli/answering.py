@@ -1,0 +1,79 @@
+"""Ask the question of ``softmax-impls choose``, and print the answer."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from softmax_impls.choice.answer import Answer, Question
+from softmax_impls.choice.asking import Implementations, ask_by_measuring, ask_results
+from softmax_impls.choice.candidates import code_for_mix
+from softmax_impls.choice.tradeoffs import front, over_mix
+from softmax_impls.report.terminal import answers
+from softmax_impls.report.terminal.console import console, kernels_to_stderr, print_json, print_lines
+from softmax_impls.timing.first_calls import first_calls
+
+
+def from_results(
+    questions: Sequence[Question], usable: Implementations, paths: Sequence[Path], any_threads: bool
+) -> list[Answer]:
+    """Answer from results."""
+    return ask_results(questions, usable, paths, _say, any_threads)
+
+
+def by_measuring(questions: Sequence[Question], usable: Implementations, folder: Path) -> list[Answer]:
+    """Measure the shapes of questions, and answer; the results are kept in the folder."""
+    shapes = ", ".join(f"{question.batch}×{question.dim}" for question in questions)
+    with console(stderr=True).status(f"measuring {shapes}"), kernels_to_stderr():
+        try:
+            return ask_by_measuring(questions, usable, folder, _say)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
+
+
+def print_answer(
+    answer: Answer, usable: Implementations, unusable: Mapping[str, str], startup: bool, as_json: bool
+) -> int:
+    """Print an answer, with `startup` also the times of first calls; return the exit status."""
+    notes = answers.notes(answer, unusable) + (_startup(answer, usable) if startup else [])
+    if as_json:
+        print_json(answer.as_dict() | {"front": front(answer.candidates), "notes": notes})
+    else:
+        if answer.candidates:
+            console().print(answers.candidates_table(answer))
+        print_lines([*answers.sentences(answer), *notes, *(["", str(answer.usage)] if answer.usage else [])])
+    return 0 if answer.pick else 1
+
+
+def _startup(answer: Answer, usable: Implementations) -> list[str]:
+    """Time the first call of the implementation to use, and that of the fastest that needs no compiler."""
+    pick, question = answer.pick, answer.question
+    if pick is None or pick.name not in usable or usable[pick.name].family != "numba":
+        return []
+    others = (candidate for candidate in answer.candidates.values() if answer.allows(candidate))
+    plain = next((c for c in others if c.name in usable and usable[c.name].family != "numba"), None)
+    with console(stderr=True).status(f"starting {pick.name} in new processes"):
+        try:
+            seconds = [first_calls(c.name, question.batch, question.dim, question.dtype) for c in (pick, plain) if c]
+        except RuntimeError as error:
+            raise click.ClickException(str(error)) from None
+    return answers.startup(pick, plain, seconds)
+
+
+def print_mix(weighted: Sequence[tuple[float, Answer]], usable: Implementations, as_json: bool) -> int:
+    """Print the implementations over a mix of shapes with their weights; return the exit status."""
+    ranked = over_mix(weighted)
+    pick = ranked[0].name if ranked and ranked[0].allowed else None
+    code = code_for_mix(pick, (answer for _, answer in weighted), usable) if pick else None
+    if as_json:
+        shapes = [{"weight": weight} | answer.as_dict() for weight, answer in weighted]
+        print_json({"use": pick, "mix": [vars(in_mix) for in_mix in ranked], "shapes": shapes, "code": code})
+    else:
+        if ranked:
+            console().print(answers.mix_table(weighted, ranked))
+        print_lines([*answers.mix_sentences(weighted, ranked), *(["", code] if code else [])])
+    return 0 if pick else 1
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
