@@ -33,6 +33,8 @@ def as_array(name: str, value: object) -> NDArray[Any]:
     Masked arrays raise TypeError wherever they are: in lists, or returned by an object's ``__array__``. So does an
     object that cannot be converted, as a tensor that requires grad. Nested lists of unequal lengths raise ValueError.
     """
+    if type(value) is np.ndarray:
+        return value
     try:
         return np.asarray(_without_masks(value))
     except _MaskedError:
@@ -53,6 +55,8 @@ class _MaskedError(Exception):
 
 def _without_masks(value: object) -> Any:
     """Return `value` with arrays that lists contain converted one by one: NumPy drops their masks."""
+    if type(value) is list and {float}.issuperset(map(type, value)):  # the usual case, without further tests
+        return value
     if hasattr(value, "__dask_graph__") and hasattr(value, "__array__"):  # Dask's __array__ drops the mask, too
         value = value.compute()  # type: ignore[attr-defined]
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):

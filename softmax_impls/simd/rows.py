@@ -3,8 +3,12 @@
 Tiny rows have up to a vector, short rows up to two, medium rows up to eight. Long rows are written without gaps in
 memory: a vector may begin in a row and end in the next row.
 
-Each function stops before a row that overflows, with all rows before it written, and returns the number of that row.
-`compute_rows` computes the row by `scaled_row`, and goes on. So ordinary rows pay for a comparison.
+A row in which g - c or h - Σ p h overflows is left to `scaled_row`. A function stops before such a row, with all rows
+before it written, and returns the number of the row; `compute_rows` computes it and goes on. For rows of up to eight
+vectors, a comparison for each row would take 4 to 40 % of the time. So they are all written first, and the squares of
+their sums are added up. If the total is not finite, the function returns `start`, and the rows are computed again by a
+`careful` function, which compares. In place, this would lose the inputs: there the squares of g are added up before, in
+blocks. The results of tiny and short rows are p h - p Σ p h, where only h can overflow.
 """
 
 from typing import Any
@@ -24,7 +28,7 @@ from softmax_impls.simd.passes import (
     write_body,
     write_edge,
 )
-from softmax_impls.simd.sizes import ALIGNED_FROM, LAG_TWO_BELOW, PIPELINED_ABOVE
+from softmax_impls.simd.sizes import ALIGNED_FROM, IN_PLACE_BLOCK, LAG_TWO_BELOW, PIPELINED_ABOVE
 from softmax_impls.simd.vectors import Pointer, Vector
 
 
@@ -34,36 +38,53 @@ def compute_rows(
 ) -> None:
     """Compute the rows from `start` to `stop`. `in_place` states whether `out` is an input."""
     width = vec.lanes(probs)
-    careful = in_place or dim > 2 * width
+    careful = pipelined = dim > PIPELINED_ABOVE * width or (nontemporal and dim > 2 * width)
     while start < stop:
+        end = stop
+        if in_place and not pipelined:
+            end = min(stop, start + max(1, IN_PLACE_BLOCK // dim))
+            careful = not are_small(grad, start * dim, end * dim)
         if dim <= width:
-            computed = _tiny_rows(probs, grad, out, dim, start, stop, careful)
+            computed = _tiny_rows(probs, grad, out, dim, start, end, in_place, careful)
         elif dim <= 2 * width:
-            computed = _short_rows(probs, grad, out, dim, start, stop, careful)
-        elif dim <= PIPELINED_ABOVE * width and not nontemporal:
-            computed = _medium_rows(probs, grad, out, dim, start, stop)
+            computed = _short_rows(probs, grad, out, dim, start, end, in_place, careful)
+        elif not careful:
+            computed = _medium_rows(probs, grad, out, dim, start, end)
         else:
-            computed = _long_rows(probs, grad, out, dim, start, stop, nontemporal)
-        if computed < stop and careful:
+            computed = _long_rows(probs, grad, out, dim, start, end, nontemporal)
+        if computed < end and careful:
             scaled_row(probs, grad, out, computed * dim, dim)
             computed += 1
+        elif in_place:
+            computed = end
         careful, start = True, computed
 
 
+@jit(nogil=True, fastmath={"reassoc", "contract"})
+def are_small(grad: Pointer, begin: int, end: int) -> bool:
+    """Whether elements are so small that neither g - c, nor h - Σ p h, nor the sum of all (Σ p h)² overflows."""
+    total = vec.as_element(grad, 0.0)
+    for k in range(begin, end):
+        total += grad[k] * grad[k]
+    return bool(np.isfinite(16 * total))  # |Σ p h| is at most twice the largest |g| of its row
+
+
 @jit(nogil=True, forceinline=True)
-def _first_masked_row(dim: int, elements: int, start: int, stop: int) -> int:
+def _first_masked_row(dim: int, elements: int, start: int, stop: int, in_place: bool) -> int:
     # Loads and stores of earlier rows may pass the end of the row: the next rows overwrite these lanes. The last rows
     # have no next rows. In place, such lanes would overwrite an input.
-    return max(start, stop - (elements - 1) // dim)
+    return start if in_place and dim < elements else max(start, stop - (elements - 1) // dim)
 
 
 @jit(nogil=True, fastmath={"contract"})
-def _tiny_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, careful: bool) -> int:
+def _tiny_rows(
+    probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, in_place: bool, careful: bool
+) -> int:
     """Compute rows of up to a vector in registers, two at a time, because they do not wait for each other."""
     width, zero = vec.lanes(probs), vec.broadcast(probs, 0)
     used = vec.first_lanes(probs, dim)
     total = vec.as_element(probs, 0.0)
-    masked = start if careful else _first_masked_row(dim, width, start, stop)
+    masked = start if careful else _first_masked_row(dim, width, start, stop, in_place)
     masked -= (masked - start) % 2
     for i in range(start, masked, 2):
         k0, k1 = i * dim, (i + 1) * dim
@@ -90,12 +111,14 @@ def _tiny_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int
 
 
 @jit(nogil=True, fastmath={"contract"})
-def _short_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, careful: bool) -> int:
+def _short_rows(
+    probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, in_place: bool, careful: bool
+) -> int:
     """Compute rows of more than a vector and up to two, in registers."""
     width, zero = vec.lanes(probs), vec.broadcast(probs, 0)
     used = vec.first_lanes(probs, dim - width)  # of the second vector
     total = vec.as_element(probs, 0.0)
-    masked = start if careful else _first_masked_row(dim, 2 * width, start, stop)
+    masked = start if careful else _first_masked_row(dim, 2 * width, start, stop, in_place)
     for i in range(start, masked):
         k0, k1 = i * dim, i * dim + width
         p0, g0 = vec.load(probs, k0), vec.load(grad, k0)
@@ -127,12 +150,13 @@ def _short_row(probs: Pointer, p0: Vector, g0: Vector, p1: Vector, g1: Vector) -
     return t0, t1, vec.reduce_add(t0 + t1)
 
 
-@jit(nogil=True)
+@jit(nogil=True, fastmath={"contract"})
 def _medium_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int) -> int:
     """Compute rows of a few vectors one after the other: the processor itself overlaps a row with the next rows."""
     width = vec.lanes(probs)
     whole, last = dim // width * width, dim - width  # the end of the whole vectors, the beginning of the last vector
     shared = vec.first_lanes(probs, -dim % width)
+    total = vec.as_element(probs, 0.0)
     for i in range(start, stop):
         row = i * dim
         max_p, max_g = vec.load(probs, row), vec.load(grad, row)
@@ -145,14 +169,14 @@ def _medium_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: i
             dot += vec.reduce_add(vec.select(shared, vec.broadcast(probs, 0), p * g))
             max_p, max_g = vec.update_max(p, g, max_p, max_g)
         shift, dot = row_sums(probs, grad, row, dim, vec.argmax(max_p, max_g)[1], dot)
-        if overflows(probs, dot):
-            return i
+        element = vec.as_element(probs, dot)
+        total += element * element
         c, s = vec.broadcast(probs, shift), vec.broadcast(probs, dot)
         last_result = p * ((g - c) - s)  # before the vector that it may share elements with is written
         for k in range(row, row + last, width):
             vec.store(out, k, result_at(probs, grad, k, c, s))
         vec.store(out, row + last, last_result)
-    return stop
+    return stop if np.isfinite(total) else start
 
 
 @jit(nogil=True)

@@ -32,6 +32,9 @@ ALIGNED_FROM = 16
 # With two steps, 256×256 float32 took 0.9 of the time, 6144×512 1.1.
 LAG_TWO_BELOW = 32
 
+# Elements of g that are tested for large numbers before they are overwritten. The cache of a core holds them.
+IN_PLACE_BLOCK = 4096
+
 # Terms that a lane adds in the arrays' dtype, before the sum goes on in float64.
 TERMS_PER_LANE = 32
 # g is shifted where |g at the largest p| is larger than this times |Σ p g - g at the largest p|. Elsewhere a shift

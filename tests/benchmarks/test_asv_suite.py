@@ -80,7 +80,7 @@ def test_the_error_of_a_pivoted_kernel_is_small_and_the_error_of_the_closed_form
         assert errors["closed_form"] > 100
 
 
-@pytest.mark.parametrize("combination", [(dtype, result) for dtype in _cells.DTYPES for result in calls.RESULTS])
+@pytest.mark.parametrize("combination", [(dtype, given) for dtype in _cells.DTYPES for given in calls.ARGUMENTS])
 def test_the_public_call_runs(combination):
     suite = calls.PublicCall()
     assert combination not in suite.skip_params
