@@ -33,6 +33,7 @@ class RowSums:
         scale, floor = self.bound_terms(probs, flush_to_zero)
         return np.asarray(probs * scale[:, np.newaxis] + floor[:, np.newaxis])
 
+    @np.errstate(all="ignore")
     def formula_in_range(self, probs: Array, grad_output: Array) -> NDArray[np.bool_]:
         """Return where the formula p (g - Σ p g) computes with numbers in range, as `bounds` explains; (B, D)."""
         limit = (1 - 4 * bounds.gamma(probs.shape[1] + 6, probs.dtype)) * float(np.finfo(probs.dtype).max)
