@@ -10,6 +10,7 @@ from typing import Any
 from softmax_impls.implementation import Accuracy, Implementation
 from softmax_impls.registry import get, is_ours
 from softmax_impls.results.runs import Run, interval_of
+from softmax_impls.simd.sizes import SHARED_FROM
 from softmax_impls.timing import statistics
 from softmax_impls.timing.environment import environment, is_here
 from softmax_impls.timing.records import Cell, KernelResult
@@ -118,8 +119,9 @@ class RankedRun:
 
 
 def ran_side_by_side(cell: Cell) -> bool:
-    """Whether the machine ran the threads of a cell at the same time while it was measured."""
-    return cell.threads == 1 or (cell.concurrency or 0.0) >= SIDE_BY_SIDE * cell.threads
+    """Whether the machine ran the threads of a cell at the same time while it was measured, or a single thread ran."""
+    shared = cell.threads > 1 and cell.key.moved_bytes >= SHARED_FROM
+    return not shared or (cell.concurrency or 0.0) >= SIDE_BY_SIDE * cell.threads
 
 
 def is_from(run: Run, machine: str) -> bool:

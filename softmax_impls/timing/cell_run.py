@@ -23,7 +23,7 @@ import numpy as np
 
 from softmax_impls.formatting import KERNEL_ERRORS, one_line
 from softmax_impls.implementation import Implementation
-from softmax_impls.simd.sizes import NONTEMPORAL_FROM
+from softmax_impls.simd.sizes import NONTEMPORAL_FROM, SHARED_FROM
 from softmax_impls.timing.disturbance import is_quiet, running_side_by_side
 from softmax_impls.timing.environment import environment
 from softmax_impls.timing.kernel import CellArrays, Participant
@@ -64,6 +64,12 @@ class CellRun:
     def is_open(self) -> bool:
         """Whether more samples could change the comparison."""
         return len(self.active) > 1 and not (self._has_quiet_rounds and self._is_settled)
+
+    @property
+    def _is_shared(self) -> bool:
+        """Whether calls may use several threads."""
+        peers = any(kernel.implementation.family == "peer" for kernel in self.active)
+        return self._key.threads > 1 and (peers or self._key.moved_bytes >= SHARED_FROM)
 
     @property
     def _has_quiet_rounds(self) -> bool:
@@ -185,7 +191,7 @@ class CellRun:
 
     def _take_block(self, arrays: CellArrays, rng: np.random.Generator) -> bool:
         self._blocks.append(0)
-        if self._key.threads > 1:
+        if self._is_shared:
             self._concurrency.append(running_side_by_side(self._key.threads))
         gc.disable()
         try:
@@ -206,13 +212,13 @@ class CellRun:
 
     def _is_undisturbed(self) -> bool:
         """Whether the processor was quiet before and after a round. Beside own threads, that is not known."""
-        before, self._was_quiet = self._was_quiet, self._key.threads > 1 or is_quiet()
+        before, self._was_quiet = self._was_quiet, self._is_shared or is_quiet()
         return before and self._was_quiet
 
     def _take_round(self, rng: np.random.Generator) -> bool:
         """Take a sample of each participant, in random order; return False as soon as a kernel fails."""
         peers = any(kernel.implementation.family == "peer" for kernel in self.active)
-        settling = self._policy.settling if peers and self._key.threads > 1 else 0.0
+        settling = self._policy.settling if peers and self._is_shared else 0.0
         references = [(self._roofline, self._roofline.samples)] if self._roofline else []
         if self._control and self._control[0].status == "timed":
             references.append(self._control)

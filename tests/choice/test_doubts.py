@@ -10,17 +10,18 @@ from softmax_impls.choice.choose import choose
 
 from .builders import FEBRUARY, HERE, JANUARY, build_cell, build_run
 
+DIM = 8192  # a call of 8 rows is large enough to be shared among threads
 SIMD = {"numba_simd": 1e-6, "numba_pivoted": 2e-6}
 PIVOTED = {"numba_simd": 1.8e-6, "numba_pivoted": 1e-6}
 DISTURBED = {"numba_simd": 1e-6, "numba_pivoted": 1.002e-6}
 
 
 def ask(*runs, threads=1):
-    return choose(Question(8, 8, "float32", threads), list(runs), HERE, implementations())
+    return choose(Question(8, DIM, "float32", threads), list(runs), HERE, implementations())
 
 
 def cell(times, **changes):
-    return build_cell(8, 8, times, **{"time": FEBRUARY} | changes)
+    return build_cell(8, DIM, times, **{"time": FEBRUARY} | changes)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,11 @@ def test_threads_that_did_not_run_side_by_side_cast_doubt(threads, concurrency, 
     found = ask(build_run(cell(SIMD, threads=threads, concurrency=concurrency)), threads=threads)
     assert (found.pick.name, found.sure) == ("numba_simd", sure)
     assert all(f"({concurrency:.1f} of {threads})" in doubt for doubt in found.doubts)
+
+
+def test_a_call_that_runs_in_one_thread_needs_no_other():
+    small = build_run(build_cell(8, 8, SIMD, time=FEBRUARY, threads=2))
+    assert choose(Question(8, 8, "float32", 2), [small], HERE, implementations()).sure
 
 
 def test_unknown_concurrency_is_called_unknown():

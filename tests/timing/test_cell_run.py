@@ -269,7 +269,10 @@ def test_the_roofline_takes_part_only_where_the_arrays_do_not_fit_a_cache(clock,
 
 def test_the_record_states_how_many_threads_ran_side_by_side(clock, monkeypatch):
     monkeypatch.setattr(cell_run, "running_side_by_side", lambda threads: 0.6 * threads)
-    assert measured([taking(clock, "a", 1e-4)], key=replace(SMALL, threads=2)).concurrency == 1.2
+    two_threads = replace(SMALL, threads=2)
+    assert measured([taking(clock, "a", 1e-4)], key=two_threads).concurrency is None  # a small call runs in one
+    monkeypatch.setattr(cell_run, "SHARED_FROM", 0)
+    assert measured([taking(clock, "a", 1e-4)], key=two_threads).concurrency == 1.2
     assert measured([taking(clock, "a", 1e-4)]).concurrency is None
 
 
