@@ -63,7 +63,7 @@ class CellRun:
     @property
     def is_open(self) -> bool:
         """Whether more samples could change the comparison."""
-        return len(self.active) > 1 and not (self._has_quiet_rounds and self._is_settled)
+        return len(self.active) > 1 and not (self._quiet_rounds >= self._min_rounds and self._is_settled)
 
     @property
     def _is_shared(self) -> bool:
@@ -72,8 +72,8 @@ class CellRun:
         return self._key.threads > 1 and (peers or self._key.moved_bytes >= SHARED_FROM)
 
     @property
-    def _has_quiet_rounds(self) -> bool:
-        return sum(self._blocks) - len(self._disturbed) >= self._min_rounds
+    def _quiet_rounds(self) -> int:
+        return sum(self._blocks) - len(self._disturbed)
 
     @np.errstate(all="ignore")
     def measure(self, seconds: float) -> None:
@@ -184,7 +184,7 @@ class CellRun:
                     return False
             if not (self._take_block(arrays, rng) and self._eliminate(arrays)):
                 return False
-            enough = self._rounds >= self._min_rounds and self._has_quiet_rounds
+            enough = min(self._rounds, self._quiet_rounds) >= self._min_rounds
             if self._time_is_up() or (enough and self._is_settled):
                 break
         return True
@@ -223,7 +223,8 @@ class CellRun:
         if self._control and self._control[0].status == "timed":
             references.append(self._control)
         members = [(kernel, kernel.samples) for kernel in self.active]
-        members += [pair for pair in references if len(pair[1]) < self._reference_rounds]
+        if self._quiet_rounds < self._reference_rounds:
+            members += references
         for index in rng.permutation(len(members)):
             participant, samples = members[index]
             try:
@@ -284,10 +285,11 @@ class CellRun:
         return decisions
 
     def _decide(self, names: Collection[str]) -> Decision:
+        samples = {name: kernel.samples for name, kernel in self.kernels.items() if name in names}
         rounds = quiet_rounds(sum(self._blocks), self._disturbed)
         control = self._control and (self._control[0].name, selected(self._control[1], rounds))
         return decide(
-            {name: selected(self.kernels[name].samples, rounds) for name in self.kernels if name in names},
+            {name: selected(taken, rounds) or taken[:1] for name, taken in samples.items()},
             control if control and control[1] else None,
             [name for name in names if self.kernels[name].status != "timed"],
             blocks_of(self._blocks, rounds) if self._compares_blocks else (),

@@ -3,7 +3,7 @@
 import datetime
 import math
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 import msgspec
 import numpy as np
@@ -108,6 +108,9 @@ class Roofline(Struct, frozen=True, kw_only=True):
         return float(np.median(self.samples))
 
 
+Reference = TypeVar("Reference", Control, Roofline)
+
+
 class Cell(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="schema", tag=SCHEMA):
     """A measured cell: its key, the result of every kernel, and the environment."""
 
@@ -150,16 +153,19 @@ class Cell(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="sch
         if len(rounds) == total:
             return self
 
-        def of(kernel: KernelResult) -> KernelResult:
-            samples = tuple(selected(kernel.samples, rounds))
+        def of(kernel: KernelResult) -> KernelResult:  # one that was eliminated early may have no quiet rounds
+            samples = tuple(selected(kernel.samples, rounds) or kernel.samples[:1])
             return replace(kernel, samples=samples, seconds=float(np.median(samples))) if samples else kernel
 
-        control, roofline = self.control, self.roofline
+        def of_reference(reference: Reference) -> Reference | None:
+            samples = tuple(selected(reference.samples, rounds))
+            return replace(reference, samples=samples) if samples else None
+
         return replace(
             self,
             kernels=tuple(map(of, self.kernels)),
-            control=control and replace(control, samples=tuple(selected(control.samples, rounds))),
-            roofline=roofline and replace(roofline, samples=tuple(selected(roofline.samples, rounds))),
+            control=self.control and of_reference(self.control),
+            roofline=self.roofline and of_reference(self.roofline),
             blocks=blocks_of(self.blocks, rounds),
             disturbed=(),
         )

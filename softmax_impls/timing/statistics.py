@@ -119,8 +119,8 @@ def quiet_rounds(rounds: int, disturbed: Collection[int]) -> list[int]:
 
 
 def selected(samples: Samples, rounds: Sequence[int]) -> list[float]:
-    """Return the samples of these rounds; the first sample alone if there are none, as of an eliminated kernel."""
-    return [samples[index] for index in rounds if index < len(samples)] or list(samples[:1])
+    """Return the samples of these rounds."""
+    return [samples[index] for index in rounds if index < len(samples)]
 
 
 def blocks_of(blocks: Sequence[int], rounds: Sequence[int]) -> tuple[int, ...]:

@@ -7,7 +7,15 @@ import pytest
 
 from softmax_impls import implementations, softmax, softmax_backward
 from softmax_impls.backward import numba_simd
-from tests.simd.problems import DISABLE_JIT, DTYPES, assert_right, compiled_only, problem, run_program
+from tests.simd.problems import (
+    DISABLE_JIT,
+    DTYPES,
+    all_paths_are_right,
+    assert_right,
+    compiled_only,
+    problem,
+    run_program,
+)
 
 DIMS = [1, 2, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 100]
 DIMS += [] if DISABLE_JIT else [1000, 2048, 5003]  # the interpreter takes too long for these
@@ -104,17 +112,21 @@ def test_arrays_from_softmax_take_the_fast_path(dtype, monkeypatch):
         assert softmax_backward(probs, grad, axis=1).dtype is np.dtype(dtype)
 
 
+@pytest.mark.skipif(not DISABLE_JIT, reason="runs where NUMBA_DISABLE_JIT is set")
+def test_results_are_right_without_the_compiler():
+    assert all_paths_are_right()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "environment",
     [
         {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
         {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma"},
-        {"NUMBA_DISABLE_JIT": "1"},
     ],
-    ids=["generic", "AVX2", "interpreted"],
+    ids=["generic", "AVX2"],
 )
-def test_results_are_right_for_any_processor_and_without_the_compiler(environment, tmp_path):
-    if "NUMBA_CPU_NAME" in environment and os.uname().machine != "x86_64":
+def test_results_are_right_for_any_processor(environment, tmp_path):
+    if os.uname().machine != "x86_64":
         pytest.skip("these are processors of the x86 family")
     assert run_program("print(all_paths_are_right())", NUMBA_CACHE_DIR=str(tmp_path), **environment) == "True\n"
