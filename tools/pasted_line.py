@@ -27,6 +27,7 @@ from msgspec import Struct
 from softmax_impls.choice.ranking import ours
 from softmax_impls.formatting import format_count
 from softmax_impls.threads import available_cores, default_threads
+from softmax_impls.timing.disturbance import is_quiet
 from softmax_impls.timing.environment import environment
 from softmax_impls.timing.workloads import DTYPES
 from softmax_impls.usage import usage
@@ -37,8 +38,9 @@ SHAPES = (
     (1, 10), (1, 1000), (16, 64), (128, 10), (64, 1000),
     (256, 1000), (16, 40000), (1024, 512), (512, 4096), (4096, 4096),
 )  # fmt: skip
-SAMPLES, SAMPLE_SECONDS = 100, 500e-6  # of the line with hot caches; a long call has fewer samples
-MOST_SECONDS = 2.0  # for the samples of a line
+SAMPLES, SAMPLE_SECONDS = 100, 500e-6  # of the line with hot caches, at most
+FEWEST = 12  # samples; with fewer of a quiet processor, all count
+MOST_SECONDS = 3.0  # for the samples of a line
 COLD_CALLS = 31  # of each candidate
 TOUCHED = 8 * 2**20  # elements of float64: 64 MB, more than the last cache holds
 RIVALS = 3  # candidates besides the pick that are timed with cold caches
@@ -59,7 +61,7 @@ class Pasted(Struct, frozen=True):
     line: str
     stated: float
     interval: tuple[float, float]
-    hot: float  # median of the line's samples
+    hot: float  # median of the line's samples on a quiet processor
     ratios: dict[str, float]  # of candidates that may be recommended: time over the time of the fastest, as stated
     cold: dict[str, float]  # median of calls of each candidate with cold caches
     choose_seconds: float  # that the command took
@@ -124,14 +126,21 @@ def _namespace(setup: str) -> dict[str, Any]:
 
 
 def hot_seconds(setup: str, line: str) -> float:
-    """Return the median of samples of a line, by timeit."""
+    """Return the median of samples of a line, by timeit, while the processor was quiet."""
     timer = timeit.Timer(line, globals=_namespace(setup))
     timer.timeit(2)  # compiles or loads compiled code
     once = max(timer.timeit(1), 1e-8)
     number = max(1, round(SAMPLE_SECONDS / min(once, timer.timeit(100) / 100 if once < 1e-4 else once)))
     timer.timeit(number)
-    samples = max(5, min(SAMPLES, round(MOST_SECONDS / (once * number))))
-    return float(np.median(timer.repeat(samples, number))) / number
+    every: list[float] = []
+    quiet: list[float] = []
+    end = time.perf_counter() + MOST_SECONDS
+    while len(every) < FEWEST or (len(quiet) < SAMPLES and time.perf_counter() < end):
+        before = is_quiet()
+        every.append(timer.timeit(number) / number)
+        if before and is_quiet():
+            quiet.append(every[-1])
+    return float(np.median(quiet if len(quiet) >= FEWEST else every))
 
 
 def cold_seconds(setup: str, lines: Mapping[str, str]) -> dict[str, float]:

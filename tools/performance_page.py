@@ -53,7 +53,7 @@ class Timed:
 
 def cells() -> dict[CellKey, Timed]:
     """Return the cells that are kept."""
-    return {key: Timed(cell) for key, cell in performance.cells().items()}
+    return {key: Timed(cell.undisturbed()) for key, cell in performance.cells().items()}
 
 
 def environment() -> str:
@@ -140,7 +140,7 @@ def _workload_row(timed: Timed) -> Row:
         timed.best_peer,
         _format(timed.ratio(timed.best_peer, OURS)),
         _format(timed.ratio(PEER_PLAIN, OURS_PLAIN)),
-        f"{timed.ratio(ROOFLINE, OURS).value:.0%}",
+        f"{timed.ratio(ROOFLINE, OURS).value:.0%}" if cell.roofline else "–",
     )
 
 
