@@ -174,39 +174,41 @@ def softmax_backward(
         type(probs) is ndarray
         and type(grad_output) is ndarray
         and (threads is None or (type(threads) is int and threads > 0))
+        and ((dtype := probs.dtype) is FLOAT32 or dtype is FLOAT64 or dtype in (FLOAT32, FLOAT64))
+        and (grad_output.dtype is dtype or grad_output.dtype == dtype)
+        and grad_output.ndim == (ndim := probs.ndim) != 0
+        and type(axis) is int
+        and (axis == -1 or axis == ndim - 1)
+        and probs.flags.carray
+        and grad_output.flags.carray
+        and (out is None or (type(out) is ndarray and out.dtype == dtype and out.ndim == ndim and out.flags.carray))
     ):
-        dtype, ndim = probs.dtype, probs.ndim
-        if (
-            (dtype is FLOAT32 or dtype is FLOAT64 or dtype in (FLOAT32, FLOAT64))
-            and (grad_output.dtype is dtype or grad_output.dtype == dtype)
-            and grad_output.ndim == ndim != 0
-            and type(axis) is int
-            and (axis == -1 or axis == ndim - 1)
-            and probs.flags.carray
-            and grad_output.flags.carray
-            and (out is None or (type(out) is ndarray and out.dtype == dtype and out.ndim == ndim and out.flags.carray))
-        ):
-            try:
-                kernel, kind = registry.resolved[impl]
-            except (KeyError, TypeError):  # the first call with this `impl`; a TypeError if it is not hashable
-                kernel, kind = _fast_path.load(impl)
-            result = empty(probs.shape, dtype) if out is None else out
-            if kind == SIMD:
-                state = _fast_path.small(probs, grad_output, result)
-                if state == LARGE:
-                    _fast_path.large(probs, grad_output, result, threads)
-                if state != UNFIT:
-                    return result
-            elif _fast_path.fits(probs, grad_output, result):
-                if kind == COMPILED:  # it does not warn, and np.errstate takes longer than a small call
-                    kernel(probs, grad_output, result)
-                    return result
-                if kind == USERS:
-                    probs, grad_output = read_only(probs), read_only(grad_output)
-                    result.fill(np.nan)
-                invoke(kernel, probs, grad_output, out=result)
+        try:
+            kernel, kind = registry.resolved[impl]
+        except (KeyError, TypeError):  # the first call with this `impl`; a TypeError if it is not hashable
+            kernel, kind = _fast_path.load(impl)
+        result = empty(probs.shape, dtype) if out is None else out
+        if kind == SIMD:
+            state = _fast_path.small(probs, grad_output, result)
+            if state == LARGE:
+                _fast_path.large(probs, grad_output, result, threads)
+            if state != UNFIT:
                 return result
+        elif _fast_path.fits(probs, grad_output, result):
+            if kind == COMPILED:  # it does not warn, and np.errstate takes longer than a small call
+                kernel(probs, grad_output, result)
+            else:
+                _run_guarded(kernel, kind == USERS, probs, grad_output, result)
+            return result
     return _general_path(probs, grad_output, axis, out, impl, threads)
+
+
+def _run_guarded(kernel: Any, is_users: bool, probs: Array, grad_output: Array, result: Array) -> None:
+    """Run a kernel that may warn; if it is the user's, on read-only inputs, with a `result` that starts as NaN."""
+    if is_users:
+        probs, grad_output = read_only(probs), read_only(grad_output)
+        result.fill(np.nan)
+    invoke(kernel, probs, grad_output, out=result)
 
 
 def _general_path(

@@ -192,8 +192,8 @@ def is_ours(implementation: Implementation) -> bool:
 
 def names(*, peers: bool = False) -> list[str]:
     """Return the names of all implementations, sorted, without importing them."""
-    found = {*_MODULES, *_registered, *entry_points(group=ENTRY_POINT_GROUP).names}
-    return sorted(found if peers else found - set(_PEERS))
+    announced = entry_points(group=ENTRY_POINT_GROUP).names
+    return sorted({*_MODULES, *_registered, *announced}.difference(() if peers else _PEERS))
 
 
 def get(name: str) -> Implementation:
@@ -207,10 +207,9 @@ def get(name: str) -> Implementation:
                 register(name=name)(kernel)
         else:
             known = ["auto", *names(peers=True)]
-            close = difflib.get_close_matches(name, known, n=1)
-            meant = f"; did you mean {close[0]!r}?" if close else ""
-            allowed = f"one of {', '.join(known)}, a kernel, or 'package.module:function'"
-            raise ValueError(f"impl must be {allowed}; got {name!r}{meant}")
+            meant = "".join(f"; did you mean {close!r}?" for close in difflib.get_close_matches(name, known, n=1))
+            allowed = f"{', '.join(known)}, a kernel, or 'package.module:function'"
+            raise ValueError(f"impl must be one of {allowed}; got {name!r}{meant}")
     if name not in _registered:
         raise ImportError(f"{_MODULES[name]} registers no implementation named {name!r}, the file's name")
     return _registered[name]
@@ -218,8 +217,7 @@ def get(name: str) -> Implementation:
 
 def from_kernel(kernel: Callable[..., Any], name: str = "kernel") -> Implementation:
     """Return the record that a kernel was registered with, or a new record that states only its name."""
-    registered = (record for record in _registered.values() if record.kernel is kernel)
-    return next(registered, None) or describe(kernel, name=name)
+    return next((r for r in _registered.values() if r.kernel is kernel), None) or describe(kernel, name=name)
 
 
 def from_spec(spec: str) -> Implementation:
@@ -228,8 +226,7 @@ def from_spec(spec: str) -> Implementation:
     if not colon or spec in _registered:
         return get(spec)
     try:
-        if os.getcwd() not in sys.path:
-            sys.path.insert(0, os.getcwd())
+        sys.path[:0] = {os.getcwd()}.difference(sys.path)
         kernel = operator.attrgetter(attribute)(importlib.import_module(module_name))
     except KERNEL_ERRORS as error:  # the user's module may raise anything
         raise ValueError(f"impl {spec!r} can't be loaded: {one_line(error)}") from error
@@ -244,11 +241,11 @@ def from_specs(specs: Iterable[str], *, peers: bool = False) -> tuple[dict[str, 
     A name selects only the named implementations. A function ``module:function`` takes part beside the others.
     """
     given = {spec: from_spec(spec) for spec in specs}
-    named = [implementation.name for spec, implementation in given.items() if ":" not in spec]
+    named = [record.name for spec, record in given.items() if ":" not in spec]
     usable, unusable = catalogue(peers=peers)
     selected = {n: record for n, record in usable.items() if not named or n in named or n in _PEERS}
-    for spec, implementation in given.items():
-        if selected.get(implementation.name, implementation).kernel is not implementation.kernel:
-            implementation = replace(implementation, name=spec)  # two modules define a function of this name
-        selected[implementation.name] = implementation
+    for spec, record in given.items():
+        if selected.get(record.name, record).kernel is not record.kernel:
+            record = replace(record, name=spec)  # two modules define a function of this name
+        selected[record.name] = record
     return selected, {name: why for name, why in unusable.items() if not named or name in _PEERS}

@@ -98,6 +98,10 @@ class Session:
         unchecked = {name: Verdict(name, kernel.accurate_for) for name, kernel in self.implementations.items()}
         others = {name: kernel for name, kernel in self.implementations.items() if not is_ours(kernel)}
         self.verdicts = unchecked | judge(others, dtypes=dtypes)
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin the budget anew."""
         self._deadline = time.perf_counter() + self.budget
 
     def run(

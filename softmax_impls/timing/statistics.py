@@ -99,7 +99,8 @@ def decide(
     While there are few samples, the ratio has to exceed `early_ratio` in every round. Later, the lower end of its
     confidence interval has to exceed twice the margin, and `later_ratio` while the cell has steps to come.
     """
-    ratio = quiet_ratio(control[1], samples[control[0]], blocks=blocks) if control and control[0] in samples else None
+    has_control = control and control[1] and control[0] in samples
+    ratio = quiet_ratio(control[1], samples[control[0]], blocks=blocks) if control and has_control else None
     comparison = compare_samples(samples, margin_from(ratio), eliminated, blocks)
     ratios, ties, twice = comparison.ratios, comparison.ties, 1 + 2 * comparison.margin
     least = {name: ratios[name].low for name in ratios if name not in ties}

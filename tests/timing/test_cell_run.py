@@ -54,7 +54,9 @@ def comparison(cell):
 def clock(monkeypatch):
     """Replace the clock by a simulated clock, which only kernels of `taking` advance; the roofline takes 20 µs."""
     clock = SimpleNamespace(now=0.0)
-    simulated = SimpleNamespace(perf_counter=lambda: clock.now, perf_counter_ns=lambda: int(clock.now * 1e9))
+    simulated = SimpleNamespace(
+        perf_counter=lambda: clock.now, perf_counter_ns=lambda: int(clock.now * 1e9), sleep=lambda seconds: None
+    )
     for module in (cell_run, kernel_module, extrapolation):
         monkeypatch.setattr(module, "time", simulated)
     monkeypatch.setattr(cell_run, "ROOFLINE", taking(clock, "roofline", 2e-5))

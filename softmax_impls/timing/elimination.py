@@ -1,0 +1,102 @@
+"""From the samples of a cell to decisions: which kernels are eliminated, and whether the cell is settled."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from softmax_impls.timing.kernel import Participant
+from softmax_impls.timing.policy import SamplingPolicy
+from softmax_impls.timing.statistics import Decision, blocks_of, decide, quiet_ratio, quiet_rounds, selected
+
+Reference = tuple[Participant, list[float]]  # the A/A control: a kernel, and its second samples
+
+
+class Rounds:
+    """The rounds of a cell so far: how many each block has, and in which of them another program was busy."""
+
+    def __init__(self) -> None:
+        self.blocks: list[int] = []
+        self.disturbed: list[int] = []
+        self._was_quiet = True  # at the end of the last round
+
+    @property
+    def total(self) -> int:
+        """All rounds."""
+        return sum(self.blocks)
+
+    @property
+    def quiet(self) -> int:
+        """Rounds that were not disturbed."""
+        return self.total - len(self.disturbed)
+
+    def add(self, is_quiet: bool) -> None:
+        """Add a round to the last block. It was disturbed unless the processor was quiet before and after it."""
+        if not (self._was_quiet and is_quiet):
+            self.disturbed.append(self.total)
+        self._was_quiet = is_quiet
+        self.blocks[-1] += 1
+
+    def clear(self) -> None:
+        """Forget all rounds."""
+        self.blocks.clear()
+        self.disturbed.clear()
+
+
+def too_slow(kernels: Sequence[Participant], seconds: float, policy: SamplingPolicy) -> list[Participant]:
+    """Return the kernels that are too slow to take part in rounds of a step of so many seconds.
+
+    A single call may have been disturbed, so the prediction has to agree.
+    """
+    times = [min(kernel.seconds, kernel.predicted) for kernel in kernels]
+    longest = max(policy.too_slow * min(times, default=0.0), policy.too_long * seconds)
+    return [kernel for kernel, least in zip(kernels, times, strict=True) if least > longest]
+
+
+def impossible(kernel: Participant, roofline: Participant, policy: SamplingPolicy) -> str:
+    """Return a sentence's end if a kernel is clearly faster than moving its bytes, so that it must skip work; or ""."""
+    if not (roofline.samples and kernel.samples):
+        return ""
+    ratio = quiet_ratio(roofline.samples, kernel.samples)
+    return (
+        f"takes {1 / ratio.value:.2f} of the time that moving its bytes takes" if ratio.low > policy.impossible else ""
+    )
+
+
+def decisions(
+    kernels: Mapping[str, Participant],
+    control: Reference | None,
+    rounds: Rounds,
+    policy: SamplingPolicy,
+    *,
+    with_blocks: bool,
+    min_rounds: int,
+    last: bool,
+) -> list[Decision]:
+    """Return a decision about the accurate kernels among themselves, and a decision about the other kernels.
+
+    `with_blocks` compares blocks of samples. With fewer than `min_rounds`, nothing is settled. `last` is for the last
+    step of the cell.
+    """
+    kept = quiet_rounds(rounds.total, rounds.disturbed)
+    sampled = {name: kernel for name, kernel in kernels.items() if kernel.samples}
+    accurate = {name for name, kernel in sampled.items() if kernel.implementation.accurate_for == "logits"}
+    blocks = blocks_of(rounds.blocks, kept) if with_blocks else ()
+
+    def decide_among(names: Collection[str]) -> Decision:
+        return decide(
+            {name: _quiet(sampled[name].samples, kept) for name in sampled if name in names},
+            control and (control[0].name, selected(control[1], kept)),
+            [name for name in names if kernels[name].status != "timed"],
+            blocks,
+            early=len(kept) < min_rounds,
+            last=last,
+            policy=policy,
+        )
+
+    found = [decide_among(accurate)] if accurate else []
+    if sampled.keys() - accurate:
+        among_all = decide_among(sampled.keys())
+        found.append(among_all._replace(eliminated=among_all.eliminated - accurate))
+    return found
+
+
+def _quiet(samples: Sequence[float], kept: Sequence[int]) -> Sequence[float]:
+    return selected(samples, kept) or samples[:1]  # a kernel that was eliminated early may have no quiet rounds
