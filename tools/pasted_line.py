@@ -27,6 +27,7 @@ from msgspec import Struct
 from softmax_impls.choice.ranking import ours
 from softmax_impls.formatting import format_count
 from softmax_impls.threads import available_cores, default_threads
+from softmax_impls.timing.cell_run import HELPERS_SLEEP
 from softmax_impls.timing.disturbance import is_quiet
 from softmax_impls.timing.environment import environment
 from softmax_impls.timing.workloads import DTYPES
@@ -138,6 +139,7 @@ def hot_seconds(setup: str, line: str) -> float:
     while len(every) < FEWEST or (len(quiet) < SAMPLES and time.perf_counter() < end):
         before = is_quiet()
         every.append(timer.timeit(number) / number)
+        time.sleep(HELPERS_SLEEP)
         if before and is_quiet():
             quiet.append(every[-1])
     return float(np.median(quiet if len(quiet) >= FEWEST else every))
