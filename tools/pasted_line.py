@@ -138,6 +138,7 @@ def hot_seconds(setup: str, line: str) -> float:
     end = time.perf_counter() + MOST_SECONDS
     while len(every) < FEWEST or (len(quiet) < SAMPLES and time.perf_counter() < end):
         before = is_quiet()
+        timer.timeit(2)  # the caches are warm again after the pause
         every.append(timer.timeit(number) / number)
         time.sleep(HELPERS_SLEEP)
         if before and is_quiet():
