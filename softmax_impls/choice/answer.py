@@ -21,7 +21,10 @@ LOSES_SATURATED_ROWS = (
     "gradient of the row with respect to the logits, is about eps / (1 - max(p)): all digits are lost in a row where "
     "one p is 1 up to rounding, hardly any in a row where no p is near 1."
 )
-HOW_COMPARED = "Times are medians. Ratios compare the quieter part of the samples, so they may differ from the times."
+HOW_COMPARED = (
+    "Times are medians of calls in a loop, with warm caches. Ratios compare the quieter part of the samples, so they may "
+    "differ from the times."
+)
 
 
 @dataclass(frozen=True)
