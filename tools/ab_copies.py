@@ -138,7 +138,7 @@ def compare_pair(ranked: Ranked, other: str) -> Pair:
     the samples decide.
     """
     assert ranked.comparison is not None
-    samples = {kernel.name: kernel.samples for kernel in ranked.cell.kernels if kernel.ranked}
+    samples = {kernel.name: kernel.samples for kernel in ranked.every_round.kernels if kernel.ranked}
     pair = {name: samples.pop(name) for name in (ORIGINAL, other)}
     best = pair[compare_samples(pair).best]
     slower = {
@@ -149,9 +149,10 @@ def compare_pair(ranked: Ranked, other: str) -> Pair:
     eliminated = {name for name in (*pair, *slower) if ranked.kernels[name].status == "eliminated"}
     if ranked.comparison.best not in (ORIGINAL, COPY, SLOWER):
         eliminated -= pair.keys()
-    comparison = compare_samples({**pair, **slower}, ranked.comparison.margin, eliminated, ranked.cell.blocks)
+    margin, rounds = ranked.comparison.margin, (ranked.every_round.blocks, ranked.every_round.disturbed)
+    comparison = compare_samples({**pair, **slower}, margin, eliminated, *rounds)
     if comparison.best not in pair:  # a slower kernel may look fastest in few rounds
-        comparison = compare_samples(pair, ranked.comparison.margin, eliminated, ranked.cell.blocks)
+        comparison = compare_samples(pair, margin, eliminated, *rounds)
     (second,) = pair.keys() - {comparison.best}
     ratio = comparison.ratios[second]
     interval = [float(f"{end:.5g}") for end in (ratio.value, ratio.low, ratio.high)]

@@ -22,8 +22,8 @@ LOSES_SATURATED_ROWS = (
     "one p is 1 up to rounding, hardly any in a row where no p is near 1."
 )
 HOW_COMPARED = (
-    "Times are medians of calls in a loop, with warm caches. Ratios compare the quieter part of the samples, so they may "
-    "differ from the times."
+    "Times are medians of calls in a loop, with warm caches. Ratios compare the quieter part of the samples, so they "
+    "may differ from the times."
 )
 
 

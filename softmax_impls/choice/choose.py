@@ -31,7 +31,7 @@ def choose(question: Question, runs: Sequence[RankedRun], here: str, implementat
     for measured in usable:
         if answer := _answer_at_measured(question, measured, implementations):
             cell = measured.cells[question.batch, question.dim]
-            return replace(answer, source=measured.source(here, [cell]), doubts=doubts(answer, cell.cell, runs))
+            return replace(answer, source=measured.source(here, [cell]), doubts=doubts(answer, cell.every_round, runs))
     for measured in usable:
         if answer := _answer_between(question, measured, implementations):
             return replace(answer, source=measured.source(here))

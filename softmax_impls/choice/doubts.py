@@ -38,7 +38,7 @@ def _of_shape(question: Question, runs: Iterable[RankedRun]) -> Iterator[Cell]:
     """Yield all measurements by `compare` and `choose` of the shape, also those that were measured again later."""
     for run in runs:
         if run.run.tool == "compare":
-            cells = itertools.chain((ranked.cell for ranked in run.cells), *run.run.earlier.values())
+            cells = itertools.chain((ranked.every_round for ranked in run.cells), *run.run.earlier.values())
             yield from filter(question.is_about, cells)
 
 

@@ -25,7 +25,8 @@ BASELINE = "column_loop"  # the loop of the original program; speed-ups are rela
 class Ranked:
     """A cell and the comparison of its kernels."""
 
-    cell: Cell
+    cell: Cell  # with the samples of quiet rounds, for times
+    every_round: Cell  # for comparisons
     key: CellKey
     kernels: Mapping[str, KernelResult]  # all kernels by name, also those that are not ranked
     comparison: Comparison | None  # None if the cell has no verified times
@@ -39,7 +40,7 @@ class Ranked:
     @property
     def sure(self) -> bool:
         """Whether there is a single winner, measured on a quiet machine that ran all threads at the same time."""
-        return len(self.winners) == 1 and not self.cell.is_busy and ran_side_by_side(self.cell)
+        return len(self.winners) == 1 and not self.every_round.is_busy and ran_side_by_side(self.cell)
 
     @cached_property
     def among_accurate(self) -> Comparison | None:
@@ -146,14 +147,14 @@ def accuracy_of(kernel: KernelResult) -> Accuracy | None:
 
 def rank(cell: Cell) -> Ranked:
     """Rank the verified and timed kernels of a cell; the A/A control decides which differences are noise."""
-    cell = cell.undisturbed()
     kernels = {name: kernel for name, kernel in cell.by_name.items() if kernel.ranked}
     control, ratio = cell.control, None
     if control and control.samples and control.name in kernels:
         ratio = statistics.quiet_ratio(control.samples, kernels[control.name].samples, blocks=_blocks(cell))
     noise = max(ratio.value, 1 / ratio.value) - 1 if ratio else None
     comparison = _compare(cell, kernels, statistics.margin_from(ratio)) if kernels else None
-    return Ranked(cell, cell.key, cell.by_name, comparison, noise)
+    quiet = cell.undisturbed()
+    return Ranked(quiet, cell, cell.key, quiet.by_name, comparison, noise)
 
 
 def rank_all(cells: Iterable[Cell]) -> list[Ranked]:
@@ -174,7 +175,7 @@ def compare_some(ranked: Ranked, names: Collection[str]) -> Comparison:
     assert ranked.comparison is not None
     if set(names) == {ranked.comparison.best, *ranked.comparison.ratios}:
         return ranked.comparison
-    return _compare(ranked.cell, names, ranked.comparison.margin, with_fastest=ranked.comparison.best in names)
+    return _compare(ranked.every_round, names, ranked.comparison.margin, with_fastest=ranked.comparison.best in names)
 
 
 def _compare(cell: Cell, names: Collection[str], margin: float, with_fastest: bool = True) -> Comparison:
@@ -188,7 +189,7 @@ def _compare(cell: Cell, names: Collection[str], margin: float, with_fastest: bo
     paired = cell.tool == "compare" and max(lengths) == _rounds(cell)
     samples = {kernel.name: kernel.samples[: None if paired else min(lengths)] for kernel in kernels}
     eliminated = [kernel.name for kernel in kernels if with_fastest and kernel.status == "eliminated"]
-    return statistics.compare_samples(samples, margin, eliminated, _blocks(cell))
+    return statistics.compare_samples(samples, margin, eliminated, _blocks(cell), cell.disturbed)
 
 
 def _rounds(cell: Cell) -> int:

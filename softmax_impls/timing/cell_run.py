@@ -206,7 +206,7 @@ class CellRun:
     def _take_round(self, rng: np.random.Generator) -> bool:
         """Take a sample of each participant, in random order; return False as soon as a kernel fails."""
         members = [(kernel, kernel.samples) for kernel in self.active]
-        if self._taken.quiet < self._reference_rounds:
+        if self._taken.total < self._reference_rounds:
             members += [(roofline, roofline.samples) for roofline in self._rooflines]
             members += [self._control] if self._control and self._control[0].status == "timed" else []
         for index in rng.permutation(len(members)):

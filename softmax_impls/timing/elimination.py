@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from softmax_impls.timing.kernel import Participant
 from softmax_impls.timing.policy import SamplingPolicy
-from softmax_impls.timing.statistics import Decision, blocks_of, decide, quiet_ratio, quiet_rounds, selected
+from softmax_impls.timing.statistics import Decision, decide, quiet_ratio
 
 Reference = tuple[Participant, list[float]]  # the A/A control: a kernel, and its second samples
 
@@ -75,18 +75,17 @@ def decisions(
     `with_blocks` compares blocks of samples. With fewer than `min_rounds`, nothing is settled. `last` is for the last
     step of the cell.
     """
-    kept = quiet_rounds(rounds.total, rounds.disturbed)
     sampled = {name: kernel for name, kernel in kernels.items() if kernel.samples}
     accurate = {name for name, kernel in sampled.items() if kernel.implementation.accurate_for == "logits"}
-    blocks = blocks_of(rounds.blocks, kept) if with_blocks else ()
 
     def decide_among(names: Collection[str]) -> Decision:
         return decide(
-            {name: _quiet(sampled[name].samples, kept) for name in sampled if name in names},
-            control and (control[0].name, selected(control[1], kept)),
+            {name: kernel.samples for name, kernel in sampled.items() if name in names},
+            control and (control[0].name, control[1]),
             [name for name in names if kernels[name].status != "timed"],
-            blocks,
-            early=len(kept) < min_rounds,
+            rounds.blocks if with_blocks else (),
+            rounds.disturbed,
+            early=rounds.total < min_rounds,
             last=last,
             policy=policy,
         )
@@ -96,7 +95,3 @@ def decisions(
         among_all = decide_among(sampled.keys())
         found.append(among_all._replace(eliminated=among_all.eliminated - accurate))
     return found
-
-
-def _quiet(samples: Sequence[float], kept: Sequence[int]) -> Sequence[float]:
-    return selected(samples, kept) or samples[:1]  # a kernel that was eliminated early may have no quiet rounds

@@ -65,10 +65,12 @@ def compare_samples(
     margin: float = MIN_MARGIN,
     eliminated: Collection[str] = (),
     blocks: Sequence[int] = (),
+    disturbed: Collection[int] = (),
 ) -> Comparison:
     """Compare kernels by their samples in seconds, one for each round, from the first round on; at least one each.
 
-    `blocks` are the rounds of each block. An eliminated kernel does not tie, however wide its interval.
+    `blocks` are the rounds of each block. An eliminated kernel does not tie, however wide its interval. A kernel that
+    is not slower in the rounds that are not `disturbed` ties, if there are enough of these.
     """
     rounds = max(map(len, samples.values()))
     complete = {name: taken for name, taken in samples.items() if len(taken) == rounds}
@@ -80,7 +82,8 @@ def compare_samples(
     confidence = 1 - 2 * (1 - CONFIDENCE) / max(2, sum(name in complete for name in rivals))
     ratios = {name: quiet_ratio(samples[name], samples[best], confidence, blocks) for name in others}
     slower = [name for name in rivals if not _has_faster_samples(samples[name], samples[best])]
-    beaten = [name for name in slower if ratios[name].low > 1 + margin]
+    clearly = [name for name in slower if ratios[name].low > 1 + margin]
+    beaten = [name for name in clearly if _is_slower_when_quiet(samples[name], samples[best], disturbed)]
     return Comparison(best, ratios, margin, ties=tuple(name for name in rivals if name not in beaten))
 
 
@@ -89,6 +92,7 @@ def decide(
     control: tuple[str, Samples] | None = None,  # name of the kernel that is the A/A control, and the control's samples
     eliminated: Collection[str] = (),  # kernels that are eliminated already
     blocks: Sequence[int] = (),  # rounds of each block
+    disturbed: Collection[int] = (),  # rounds beside a busy program
     *,
     early: bool = False,  # there are too few samples to settle the cell
     last: bool = True,  # the cell has no steps to come
@@ -101,7 +105,7 @@ def decide(
     """
     has_control = control and control[1] and control[0] in samples
     ratio = quiet_ratio(control[1], samples[control[0]], blocks=blocks) if control and has_control else None
-    comparison = compare_samples(samples, margin_from(ratio), eliminated, blocks)
+    comparison = compare_samples(samples, margin_from(ratio), eliminated, blocks, disturbed)
     ratios, ties, twice = comparison.ratios, comparison.ties, 1 + 2 * comparison.margin
     least = {name: ratios[name].low for name in ratios if name not in ties}
     if early:  # a single round may be disturbed
@@ -178,6 +182,13 @@ def median_interval(samples: Samples, confidence: float = CONFIDENCE) -> tuple[f
     ordered = sorted(samples)
     outside = max(1, math.ceil(special.bdtrik((1 - confidence) / 2, len(ordered), 0.5)))
     return ordered[outside - 1], ordered[-outside]
+
+
+def _is_slower_when_quiet(a: Samples, b: Samples, disturbed: Collection[int]) -> bool:
+    """Whether `a` is slower in the rounds that are not disturbed; also if these are all rounds, or too few."""
+    rounds = min(len(a), len(b))
+    kept = quiet_rounds(rounds, disturbed)
+    return len(kept) == rounds or quiet_ratio(selected(a, kept), selected(b, kept)).value > 1
 
 
 def _by_group(logs: Floats, ends: Sequence[int]) -> Floats:
