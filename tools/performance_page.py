@@ -37,6 +37,10 @@ class Timed:
         """Return the time of one implementation, or of the roofline, over the time of another."""
         return paired_ratio(self._samples(name), self._samples(other))
 
+    def has(self, *names: str) -> bool:
+        """Whether these were timed in this cell."""
+        return all(map(self._samples, names))
+
     def _samples(self, name: str) -> tuple[float, ...]:
         if name == ROOFLINE:
             return self.cell.roofline.samples if self.cell.roofline else ()
@@ -65,11 +69,11 @@ def environment() -> str:
 
 def goals() -> str:
     """Return a table of goals, measured values, and whether they are reached."""
-    compared = [cell for key, cell in cells().items() if key != LOOP_CELL]
+    compared = [cell for key, cell in cells().items() if key != LOOP_CELL and cell.has(OURS)]
     beyond = [cell for cell in compared if cell.cell.key.moved_bytes > NONTEMPORAL_FROM]
     against_peers = [(cell.ratio(cell.best_peer, OURS), cell) for cell in compared]
-    plain = [(cell.ratio(PEER_PLAIN, OURS_PLAIN), cell) for cell in compared]
-    share = [(cell.ratio(ROOFLINE, OURS), cell) for cell in beyond]
+    plain = [(cell.ratio(PEER_PLAIN, OURS_PLAIN), cell) for cell in compared if cell.has(PEER_PLAIN, OURS_PLAIN)]
+    share = [(cell.ratio(ROOFLINE, OURS), cell) for cell in beyond if cell.has(ROOFLINE)]
     mean = math.exp(float(np.mean([math.log(ratio.value) for ratio, _ in against_peers])))
     median = float(np.median([ratio.value for ratio, _ in share]))
     small = cells()[CellKey("sample-10", 1, 10, "float64", 1)].ratio(PEER_PLAIN, OURS_PLAIN)
@@ -139,8 +143,8 @@ def _workload_row(timed: Timed) -> Row:
         format_seconds(float(np.median(cell.by_name[OURS].samples))),
         timed.best_peer,
         _format(timed.ratio(timed.best_peer, OURS)),
-        _format(timed.ratio(PEER_PLAIN, OURS_PLAIN)),
-        f"{timed.ratio(ROOFLINE, OURS).value:.0%}" if cell.roofline else "–",
+        _format(timed.ratio(PEER_PLAIN, OURS_PLAIN)) if timed.has(PEER_PLAIN, OURS_PLAIN) else "–",
+        f"{timed.ratio(ROOFLINE, OURS).value:.0%}" if timed.has(ROOFLINE) else "–",
     )
 
 
