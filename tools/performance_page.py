@@ -57,7 +57,7 @@ class Timed:
 
 def cells() -> dict[CellKey, Timed]:
     """Return the cells that are kept."""
-    return {key: Timed(cell.undisturbed()) for key, cell in performance.cells().items()}
+    return {key: Timed(cell) for key, cell in performance.cells().items()}
 
 
 def environment() -> str:
