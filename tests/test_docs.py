@@ -40,7 +40,9 @@ def words_of(line):
     return shlex.split(line.partition("  #")[0], comments=False)
 
 
-@pytest.mark.parametrize(("mark", "end"), [("main", "softmax-impls compare"), ("test", "python -m pytest -n auto --dist loadfile")])
+@pytest.mark.parametrize(
+    ("mark", "end"), [("main", "softmax-impls compare"), ("test", "python -m pytest -n auto --dist loadfile")]
+)
 def test_ci_runs_the_commands_of_the_readme(mark, end):
     function = re.search(r"^command_of\(\) .*?^}$", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.M | re.S)
     bash = ["bash", "-euc", f"{function[0]}\ncommand_of {mark}"]
