@@ -47,7 +47,7 @@ class SamplingPolicy:
     setup_cost: float = 6e-8  # seconds per element for making the arrays and verifying the kernels
     min_step: float = 0.1  # seconds, besides set-up, of an extra step of an open cell
     min_share: float = 0.4  # of its planned time, for a cell even if earlier cells took longer, as on a busy machine
-    timing_share: float = 1 / 5  # of the budget, for timing even if checks and compilation took longer
+    timing_share: float = 1 / 3  # of the budget, for timing even after long checks and compilation
     check_seconds: float = 3.0  # that the checks of all implementations take in each dtype, on znver3
     late: float = 1.2  # a run that takes more than this multiple of its budget says so
 
