@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 from softmax_impls.choice.answer import Answer, Question
 from softmax_impls.choice.ranking import RankedRun, compare_some, ran_side_by_side, rank
 from softmax_impls.results.runs import OLDEST
+from softmax_impls.results.store import PACKAGES
 from softmax_impls.timing.records import Cell
-
-PACKAGES = ("python", "numpy", "numba", "llvmlite", "softmax-impls")  # times of other versions are not compared
 
 
 def doubts(answer: Answer, cell: Cell, runs: Iterable[RankedRun]) -> tuple[str, ...]:

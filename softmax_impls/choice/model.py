@@ -97,6 +97,6 @@ def _share_beyond(cache: Vector | float, used: float) -> Vector:
 
 @lru_cache(maxsize=4096)
 def _nearness(shapes: Shapes, others: Shapes) -> Vector:
-    """Return for each shape of `others` how much each shape of `shapes` says about it, between 0 and 1."""
+    """Return a weight for each pair of shapes: 1 if they are equal, near 0 if they are far apart; (others, shapes)."""
     distances = np.linalg.norm(np.log2(others)[:, np.newaxis] - np.log2(shapes), axis=-1)
     return np.asarray(np.exp(-distances / RANGE))

@@ -8,6 +8,7 @@ import functools
 import math
 import os
 import platform
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -51,7 +52,7 @@ class Shortest:
                 self.seconds = float(seconds)
 
     def update(self, seconds: float) -> float:
-        """Take the time of another loop into account: two in a row have to be as short. Return the shortest."""
+        """Record the time of a loop, and return the shortest time. It changes only after two shorter loops in a row."""
         shorter, self._before = max(seconds, self._before), seconds
         if shorter < self.seconds:
             self.seconds = shorter
@@ -66,7 +67,10 @@ class Shortest:
 @functools.cache
 def shortest() -> Shortest:
     """Return the shortest time of the loop, as this user's programs have seen it."""
-    return Shortest(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "softmax-impls" / "quiet-loop")
+    folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if not os.path.isabs(folder):  # the user has no home
+        folder = tempfile.gettempdir()
+    return Shortest(Path(folder) / "softmax-impls" / "quiet-loop")
 
 
 def _identity() -> str:

@@ -137,7 +137,7 @@ def blocks_of(blocks: Sequence[int], rounds: Sequence[int]) -> tuple[int, ...]:
 
 
 def margin_from(control_ratio: Ratio | None) -> float:
-    """Return the margin of a cell: 1 %, or the smallest difference of the A/A control that its interval allows."""
+    """Return the margin of a cell: 1 %, or the distance from 1 to the nearer end of the A/A control's interval."""
     return max(MIN_MARGIN, control_ratio.low - 1, 1 / control_ratio.high - 1) if control_ratio else MIN_MARGIN
 
 

@@ -85,13 +85,13 @@ def test_wrong_function_is_listed_and_not_ranked(output, kernels):
 
 
 CHEATING = """
-state = {"calls": 0}
+state = {"calls": 0, "known": set()}
 
 def repeats(probs, grad_output, out):
     key = (id(probs), id(grad_output), id(out))
-    if state.get("key") != key:
+    if key not in state["known"]:
         out[...] = probs * (grad_output - (probs * grad_output).sum(-1, keepdims=True))
-    state["key"] = key
+    state["known"].add(key)
 
 def stops(probs, grad_output, out):
     state["calls"] += len(probs) == 600

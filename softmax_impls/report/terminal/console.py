@@ -9,7 +9,6 @@ from contextlib import redirect_stdout
 from typing import Any, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 FILE_WIDTH = 150  # columns of a table that goes to a file or a pipe
@@ -32,12 +31,6 @@ def console(stderr: bool = False, min_width: int = TABLE_WIDTH) -> Console:
 def kernels_to_stderr() -> redirect_stdout[TextIO]:
     """Send to standard error whatever a user's module or kernel prints. Standard output holds the result alone."""
     return redirect_stdout(sys.stderr)
-
-
-def progress(screen: Console) -> Progress:
-    """Return a progress bar for a terminal. No thread redraws it, since a thread would disturb the timing."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
-    return Progress(*columns, console=screen, auto_refresh=False, transient=True, disable=not screen.is_terminal)
 
 
 def print_lines(lines: Iterable[str | Text]) -> None:
