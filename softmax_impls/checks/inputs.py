@@ -54,23 +54,27 @@ class Case:
 @cache
 def cases(dtype: str, seed: int) -> tuple[Case, ...]:
     """Return the case of every family in a dtype, float32 or float64. A repeated call returns the same objects."""
-    found, info = [], np.finfo(dtype)
-    for name, (kind, draw) in FAMILIES.items():
-        rng = np.random.default_rng([seed, zlib.crc32(name.encode())])  # the family's own
-        units = [float(getattr(info, unit, 1)) for unit in UNITS.get(name, ("", ""))]
-        logits, grad_output = (
-            np.ascontiguousarray(unit * array, dtype=dtype) for unit, array in zip(units, draw(rng), strict=True)
-        )
-        if name == SUBNORMAL:  # the logits depend on the dtype
-            logits[:, 1::2] = np.log(float(info.smallest_normal)) - rng.uniform(0, 12, logits[:, 1::2].shape)
-        exact = oracle.softmax(logits)
-        logits, probs, grad_output = map(read_only, (logits, exact.high.astype(dtype), grad_output))
-        given_probs, given_logits = oracle.given_probs(probs, grad_output), oracle.given_logits(logits, grad_output)
+    drawn = [_draw(name, dtype, seed) for name in FAMILIES]
+    found = []
+    for (name, (kind, _)), problem, exact in zip(FAMILIES.items(), drawn, oracle.answers(drawn), strict=True):
+        logits, probs, grad_output = map(read_only, (problem[0], exact.probs.high.astype(dtype), problem[1]))
         sums, finite = reference.row_sums(probs, grad_output), np.all(np.isfinite((probs, grad_output)), axis=(0, -1))
         in_range = sums.formula_in_range(probs, grad_output)
-        answers = exact, given_probs, given_logits, sums, finite, in_range
-        found.append(Case(name, kind, logits, probs, grad_output, *answers))
+        found.append(Case(name, kind, logits, probs, grad_output, *exact, sums, finite, in_range))
     return tuple(found)
+
+
+def _draw(name: str, dtype: str, seed: int) -> tuple[Array, Array]:
+    """Return the logits and the gradient of a family, (B, D) each."""
+    info, rng = np.finfo(dtype), np.random.default_rng([seed, zlib.crc32(name.encode())])  # the family's own
+    units = [float(getattr(info, unit, 1)) for unit in UNITS.get(name, ("", ""))]
+    logits, grad_output = (
+        np.ascontiguousarray(unit * array, dtype=dtype)
+        for unit, array in zip(units, FAMILIES[name][1](rng), strict=True)
+    )
+    if name == SUBNORMAL:  # the logits depend on the dtype
+        logits[:, 1::2] = np.log(float(info.smallest_normal)) - rng.uniform(0, 12, logits[:, 1::2].shape)
+    return logits, grad_output
 
 
 @cache

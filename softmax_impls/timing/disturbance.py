@@ -6,9 +6,7 @@ Two processors of a machine may share a core. Beside a busy processor, one kerne
 
 import functools
 import math
-import os
 import platform
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -18,6 +16,7 @@ import numba
 import numpy as np
 
 from softmax_impls.simd.jit import jit
+from softmax_impls.user_cache import replacing, user_cache
 
 STEPS = 20_000  # of the loop: about 20 µs
 LOOPS, ATTEMPTS = 40, 3  # of each thread: about 800 µs, much longer than it takes to wake a thread up
@@ -56,21 +55,15 @@ class Shortest:
         shorter, self._before = max(seconds, self._before), seconds
         if shorter < self.seconds:
             self.seconds = shorter
-            with suppress(OSError):  # a read-only home, for instance
-                self._file.parent.mkdir(parents=True, exist_ok=True)
-                temporary = self._file.with_suffix(f".{os.getpid()}")
-                temporary.write_text(f"{self._machine}\n{shorter!r}\n", encoding="utf-8")
-                temporary.replace(self._file)
+            with suppress(OSError), replacing(self._file) as file:  # a read-only home, for instance
+                file.write(f"{self._machine}\n{shorter!r}\n".encode())
         return self.seconds
 
 
 @functools.cache
 def shortest() -> Shortest:
     """Return the shortest time of the loop, as this user's programs have seen it."""
-    folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    if not os.path.isabs(folder):  # the user has no home
-        folder = tempfile.gettempdir()
-    return Shortest(Path(folder) / "softmax-impls" / "quiet-loop")
+    return Shortest(user_cache() / "quiet-loop")
 
 
 def _identity() -> str:

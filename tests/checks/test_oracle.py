@@ -45,6 +45,58 @@ def test_fifteen_digits_give_other_answers(set_digits):
     assert not np.array_equal(oracle.given_logits(case.logits, case.grad_output).high, exact)
 
 
+@pytest.fixture
+def problems(tmp_path, monkeypatch):
+    """Two inputs. What is kept of their answers goes to a new folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    rng = np.random.default_rng(0)
+    return [(rng.standard_normal(shape), rng.standard_normal(shape)) for shape in ((3, 4), (0, 5))]
+
+
+def same(some, others):
+    return all(
+        np.array_equal(getattr(a, part), getattr(b, part), equal_nan=True)
+        for one, other in zip(some, others, strict=True)
+        for a, b in zip(one, other, strict=True)
+        for part in ("high", "low")
+    )
+
+
+def test_answers_are_computed_once_and_then_kept(problems, monkeypatch):
+    computed = oracle.answers(problems)
+    assert same([computed[0][1:2]], [[oracle.given_probs(computed[0].probs.high, problems[0][1])]])
+    monkeypatch.setattr(oracle, "_answer", None)
+    assert same(oracle.answers(problems), computed)
+
+
+def test_kept_answers_belong_to_their_inputs(problems):
+    computed = oracle.answers(problems)
+    problems[0][1][2, 3] += 1
+    assert not same(oracle.answers(problems), computed)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"not a file of arrays"])
+def test_a_damaged_file_of_answers_is_computed_again(content, problems, tmp_path):
+    computed = oracle.answers(problems)
+    (file,) = (tmp_path / "softmax-impls").iterdir()
+    file.write_bytes(content)
+    assert same(oracle.answers(problems), computed)
+
+
+def test_a_changed_number_in_a_file_of_answers_is_noticed(problems, tmp_path):
+    computed = oracle.answers(problems)
+    (file,) = (tmp_path / "softmax-impls").iterdir()
+    content = bytearray(file.read_bytes())
+    content[content.index(computed[0].probs.high.tobytes())] ^= 1
+    file.write_bytes(content)
+    assert same(oracle.answers(problems), computed)
+
+
+def test_answers_need_no_folder_that_can_be_written(problems, tmp_path):
+    (tmp_path / "softmax-impls").write_text("a file where the folder would be")
+    assert len(oracle.answers(problems)) == 2
+
+
 def test_the_oracle_solves_an_example_with_a_known_answer():
     """For a dim of 2 the gradient is ± p q (g0 - g1), where p = 1 / (1 + e^-z)."""
     z = 37.42994775023705
