@@ -31,7 +31,6 @@ from softmax_impls.timing.kernel import CellArrays, Participant
 from softmax_impls.timing.policy import SamplingPolicy
 from softmax_impls.timing.records import Cell, Control, Roofline, printable, rounded
 from softmax_impls.timing.roofline import ROOFLINE
-from softmax_impls.timing.statistics import Decision
 from softmax_impls.timing.workloads import CellKey
 
 HELPERS_SLEEP = 3e-4  # seconds after a call, from which our idle threads sleep
@@ -48,6 +47,7 @@ class CellRun:
         self._started = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
         self._concurrency: list[float] = []  # of each block
         self._control: Reference | None = None
+        self._settled = False  # by the last decisions
         self._key, self._memory, self._seed, self._policy = key, memory, seed, policy
         self._small, self._compares_blocks = key.elements < policy.large_from, key.elements < policy.pair_rounds_from
         self._min_rounds = policy.block_rounds * policy.min_blocks if self._small else policy.min_rounds
@@ -67,7 +67,7 @@ class CellRun:
     @property
     def is_open(self) -> bool:
         """Whether more samples could change the comparison."""
-        return len(self.active) > 1 and not (self._taken.quiet >= self._min_rounds and self._is_settled())
+        return len(self.active) > 1 and not (self._taken.quiet >= self._min_rounds and self._settled)
 
     @np.errstate(all="ignore")
     def measure(self, seconds: float) -> None:
@@ -135,7 +135,7 @@ class CellRun:
     def _start_over(self, arrays: CellArrays) -> None:
         """Drop all samples, and let all kernels take part that are right so far."""
         self._taken.clear()
-        self._rounds, self._control = 0, None
+        self._rounds, self._control, self._settled = 0, None, False
         for roofline in self._rooflines:
             roofline.samples.clear()
         for kernel in self.kernels.values():
@@ -166,16 +166,29 @@ class CellRun:
         """Take blocks of rounds until the cell is settled or the time is up; return whether all kernels are right."""
         rng = np.random.default_rng([self._seed, self._steps])
         while self._rounds < self._policy.max_rounds:
-            if self._rounds and self._small:
-                modified = arrays.modified
-                arrays.place_again()
-                if not self._bind(arrays, check_inputs=modified):
-                    return False
+            if self._rounds and self._compares_blocks and not self._place_again(arrays):
+                return False
             if not (self._take_block(arrays, rng) and self._eliminate(arrays)):
                 return False
-            enough = min(self._rounds, self._taken.quiet) >= self._min_rounds and self._is_settled()
+            enough = min(self._rounds, self._taken.quiet) >= self._min_rounds and self._settled
             if enough or self._time_is_up():
                 break
+        return True
+
+    def _place_again(self, arrays: CellArrays) -> bool:
+        """Move the arrays to new memory, and call each participant there once; return False if a kernel is wrong."""
+        modified = arrays.modified
+        arrays.place_again()
+        if modified:
+            return self._bind(arrays, check_inputs=True)
+        self._release()
+        for participant in (*self.active, *self._rooflines):
+            try:
+                participant.bind(arrays)
+                participant.call()
+            except KERNEL_ERRORS as error:
+                participant.stop("failed", one_line(error))
+                return False
         return True
 
     def _take_block(self, arrays: CellArrays, rng: np.random.Generator) -> bool:
@@ -228,7 +241,13 @@ class CellRun:
 
     def _eliminate(self, arrays: CellArrays) -> bool:
         """Eliminate the kernels that are clearly slower than the fastest of their kind; return False if it is wrong."""
-        for decision in self._decisions():
+        last = not self._small or self._steps >= self._policy.passes
+        found = decisions(
+            self.kernels, self._control, self._taken, self._policy,
+            with_blocks=self._compares_blocks, min_rounds=self._min_rounds, last=last,
+        )  # fmt: skip
+        self._settled = all(decision.settled for decision in found)
+        for decision in found:
             slower = [self.kernels[name] for name in decision.eliminated if self.kernels[name].status == "timed"]
             if slower and not self._is_still_right(self.kernels[decision.best], arrays):
                 return False
@@ -247,13 +266,3 @@ class CellRun:
             for why in filter(None, (impossible(kernel, roofline, self._policy) for roofline in self._rooflines)):
                 kernel.stop("wrong", why)
         return kernel.verified
-
-    def _is_settled(self) -> bool:
-        return all(decision.settled for decision in self._decisions())
-
-    def _decisions(self) -> list[Decision]:
-        last = not self._small or self._steps >= self._policy.passes
-        return decisions(
-            self.kernels, self._control, self._taken, self._policy,
-            with_blocks=self._compares_blocks, min_rounds=self._min_rounds, last=last,
-        )  # fmt: skip

@@ -18,6 +18,7 @@ from softmax_impls.implementation import Array, Implementation, invoke
 
 FIRST_DIM = 16  # of the first probe, a single row
 STEP = 4  # factor between two probe sizes
+LARGEST_PROBE = 4  # the whole is at least so many times as large as a further probe
 
 Probe = tuple[int, int, float]  # a call on part of the arrays: batch, dim, seconds
 
@@ -32,6 +33,8 @@ def predict(implementation: Implementation, probs: Array, grad_output: Array, al
     for b, d in probe_sizes(batch, dim):
         if probes:
             whole, (last_b, last_d, last_seconds) = _extrapolate(probes, batch, dim), probes[-1]
+            if spent + last_seconds * (batch / last_b) * (dim / last_d) ** 2 <= allowance:  # even a Jacobian
+                break
             longest = last_seconds * (b / last_b) * (d / last_d) ** 2  # as for a Jacobian
             # A probe may be long if even the whole call is allowed.
             if spent + 2 * longest > allowance and spent + whole > allowance:
@@ -52,7 +55,7 @@ def probe_sizes(batch: int, dim: int) -> Iterator[tuple[int, int]]:
     b, d = 1, min(FIRST_DIM, dim)
     yield b, d
     for batch_factor, dim_factor in itertools.cycle(((1, STEP), (STEP, 1))):
-        if STEP * b * d >= batch * dim or (STEP * b > batch and STEP * d > dim):
+        if LARGEST_PROBE * STEP * b * d >= batch * dim or (STEP * b > batch and STEP * d > dim):
             return
         if batch_factor * b <= batch and dim_factor * d <= dim:
             b, d = batch_factor * b, dim_factor * d

@@ -23,8 +23,8 @@ from softmax_impls.timing.workloads import CellKey
 class CellArrays:
     """Probabilities, two gradients and `out` of a cell, (B, D) each, and the row sums that verify a result.
 
-    Calls alternate between the gradients. So `out` never has the right values before a call, and a kernel that saves
-    time by looking at it is found to be wrong.
+    Calls alternate between the gradients. So `out` never has the right values before a call: a kernel that does not
+    write all of it, or that saves time by looking at it, is found to be wrong.
     """
 
     last = 0  # index of the gradient of the last call
@@ -32,15 +32,24 @@ class CellArrays:
     def __init__(self, key: CellKey, seed: int) -> None:
         self.key, self._seed = key, seed
         self._take(workloads.arrays(key, seed))
-        self.sums = [reference.row_sums(self.probs, gradient) for gradient in self.gradients]
+        self.sums = [self._row_sums(gradient) for gradient in self.gradients]
         self._checksum = self._sum_bits()
 
     def _take(self, arrays: tuple[Array, Array, Array]) -> None:
         self.probs, grad_output, self.out = arrays
         self.gradients = (grad_output, workloads.other_gradient(grad_output))
 
+    def _row_sums(self, gradient: Array) -> reference.RowSums:
+        """Return the sums of each row. Rows repeat, apart from the last rows of the second gradient."""
+        (batch, dim), period = self.probs.shape, workloads.drawn_rows(self.key.batch, self.key.dim)
+        own = min(batch, 1 + math.ceil(workloads.PAGE / gradient.itemsize / dim))  # rows that may not repeat
+        last = reference.row_sums(self.probs[-own:], gradient[-own:])
+        repeated = reference.row_sums(self.probs[:period], gradient[:period])
+        pairs = zip(vars(repeated).values(), vars(last).values(), strict=True)
+        return reference.RowSums(*(np.append(np.resize(first, batch - own), rest) for first, rest in pairs))
+
     def _sum_bits(self) -> tuple[int, ...]:
-        return workloads.checksum(self.probs, *self.gradients)
+        return workloads.checksum(self.probs, self.gradients[0], self.gradients[1].reshape(-1)[-workloads.PAGE :])
 
     @property
     def modified(self) -> bool:
@@ -75,7 +84,6 @@ class Participant:
     temporary_bytes: int | None = None  # of a call; None if the record does not state it
     predicted: float = math.inf  # seconds of a call, extrapolated from smaller calls
     _arrays: CellArrays | None = None  # that the calls are bound to
-    _verified_on: int = 1  # index of a gradient
 
     @property
     def name(self) -> str:
@@ -110,9 +118,8 @@ class Participant:
             self.stop("failed", one_line(error))
 
     def verify(self, arrays: CellArrays) -> None:
-        """Call it on one gradient and the next time on the other; stop it if it raises or its result is wrong."""
-        arrays.out.fill(np.nan)
-        arrays.last = self._verified_on = 1 - self._verified_on
+        """Call it on the gradient that was not the last; stop it if it raises or its result is wrong."""
+        arrays.last = 1 - arrays.last
         gradient, sums = arrays.gradients[arrays.last], arrays.sums[arrays.last]
         try:
             self.bind(arrays)
@@ -136,6 +143,12 @@ class Participant:
                 usage.bind(self.implementation, arrays.probs, gradient, arrays.out, arrays.key.threads)
                 for gradient in arrays.gradients
             )
+
+    def call(self) -> None:
+        """Call it on the gradient that was not the last."""
+        assert self._arrays is not None
+        self._arrays.last = 1 - self._arrays.last
+        self.bound[self._arrays.last][0]()
 
     def calibrate(self, target: float, policy: SamplingPolicy) -> None:
         """Choose how many calls make a sample of `target` seconds; a longer call is a sample of its own."""

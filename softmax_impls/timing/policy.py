@@ -32,8 +32,8 @@ class SamplingPolicy:
     impossible: float = 1.25  # ratio of the roofline's time to a kernel's, from which the kernel must skip work
 
     # Small cells have several passes: load on the machine often lasts for seconds and changes which kernel is fastest.
-    # Their arrays are placed anew between blocks, which would take most of the time in large cells. From 2²⁰ elements
-    # on, placement matters less: beside load, pairs of rounds found a slowdown of 5 % in 98 % of cells, blocks in 90 %.
+    # Up to 2²⁰ elements, their arrays are placed anew between blocks. Beyond, this would take most of the time, and
+    # placement matters less: beside load, pairs of rounds found a slowdown of 5 % in 98 % of cells, blocks in 90 %.
     passes: int = 3
     large_from: int = 2**22  # elements
     pair_rounds_from: int = 2**20  # elements from which samples are compared by pairs of rounds instead of blocks

@@ -74,13 +74,19 @@ def compare_samples(
     """
     rounds = max(map(len, samples.values()))
     complete = {name: taken for name, taken in samples.items() if len(taken) == rounds}
-    quickest = min(complete, key=lambda name: float(_fastest_quarter(np.log(complete[name]))))
-    best = min(complete, key=lambda name: quiet_ratio(complete[name], complete[quickest], blocks=blocks).value)
-    others = [name for name in samples if name != best]
-    rivals = [name for name in others if name not in eliminated]
     # Each end of an interval holds for all rivals at once (Bonferroni).
-    confidence = 1 - 2 * (1 - CONFIDENCE) / max(2, sum(name in complete for name in rivals))
-    ratios = {name: quiet_ratio(samples[name], samples[best], confidence, blocks) for name in others}
+    confidence = 1 - 2 * (1 - CONFIDENCE) / max(2, len(complete.keys() - {*eliminated}) - 1)
+
+    def ratios_to(fastest: str, names: Collection[str]) -> dict[str, Ratio]:
+        return {name: quiet_ratio(samples[name], samples[fastest], confidence, blocks) for name in names}
+
+    quickest = min(complete, key=lambda name: float(_fastest_quarter(np.log(complete[name]))))
+    ratios = ratios_to(quickest, samples.keys() - {quickest})
+    best = min(complete, key=lambda name: ratios[name].value if name != quickest else 1.0)
+    others = [name for name in samples if name != best]
+    if best != quickest:
+        ratios = ratios_to(best, others)
+    rivals = [name for name in others if name not in eliminated]
     slower = [name for name in rivals if not _has_faster_samples(samples[name], samples[best])]
     clearly = [name for name in slower if ratios[name].low > 1 + margin]
     beaten = [name for name in clearly if _is_slower_when_quiet(samples[name], samples[best], disturbed)]

@@ -60,7 +60,7 @@ GRID_BATCHES = (1, 16, 256, 4096)
 GRID_DIMS = (16, 256, 4096, 65536)
 LARGEST_GRID_CELL = 2**24  # elements: 400 MB for the three arrays in float64
 LARGEST_CELL = 250_000_000  # elements of a shape that a user asks for: 2 GB for each array in float64
-LARGEST_DRAWN = 2**21  # random elements; rows repeat beyond, which takes 0.7 of the time (512×50257 float64)
+LARGEST_DRAWN = 2**19  # random elements; rows repeat beyond, so that large arrays take less than half the time
 HEADER, PAGE, HUGE_PAGE = 16, 2**12, 2**21  # bytes: of malloc's header, of a page, of a huge page
 
 
@@ -100,9 +100,14 @@ def arrays(key: CellKey, seed: int) -> tuple[Array, Array, Array]:
     """Return probabilities, gradient and `out`, (B, D) each, placed by `place`; the rows of large arrays repeat."""
     rng = np.random.default_rng([seed, key.batch, key.dim])
     draw = np.float32 if key.dtype == "float32" else np.float64
-    drawn = (max(1, min(key.batch, LARGEST_DRAWN // key.dim)), key.dim)
+    drawn = (drawn_rows(key.batch, key.dim), key.dim)
     logits = rng.standard_normal(drawn, dtype=draw)
     return place(softmax(logits, out=logits), rng.standard_normal(drawn, dtype=draw), key.batch)
+
+
+def drawn_rows(batch: int, dim: int) -> int:
+    """Return the number of rows that are drawn; further rows repeat them."""
+    return max(1, min(batch, LARGEST_DRAWN // dim))
 
 
 def place(probs: Array, grad_output: Array, batch: int) -> tuple[Array, Array, Array]:

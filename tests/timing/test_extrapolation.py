@@ -37,7 +37,7 @@ def test_probes_grow_to_less_than_the_whole(shape):
     probes = list(probe_sizes(*shape))
     sizes = [b * d for b, d in probes]
     assert sizes == sorted(sizes)
-    assert sizes[-1] * 4 >= shape[0] * shape[1]
+    assert sizes[-1] * extrapolation.STEP * extrapolation.LARGEST_PROBE >= shape[0] * shape[1]
     assert all(b <= shape[0] and d <= shape[1] for b, d in probes)
 
 
@@ -73,8 +73,14 @@ def test_a_call_that_takes_twice_the_allowance_is_not_started(taking):
 
 def test_probes_and_call_together_have_to_fit_the_allowance(taking):
     kernel, shapes = taking(lambda b, d: 1e-4 * b)
-    assert not predict(kernel, *arrays(400, 8), allowance=0.05)[1]  # the call itself would take 0.04 s
-    assert sum(1e-4 * b for b, _ in shapes) <= 0.05
+    assert not predict(kernel, *arrays(400, 8), allowance=0.0401)[1]  # the call itself would take 0.04 s
+    assert sum(1e-4 * b for b, _ in shapes) <= 0.0401
+
+
+def test_no_further_probes_are_needed_once_the_call_is_sure_to_fit(taking):
+    kernel, shapes = taking(lambda b, d: 1e-8 * b * d**2)
+    assert predict(kernel, *arrays(256, 256), allowance=10.0)[1]
+    assert shapes == [(1, 16)] * 2
 
 
 def test_a_single_disturbed_probe_does_not_matter(taking):
