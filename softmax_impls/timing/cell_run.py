@@ -49,7 +49,7 @@ class CellRun:
         self._control: Reference | None = None
         self._settled = False  # by the last decisions
         self._key, self._memory, self._seed, self._policy = key, memory, seed, policy
-        self._small, self._compares_blocks = key.elements < policy.large_from, key.elements < policy.pair_rounds_from
+        self._small = key.elements < policy.large_from
         self._min_rounds = policy.block_rounds * policy.min_blocks if self._small else policy.min_rounds
         self._reference_rounds = policy.reference_rounds // (1 if self._small else 2)
         self._taken = Rounds()
@@ -103,7 +103,7 @@ class CellRun:
             kernels=tuple(kernel.result(errors, first_calls) for kernel in self.kernels.values()),
             control=control and Control(name=printable(control[0].name, 200), samples=rounded(control[1])),
             roofline=next(rooflines, None),
-            blocks=tuple(self._taken.blocks) if self._compares_blocks else (),
+            blocks=tuple(self._taken.blocks) if self._small else (),
             disturbed=tuple(self._taken.disturbed),
             seed=self._seed,
             time=self._started,
@@ -166,7 +166,7 @@ class CellRun:
         """Take blocks of rounds until the cell is settled or the time is up; return whether all kernels are right."""
         rng = np.random.default_rng([self._seed, self._steps])
         while self._rounds < self._policy.max_rounds:
-            if self._rounds and self._compares_blocks and not self._place_again(arrays):
+            if self._rounds and self._small and not self._place_again(arrays):
                 return False
             if not (self._take_block(arrays, rng) and self._eliminate(arrays)):
                 return False
@@ -244,7 +244,7 @@ class CellRun:
         last = not self._small or self._steps >= self._policy.passes
         found = decisions(
             self.kernels, self._control, self._taken, self._policy,
-            with_blocks=self._compares_blocks, min_rounds=self._min_rounds, last=last,
+            with_blocks=self._small, min_rounds=self._min_rounds, last=last,
         )  # fmt: skip
         self._settled = all(decision.settled for decision in found)
         for decision in found:

@@ -75,6 +75,7 @@ def decisions(
     `with_blocks` compares blocks of samples. With fewer than `min_rounds`, nothing is settled. `last` is for the last
     step of the cell.
     """
+    early = policy.too_slow if with_blocks else policy.early_ratio
     sampled = {name: kernel for name, kernel in kernels.items() if kernel.samples}
     accurate = {name for name, kernel in sampled.items() if kernel.implementation.accurate_for == "logits"}
 
@@ -85,7 +86,7 @@ def decisions(
             [name for name in names if kernels[name].status != "timed"],
             rounds.blocks if with_blocks else (),
             rounds.disturbed,
-            early=rounds.total < min_rounds,
+            early=early if rounds.total < min_rounds else None,
             last=last,
             policy=policy,
         )

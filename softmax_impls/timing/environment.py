@@ -111,11 +111,20 @@ def limit_all_threads(threads: int) -> Iterator[None]:
 
 
 def fingerprint(kernel: Callable[..., Any]) -> str:
-    """Return 12 characters that change with the file that defines a kernel; "?" if there is no such file."""
-    with suppress(TypeError, OSError):
-        file = inspect.getfile(inspect.unwrap(getattr(kernel, "py_func", kernel)))
-        return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]
+    """Return 12 characters that change with the file, or the notebook's cell, that defines a kernel; "?" without it."""
+    function = inspect.unwrap(getattr(kernel, "py_func", kernel))
+    for source in (_file_of, _lines_of):
+        with suppress(TypeError, OSError):
+            return hashlib.sha256(source(function)).hexdigest()[:12]
     return "?"
+
+
+def _file_of(function: Callable[..., Any]) -> bytes:
+    return Path(inspect.getfile(function)).read_bytes()
+
+
+def _lines_of(function: Callable[..., Any]) -> bytes:
+    return inspect.getsource(function).encode()  # IPython keeps the lines of cells
 
 
 def _git(folder: Path, *arguments: str) -> str:

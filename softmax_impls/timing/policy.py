@@ -26,17 +26,18 @@ class SamplingPolicy:
     # Elimination. The ratio is a kernel's time over the fastest kernel's.
     too_slow: float = 3.0  # from here on, a kernel whose call is `too_long` takes part in no round: twice the rounds
     too_long: float = 0.01  # share of the step's time
+    # In small cells, `too_slow` takes the place of `early_ratio`: beside programs that used the shared cache, a kernel
+    # that was a third slower was eliminated at 2.0 (4096×256 float64).
     early_ratio: float = 2.0  # in every round, while there are few: a placement can slow a kernel down by a third
     later_ratio: float = 1.3  # while the cell has steps to come: another placement does not make up for that
 
     impossible: float = 1.25  # ratio of the roofline's time to a kernel's, from which the kernel must skip work
 
     # Small cells have several passes: load on the machine often lasts for seconds and changes which kernel is fastest.
-    # Up to 2²⁰ elements, their arrays are placed anew between blocks. Beyond, this would take most of the time, and
-    # placement matters less: beside load, pairs of rounds found a slowdown of 5 % in 98 % of cells, blocks in 90 %.
+    # Their arrays are placed anew between blocks, and blocks are compared instead of rounds: placement alone can
+    # reverse a difference of 3 % (16×65536 float32). In large cells this would take most of the time.
     passes: int = 3
     large_from: int = 2**22  # elements
-    pair_rounds_from: int = 2**20  # elements from which samples are compared by pairs of rounds instead of blocks
 
     admission_share: float = 0.04  # of a cell's time, for a kernel's probes and first call; else it is extrapolated
     sampling_share: float = 0.5  # of a step's time, for samples even if admission took longer than planned

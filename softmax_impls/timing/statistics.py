@@ -100,13 +100,13 @@ def decide(
     blocks: Sequence[int] = (),  # rounds of each block
     disturbed: Collection[int] = (),  # rounds beside a busy program
     *,
-    early: bool = False,  # there are too few samples to settle the cell
+    early: float | None = None,  # there are too few samples to settle the cell: the ratio that counts as clear
     last: bool = True,  # the cell has no steps to come
     policy: SamplingPolicy = DEFAULT,
 ) -> Decision:
     """Eliminate the kernels that are clearly slower than the fastest.
 
-    While there are few samples, the ratio has to exceed `early_ratio` in every round. Later, the lower end of its
+    While there are few samples, the ratio has to exceed `early` in every round. Later, the lower end of its
     confidence interval has to exceed twice the margin, and `later_ratio` while the cell has steps to come.
     """
     has_control = control and control[1] and control[0] in samples
@@ -117,7 +117,7 @@ def decide(
     if early:  # a single round may be disturbed
         best = samples[comparison.best]
         least = {name: min(np.divide(taken, best[: len(taken)])) for name, taken in samples.items() if len(taken) > 1}
-    beyond = max(twice, policy.early_ratio if early else 1.0 if last else policy.later_ratio)
+    beyond = max(twice, early or (1.0 if last else policy.later_ratio))
     slower = {name for name, ratio in least.items() if ratio > beyond}
     settled = not early and all(ratios[name].high < twice for name in ties)
     return Decision(comparison.best, frozenset({*eliminated, *slower}), settled)

@@ -24,7 +24,7 @@ from tests.timing.kernels import textbook
 
 SMALL = CellKey("test", 8, 16, "float64", 1)
 ONE_PASS = SamplingPolicy(passes=1, admission_share=0.2)
-LARGE = SamplingPolicy(large_from=1, pair_rounds_from=1, admission_share=0.2)  # every cell counts as large
+LARGE = SamplingPolicy(large_from=1, admission_share=0.2)  # every cell counts as large
 SHORT_STEPS = SamplingPolicy(max_rounds=12, admission_share=0.2)
 
 

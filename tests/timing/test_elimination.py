@@ -26,7 +26,7 @@ def test_steps_to_come_spare_what_another_placement_could_make_the_fastest():
 
 
 def test_few_samples_spare_what_is_less_than_twice_as_slow():
-    decision = decide(samples(6, fast=1.0, slow=1.5, slower=3.0), early=True)
+    decision = decide(samples(6, fast=1.0, slow=1.5, slower=3.0), early=2.0)
     assert decision.eliminated == {"slower"}
     assert not decision.settled
 
@@ -40,7 +40,7 @@ def test_few_samples_spare_what_is_less_than_twice_as_slow():
     ],
 )
 def test_the_first_rounds_eliminate_what_is_much_slower_in_each(fast, slow, eliminated):
-    assert decide({"fast": fast, "slow": slow}, early=True).eliminated == eliminated
+    assert decide({"fast": fast, "slow": slow}, early=2.0).eliminated == eliminated
 
 
 def test_many_rounds_eliminate_in_spite_of_a_disturbance():

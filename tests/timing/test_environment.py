@@ -1,6 +1,7 @@
 """The environment of a measurement, limits of threads, and fingerprints of kernels."""
 
 import hashlib
+import linecache
 import re
 import subprocess
 from pathlib import Path
@@ -91,3 +92,16 @@ def test_a_fingerprint_is_that_of_the_kernels_file():
     assert environment.fingerprint(kernel) == hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
     assert environment.fingerprint(numba.njit(kernel)) == environment.fingerprint(kernel)
     assert environment.fingerprint(len) == "?"
+
+
+def test_a_fingerprint_of_a_kernel_in_a_notebook_changes_with_its_lines():
+    def define(number, line):
+        source, file = f"def kernel():\n    {line}\n", f"<cell {number}>"
+        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)  # as IPython does
+        names = {}
+        exec(compile(source, file, "exec"), names)
+        return environment.fingerprint(names["kernel"])
+
+    first = define(1, "return 1")
+    assert first == define(2, "return 1")
+    assert first not in ("?", define(3, "return 2"))
