@@ -27,8 +27,7 @@ from msgspec import Struct
 from softmax_impls.choice.ranking import ours
 from softmax_impls.formatting import format_count
 from softmax_impls.threads import available_cores, default_threads
-from softmax_impls.timing.cell_run import HELPERS_SLEEP
-from softmax_impls.timing.disturbance import is_quiet
+from softmax_impls.timing.disturbance import HELPERS_SLEEP, is_quiet
 from softmax_impls.timing.environment import environment
 from softmax_impls.timing.workloads import DTYPES
 from softmax_impls.usage import usage
@@ -45,7 +44,7 @@ MOST_SECONDS = 3.0  # for the samples of a line
 COLD_CALLS = 31  # of each candidate
 TOUCHED = 8 * 2**20  # elements of float64: 64 MB, more than the last cache holds
 RIVALS = 3  # candidates besides the pick that are timed with cold caches
-TOLERANCE = 0.1  # relative difference that counts as right even outside of the interval
+TOLERANCE = 0.1  # relative difference that counts as right even outside of the range
 
 
 class Pasted(Struct, frozen=True):
@@ -61,7 +60,7 @@ class Pasted(Struct, frozen=True):
     sure: bool
     line: str
     stated: float
-    interval: tuple[float, float]
+    interval: tuple[float, float]  # nine of ten samples lie there
     hot: float  # median of the line's samples on a quiet processor
     ratios: dict[str, float]  # of candidates that may be recommended: time over the time of the fastest, as stated
     cold: dict[str, float]  # median of calls of each candidate with cold caches
@@ -195,7 +194,7 @@ def block(cells: Sequence[Pasted] | None = None) -> str:
         "cold: pick within 10 % of the fastest", "cold: at worst",
     )  # fmt: skip
     return table(headings, rows(cells)) + paragraph(
-        f"As stated: within the stated interval, or within {TOLERANCE:.0%} of the stated time. Cold: 64 MB are touched "
+        f"As stated: within the stated range, or within {TOLERANCE:.0%} of the stated time. Cold: 64 MB are touched "
         f"before each call, and the pick is compared with up to {RIVALS} others. Machine: {cells[-1].machine}."
     )
 

@@ -52,8 +52,8 @@ class Candidate:
 
     name: str
     seconds: float  # of a call
-    low: float  # an interval around it; NaN if there is a single sample
-    high: float
+    low: float  # nine of ten samples lie between `low` and `high`, also while other programs ran; NaN if unknown.
+    high: float  # For a prediction, the time itself lies there in nine of ten cells.
     temporary_bytes: float  # NaN if unknown
     error: float  # NaN if unknown, inf if it has no bound
     accurate_for: Accuracy | None = None  # None if unknown

@@ -3,6 +3,7 @@
 import itertools
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,17 +12,19 @@ import msgspec
 from softmax_impls.choice.answer import Answer, Question
 from softmax_impls.choice.choose import choose
 from softmax_impls.choice.ranking import RankedRun, rank_run
-from softmax_impls.formatting import format_count
+from softmax_impls.formatting import KERNEL_ERRORS, format_count
 from softmax_impls.implementation import Implementation
 from softmax_impls.results import store
 from softmax_impls.results.runs import Run, load
 from softmax_impls.timing.environment import environment, largest_temporaries, limit_all_threads
+from softmax_impls.timing.pasted_code import time_pasted
 from softmax_impls.timing.records import Cell
 from softmax_impls.timing.session import Session, Skipped
 from softmax_impls.timing.workloads import CUSTOM, CellKey
 
 FILE = "measured.jsonl"
 SECONDS = 2.0  # to measure a shape, besides the checks
+PASTED_SECONDS = 1.0  # to time the code of the answer; more if few sets of arrays take longer
 ATTEMPTS = 3  # to find the processor quiet
 
 Implementations = Mapping[str, Implementation]
@@ -51,8 +54,17 @@ def ask_by_measuring(
             reasons = "; ".join(f"{kernel.name} {kernel.status}: {kernel.note}" for kernel in cell.kernels)
             raise ValueError(f"nothing could be timed at {cell.key}: {reasons}")
         answer = choose(question, [run, *old], here.machine, implementations)
-        answers.append(replace(answer, just_measured=True))
+        answers.append(_as_pasted(replace(answer, just_measured=True)))
     return answers
+
+
+def _as_pasted(answer: Answer) -> Answer:
+    """Return the answer with the time that its code takes on arrays that NumPy allocates, as in a program."""
+    if answer.usage and answer.pick:
+        with suppress(*KERNEL_ERRORS), limit_all_threads(answer.question.threads):
+            pick = replace(answer.pick, **time_pasted(answer.usage, PASTED_SECONDS)._asdict())
+            return replace(answer, candidates={**answer.candidates, pick.name: pick})
+    return answer
 
 
 def ask_results(

@@ -12,7 +12,7 @@ from softmax_impls.choice.candidates import Implementations, answer_from
 from softmax_impls.choice.doubts import doubts
 from softmax_impls.choice.measurements import Measurements
 from softmax_impls.choice.ranking import RankedRun, accuracy_of, compare_some, is_from
-from softmax_impls.results.runs import OLDEST, interval_of
+from softmax_impls.results.runs import OLDEST, range_of
 from softmax_impls.timing.statistics import MIN_MARGIN, Comparison, Ratio
 
 STEPS = [2 ** (exponent / 2) for exponent in range(81)]  # sizes of the grid
@@ -72,7 +72,8 @@ def _answer_at_measured(question: Question, measured: Measurements, implementati
     found, not_timed = {}, {}
     for name, kernel in cell.kernels.items():
         if kernel.ranked and kernel.seconds is not None:
-            low, high = interval_of(kernel) or (math.nan, math.nan)
+            low, high = range_of(cell.every_round.by_name[name]) or (math.nan, math.nan)
+            low, high = min(low, kernel.seconds), max(high, kernel.seconds)  # these are of quiet rounds
             memory = math.nan if kernel.temporary_bytes is None else kernel.temporary_bytes
             about = (memory, measured.errors[name], accuracy_of(kernel), kernel.spec)
             found[name] = Candidate(name, kernel.seconds, low, high, *about)

@@ -1,4 +1,4 @@
-"""Reasons not to be sure of a single winner: a busy machine, and other measurements."""
+"""Reasons not to be sure of a single winner: a short lead, a busy machine, and other measurements."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -8,6 +8,7 @@ from softmax_impls.choice.ranking import RankedRun, compare_some, ran_side_by_si
 from softmax_impls.results.runs import OLDEST
 from softmax_impls.results.store import PACKAGES
 from softmax_impls.timing.records import Cell
+from softmax_impls.timing.statistics import SURE_LEAD
 
 
 def doubts(answer: Answer, cell: Cell, runs: Iterable[RankedRun]) -> tuple[str, ...]:
@@ -18,7 +19,13 @@ def doubts(answer: Answer, cell: Cell, runs: Iterable[RankedRun]) -> tuple[str, 
     newest_first = sorted(others, key=lambda other: other.time or OLDEST, reverse=True)
     against = (line for other in newest_first if (line := _contradiction(answer, cell, other)))
     busy = "Other programs used the processor in most rounds of the measurement." if cell.is_busy else ""
-    return tuple(filter(None, (busy, _not_side_by_side(cell), next(against, ""))))
+    return tuple(filter(None, (_short_lead(answer), busy, _not_side_by_side(cell), next(against, ""))))
+
+
+def _short_lead(answer: Answer) -> str:
+    if answer.runner_up is None or answer.ratio(answer.runner_up.name).value > 1 + SURE_LEAD:
+        return ""
+    return f"{answer.runner_up.name} takes less than {SURE_LEAD:.0%} longer: another run may see it the other way round."
 
 
 def _not_side_by_side(cell: Cell) -> str:

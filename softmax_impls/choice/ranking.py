@@ -39,8 +39,10 @@ class Ranked:
 
     @property
     def sure(self) -> bool:
-        """Whether there is a single winner, measured on a quiet machine that ran all threads at the same time."""
-        return len(self.winners) == 1 and not self.every_round.is_busy and ran_side_by_side(self.cell)
+        """Whether a single winner is well ahead, measured on a quiet machine that ran all threads at the same time."""
+        ratios = self.comparison.ratios.values() if self.comparison else ()
+        ahead = len(self.winners) == 1 and all(ratio.value > 1 + statistics.SURE_LEAD for ratio in ratios)
+        return ahead and not self.every_round.is_busy and ran_side_by_side(self.cell)
 
     @cached_property
     def among_accurate(self) -> Comparison | None:

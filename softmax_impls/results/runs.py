@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from softmax_impls.formatting import format_count
 from softmax_impls.results import asv, pytest_benchmark, store
@@ -90,6 +91,14 @@ def load(paths: Iterable[Path]) -> Loaded:
 def interval_of(kernel: KernelResult) -> tuple[float, float] | None:
     """Return a confidence interval of the median time in seconds; None if there are too few samples."""
     return kernel.interval or (median_interval(kernel.samples) if len(kernel.samples) > 1 else None)
+
+
+def range_of(kernel: KernelResult) -> tuple[float, float] | None:
+    """Return the range in seconds that nine of ten samples lie in; without samples, as `interval_of`."""
+    if len(kernel.samples) < 2:
+        return kernel.interval
+    low, high = np.percentile(kernel.samples, (5, 95)).tolist()
+    return low, high
 
 
 def _files(path: Path) -> list[Path]:

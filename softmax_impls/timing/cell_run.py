@@ -24,7 +24,7 @@ import numpy as np
 from softmax_impls.formatting import KERNEL_ERRORS, one_line
 from softmax_impls.implementation import Implementation
 from softmax_impls.simd.sizes import NONTEMPORAL_FROM, SHARED_FROM
-from softmax_impls.timing.disturbance import is_quiet, running_side_by_side
+from softmax_impls.timing.disturbance import HELPERS_SLEEP, is_quiet, running_side_by_side
 from softmax_impls.timing.elimination import Reference, Rounds, decisions, impossible, too_slow
 from softmax_impls.timing.environment import environment
 from softmax_impls.timing.kernel import CellArrays, Participant
@@ -32,8 +32,6 @@ from softmax_impls.timing.policy import SamplingPolicy
 from softmax_impls.timing.records import Cell, Control, Roofline, printable, rounded
 from softmax_impls.timing.roofline import ROOFLINE
 from softmax_impls.timing.workloads import CellKey
-
-HELPERS_SLEEP = 3e-4  # seconds after a call, from which our idle threads sleep
 
 
 class CellRun:

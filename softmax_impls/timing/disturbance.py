@@ -20,6 +20,7 @@ from softmax_impls.user_cache import replacing, user_cache
 
 STEPS = 20_000  # of the loop: about 20 µs
 LOOPS, ATTEMPTS = 40, 3  # of each thread: about 800 µs, much longer than it takes to wake a thread up
+HELPERS_SLEEP = 3e-4  # seconds after a call, from which the idle threads of numba_simd sleep
 LONGER = 1.15  # ratio of its time to the shortest time, from which a processor is not quiet
 
 

@@ -23,6 +23,7 @@ Samples = Sequence[float]
 Floats = NDArray[np.float64]
 
 MIN_MARGIN = 0.01  # relative difference up to which kernels tie, however sure
+SURE_LEAD = 0.05  # relative difference up to which a verdict is not sure: in another run, its sign may be another
 CONFIDENCE = 0.95
 FEW_ROUNDS = 10  # with fewer, an interval is at least as wide as the range of the ratios
 MIN_BLOCKS = 4  # fewer blocks are not used as groups

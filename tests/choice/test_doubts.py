@@ -33,6 +33,15 @@ def test_threads_that_did_not_run_side_by_side_cast_doubt(threads, concurrency, 
     assert all(f"({concurrency:.1f} of {threads})" in doubt for doubt in found.doubts)
 
 
+@pytest.mark.parametrize(("lead", "sure"), [(1.03, False), (1.08, True)])
+def test_a_short_lead_is_not_sure_to_hold_in_another_run(lead, sure):
+    run = build_run(cell({"numba_simd": 1e-6, "numba_pivoted": lead * 1e-6}))
+    found = ask(run)
+    assert (found.winners, found.sure, run.cells[0].sure) == (("numba_simd",), sure, sure)
+    short = ("numba_pivoted takes less than 5% longer: another run may see it the other way round.",)
+    assert found.doubts == (() if sure else short)
+
+
 def test_a_call_that_runs_in_one_thread_needs_no_other():
     small = build_run(build_cell(8, 8, SIMD, time=FEBRUARY, threads=2))
     assert choose(Question(8, 8, "float32", 2), [small], HERE, implementations()).sure

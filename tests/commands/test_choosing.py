@@ -20,6 +20,7 @@ def folder(tmp_path, monkeypatch):
 
 def test_shape_is_measured_and_the_code_to_paste_runs(folder, monkeypatch):
     monkeypatch.setattr("softmax_impls.choice.asking.SECONDS", 0.3)
+    monkeypatch.setattr("softmax_impls.choice.asking.PASTED_SECONDS", 0.0)
     answer = softmax_impls.choose(4, 8, "float32", threads=1, kernels=["pivoted", "closed_form"])
     assert answer.pick.name == "pivoted"  # the other loses saturated rows
     assert repr(answer).startswith("<Answer: use pivoted, ")

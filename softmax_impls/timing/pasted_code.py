@@ -1,0 +1,63 @@
+"""Time the code that `choose` prints, as a program runs it: in a loop, on arrays that NumPy allocates.
+
+The rounds of a cell compare kernels on arrays of a fixed placement. In a program, the placement depends on the
+allocator, and changes the time by up to a tenth. So the time that an answer states is measured on several sets of new
+arrays.
+"""
+
+import sys
+import time
+import timeit
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from softmax_impls.timing.disturbance import HELPERS_SLEEP, is_quiet
+from softmax_impls.timing.policy import DEFAULT
+from softmax_impls.usage import Usage
+
+FEWEST_SETS, MOST_SETS = 3, 10  # of arrays
+SAMPLES = 12  # on each set of arrays
+FEWEST_QUIET = 12  # samples; with fewer, all samples count for the median
+
+
+class Times(NamedTuple):
+    """Seconds of a call: the median while the processor was quiet, and the range of nine of ten samples."""
+
+    seconds: float
+    low: float
+    high: float
+
+
+def time_pasted(usage: Usage, seconds: float) -> Times:
+    """Run the setup and time the line again and again, for about so many seconds."""
+    end = time.perf_counter() + seconds
+    every: list[float] = []
+    quiet: list[float] = []
+    for number in range(MOST_SETS):
+        if number >= FEWEST_SETS and time.perf_counter() > end:
+            break
+        names: dict[str, Any] = {**vars(sys.modules["__main__"])}  # a kernel may be defined there, as in a notebook
+        exec(usage.setup, names)
+        timer = timeit.Timer(usage.line, globals=names)
+        calls = _calls_per_sample(timer)
+        was_quiet = is_quiet()
+        for _ in range(SAMPLES):
+            timer.timeit(1)  # not timed: it finds the caches as the loop of `is_quiet` has left them
+            every.append(timer.timeit(calls) / calls)
+            time.sleep(HELPERS_SLEEP)
+            if was_quiet & (was_quiet := is_quiet()):
+                quiet.append(every[-1])
+            if number >= FEWEST_SETS - 1 and time.perf_counter() > end:
+                break
+    median = float(np.median(quiet if len(quiet) >= FEWEST_QUIET else every))
+    low, high = np.percentile(every, (5, 95)).tolist()
+    return Times(median, min(low, median), max(high, median))
+
+
+def _calls_per_sample(timer: timeit.Timer) -> int:
+    timer.timeit(2)
+    calls = 1
+    while (taken := timer.timeit(calls)) < DEFAULT.min_sample:
+        calls *= 4
+    return max(1, round(calls * DEFAULT.max_sample / taken)) if calls > 1 else 1
