@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import runpy
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ _workloads = runpy.run_path(str(PACKAGE / "timing" / "workloads.py"))
 
 NAMES = sorted(file.stem for file in (PACKAGE / "backward").glob("[!_]*.py"))
 WORKLOADS: dict[str, tuple[int, int]] = _workloads["WORKLOADS"]  # batch and dim
+OTHER_AXES: dict[str, tuple[tuple[int, ...], int]] = _workloads["OTHER_AXES"]  # shape, and axis of the classes
 BATCHES = list(_workloads["GRID_BATCHES"])
 DIMS = [dim for dim in _workloads["GRID_DIMS"] if dim <= 4096]
 DTYPES = ["float32", "float64"]
@@ -105,6 +107,24 @@ def verified(name: str, batch: int, dim: int, dtype: str) -> Call | None:
     if worst.wrong:
         raise AssertionError(f"{name} is wrong at {batch}×{dim} {dtype}: {worst}")
     return functools.partial(run, probs, grad_output, out=out)
+
+
+def verified_on_axis(name: str, workload: str, dtype: str) -> Call | None:
+    """As `verified`, for a workload of OTHER_AXES."""
+    shape, axis = OTHER_AXES[workload]
+    run = kernel(name, math.prod(shape) // shape[axis], shape[axis], dtype)
+    if run is None:
+        return None
+    probs, grad_output, out = _workloads["arrays_on_axis"](shape, axis, dtype, 0)
+    out.fill(np.nan)
+    call = functools.partial(run, probs, grad_output, axis=axis, out=out)
+    call()
+    moved = (np.ascontiguousarray(np.moveaxis(array, axis, -1)) for array in (probs, grad_output, out))
+    p, g, result = (array.reshape(-1, shape[axis]) for array in moved)
+    worst = reference.worst(p, g, result, reference.row_sums(p, g))
+    if worst.wrong:
+        raise AssertionError(f"{name} is wrong for {workload} {dtype}: {worst}")
+    return call
 
 
 def warm_up() -> None:

@@ -18,12 +18,14 @@ from benchmarks._cells import (
     DTYPES,
     MAX_ELEMENTS,
     NAMES,
+    OTHER_AXES,
     WORKLOADS,
     Call,
     Skipped,
     arrays,
     kernel,
     verified,
+    verified_on_axis,
 )
 
 SAMPLE_SECONDS = 0.005  # of a sample of a track_ benchmark, at least; it takes five
@@ -74,6 +76,21 @@ class Workload:
     repeat = (3, 10, 0.5)
 
     def time_kernel(self, *combination: Any) -> None:
+        """Seconds of a call."""
+        self.skip_params.run()
+
+
+class OtherAxes:
+    """Time where the classes are not on the last axis."""
+
+    params = (NAMES, list(OTHER_AXES), DTYPES)
+    param_names = ("implementation", "workload", "dtype")
+    skip_params = Skipped(verified_on_axis)
+    version = "1"
+    warmup_time = 0.05
+    repeat = (3, 10, 0.5)
+
+    def time_call(self, *combination: Any) -> None:
         """Seconds of a call."""
         self.skip_params.run()
 

@@ -3,63 +3,28 @@
 `softmax_backward` has a fast path for plain arrays, and a general path that validates and converts all other arguments.
 """
 
-import contextlib
-import importlib
-from typing import Any
-
 import numpy as np
 from numpy import empty, ndarray
 from numpy.typing import ArrayLike
 
-from softmax_impls import dispatch, registry
-from softmax_impls.implementation import Array, Impl, Implementation, invoke, read_only
-from softmax_impls.layout import Axis, Layout, as_real_array, as_thread_count, run_kernel
+from softmax_impls import registry
+from softmax_impls.blocks import run_blocks, run_plain
+from softmax_impls.calls import (
+    COMPILED,
+    SIMD,
+    USERS,
+    falls_back,
+    fast_path,
+    general_path,
+    run_guarded,
+    softmax_columns,
+    softmax_rows,
+)
+from softmax_impls.implementation import Array, Impl
+from softmax_impls.layout import Axis, Layout, as_real_array
 from softmax_impls.simd.sizes import LARGE, UNFIT
-from softmax_impls.threads import limit_threads
 
-AUTO = "auto"
-SIMD, COMPILED, OURS, USERS = range(4)  # kinds of kernels: numba_simd, our other compiled kernels, our other kernels
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-
-
-class _FastPath:
-    """What calls on plain arrays need, loaded by the first call that needs it.
-
-    ``small(probs, grad_output, out)`` computes a small call of `numba_simd` and returns DONE. It returns LARGE for a
-    call that `large` has to compute, and UNFIT if the shapes differ or `out` partly overlaps an input. Another kernel
-    is called if ``fits(probs, grad_output, out)``: the arrays have one shape (B, D), and `out` overlaps no input.
-    """
-
-    __slots__ = ("fits", "large", "small")
-
-    def __init__(self) -> None:
-        self.small: Any = None
-        self.large: Any = None
-        self.fits: Any = _fits
-
-    def load(self, impl: object) -> tuple[Any, int]:
-        """Return the kernel that `impl` stands for and its kind; the next call finds them in `registry.resolved`."""
-        record = _resolve(impl)
-        kind = OURS if registry.is_ours(record) else USERS
-        if "numba" in record.requires and dispatch.has_compiler():
-            module = importlib.import_module("softmax_impls.backward.numba_simd")
-            self.small, self.large, self.fits = module.run_if_small, module.run_large, module.fits
-            if kind == OURS:
-                kind = SIMD if record.name == "numba_simd" else COMPILED
-        if not (isinstance(impl, str) and ":" in impl):  # its module may be imported again
-            with contextlib.suppress(TypeError):  # a kernel that is not hashable
-                registry.resolved[impl] = record.kernel, kind
-        return record.kernel, kind
-
-
-def _fits(probs: Array, grad_output: Array, out: Array) -> bool:
-    """As `numba_simd.fits`, without Numba."""
-    if not (probs.shape == grad_output.shape == out.shape and probs.ndim == 2 and probs.size):
-        return False
-    return not (np.may_share_memory(out, probs) or np.may_share_memory(out, grad_output))
-
-
-_fast_path = _FastPath()
 
 
 def softmax(x: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array:
@@ -92,6 +57,8 @@ def softmax(x: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array
     A row that is -inf throughout, or contains NaN or +inf, becomes NaN. Other rows are not affected. Subtracting the
     maximum prevents overflow (Blanchard, Higham and Higham, IMA Journal of Numerical Analysis 41 (4), 2021).
 
+    Numba computes it, in as many threads as "auto" uses in `softmax_backward`; NumPy does where Numba does not compile.
+
     Examples
     --------
     >>> from softmax_impls import softmax
@@ -99,8 +66,22 @@ def softmax(x: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array
     array([[0.5, 0.5],
            [0.5, 0.5]])
     """
+    if (  # plain arrays, as in `softmax_backward`
+        type(x) is ndarray
+        and ((dtype := x.dtype) is FLOAT32 or dtype is FLOAT64 or dtype in (FLOAT32, FLOAT64))
+        and (ndim := x.ndim) != 0
+        and type(axis) is int
+        and (axis == -1 or axis == ndim - 1)
+        and x.flags.carray
+        and (out is None or (type(out) is ndarray and out.dtype == dtype and out.ndim == ndim and out.flags.carray))
+    ):
+        result = empty(x.shape, dtype) if out is None else out
+        if softmax_rows(x, result):
+            return result
+    if (plain := run_plain(softmax_columns, [x], axis, out)) is not None:
+        return plain
     arrays = {"x": as_real_array("x", x)}
-    return run_kernel(_forward, ("x",), arrays, Layout.of(arrays, axis), out)
+    return run_blocks(softmax_columns, [arrays["x"]], Layout.of(arrays, axis), out)
 
 
 def softmax_backward(
@@ -184,60 +165,25 @@ def softmax_backward(
         and (out is None or (type(out) is ndarray and out.dtype == dtype and out.ndim == ndim and out.flags.carray))
     ):
         try:
-            kernel, kind = registry.resolved[impl]
-        except (KeyError, TypeError):  # the first call with this `impl`; a TypeError if it is not hashable
-            kernel, kind = _fast_path.load(impl)
-        result = empty(probs.shape, dtype) if out is None else out
-        if kind == SIMD:
-            state = _fast_path.small(probs, grad_output, result)
-            if state == LARGE:
-                _fast_path.large(probs, grad_output, result, threads)
-            if state != UNFIT:
+            try:
+                kernel, kind = registry.resolved[impl]
+            except (KeyError, TypeError):  # the first call with this `impl`; a TypeError if it is not hashable
+                kernel, kind = fast_path.load(impl)
+            result = empty(probs.shape, dtype) if out is None else out
+            if kind == SIMD:
+                state = fast_path.small(probs, grad_output, result, fast_path.table)
+                if state == LARGE:
+                    fast_path.large(probs, grad_output, result, threads)
+                if state != UNFIT:
+                    return result
+            elif fast_path.fits(probs, grad_output, result):
+                if kind == COMPILED:  # it does not warn, and np.errstate takes longer than a small call
+                    kernel(probs, grad_output, result)
+                else:
+                    run_guarded(kernel, kind == USERS, probs, grad_output, result)
                 return result
-        elif _fast_path.fits(probs, grad_output, result):
-            if kind == COMPILED:  # it does not warn, and np.errstate takes longer than a small call
-                kernel(probs, grad_output, result)
-            else:
-                _run_guarded(kernel, kind == USERS, probs, grad_output, result)
-            return result
-    return _general_path(probs, grad_output, axis, out, impl, threads)
-
-
-def _run_guarded(kernel: Any, is_users: bool, probs: Array, grad_output: Array, result: Array) -> None:
-    """Run a kernel that may warn; if it is the user's, on read-only inputs, with a `result` that starts as NaN."""
-    if is_users:
-        probs, grad_output = read_only(probs), read_only(grad_output)
-        result.fill(np.nan)
-    invoke(kernel, probs, grad_output, out=result)
-
-
-def _general_path(
-    probs: ArrayLike, grad_output: ArrayLike, axis: Axis, out: Array | None, impl: Impl, threads: int | None
-) -> Array:
-    """Compute any call: validate its arguments, and convert the arrays to the rows that kernels take."""
-    if threads is not None:
-        with limit_threads(as_thread_count(threads)):
-            return softmax_backward(probs, grad_output, axis=axis, out=out, impl=impl)
-    arrays = {"probs": as_real_array("probs", probs), "grad_output": as_real_array("grad_output", grad_output)}
-    layout = Layout.of(arrays, axis)
-    implementation = _resolve(impl)
-    guarded = not registry.is_ours(implementation)
-    return run_kernel(implementation.kernel, implementation.in_place, arrays, layout, out, guarded=guarded)
-
-
-def _resolve(impl: object) -> Implementation:
-    """Return the implementation that a name, a record or a kernel stands for."""
-    if isinstance(impl, str):
-        return registry.from_spec(dispatch.pick().impl if impl == AUTO else impl)
-    if isinstance(impl, Implementation):
-        return impl
-    if callable(impl):
-        return registry.from_kernel(impl)
-    raise TypeError(f"impl must be a name, 'auto' or a kernel (probs, grad_output, out), got {type(impl).__name__}")
-
-
-def _forward(x: Array, out: Array) -> None:
-    """Compute the softmax of each row in `out`, which may be `x`."""
-    np.subtract(x, x.max(axis=-1, keepdims=True), out=out)
-    np.exp(out, out=out)
-    np.divide(out, out.sum(axis=-1, keepdims=True), out=out)
+        except Exception as error:
+            if not falls_back(impl, error):
+                raise
+            return softmax_backward(probs, grad_output, axis=axis, out=out, impl=impl, threads=threads)
+    return general_path(probs, grad_output, axis, out, impl, threads)

@@ -5,6 +5,7 @@ import importlib.util
 import math
 import operator
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from softmax_impls.formatting import one_line
 from softmax_impls.layout import as_thread_count, normalize_axes
 from softmax_impls.simd.sizes import SHARED_FROM
 from softmax_impls.threads import MAX_THREADS, available_cores, num_threads
@@ -22,6 +24,26 @@ def has_compiler() -> bool:
     """Whether Numba is installed and compiles; found out without importing it."""
     switched_off = os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0")
     return not switched_off and importlib.util.find_spec("numba") is not None
+
+
+_failures: set[str] = set()  # implementations that Numba failed to compile in this process
+
+
+def compiles(impl: str) -> bool:
+    """Whether Numba is installed, compiles, and has not failed to compile an implementation in this process."""
+    return has_compiler() and impl not in _failures
+
+
+def fall_back(impl: str, error: Exception) -> bool:
+    """Record that `impl` cannot be compiled here, with one warning, and return whether "auto" has another rule."""
+    if impl == RULES[-1].impl:
+        return False
+    if not _failures:
+        rest = " or ".join(rule.impl for rule in RULES if rule.impl != impl)
+        message = f"{impl} can't be compiled here, so impl='auto' uses {rest}. {one_line(error)}"
+        warnings.warn(message, RuntimeWarning, stacklevel=4)
+    _failures.add(impl)
+    return True
 
 
 @dataclass(frozen=True)
@@ -40,12 +62,18 @@ RULES = (
     Rule(
         "numba_simd",
         when="Numba compiles",
-        holds=has_compiler,
+        holds=lambda: compiles("numba_simd"),
         because="it is accurate to a few ulps, also on saturated rows, and the fastest implementation that is",
     ),
     Rule(
+        "numba_pivoted",
+        when="numba_simd can't be compiled with this version of Numba, or for this processor",
+        holds=lambda: compiles("numba_pivoted"),
+        because="it is as accurate, and the fastest of the other implementations that are",
+    ),
+    Rule(
         "pivoted",
-        when="Numba's compiler is missing or switched off (NUMBA_DISABLE_JIT)",
+        when="Numba's compiler is missing, fails, or is switched off (NUMBA_DISABLE_JIT)",
         holds=lambda: True,
         because="it is as accurate, and without the compiler NumPy is far faster than interpreted loops",
     ),

@@ -392,7 +392,7 @@ def test_impl_may_be_the_place_of_a_function(tmp_path, monkeypatch):
 @pytest.mark.parametrize("threads", [None, 1, 2])
 def test_plain_arrays_take_the_fast_path_with_any_implementation(name, threads, monkeypatch):
     expected = softmax_backward(P, G, impl=name)
-    monkeypatch.setattr("softmax_impls.api.Layout", None)  # the general path needs it
+    monkeypatch.setattr("softmax_impls.calls.Layout", None)  # the general path needs it
     for impl in (name, implementations()[name].kernel, implementations()[name]):
         out = np.full_like(P, np.nan)
         assert softmax_backward(P, G, out=out, impl=impl, threads=threads) is out
@@ -524,3 +524,16 @@ def test_subnormal_gradients_are_not_lost(name, dtype):
 def test_large_float16_values_do_not_warn():
     result = softmax_backward(np.array([0.5, 0.5], "f2"), np.array([65504, -65504], "f2"))
     np.testing.assert_array_equal(result, np.array([32752, -32752], "f2"))
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("shape", [(5, 1, 3), (4, 6, 3), (2, 9, 40)])
+def test_classes_on_other_axes_than_the_last_give_the_result_of_rows_and_leave_inputs_as_they_were(shape, dtype):
+    x, grad = (np.random.default_rng(seed).standard_normal(shape).astype(dtype) for seed in (0, 1))
+    probs, before = softmax(x, axis=1), (x.copy(), grad.copy())
+    rows = [np.ascontiguousarray(np.moveaxis(array, 1, -1)) for array in (x, probs, grad)]
+    tolerance = {"rtol": 8 * np.finfo(dtype).eps, "atol": 2 * np.finfo(dtype).eps}
+    np.testing.assert_allclose(np.moveaxis(probs, 1, -1), softmax(rows[0]), **tolerance)
+    found = np.moveaxis(softmax_backward(probs, grad, axis=1), 1, -1)
+    np.testing.assert_allclose(found, softmax_backward(*rows[1:]), **tolerance)
+    np.testing.assert_array_equal((x, grad), before)

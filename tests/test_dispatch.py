@@ -1,19 +1,28 @@
 """The rule of impl="auto", and explain."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from softmax_impls import api, dispatch, explain, implementations, registry, softmax_backward
+from softmax_impls import api, calls, dispatch, explain, implementations, registry, softmax_backward
+
+
+@pytest.fixture
+def unloaded(monkeypatch):
+    fresh = calls.FastPath()
+    for module in (api, calls):
+        monkeypatch.setattr(module, "fast_path", fresh)
+    monkeypatch.setattr(registry, "resolved", {})
+    monkeypatch.setattr(dispatch, "_failures", set())
 
 
 @pytest.fixture(params=[True, False])
-def compiler(request, monkeypatch):
-    rules = tuple(replace(r, holds=lambda: request.param) if r.impl == "numba_simd" else r for r in dispatch.RULES)
-    monkeypatch.setattr(dispatch, "RULES", rules)
-    monkeypatch.setattr(api, "_fast_path", api._FastPath())
-    monkeypatch.setattr(registry, "resolved", {})
+def compiler(request, monkeypatch, unloaded):
+    monkeypatch.setattr(dispatch, "has_compiler", lambda: request.param)
     return request.param
 
 
@@ -68,3 +77,57 @@ def test_numba_disable_jit_switches_the_compiler_off(monkeypatch, value, expecte
 def test_a_shape_that_is_not_made_of_integers_is_refused(shape):
     with pytest.raises(TypeError, match="shape must be"):
         explain(shape)
+
+
+BREAK_AN_INTRINSIC = """
+import sys, warnings
+import numpy as np
+from numba.extending import intrinsic
+from softmax_impls import explain, softmax, softmax_backward
+from softmax_impls.simd import vectors
+
+@intrinsic
+def broken(typing, *arguments):
+    raise NotImplementedError("no such instruction")
+
+setattr(vectors, sys.argv[1], broken)
+powers, grad = np.exp(np.arange(6.0).reshape(2, 3)), np.eye(2, 3)
+probs = powers / powers.sum(axis=-1, keepdims=True)
+if sys.argv[2] == "general":
+    grad = grad.astype(grad.dtype.newbyteorder())
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    results = [softmax_backward(probs, grad) for _ in range(3)]
+    np.testing.assert_allclose(softmax(np.log(powers)), probs, rtol=1e-14)
+np.testing.assert_allclose(results, [softmax_backward(probs, grad, impl="pivoted")] * 3, rtol=1e-14)
+(warning,) = caught
+print(warning.category.__name__, explain(3).impl, "|", warning.message)
+"""
+
+
+@pytest.mark.skipif(not dispatch.has_compiler(), reason="runs where Numba compiles")
+@pytest.mark.slow  # it compiles with an empty cache
+@pytest.mark.parametrize("path", ["fast", "general"])
+@pytest.mark.parametrize(("intrinsic", "impl"), [("argmax", "numba_pivoted"), ("address", "pivoted")])
+def test_auto_falls_back_with_one_warning_where_an_intrinsic_cannot_be_compiled(intrinsic, impl, path, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", BREAK_AN_INTRINSIC, intrinsic, path],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith(f"RuntimeWarning {impl} | numba_simd can't be compiled here"), done.stderr
+    assert "no such instruction" in done.stdout
+
+
+@pytest.mark.parametrize("path", ["fast", "general"])
+def test_auto_raises_the_error_of_its_last_rule(path, monkeypatch, unloaded):
+    def fails(*arguments):
+        raise ArithmeticError("of the last rule")
+
+    monkeypatch.setattr(dispatch, "has_compiler", lambda: False)
+    failing = replace(registry.get("pivoted"), kernel=fails)
+    monkeypatch.setattr(registry, "get", lambda name: failing)
+    with pytest.raises(ArithmeticError, match="of the last rule"):
+        softmax_backward(np.ones((2, 3)), np.ones((2, 3), "f8" if path == "fast" else ">f8"))

@@ -9,9 +9,9 @@ import softmax_impls
 
 PACKAGE = Path(softmax_impls.__file__).parent
 ORDER = [
-    "formatting", "user_cache", "threads", "implementation", "registry", "layout", "simd", "backward", "peers",
-    "dispatch", "api", "usage", "checks", "source", "__init__", "timing", "results", "choice", "report", "commands",
-    "cli", "__main__",
+    "formatting", "user_cache", "threads", "implementation", "registry", "layout", "blocks", "simd", "backward",
+    "peers", "dispatch", "calls", "api", "usage", "checks", "source", "__init__", "timing", "results", "choice",
+    "report", "commands", "cli", "__main__",
 ]  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -1,224 +1,239 @@
-"""Measure `softmax_backward` beside other libraries, the original program's loop and the roofline.
+"""Measure `softmax` and `softmax_backward` beside other libraries, our textbook kernel and the roofline.
 
-``python tools/performance.py`` takes a quarter of an hour, and keeps the results in measurements/. It needs the peers:
-``pip install '.[compare,peers]'``, with CPU builds. tools/performance_page.py makes the document.
+``python tools/performance.py measure`` takes ten minutes, and keeps raw results in measurements/, in a file for each
+kind of processor. It needs the peers: ``pip install '.[compare,peers]'``, with CPU builds. ``report`` prints tables of
+goals and of the worst cells; tools/performance_page.py makes the document.
 """
 
 from __future__ import annotations
 
-import functools
-import itertools
-import json
-import os
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+import time
+import timeit
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
-import msgspec
+import numpy as np
+import performance_page as page
+import performance_rest as rest
+from performance_calls import Problem, keys, limit_threads
+from performance_goals import LINES
+from performance_records import (
+    MEASUREMENTS,
+    OURS,
+    PEERS,
+    TORCH,
+    TORCH_ALLOCATING,
+    Cell,
+    Key,
+    Record,
+    identity,
+    read,
+    sources,
+    write,
+)
 
-from softmax_impls import softmax_backward
-from softmax_impls.checks import gate, inputs
-from softmax_impls.implementation import LARGEST_TEMPORARIES, Array, BoundCall, Implementation
-from softmax_impls.registry import catalogue, get
-from softmax_impls.results import store
-from softmax_impls.threads import available_cores
-from softmax_impls.timing import workloads
+from softmax_impls.formatting import KERNEL_ERRORS, one_line
+from softmax_impls.implementation import BoundCall
+from softmax_impls.timing.disturbance import is_quiet, running_side_by_side
 from softmax_impls.timing.environment import environment
-from softmax_impls.timing.policy import SamplingPolicy
-from softmax_impls.timing.records import Cell, Environment
-from softmax_impls.timing.session import Session, Skipped
-from softmax_impls.timing.workloads import CUSTOM, CellKey
-
-MEASUREMENTS = Path(__file__).parents[1] / "measurements"
-CELLS, REST = MEASUREMENTS / "performance.jsonl", MEASUREMENTS / "performance.json"
-DTYPES = ("float32", "float64")
-OURS, LOOP = "auto", "column_loop"
-LOOP_CELL = CellKey(CUSTOM, 128, 1000, "float64", 1)  # the only cell in which the loop takes part
-LOOP_POLICY = SamplingPolicy(admission_share=0.5)  # the loop takes a third of a second
-SEEDS = range(10)  # of the inputs that errors are measured on
+from softmax_impls.timing.records import rounded
 
 
-class Start(msgspec.Struct, frozen=True):
-    """Seconds of a new process: imports, the first call, and the first call in several threads."""
+@dataclass(frozen=True)
+class Sampling:
+    """Each field states its unit and its reason."""
 
-    numpy: float
-    softmax_impls: float
-    first: float
-    shared: float
-
-
-class Rest(msgspec.Struct, frozen=True):
-    """What is measured besides the times of calls.
-
-    Attributes
-    ----------
-    environment : Environment
-    rows : int
-        Rows for each dtype that errors were measured on.
-    errors : dict
-        The worst error by implementation and by "dtype kind".
-    start : dict
-        By "cold" or "cached".
-    memory : dict
-        Bytes by which a call raises the peak memory of a process, by "out" or "plain".
-    """
-
-    environment: Environment
-    rows: int
-    errors: dict[str, dict[str, float]]
-    start: dict[str, Start]
-    memory: dict[str, int]
+    sample: float = 500e-6  # seconds, at least: short calls are repeated
+    warm: float = 1e-3  # seconds of a side's own calls before a sample, so that it finds its data in the caches
+    settling: float = 15e-3  # the same on two threads: threads of other libraries spin for milliseconds after a call
+    shared_from: int = 10_000  # bytes moved; smaller calls run on one thread in every library
+    placed: int = 3  # rounds on one placement of small arrays, which changes times by up to a third
+    small: int = 2**22  # bytes moved, up to which arrays are placed anew
+    first_look: int = 3  # rounds before peers are left out
+    slow: float = 1.5  # ratio to the fastest peer in each of these rounds, from which a peer is left out
+    fewest: int = 5  # rounds, even if a cell takes longer than planned
+    rounds: tuple[int, int] = (12, 60)  # at least, where the time suffices, and at most
+    sampling_share: float = 0.5  # of a cell's time, for samples even if compiling took longer than planned
+    wide: float = 1.04  # ratio of the ends of an interval; cells with a wider one are measured further
+    ahead: float = 1.2  # lower end of an interval, from which its width does not matter
+    beside: float = 0.85  # share of the threads that run at the same time; less in a disturbed round
+    base_cost: float = 0.8  # of a cell, in seconds as its bytes; more for settling
+    shared_cost: float = 1.5
+    byte_cost: float = 15e-9
 
 
-@functools.cache
-def rest() -> Rest:
-    """Return what is kept besides the times."""
-    return msgspec.json.decode(REST.read_bytes(), type=Rest)
+QUICK = Sampling(sample=100e-6, settling=2e-3, fewest=3, rounds=(3, 4))
 
 
-@functools.cache
-def cells() -> dict[CellKey, Cell]:
-    """Return the cells that are kept."""
-    found, problems = store.read(CELLS)
-    if problems:
-        raise SystemExit("\n".join(problems))
-    return {cell.key: cell for cell in found}
+@dataclass
+class Side:
+    """A call, and its samples in seconds."""
+
+    call: Callable[[], Any]
+    samples: list[float] = field(default_factory=list)
+    number: int = 1  # calls for a sample
+
+    def calibrate(self, seconds: float) -> None:
+        """Choose the number of calls for a sample."""
+        while (taken := timeit.timeit(self.call, number=self.number)) < seconds / 2 and self.number < 10**6:
+            self.number *= 2 if taken > seconds / 20 else 8
+
+    def sample(self, warm: float) -> None:
+        """Take a sample, after `warm` seconds of the same calls."""
+        until = time.perf_counter() + warm
+        self.call()
+        while time.perf_counter() < until:
+            self.call()
+        self.samples.append(timeit.timeit(self.call, number=self.number) / self.number)
 
 
-def _bind_public(probs: Array, grad_output: Array, out: Array | None) -> BoundCall:
-    """Bind the public call; a partial is faster than a lambda, but not with keywords."""
-    if out is None:
-        return functools.partial(softmax_backward, probs, grad_output), lambda result: result
-    return lambda: softmax_backward(probs, grad_output, out=out), lambda result: result
+class Run:
+    """A cell while it is measured."""
+
+    def __init__(self, key: Key, notes: dict[str, str], sampling: Sampling) -> None:
+        self._key, self._notes, self._sampling = key, dict(notes), sampling
+        self._problem, self._sides = Problem(key, notes), dict[str, Side]()
+        self._rounds, self._disturbed = 0, list[int]()
+        self._shared = key.threads > 1 and key.moved_bytes >= sampling.shared_from
+
+    @np.errstate(all="ignore")
+    def measure(self, seconds: float) -> Cell:
+        """Take rounds for about that many seconds, or until the comparisons are sure."""
+        start, sampling = time.perf_counter(), self._sampling
+        for name, call in self._problem.calls().items():
+            if why := self._failure(name, call):
+                self._notes[name] = why
+            else:
+                self._sides[name] = Side(call[0])
+                self._sides[name].calibrate(sampling.sample)
+        now, rng = time.perf_counter(), np.random.default_rng(0)
+        deadline = max(start + seconds, now + sampling.sampling_share * seconds)
+        while self._rounds < sampling.rounds[1]:
+            if self._rounds >= sampling.fewest and time.perf_counter() > deadline:
+                break
+            if self._rounds >= sampling.rounds[0] and self._is_sure():
+                break
+            self._take_round(rng)
+        return self._record()
+
+    def _failure(self, name: str, call: BoundCall) -> str:
+        try:
+            return "" if self._problem.is_right(name, call) else "its result is wrong"
+        except KERNEL_ERRORS as error:
+            return one_line(error)
+
+    def _take_round(self, rng: np.random.Generator) -> None:
+        sampling = self._sampling
+        if self._rounds and self._rounds % sampling.placed == 0 and self._key.moved_bytes <= sampling.small:
+            self._problem.place()
+            for name, call in self._problem.calls().items():
+                if name in self._sides:
+                    self._sides[name].call = call[0]
+        before = self._is_quiet()
+        for name in rng.permutation([name for name in self._sides if name not in self._notes]):
+            self._sides[name].sample(sampling.settling if self._shared else sampling.warm)
+        if not (before and self._is_quiet()):
+            self._disturbed.append(self._rounds)
+        self._rounds += 1
+        if self._rounds == sampling.first_look:
+            self._leave_out_slow_peers()
+
+    def _is_quiet(self) -> bool:
+        if not self._shared:
+            return is_quiet()
+        time.sleep(self._sampling.settling)
+        return running_side_by_side(self._key.threads) > self._sampling.beside * self._key.threads
+
+    def _leave_out_slow_peers(self) -> None:
+        """Leave out peers that are much slower than the fastest; torch's times are needed for other comparisons."""
+        taken = {name: np.array(side.samples) for name, side in self._sides.items() if name in PEERS}
+        if taken:
+            best = min(taken.values(), key=np.median)
+            for name in taken.keys() - {TORCH, TORCH_ALLOCATING}:
+                if np.all(taken[name] > self._sampling.slow * best):
+                    self._notes[name] = "slower than another peer"
+
+    def _is_sure(self) -> bool:
+        found = [pair[0] for line in LINES if (pair := line.compare(self._record()))]
+        return all(ratio.low > self._sampling.ahead or ratio.high < self._sampling.wide * ratio.low for ratio in found)
+
+    def _record(self) -> Cell:
+        samples = {name: rounded(side.samples) for name, side in self._sides.items()}
+        return Cell(self._key, samples, tuple(self._disturbed), self._notes, sources())
 
 
-def _plain(original: Implementation) -> Implementation:
-    """Return the same implementation without `out`: each call allocates its result."""
-    name = f"{original.name} (plain)"
-    return replace(original, name=name, bind=lambda probs, grad, out: original.bind_call(probs, grad, None))
+def cost(key: Key, sampling: Sampling) -> float:
+    """Return the cost of a cell, relative to other cells."""
+    shared = key.threads > 1 and key.moved_bytes >= sampling.shared_from
+    return sampling.base_cost + sampling.shared_cost * shared + sampling.byte_cost * key.moved_bytes
 
 
-def peers() -> dict[str, Implementation]:
-    """Return the implementations of other libraries; all of them have to be installed."""
-    usable, missing = catalogue(peers=True)
-    if missing:
-        raise SystemExit("not installed: " + "; ".join(f"{name}: {why}" for name, why in missing.items()))
-    return {name: found for name, found in usable.items() if found.family == "peer"}
+def measure(selected: Sequence[Key], budget: float, sampling: Sampling) -> Iterator[Cell]:
+    """Yield cells. Time that a cell does not need goes to later cells."""
+    deadline, costs = time.perf_counter() + budget, [cost(key, sampling) for key in selected]
+    for threads in sorted({key.threads for key in selected}):
+        with limit_threads(threads) as excluded:
+            for index, key in enumerate(selected):
+                if key.threads == threads:
+                    left = max(0.0, deadline - time.perf_counter())
+                    yield Run(key, excluded, sampling).measure(left * costs[index] / sum(costs[index:]))
 
 
-def timed() -> dict[str, Implementation]:
-    """Return all implementations that are timed."""
-    auto = Implementation(OURS, get("numba_simd").kernel, "softmax_backward", accurate_for="logits", bind=_bind_public)
-    both = [auto, _plain(auto)]
-    for peer in peers().values():
-        both += [peer] if peer.allocates else [peer, _plain(peer)]
-    return {implementation.name: implementation for implementation in both}
+def describe(cell: Cell) -> str:
+    """Return a cell's time and ratios for the progress."""
+    found = {pair[1]: pair[0].value for line in LINES if (pair := line.compare(cell))}
+    ratios = "  ".join(f"{name} {value:.2f}" for name, value in found.items())
+    notes = "; ".join(f"{name}: {why}" for name, why in cell.notes.items() if not why.startswith("slower"))
+    return f"{cell.key}: {len(cell.samples.get(OURS, ()))} rounds  {ratios}  {notes}"
 
 
-def keys() -> list[CellKey]:
-    """Return the named workloads and the grid, in both dtypes, in one thread and in two if there are two processors."""
-    threads = [1, 2] if available_cores() > 1 else [1]
-    return [
-        CellKey(*shape, dtype, number)
-        for number, shape, dtype in itertools.product(threads, workloads.select(), DTYPES)
-    ]
+@click.group()
+def main() -> None:
+    """Measure how fast the package is, beside other libraries."""
 
 
-def measure(selected: Sequence[CellKey], budget: float) -> Iterator[Cell]:
-    """Yield the cells; a cell comes again when it has more samples."""
-    share = budget / len(selected)
-    for todo, implementations, policy in (
-        ([key for key in selected if key != LOOP_CELL], timed(), SamplingPolicy()),
-        ([key for key in selected if key == LOOP_CELL], {LOOP: get(LOOP), **timed()}, LOOP_POLICY),
-    ):
-        if todo:
-            session = Session(implementations, share * len(todo), LARGEST_TEMPORARIES, policy=policy)
-            session.prepare(DTYPES)
-            for done in session.run(todo, lambda key: click.echo(f"{key} …", err=True)):
-                if isinstance(done, Skipped):
-                    click.echo(f"{done.key}: {done.why}", err=True)
-                else:
-                    yield done
+@main.command("measure")
+@click.option("--budget", default=340.0, show_default=True, help="Seconds for timing calls, shared by the cells.")
+@click.option(
+    "--only", metavar="TEXT", multiple=True, help="Only cells with this text in their name, or start or errors."
+)
+@click.option("--quick", is_flag=True, help="Few rounds, no large arrays; without --output, only print the report.")
+@click.option("--output", type=click.Path(path_type=Path), help="The file of results; an interrupted run is continued.")
+def measure_command(budget: float, only: Sequence[str], quick: bool, output: Path | None) -> None:
+    """Measure all that is missing in the file of this processor, or was measured with other code."""
+    warnings.filterwarnings("error", ".*can't be compiled here")  # another kernel would take the place of numba_simd
+    sampling = QUICK if quick else Sampling()
+    processor = environment().machine.partition(",")[0]
+    with tempfile.TemporaryDirectory() as folder:
+        path = output or (Path(folder) if quick else MEASUREMENTS) / f"performance-{processor}.jsonl"
+        kept = {identity(record): record for record in read(path) if only or record.sources == sources()}
+        wanted = [key for key in keys() if not quick or key.moved_bytes <= sampling.small]
+        chosen = [key for key in wanted if any(t in str(key) for t in only) or not (only or key in kept)]
+        write(path, kept.values())
+        for number, cell in enumerate(measure(chosen, budget, sampling), start=1):
+            _add(path, cell, f"{number}/{len(chosen)} {describe(cell)}")
+        for record in rest.measure(kept, only, quick):
+            _add(path, record, type(record).__name__.lower())
+        write(path, read(path))
+        click.echo(page.report(path))
 
 
-def worst_errors() -> tuple[int, dict[str, dict[str, float]]]:
-    """Return the number of rows for each dtype, and the worst errors against the gradient of the logits."""
-    worst: dict[str, dict[str, float]] = {}
-    for seed in SEEDS:
-        for name, verdict in gate.judge({"numba_simd": get("numba_simd"), **peers()}, seed=seed).items():
-            found = worst.setdefault(name, {})
-            for dtype, errors in verdict.errors.items():
-                for kind, error in errors.items():
-                    found[f"{dtype} {kind}"] = max(error, found.get(f"{dtype} {kind}", 0.0))
-    return sum(len(case.probs) for seed in SEEDS for case in inputs.cases("float32", seed)), worst
+def _add(path: Path, record: Record, text: str) -> None:
+    write(path, [record], mode="ab")
+    click.echo(text, err=True)
 
 
-_START = """
-import json, time
-begin = time.perf_counter()
-import numpy as np
-numpy = time.perf_counter()
-from softmax_impls import softmax_backward
-imported = time.perf_counter()
-small, large = np.full((1, 10), 0.1), np.full((300, 500), 0.002)
-softmax_backward(small, small)
-first = time.perf_counter()
-softmax_backward(large, large)
-shared = time.perf_counter()
-print(json.dumps([numpy - begin, imported - numpy, first - imported, shared - first]))
-"""
-
-_MEMORY = """
-import sys
-import numpy as np
-from softmax_impls import softmax_backward
-
-def peak():  # in bytes; unlike ru_maxrss, without that of the parent process
-    with open("/proc/self/status") as file:
-        return 1024 * int(next(line.split()[1] for line in file if line.startswith("VmHWM")))
-
-softmax_backward(*[np.full((300, 500), 0.002)] * 2)
-probs, grad, out = (np.full((512, 50257), 1 / 50257) for _ in range(3))
-before = peak()
-softmax_backward(probs, grad, out=out if sys.argv[1] == "out" else None)
-print(peak() - before)
-"""
-
-
-def measure_rest() -> Rest:
-    """Measure errors, and in new processes start-up times and memory."""
-    start = {}
-    with tempfile.TemporaryDirectory() as cache:
-        for kind in ("cold", "cached", "cached"):
-            start[kind] = Start(*json.loads(_python(_START, NUMBA_CACHE_DIR=cache)))
-    memory = {how: int(_python(_MEMORY, how)) for how in ("out", "plain")}
-    rows, errors = worst_errors()
-    return Rest(environment(), rows, errors, start, memory)
-
-
-def _python(code: str, *arguments: str, **variables: str) -> str:
-    command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=True).stdout
-
-
-@click.command()
-@click.option("--budget", default=700.0, show_default=True, help="Seconds for the timing, shared by the cells.")
-@click.option("--only-rest", is_flag=True, help="Measure only errors, start-up times and memory.")
-@click.option("--again", metavar="TEXT", multiple=True, help="Measure only the cells with this text in their name.")
-def main(budget: float, only_rest: bool, again: Sequence[str]) -> None:
-    """Measure, and keep the results in measurements/."""
-    if not again:
-        REST.write_bytes(msgspec.json.format(msgspec.json.encode(measure_rest())) + b"\n")
-    if only_rest:
-        return
-    selected = [key for key in (LOOP_CELL, *keys()) if not again or any(text in str(key) for text in again)]
-    kept: Mapping[CellKey, Cell] = cells() if again else {}
-    found = {**kept, **{cell.key: cell for cell in measure(selected, budget)}}
-    store.write(CELLS, found.values())
+@main.command()
+@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
+def report(paths: Sequence[Path]) -> None:
+    """Print the goals, the worst cells and other tables; by default, of all processors that were measured."""
+    for path in paths or page.files():
+        click.echo(page.report(path))
 
 
 if __name__ == "__main__":

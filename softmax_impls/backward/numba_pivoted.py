@@ -61,7 +61,7 @@ def _compute_carefully(probs: Array, grad_output: Array, out: Array) -> None:
         shift = grad_output[i, _argmax(bits, i)]
         dot = probs.dtype.type(_shifted_dot(probs, grad_output, i, shift))
         if overflows(pointer(probs), dot):
-            scaled_row(pointer(probs), pointer(grad_output), pointer(out), i * dim, dim)
+            scaled_row(pointer(probs), pointer(grad_output), pointer(out), i * dim, dim, 1)
         else:
             for j in range(dim):
                 out[i, j] = probs[i, j] * ((grad_output[i, j] - shift) - dot)

@@ -12,7 +12,8 @@ def register_peer(**record: Any) -> Callable[[Bind], Backward]:
     """Register another library's implementation by a function that binds it to arrays; see `Implementation.bind_call`.
 
     A library has its own arrays. So the function converts the NumPy arrays before the timing starts, and returns a call
-    and a reader of its result. The record's other attributes are those of `register`.
+    and a reader of its result. The classes are on axis 1, also in arrays of three dimensions. The record's other
+    attributes are those of `register`.
     """
 
     def add(bind: Bind) -> Backward:

@@ -15,8 +15,8 @@ from softmax_impls.peers import register_peer
 
 
 @functools.cache
-def _compiled(shape: tuple[int, int], dtype: Any) -> Any:
-    closed_form = library.jit(lambda p, g: p * (g - (p * g).sum(axis=-1, keepdims=True)))
+def _compiled(shape: tuple[int, ...], dtype: Any) -> Any:
+    closed_form = library.jit(lambda p, g: p * (g - (p * g).sum(axis=1, keepdims=True)))
     array = library.ShapeDtypeStruct(shape, dtype)
     return closed_form.lower(array, array).compile()
 
@@ -57,7 +57,7 @@ def set_num_threads(number: int) -> int:
     set_num_threads=set_num_threads,
     usage=(
         'import jax\n\njax.config.update("jax_enable_x64", True)  # for float64\n'
-        "closed_form = jax.jit(lambda p, g: p * (g - (p * g).sum(axis=-1, keepdims=True)))\n"
+        "closed_form = jax.jit(lambda p, g: p * (g - (p * g).sum(axis=1, keepdims=True)))\n"
         "p, g = jax.device_put(probs), jax.device_put(grad_output)",
         "closed_form(p, g).block_until_ready()",
     ),

@@ -28,13 +28,13 @@ def set_num_threads(number: int) -> int:
     set_num_threads=set_num_threads,
     usage=(
         "import torch\n\ntorch.set_num_threads({threads})\np, g, o = map(torch.from_numpy, (probs, grad_output, out))",
-        "torch.ops.aten._softmax_backward_data.out(g, p, -1, p.dtype, grad_input=o)",
+        "torch.ops.aten._softmax_backward_data.out(g, p, 1, p.dtype, grad_input=o)",
     ),
 )
 def torch(probs: Array, grad_output: Array, out: Array | None) -> BoundCall:
     """Bind the operator that writes `out`, or the operator that allocates its result."""
     p, g = tensor(probs), tensor(grad_output)
     if out is None:
-        return functools.partial(library._softmax_backward_data, g, p, -1, p.dtype), lambda result: result.numpy()
+        return functools.partial(library._softmax_backward_data, g, p, 1, p.dtype), lambda result: result.numpy()
     operator = library.ops.aten._softmax_backward_data.out
-    return functools.partial(operator, g, p, -1, p.dtype, grad_input=tensor(out)), lambda result: out
+    return functools.partial(operator, g, p, 1, p.dtype, grad_input=tensor(out)), lambda result: out

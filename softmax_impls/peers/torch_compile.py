@@ -11,7 +11,7 @@ from softmax_impls.peers.torch import set_num_threads, tensor
 
 
 def _closed_form(p: Any, g: Any) -> Any:
-    return p * (g - (p * g).sum(dim=-1, keepdim=True))
+    return p * (g - (p * g).sum(dim=1, keepdim=True))
 
 
 def _closed_form_into(p: Any, g: Any, out: Any) -> None:
@@ -31,7 +31,7 @@ def _compiled(function: Any) -> Any:
     usage=(
         "import torch\n\ntorch.set_num_threads({threads})\n\n\n"
         "@torch.compile(dynamic=True, fullgraph=True)\ndef closed_form(p, g, out):\n"
-        "    out.copy_(p * (g - (p * g).sum(dim=-1, keepdim=True)))\n\n\n"
+        "    out.copy_(p * (g - (p * g).sum(dim=1, keepdim=True)))\n\n\n"
         "p, g, o = map(torch.from_numpy, (probs, grad_output, out))",
         "closed_form(p, g, o)",
     ),

@@ -6,12 +6,15 @@ Read `sizes` (the tunable numbers), `vectors` (operations on 64 bytes), `passes`
 passes), then `pool` (threads share a call). `jit` and `lowering` state how Numba compiles it all.
 
 A long row takes two or three passes. The first pass waits for memory; the others read the row from the cache. So rows
-are pipelined: each step reduces a row and writes the row before it (for shorter rows, the row two steps before)::
+are pipelined: each step reduces a row and writes the row before it::
 
     step                        0         1         2         3
     reduce: read from memory    row 0     row 1     row 2                max p, g there, Σ p g
     shifted_dot: from cache     (row 0)   (row 1)   (row 2)              only where Σ p g lost its accuracy
     write: read from cache                row 0     row 1     row 2      p ((g - c) - Σ p h)
 
-In a step, loads of the reduced row and stores of the written row alternate, so the processor waits for neither.
+In a step, loads of the reduced row and stores of the written row alternate, so the processor waits for neither. Where
+the beginning of a row shows that Σ p g will lose its accuracy (a p above ½), its reduce ends there. Calls that the
+last-level cache does not hold use non-temporal stores, prefetch p and g, and always reduce whole rows. The order of a
+sum depends on the length of the row alone, neither on addresses nor on the kind of stores.
 """

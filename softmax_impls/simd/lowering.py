@@ -1,6 +1,5 @@
 """How operations become LLVM instructions: a Numba type for vectors, and functions that emit instructions."""
 
-import inspect
 import operator
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -10,7 +9,9 @@ from numba import types
 from numba.core import cgutils
 from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 from numba.core.imputils import lower_builtin
-from numba.extending import intrinsic, models, register_model, type_callable
+from numba.extending import models, register_model, type_callable
+
+from softmax_impls.simd.jit import as_intrinsic
 
 VECTOR_BYTES = 64
 
@@ -42,11 +43,7 @@ def operation(signature: Callable[..., Any], emit: Callable[..., Any]) -> Callab
         def typed(typing: Any, *arguments: Any) -> Any:
             return signature(*arguments), lambda context, builder, signature, values: emit(builder, *values)
 
-        typing = inspect.Parameter("typing", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        parameters = inspect.signature(interpreted).parameters.values()
-        typed.__signature__ = inspect.Signature([typing, *parameters])  # type: ignore[attr-defined]
-        typed.__name__ = interpreted.__name__
-        return interpreted if DISABLE_JIT else intrinsic(typed)
+        return interpreted if DISABLE_JIT else as_intrinsic(interpreted, typed)
 
     return decorate
 
@@ -131,6 +128,13 @@ def reduce_add(builder: Any, vector: Any) -> Any:
     return builder.extract_element(vector, INT32(0))
 
 
+def reduce_add_double(builder: Any, vector: Any) -> Any:
+    """Emit the sum of the lanes in float64."""
+    if not isinstance(vector.type.element, ir.DoubleType):
+        vector = builder.fpext(vector, ir.VectorType(ir.DoubleType(), vector.type.count))
+    return reduce_add(builder, vector)
+
+
 def argmax(builder: Any, keys: Any, values: Any) -> Any:
     """Emit a pair: the largest key and its value. Of equal keys, any may be taken."""
     while keys.type.count > 1:
@@ -155,3 +159,20 @@ _define_operator(operator.add, lambda builder, a, b: builder.fadd(a, b, flags=("
 _define_operator(operator.sub, lambda builder, a, b: builder.fsub(a, b, flags=("contract",)))
 _define_operator(operator.mul, lambda builder, a, b: builder.fmul(a, b, flags=("contract",)))
 _define_operator(operator.gt, lambda builder, a, b: builder.fcmp_ordered(">", a, b), types.boolean)
+
+
+def power_of_two(builder: Any, vector: Any) -> Any:
+    """Emit a shift of the lowest bits of each lane to the place of its sign and exponent."""
+    integer, bits = (INT64, 52) if isinstance(vector.type.element, ir.DoubleType) else (INT32, 23)
+    integers = ir.VectorType(integer, vector.type.count)
+    shifted = builder.shl(builder.bitcast(vector, integers), ir.Constant(integers, [bits] * vector.type.count))
+    return builder.bitcast(shifted, vector.type)
+
+
+def prefetch(builder: Any, pointer: Any, index: Any) -> None:
+    """Emit a prefetch of the cache line of an element."""
+    bytes_of = ir.IntType(8).as_pointer()
+    function = ir.FunctionType(ir.VoidType(), [bytes_of, INT32, INT32, INT32])
+    address = builder.bitcast(builder.gep(pointer, [index]), bytes_of)
+    function = cgutils.get_or_insert_function(builder.module, function, "llvm.prefetch.p0")
+    builder.call(function, [address, INT32(0), INT32(3), INT32(1)])

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from softmax_impls.simd import vectors as vec
-from softmax_impls.simd.jit import jit
-from softmax_impls.simd.sizes import MAX_UNSHIFTED_RATIO, TERMS_PER_LANE
+from softmax_impls.simd.jit import inner, jit
+from softmax_impls.simd.sizes import MAX_UNSHIFTED_RATIO, PREFETCHED, TERMS_PER_LANE
 from softmax_impls.simd.vectors import Pointer, Vector
 
 Sums = tuple[float, float]  # of a row: the shift and Σ p (g - shift)
@@ -30,17 +30,17 @@ def overflows(probs: Pointer, dot: Any) -> bool:
     return not abs(dot) < vec.as_element(probs, 2.0**969 if vec.lanes(probs) == 8 else 2.0**102)
 
 
-@jit(nogil=True)
-def scaled_row(probs: Pointer, grad: Pointer, out: Pointer, row: int, n: int) -> None:
-    """Compute a row of n elements with a quarter of g, in float64: no difference of two g overflows."""
+@inner()
+def scaled_row(probs: Pointer, grad: Pointer, out: Pointer, row: int, n: int, step: int) -> None:
+    """Compute n elements, `step` apart, with a quarter of g, in float64: no difference of two g overflows."""
     top, c = np.float64(probs[row]), np.float64(grad[row]) / 4
-    for k in range(row, row + n):
+    for k in range(row, row + n * step, step):
         if probs[k] > top:
             top, c = np.float64(probs[k]), np.float64(grad[k]) / 4
     dot = 0.0
-    for k in range(row, row + n):
+    for k in range(row, row + n * step, step):
         dot += np.float64(probs[k]) * (np.float64(grad[k]) / 4 - c)
-    for k in range(row, row + n):
+    for k in range(row, row + n * step, step):
         out[k] = vec.as_element(out, 4 * (np.float64(probs[k]) * ((np.float64(grad[k]) / 4 - c) - dot)))
 
 
@@ -52,31 +52,36 @@ def row_sums(probs: Pointer, grad: Pointer, row: int, n: int, max_g: Any, dot: f
     return 0.0, dot
 
 
-@jit(nogil=True)
+@jit(nogil=True, forceinline=True)
+def head(probs: Pointer, row: int, n: int) -> tuple[Vector, int]:
+    """Return the first vector of p, and its number of elements: 0 in its other lanes, so that whole vectors remain."""
+    first = (n - 1) % vec.lanes(probs) + 1
+    return vec.select(vec.first_lanes(probs, first), vec.load(probs, row), vec.broadcast(probs, 0)), first
+
+
+@inner()
 def shifted_dot(probs: Pointer, grad: Pointer, row: int, n: int, shift: float) -> float:
     """Return Σ p (g - shift) over n elements, in float64."""
-    width = vec.lanes(probs)
+    width, end = vec.lanes(probs), row + n
     zero, c = vec.broadcast(probs, 0), vec.broadcast(probs, shift)
-    result, j = 0.0, 0
-    while j < n:
-        stop = min(n, j + 4 * TERMS_PER_LANE * width)
-        s0, s1, s2, s3 = zero, zero, zero, zero  # four sums: an addition does not wait for the previous addition
-        while j + 4 * width <= stop:
-            k = row + j
+    p, first = head(probs, row, n)
+    s0, k, result = p * (vec.load(grad, row) - c), row + first, 0.0
+    while True:
+        stop = min(end, k + 4 * TERMS_PER_LANE * width)
+        s1, s2, s3 = zero, zero, zero  # four sums: an addition does not wait for the previous addition
+        while k + 3 * width < stop:
             s0 = s0 + vec.load(probs, k) * (vec.load(grad, k) - c)
             s1 = s1 + vec.load(probs, k + width) * (vec.load(grad, k + width) - c)
             s2 = s2 + vec.load(probs, k + 2 * width) * (vec.load(grad, k + 2 * width) - c)
             s3 = s3 + vec.load(probs, k + 3 * width) * (vec.load(grad, k + 3 * width) - c)
-            j += 4 * width
-        while j + width <= stop:
-            s0 = s0 + vec.load(probs, row + j) * (vec.load(grad, row + j) - c)
-            j += width
-        if j < n and stop == n:  # the last vector, without the elements that it shares with the vector before
-            k, shared = row + n - width, vec.first_lanes(probs, width - n + j)
-            s1 = s1 + vec.select(shared, zero, vec.load(probs, k) * (vec.load(grad, k) - c))
-            j = n
+            k += 4 * width
+        while k < stop:
+            s0 = s0 + vec.load(probs, k) * (vec.load(grad, k) - c)
+            k += width
         result += vec.reduce_add((s0 + s1) + (s2 + s3))
-    return result
+        if k == end:
+            return float(result)
+        s0 = zero
 
 
 @jit(nogil=True, forceinline=True)
@@ -86,18 +91,22 @@ def result_at(probs: Pointer, grad: Pointer, index: int, c: Vector, s: Vector) -
 
 
 @jit(nogil=True, forceinline=True)
+def write_at(probs: Pointer, grad: Pointer, out: Pointer, index: int, c: Vector, s: Vector, nontemporal: bool) -> None:
+    """Write a vector of the result. `nontemporal` is a constant: LLVM makes slow code for a loop with both stores."""
+    if nontemporal:
+        vec.store_nontemporal(out, index, result_at(probs, grad, index, c, s))
+    else:
+        vec.store(out, index, result_at(probs, grad, index, c, s))
+
+
+@jit(nogil=True, forceinline=True)
 def write_body(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums, nontemporal: bool) -> int:
     """Write the result in whole vectors, as many as fit before `end`; return the index of the next vector."""
     width = vec.lanes(probs)
     c, s = vec.broadcast(probs, sums[0]), vec.broadcast(probs, sums[1])
-    if nontemporal:
-        while index + width <= end:
-            vec.store_nontemporal(out, index, result_at(probs, grad, index, c, s))
-            index += width
-    else:
-        while index + width <= end:
-            vec.store(out, index, result_at(probs, grad, index, c, s))
-            index += width
+    while index + width <= end:
+        write_at(probs, grad, out, index, c, s, nontemporal)
+        index += width
     return index
 
 
@@ -115,12 +124,13 @@ def write(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sum
     if nontemporal:
         aligned = min(end, index + vec.elements_to_line(out, index))
         write_edge(probs, grad, out, index, aligned, sums)
-        index = aligned
-    index = write_body(probs, grad, out, index, end, sums, nontemporal)
+        index = write_body(probs, grad, out, aligned, end, sums, True)
+    else:
+        index = write_body(probs, grad, out, index, end, sums, False)
     write_edge(probs, grad, out, index, end, sums)
 
 
-@jit(nogil=True)
+@inner()
 def move(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, nontemporal: bool) -> None:
     """Write p g: the least work of a pass over three arrays. The roofline times it."""
     write(probs, grad, out, index, end, (0.0, 0.0), nontemporal)  # LLVM leaves the subtractions of 0 out
@@ -138,31 +148,34 @@ def reduce_at(probs: Pointer, grad: Pointer, index: int, a: Vector, max_p: Vecto
 def write_and_reduce(
     probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums, nontemporal: bool, row: int, n: int
 ) -> tuple[int, Any, Any, float]:
-    """Write vectors up to `end`; reduce n elements from `row` on. Return the next index, max p, g there, and Σ p g."""
-    width = vec.lanes(probs)
+    """Write vectors up to `end`; reduce n elements from `row` on. Return the next index, max p, g there, and Σ p g.
+
+    Σ p g is NaN, so that it needs a shift, where a p above ½ ends the pass early.
+    """
+    width, row_end = vec.lanes(probs), row + n
     c, s = vec.broadcast(probs, sums[0]), vec.broadcast(probs, sums[1])
-    max_p, max_g = vec.load(probs, row), vec.load(grad, row)
-    dot, j = 0.0, 0
-    while j + width <= n:
-        stop = min(n, j + TERMS_PER_LANE * width)  # the order of the sum does not depend on the written row
-        a = vec.broadcast(probs, 0)  # a single vector of sums: two, and two maxima, would not fit the registers of AVX2
-        if nontemporal:  # two loops: with the branch inside, LLVM makes slow code for both kinds of stores
-            while j + width <= stop and index + width <= end:
-                a, max_p, max_g = reduce_at(probs, grad, row + j, a, max_p, max_g)
-                vec.store_nontemporal(out, index, result_at(probs, grad, index, c, s))
-                index, j = index + width, j + width
-        else:
-            while j + width <= stop and index + width <= end:
-                a, max_p, max_g = reduce_at(probs, grad, row + j, a, max_p, max_g)
-                vec.store(out, index, result_at(probs, grad, index, c, s))
-                index, j = index + width, j + width
-        while j + width <= stop:
-            a, max_p, max_g = reduce_at(probs, grad, row + j, a, max_p, max_g)
-            j += width
+    # The loads are a vector ahead of the stores: a store delays later loads from an address 4 KiB away.
+    max_p, first = head(probs, row, n)
+    max_g = vec.load(grad, row)
+    a, k, dot = max_p * max_g, row + first, 0.0
+    while True:
+        stop = min(row_end, k + TERMS_PER_LANE * width)
+        while k < stop and index + width <= end:
+            if nontemporal:
+                vec.prefetch(probs, k + PREFETCHED * width)
+                vec.prefetch(grad, k + PREFETCHED * width)
+            a, max_p, max_g = reduce_at(probs, grad, k, a, max_p, max_g)
+            write_at(probs, grad, out, index, c, s, nontemporal)
+            index, k = index + width, k + width
+        while k < stop:
+            a, max_p, max_g = reduce_at(probs, grad, k, a, max_p, max_g)
+            k += width
         dot += vec.reduce_add(a)
-    if j < n:  # the last vector, without the elements that it shares with the vector before
-        p, g = vec.load(probs, row + n - width), vec.load(grad, row + n - width)
-        dot += vec.reduce_add(vec.select(vec.first_lanes(probs, width - n + j), vec.broadcast(probs, 0), p * g))
-        max_p, max_g = vec.update_max(p, g, max_p, max_g)
-    top_p, top_g = vec.argmax(max_p, max_g)
+        top_p, top_g = vec.argmax(max_p, max_g)
+        if k == row_end:
+            break
+        if top_p > 0.5 and not nontemporal:  # it is the largest, and Σ p g is seldom accurate
+            dot = np.nan
+            break
+        a = vec.broadcast(probs, 0)
     return write_body(probs, grad, out, index, end, sums, nontemporal), top_p, top_g, dot

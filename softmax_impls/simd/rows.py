@@ -1,10 +1,10 @@
 """How the passes of many rows are ordered, so that they wait neither for memory nor for each other.
 
 Tiny rows have up to a vector, short rows up to two, medium rows up to eight. Long rows are written without gaps in
-memory: a vector may begin in a row and end in the next row.
+memory: a vector may begin in a row and end in the next row. Streamed rows are long rows with non-temporal stores.
 
 A row in which g - c or h - Σ p h overflows is left to `scaled_row`. A function stops before such a row, with all rows
-before it written, and returns the number of the row; `compute_rows` computes it and goes on. For rows of up to eight
+before it written, and returns the number of the row; `careful_rows` computes it and goes on. For rows of up to eight
 vectors, a comparison for each row would take 4 to 40 % of the time. So they are all written first, and the squares of
 their sums are added up. If the total is not finite, the function returns `start`, and the rows are computed again by a
 `careful` function, which compares. In place, this would lose the inputs: there the squares of g are added up before, in
@@ -15,52 +15,89 @@ from typing import Any
 
 import numpy as np
 
+from softmax_impls.simd import pool
 from softmax_impls.simd import vectors as vec
-from softmax_impls.simd.jit import jit
+from softmax_impls.simd.jit import call_task, inner, jit, task
 from softmax_impls.simd.passes import (
     Sums,
+    head,
     overflows,
     reduce_at,
     result_at,
     row_sums,
     scaled_row,
     write_and_reduce,
+    write_at,
     write_body,
     write_edge,
 )
-from softmax_impls.simd.sizes import ALIGNED_FROM, IN_PLACE_BLOCK, LAG_TWO_BELOW, PIPELINED_ABOVE
+from softmax_impls.simd.sizes import IN_PLACE_BLOCK, PIPELINED_ABOVE
 from softmax_impls.simd.vectors import Pointer, Vector
 
+# Kinds of rows, which are indices of their tasks. The task CAREFUL is for rows of any kind, where `out` is an input, or
+# where g may overflow.
+TINY, SHORT, MEDIUM, LONG, STREAMED, CAREFUL = range(6)
 
-@jit(nogil=True)
-def compute_rows(
-    probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, nontemporal: bool, in_place: bool
-) -> None:
-    """Compute the rows from `start` to `stop`. `in_place` states whether `out` is an input."""
+
+@jit(nogil=True, forceinline=True)
+def kind_of(dim: int, width: int, nontemporal: bool) -> int:
+    """Return the kind of rows of `dim` elements, in vectors of `width` elements."""
+    if dim <= width:
+        return TINY
+    if dim <= 2 * width:
+        return SHORT
+    if nontemporal:
+        return STREAMED
+    return LONG if dim > PIPELINED_ABOVE * width else MEDIUM
+
+
+@jit(nogil=True, forceinline=True)
+def place(kind: int, width: int) -> int:
+    """Return the index of a task in the table of a call, see `numba_simd`."""
+    return 2 * kind + (width == 8)
+
+
+@task()
+def long_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
+    """Compute rows of many vectors."""
+    return _long_rows(probs, grad, out, call[pool.DIM], start, stop, False)
+
+
+@task()
+def streamed_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
+    """Compute rows of more than two vectors with non-temporal stores."""
+    return _long_rows(probs, grad, out, call[pool.DIM], start, stop, True)
+
+
+@task()
+def careful_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
+    """Compute rows of any kind where `out` is an input, or where rows may overflow."""
+    dim, in_place, table = call[pool.DIM], call[pool.IN_PLACE], vec.pointer_to(call[pool.TABLE], np.int64(0))
     width = vec.lanes(probs)
-    careful = pipelined = dim > PIPELINED_ABOVE * width or (nontemporal and dim > 2 * width)
+    kind = kind_of(dim, width, call[pool.NONTEMPORAL] != 0)
+    careful = kind >= LONG
+    if table[place(kind, width)] == 0 or table[place(LONG, width)] == 0:  # not compiled yet
+        return start
+    own = vec.stack_words(pool.CALL_WORDS)
+    own[pool.DIM], own[pool.IN_PLACE], own[pool.NONTEMPORAL] = dim, in_place, call[pool.NONTEMPORAL]
     while start < stop:
         end = stop
-        if in_place and not pipelined:
+        if in_place and kind < LONG:
             end = min(stop, start + max(1, IN_PLACE_BLOCK // dim))
             careful = not are_small(grad, start * dim, end * dim)
-        if dim <= width:
-            computed = _tiny_rows(probs, grad, out, dim, start, end, in_place, careful)
-        elif dim <= 2 * width:
-            computed = _short_rows(probs, grad, out, dim, start, end, in_place, careful)
-        elif not careful:
-            computed = _medium_rows(probs, grad, out, dim, start, end)
-        else:
-            computed = _long_rows(probs, grad, out, dim, start, end, nontemporal)
+        own[pool.CAREFUL] = careful
+        rows = table[place(LONG if careful and kind == MEDIUM else kind, width)]
+        computed = call_task(rows, own, probs, grad, out, start, end)
         if computed < end and careful:
-            scaled_row(probs, grad, out, computed * dim, dim)
+            scaled_row(probs, grad, out, computed * dim, dim, 1)
             computed += 1
         elif in_place:
             computed = end
         careful, start = True, computed
+    return stop
 
 
-@jit(nogil=True, fastmath={"reassoc", "contract"})
+@inner(fastmath={"reassoc", "contract"})
 def are_small(grad: Pointer, begin: int, end: int) -> bool:
     """Whether elements are so small that neither g - c, nor h - Σ p h, nor the sum of all (Σ p h)² overflows."""
     total = vec.as_element(grad, 0.0)
@@ -76,11 +113,10 @@ def _first_masked_row(dim: int, elements: int, start: int, stop: int, in_place: 
     return start if in_place and dim < elements else max(start, stop - (elements - 1) // dim)
 
 
-@jit(nogil=True, fastmath={"contract"})
-def _tiny_rows(
-    probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, in_place: bool, careful: bool
-) -> int:
+@task(fastmath={"contract"})
+def tiny_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
     """Compute rows of up to a vector in registers, two at a time, because they do not wait for each other."""
+    dim, in_place, careful = call[pool.DIM], call[pool.IN_PLACE] != 0, call[pool.CAREFUL] != 0
     width, zero = vec.lanes(probs), vec.broadcast(probs, 0)
     used = vec.first_lanes(probs, dim)
     total = vec.as_element(probs, 0.0)
@@ -110,11 +146,10 @@ def _tiny_rows(
     return stop if careful or np.isfinite(total) else start
 
 
-@jit(nogil=True, fastmath={"contract"})
-def _short_rows(
-    probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, in_place: bool, careful: bool
-) -> int:
+@task(fastmath={"contract"})
+def short_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
     """Compute rows of more than a vector and up to two, in registers."""
+    dim, in_place, careful = call[pool.DIM], call[pool.IN_PLACE] != 0, call[pool.CAREFUL] != 0
     width, zero = vec.lanes(probs), vec.broadcast(probs, 0)
     used = vec.first_lanes(probs, dim - width)  # of the second vector
     total = vec.as_element(probs, 0.0)
@@ -150,68 +185,52 @@ def _short_row(probs: Pointer, p0: Vector, g0: Vector, p1: Vector, g1: Vector) -
     return t0, t1, vec.reduce_add(t0 + t1)
 
 
-@jit(nogil=True, fastmath={"contract"})
-def _medium_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int) -> int:
+@task(fastmath={"contract"})
+def medium_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
     """Compute rows of a few vectors one after the other: the processor itself overlaps a row with the next rows."""
-    width = vec.lanes(probs)
-    whole, last = dim // width * width, dim - width  # the end of the whole vectors, the beginning of the last vector
-    shared = vec.first_lanes(probs, -dim % width)
+    dim = call[pool.DIM]
+    width, last = vec.lanes(probs), dim - vec.lanes(probs)  # the beginning of the last vector
     total = vec.as_element(probs, 0.0)
     for i in range(start, stop):
         row = i * dim
-        max_p, max_g = vec.load(probs, row), vec.load(grad, row)
+        max_p, first = head(probs, row, dim)
+        max_g = vec.load(grad, row)
         a = max_p * max_g
-        for j in range(width, whole, width):
-            a, max_p, max_g = reduce_at(probs, grad, row + j, a, max_p, max_g)
-        dot: Any = np.float64(vec.reduce_add(a))
-        p, g = vec.load(probs, row + last), vec.load(grad, row + last)
-        if whole < dim:
-            dot += vec.reduce_add(vec.select(shared, vec.broadcast(probs, 0), p * g))
-            max_p, max_g = vec.update_max(p, g, max_p, max_g)
-        shift, dot = row_sums(probs, grad, row, dim, vec.argmax(max_p, max_g)[1], dot)
-        element = vec.as_element(probs, dot)
-        total += element * element
-        c, s = vec.broadcast(probs, shift), vec.broadcast(probs, dot)
-        last_result = p * ((g - c) - s)  # before the vector that it may share elements with is written
+        for k in range(row + first, row + dim, width):
+            a, max_p, max_g = reduce_at(probs, grad, k, a, max_p, max_g)
+        sums = row_sums(probs, grad, row, dim, vec.argmax(max_p, max_g)[1], np.float64(vec.reduce_add(a)))
+        c, s, dot = vec.broadcast(probs, sums[0]), vec.broadcast(probs, sums[1]), vec.as_element(probs, sums[1])
+        total += dot * dot
+        last_result = result_at(probs, grad, row + last, c, s)  # it may share elements with the vector before
         for k in range(row, row + last, width):
             vec.store(out, k, result_at(probs, grad, k, c, s))
         vec.store(out, row + last, last_result)
     return stop if np.isfinite(total) else start
 
 
-@jit(nogil=True)
+@jit(nogil=True, forceinline=True)
 def _long_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, nontemporal: bool) -> int:
-    """Compute rows of a vector or more: each step reduces row i and writes row i - lag, which the cache still holds.
-
-    Short rows lag by two steps, because it takes a while until the sums of a reduced row are known.
-    """
-    width = vec.lanes(probs)
-    lag = 2 if dim < LAG_TWO_BELOW * width else 1
-    index, i = start * dim, start  # the next element to write, the next row to reduce
-    # The sums of four rows: the row that is written, the row before it, and the last two rows that were reduced.
-    sums = sums_before = newest = second_newest = (0.0, 0.0)
-    while i < stop + lag:
-        written = i - lag
-        row_end = index
-        if written >= start:
-            row_end = (written + 1) * dim
-            sums_before, sums = sums, newest if lag == 1 else second_newest
-            if written == start and (nontemporal or dim >= ALIGNED_FROM * width):
-                aligned = index + vec.elements_to_line(out, index)
-                write_edge(probs, grad, out, index, aligned, sums)
-                index = aligned
-            if index < written * dim:
-                _write_across(probs, grad, out, index, written * dim, sums_before, sums, nontemporal)
-                index += width
-        second_newest = newest
+    """Compute rows of a vector or more: each step reduces row i and writes row i - 1, which the cache still holds."""
+    index = start * dim  # the next element to write
+    sums = sums_before = (0.0, 0.0)  # of the row that is written, and of the row before it
+    for i in range(start, stop + 1):
+        row = i * dim
+        if i == start + 1:
+            aligned = index + vec.elements_to_line(out, index)
+            write_edge(probs, grad, out, index, aligned, sums)
+            index = aligned
+        if index < row - dim:
+            _write_across(probs, grad, out, index, row - dim, sums_before, sums, nontemporal)
+            index += vec.lanes(probs)
         if i < stop:
-            index, _, max_g, dot = write_and_reduce(probs, grad, out, index, row_end, sums, nontemporal, i * dim, dim)
-            newest = row_sums(probs, grad, i * dim, dim, max_g, dot)
+            index, _, max_g, dot = write_and_reduce(probs, grad, out, index, row, sums, nontemporal, row, dim)
+            newest = row_sums(probs, grad, row, dim, max_g, dot)
             if overflows(probs, newest[1]):
-                stop = i  # the rows before it are still to be written
+                stop = i
+                break
+            sums_before, sums = sums, newest
         else:
-            index = write_body(probs, grad, out, index, row_end, sums, nontemporal)
-        i += 1
+            index = write_body(probs, grad, out, index, row, sums, nontemporal)
     write_edge(probs, grad, out, index, stop * dim, sums)
     return stop
 
@@ -224,7 +243,7 @@ def _write_across(
     first = vec.first_lanes(probs, row - index)
     c = vec.select(first, vec.broadcast(probs, before[0]), vec.broadcast(probs, sums[0]))
     s = vec.select(first, vec.broadcast(probs, before[1]), vec.broadcast(probs, sums[1]))
-    if nontemporal:
-        vec.store_nontemporal(out, index, result_at(probs, grad, index, c, s))
-    else:
-        vec.store(out, index, result_at(probs, grad, index, c, s))
+    write_at(probs, grad, out, index, c, s, nontemporal)
+
+
+TASKS = (tiny_rows, short_rows, medium_rows, long_rows, streamed_rows, careful_rows)  # by kind

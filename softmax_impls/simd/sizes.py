@@ -18,22 +18,28 @@ def _last_level_cache() -> int:
     return 1 << 25
 
 
+LAST_LEVEL_CACHE = _last_level_cache()  # bytes
 # Bytes moved by a call. Larger calls are shared among threads: two are faster, even if the helper has to wake up first.
 SHARED_FROM = 400_000
-# Bytes moved by a call. Larger calls use non-temporal stores. At 3/4 of the cache, such a call took 1.1 to 1.3
-# times as long on two threads and as long on one; a little beyond the cache, 0.8 to 0.9 times (2048×1024 to 6144×512).
-NONTEMPORAL_FROM = _last_level_cache()
+# Bytes moved by a call. Larger calls use non-temporal stores. On Zen 3, whose cache other programs use, too, calls of
+# 12 to 25 MB took 0.7 to 0.85 of the time (512×1024 to 1500×1000), calls of 7 to 10 MB 0.8 to 1.1.
+NONTEMPORAL_FROM = LAST_LEVEL_CACHE // 3
+# Vectors that calls with non-temporal stores prefetch ahead, of p and of g. Zen 3: 1.05 to 1.15 times faster, with 32
+# vectors 1.0 to 1.1. On Zen 5, 32 to 64 were best in C.
+PREFETCHED = 16
 
 # Vectors per row. Longer rows are pipelined. Shorter rows take 0.7 to 0.9 of that time one after the other.
 PIPELINED_ABOVE = 8
-# Vectors per row. From this length on, stores are aligned to cache lines: up to 1.2 times faster.
-ALIGNED_FROM = 16
-# Vectors per row. Shorter rows are written two steps after they are reduced, longer rows one step.
-# With two steps, 256×256 float32 took 0.9 of the time, 6144×512 1.1.
-LAG_TWO_BELOW = 32
 
 # Elements of g that are tested for large numbers before they are overwritten. The cache of a core holds them.
 IN_PLACE_BLOCK = 4096
+
+# Bytes of p and g in a block of columns. The second-level cache of a core holds them.
+BLOCK_BYTES = 192 * 1024
+# Vectors per block of columns: 4 KiB of each row. On Zen 3, half as many took 1.1 times as long.
+MAX_BLOCK_VECTORS = 64
+# Bytes of an outer index of one array. Smaller ones are computed without a buffer, in 0.5 to 0.7 of the time.
+DIRECT_BYTES = 16 * 1024
 
 # Terms that a lane adds in the arrays' dtype, before the sum goes on in float64.
 TERMS_PER_LANE = 32
@@ -43,6 +49,9 @@ MAX_UNSHIFTED_RATIO = 2.0
 
 # Times that an idle helper polls for the next call before it sleeps: 20 to 100 µs. Polling, it starts within 1 µs.
 IDLE_POLLS = 2000
+# Polls after which an idle helper lets other threads run. Where another library's thread spins on the second processor,
+# helper and caller share the first: without this, 512×1000 float32 took 1.6 times as long as on one thread.
+POLLS_PER_YIELD = 32
 # Chunks of work per thread. More than one, so that the caller waits only shortly for the last chunk.
 CHUNKS_PER_THREAD = 2
 # Rows per chunk. In a chunk of fewer rows, most rows are not pipelined.

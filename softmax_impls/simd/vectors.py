@@ -7,6 +7,7 @@ Helpers take pointers, not arrays: Numba counts references to arrays, by two ato
 rows these took more time than the arithmetic.
 """
 
+import os
 import platform
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 
 from softmax_impls.simd import lowering
 from softmax_impls.simd.jit import jit
@@ -43,6 +45,19 @@ def address(pointer: Pointer) -> int:
 )
 def pointer_to(address: Any, like: Any) -> Pointer:
     """Return a pointer to elements of the type of `like`."""
+    return address
+
+
+@operation(lambda pointer, n: pointer(pointer, types.intp), lambda builder, pointer, n: builder.gep(pointer, [n]))
+def advance(pointer: Pointer, n: int) -> Pointer:
+    """Return a pointer to the element that is n elements later."""
+    return pointer[n:]
+
+
+@operation(lambda n: types.CPointer(types.int64)(types.intp), lambda builder, n: builder.alloca(INT64, size=n))
+def stack_words(n: int) -> Pointer:
+    """Return a pointer to n 64-bit words of this function's stack."""
+    return [0] * n
 
 
 @operation(lambda pointer: types.intp(pointer), lambda builder, pointer: INT64(lowering.lanes(pointer)))
@@ -120,6 +135,12 @@ def reduce_add(vector: Vector) -> Any:
     return vector.sum()
 
 
+@operation(lambda vector: types.float64(vector), lowering.reduce_add_double)
+def reduce_add_double(vector: Vector) -> Any:
+    """Return the sum of a vector's elements, added in float64."""
+    return vector.sum(dtype=np.float64)
+
+
 @jit(nogil=True, forceinline=True)
 def update_max(p: Vector, g: Vector, max_p: Vector, max_g: Vector) -> tuple[Vector, Vector]:
     """Return the larger of p and max_p, and the values of g and max_g that belong to them, lane by lane."""
@@ -132,6 +153,18 @@ def argmax(keys: Vector, values: Vector) -> tuple[Any, Any]:
     """Return the largest key and the value in its lane. Of equal keys, any may be taken."""
     lane = np.argmax(keys)
     return keys[lane], values[lane]
+
+
+@operation(lambda vector: vector(vector), lowering.power_of_two)
+def power_of_two(vector: Vector) -> Vector:
+    """Return the vector whose sign and exponent are the lowest bits of each lane, and whose mantissa is 0."""
+    integer, bits = (np.int64, 52) if vector.itemsize == 8 else (np.int32, 23)
+    return (vector.view(integer) << bits).view(vector.dtype)
+
+
+@operation(lambda pointer, index: types.void(pointer, types.intp), lowering.prefetch)
+def prefetch(pointer: Pointer, index: int) -> None:
+    """Begin to load the cache line of an element. The address need not be valid."""
 
 
 def _atomic(result: Any, emit: Callable[..., Any]) -> Callable[[F], F]:
@@ -171,3 +204,14 @@ def _emit_pause(builder: Any) -> None:
 @operation(lambda: types.void(), _emit_pause)
 def spin_pause() -> None:
     """Tell the processor that it executes a loop that waits."""
+
+
+def _emit_yield(builder: Any) -> None:
+    if os.name == "posix":
+        function = ir.FunctionType(ir.IntType(32), [])
+        builder.call(cgutils.get_or_insert_function(builder.module, function, "sched_yield"), [])
+
+
+@operation(lambda: types.void(), _emit_yield)
+def yield_processor() -> None:
+    """Let another thread run on this processor if one waits for it."""

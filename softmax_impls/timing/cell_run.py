@@ -23,7 +23,7 @@ import numpy as np
 
 from softmax_impls.formatting import KERNEL_ERRORS, one_line
 from softmax_impls.implementation import Implementation
-from softmax_impls.simd.sizes import NONTEMPORAL_FROM, SHARED_FROM
+from softmax_impls.simd.sizes import LAST_LEVEL_CACHE, SHARED_FROM
 from softmax_impls.timing.disturbance import HELPERS_SLEEP, is_quiet, running_side_by_side
 from softmax_impls.timing.elimination import Reference, Rounds, decisions, impossible, too_slow
 from softmax_impls.timing.environment import environment
@@ -41,7 +41,7 @@ class CellRun:
         self, key: CellKey, implementations: Iterable[Implementation], memory: int, seed: int, policy: SamplingPolicy
     ) -> None:
         self.kernels = {implementation.name: Participant(implementation) for implementation in implementations}
-        self._rooflines = [Participant(ROOFLINE)] if key.moved_bytes > NONTEMPORAL_FROM else []  # none in a cache
+        self._rooflines = [Participant(ROOFLINE)] if key.moved_bytes > LAST_LEVEL_CACHE else []  # none in a cache
         self._started = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
         self._concurrency: list[float] = []  # of each block
         self._control: Reference | None = None

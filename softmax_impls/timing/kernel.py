@@ -84,6 +84,7 @@ class Participant:
     temporary_bytes: int | None = None  # of a call; None if the record does not state it
     predicted: float = math.inf  # seconds of a call, extrapolated from smaller calls
     _arrays: CellArrays | None = None  # that the calls are bound to
+    _verified_on: int = 1  # index of a gradient
 
     @property
     def name(self) -> str:
@@ -118,8 +119,11 @@ class Participant:
             self.stop("failed", one_line(error))
 
     def verify(self, arrays: CellArrays) -> None:
-        """Call it on the gradient that was not the last; stop it if it raises or its result is wrong."""
-        arrays.last = 1 - arrays.last
+        """Call it on one gradient and the next time on the other; stop it if it raises or its result is wrong."""
+        self._verified_on = 1 - self._verified_on
+        if arrays.last == self._verified_on:  # else `out` has the results of the other gradient, which are wrong
+            arrays.out.fill(np.nan)
+        arrays.last = self._verified_on
         gradient, sums = arrays.gradients[arrays.last], arrays.sums[arrays.last]
         try:
             self.bind(arrays)

@@ -53,6 +53,11 @@ WORKLOADS = {  # batch and dim: softmax over `dim` classes for each of `batch` r
     "bert": (512, 30522),  # 512 tokens over BERT's vocabulary: beyond the caches
     "gpt2": (512, 50257),  # 512 tokens over GPT-2's vocabulary: an odd row length, beyond the caches
 }
+OTHER_AXES = {  # shape, and the axis of the classes, which is not the last
+    "segmentation": ((8, 21, 256, 256), 1),  # 21 classes for each pixel: beyond the caches
+    "channels": ((64, 10, 100), 1),  # 10 classes for each step of a sequence: fits the caches
+    "columns": ((1000, 4096), 0),  # the classes of a column are far apart in memory
+}
 
 # Powers of 16. Batch: one row (the call overhead), few rows, a batch, and more rows than a cache holds. Dim: less than
 # two vectors (the cost of a row), a row in the first-level cache, a row that fills it, a row beyond the second level.
@@ -108,6 +113,16 @@ def arrays(key: CellKey, seed: int) -> tuple[Array, Array, Array]:
 def drawn_rows(batch: int, dim: int) -> int:
     """Return the number of rows that are drawn; further rows repeat them."""
     return max(1, min(batch, LARGEST_DRAWN // dim))
+
+
+def arrays_on_axis(shape: tuple[int, ...], axis: int, dtype: str, seed: int) -> tuple[Array, Array, Array]:
+    """Return probabilities over an axis, gradient and `out`: C-contiguous arrays, placed by `place`."""
+    rng = np.random.default_rng([seed, *shape])
+    draw = np.float32 if dtype == "float32" else np.float64
+    logits, grad_output = (rng.standard_normal(shape, dtype=draw) for _ in range(2))
+    placed = place(softmax(logits, axis=axis).reshape(1, -1), grad_output.reshape(1, -1), 1)
+    p, g, out = (array.reshape(shape) for array in placed)
+    return p, g, out
 
 
 def place(probs: Array, grad_output: Array, batch: int) -> tuple[Array, Array, Array]:

@@ -38,7 +38,7 @@ def test_a_short_lead_is_not_sure_to_hold_in_another_run(lead, sure):
     run = build_run(cell({"numba_simd": 1e-6, "numba_pivoted": lead * 1e-6}))
     found = ask(run)
     assert (found.winners, found.sure, run.cells[0].sure) == (("numba_simd",), sure, sure)
-    short = ("numba_pivoted takes less than 5% longer: another run may see it the other way round.",)
+    short = ("numba_pivoted takes less than 5% longer: another run may see the opposite.",)
     assert found.doubts == (() if sure else short)
 
 

@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 from numba.core.config import DISABLE_JIT
 
 from softmax_impls import softmax, softmax_backward
+from softmax_impls.backward import numba_simd
 from softmax_impls.checks import reference
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +29,12 @@ def problem(batch, dim, dtype, seed=0):
 
 def assert_right(probs, grad, out):
     assert not reference.worst(probs, grad, out, reference.row_sums(probs, grad)).wrong
+
+
+def run_as_large(probs, grad, out, nontemporal_from):
+    """Compute a call of any size in this thread as a large call, with non-temporal stores above a number of bytes."""
+    with mock.patch.multiple(numba_simd, SHARED_FROM=0, NONTEMPORAL_FROM=nontemporal_from):
+        numba_simd.run_large(probs, grad, out, threads=1)
 
 
 def run_program(code, **environment):
@@ -57,14 +65,12 @@ def here_and_in_child_processes(method):
 
 def all_paths_are_right():
     """Compute calls of all row lengths, with and without non-temporal stores and threads, and check each result."""
-    from softmax_impls.backward import numba_simd
-
     for dtype in DTYPES:
         for dim in (1, 10, 17, 33, 1003):
             probs, grad = problem(7, dim, dtype)
             assert_right(probs, grad, softmax_backward(probs, grad))
             out = np.empty_like(probs)
-            numba_simd._run_in_this_thread(probs, grad, out, 0)
+            run_as_large(probs, grad, out, 0)
             assert_right(probs, grad, out)
         probs, grad = problem(400, 500, dtype)
         assert_right(probs, grad, softmax_backward(probs, grad, threads=2))

@@ -38,6 +38,22 @@ def test_a_changed_helper_file_invalidates_the_cache_of_kernels_in_other_files(h
     assert hits_and_misses() == ["0", "1"]
 
 
+FIRST_SMALL_CALL = """
+import sys
+probs = np.full((1, 10), 0.1, "float32")
+softmax_backward(probs, probs)
+print("numba.np.arraymath" in sys.modules)
+"""
+
+
+@pytest.mark.slow
+def test_a_first_small_call_compiles_two_functions_and_then_loads_them_without_the_compiler(tmp_path):
+    assert run_program(FIRST_SMALL_CALL, NUMBA_CACHE_DIR=str(tmp_path)) == "True\n"
+    compiled = sorted(file.name.split("-")[0] for file in tmp_path.rglob("*.nbc"))
+    assert compiled == ["numba_simd.run_if_small", "rows.tiny_rows"]
+    assert run_program(FIRST_SMALL_CALL, NUMBA_CACHE_DIR=str(tmp_path)) == "False\n"
+
+
 @pytest.mark.slow
 def test_two_processes_may_compile_at_once(tmp_path):
     def run(_):

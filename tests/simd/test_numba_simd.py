@@ -14,6 +14,7 @@ from tests.simd.problems import (
     assert_right,
     compiled_only,
     problem,
+    run_as_large,
     run_program,
 )
 
@@ -53,7 +54,7 @@ def test_every_bit_is_the_same_at_any_alignment_with_nontemporal_stores_and_in_p
             p, g, out = (misaligned(array, offset) for array in (probs, grad, np.zeros_like(probs)))
             for result in (out, g, p):
                 g = misaligned(grad, offset) if result is p else g
-                numba_simd._run_in_this_thread(p, g, result, nontemporal_from)
+                run_as_large(p, g, result, nontemporal_from)
                 np.testing.assert_array_equal(result, expected)
 
 
@@ -86,7 +87,7 @@ def test_gradients_near_the_largest_number_are_right_and_change_no_other_row(dim
     if name == "numba_simd":
         memory = np.full(14 * dim + 64, 7, dtype)
         with np.errstate(all="ignore"):  # without the compiler, NumPy computes
-            numba_simd._run_in_this_thread(probs, grad, memory[32:-32].reshape(14, dim), 0)  # with non-temporal stores
+            run_as_large(probs, grad, memory[32:-32].reshape(14, dim), 0)  # with non-temporal stores
         np.testing.assert_array_equal(memory[32:-32].reshape(14, dim), expected)
         assert (memory[:32] == 7).all()
         assert (memory[-32:] == 7).all()

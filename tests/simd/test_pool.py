@@ -19,8 +19,7 @@ from tests.simd.problems import DTYPES, assert_right, compiled_only, problem, ru
 @pytest.mark.parametrize("shape", [(1, 300_001), (3, 40_000), (64, 1003), (5000, 10), (997, 33)])
 def test_three_threads_with_nontemporal_stores_give_the_result_of_one_thread(shape, dtype, monkeypatch):
     monkeypatch.setattr(numba_simd, "NONTEMPORAL_FROM", 0)
-    monkeypatch.setattr(pool, "NONTEMPORAL_FROM", 0)
-    monkeypatch.setattr(pool, "run", pool.Pool(3).run)
+    monkeypatch.setattr(pool, "_pool", pool.Pool(3))
     probs, grad = problem(*shape, dtype)
     expected = softmax_backward(probs, grad, threads=1)
     for _ in range(5):
@@ -36,7 +35,7 @@ def test_three_threads_with_nontemporal_stores_give_the_result_of_one_thread(sha
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(3, 300_001), (64, 1003)])
 def test_gradients_near_the_largest_number_are_right_in_rows_that_threads_share(shape, dtype, monkeypatch):
-    monkeypatch.setattr(pool, "run", pool.Pool(3).run)
+    monkeypatch.setattr(pool, "_pool", pool.Pool(3))
     probs, grad = problem(*shape, dtype)
     expected = softmax_backward(probs, grad, threads=3)
     largest = np.finfo(dtype).max
@@ -63,16 +62,15 @@ def test_sixteen_python_threads_may_call_at_once():
 
 
 @compiled_only
-def test_a_second_caller_computes_alone_while_the_pool_is_in_use():
+@pytest.mark.parametrize("shape", [(256, 1000), (3, 300_001)])
+def test_a_second_caller_computes_alone_while_the_pool_is_in_use(shape, monkeypatch):
     busy = pool.Pool(2)
-    probs, grad = problem(256, 1000, "float64")
-    out = np.zeros_like(probs)
-    busy._words[pool.BUSY] = 1
-    assert not busy.run(probs, grad, out, 2)
-    assert not out.any()
-    busy._words[pool.BUSY] = 0
-    assert busy.run(probs, grad, out, 2)
-    assert_right(probs, grad, out)
+    monkeypatch.setattr(pool, "_pool", busy)
+    probs, grad = problem(*shape, "float64")
+    expected = softmax_backward(probs, grad, threads=2)
+    busy._words[pool.BUSY], ticket = 1, busy._words[pool.TICKET]
+    np.testing.assert_array_equal(softmax_backward(probs, grad, threads=2), expected)
+    assert busy._words[pool.TICKET] == ticket
 
 
 @compiled_only

@@ -61,7 +61,7 @@ def clock(monkeypatch):
     for module in (cell_run, kernel_module, extrapolation):
         monkeypatch.setattr(module, "time", simulated)
     monkeypatch.setattr(cell_run, "ROOFLINE", taking(clock, "roofline", 2e-5))
-    monkeypatch.setattr(cell_run, "NONTEMPORAL_FROM", 0)  # the roofline takes part in every cell
+    monkeypatch.setattr(cell_run, "LAST_LEVEL_CACHE", 0)  # the roofline takes part in every cell
     monkeypatch.setattr(cell_run, "is_quiet", lambda: True)
     return clock
 
@@ -269,7 +269,7 @@ def test_a_kernel_that_is_faster_than_memory_is_wrong(clock):
 
 
 def test_the_roofline_takes_part_only_where_the_arrays_do_not_fit_a_cache(clock, monkeypatch):
-    monkeypatch.setattr(cell_run, "NONTEMPORAL_FROM", SMALL.moved_bytes)
+    monkeypatch.setattr(cell_run, "LAST_LEVEL_CACHE", SMALL.moved_bytes)
     assert measured([taking(clock, "a", 1e-4)]).roofline is None
 
 
@@ -322,7 +322,7 @@ def test_a_kernel_that_answers_from_memory_is_wrong():
 
 
 def test_a_kernel_may_be_named_roofline(monkeypatch):
-    monkeypatch.setattr(cell_run, "NONTEMPORAL_FROM", 0)
+    monkeypatch.setattr(cell_run, "LAST_LEVEL_CACHE", 0)
 
     def roofline(probs, grad_output, out):
         textbook(probs, grad_output, out)

@@ -1,0 +1,111 @@
+"""Compute arrays as they lie in memory: as (outer, D, inner), without copies, or block by block.
+
+Registered kernels take (B, D) rows, which `layout` copies from other arrays; that takes longer than the computation.
+The functions here are for computations of C-contiguous (outer, D, inner) arrays. Many arrays can be seen as such: those
+whose axes are contiguous in any order, with the classes on adjacent axes. Other arrays (strided, float16, in different
+orders) are copied in blocks that stay in the cache.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from softmax_impls.implementation import Array
+from softmax_impls.layout import Axis, Layout
+
+Compute = Callable[..., Any]  # compute(*inputs, result): (outer, D, inner) each; the result may be one of the inputs
+
+BLOCK_BYTES = 1 << 17  # of a block of an array: the second-level cache of a core holds three blocks
+PLAIN = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def run_plain(compute: Compute, inputs: list[Any], axis: Axis, out: Any) -> Array | None:
+    """Compute C- or F-contiguous arrays of one dtype, with the classes on one axis; return None for other arguments."""
+    first = inputs[0]
+    if type(first) is not np.ndarray or type(axis) is not int or first.dtype not in PLAIN:
+        return None
+    shape, ndim, transposed = first.shape, first.ndim, not first.flags.c_contiguous
+    if not -ndim <= axis < ndim:
+        return None
+    result = np.empty(shape, first.dtype, "F" if transposed else "C") if out is None else out
+    arrays = [*inputs, result]
+    for array in arrays:
+        if type(array) is not np.ndarray or array.dtype != first.dtype or array.shape != shape:
+            return None
+        flags = array.flags
+        if not (flags.behaved and (flags.fnc if transposed else flags.c_contiguous)):
+            return None
+    for array in inputs if out is not None else ():
+        if array is not out and np.may_share_memory(array, out):
+            return None
+    axis %= ndim
+    if transposed:
+        arrays, shape, axis = [array.T for array in arrays], shape[::-1], ndim - 1 - axis
+    if first.size:
+        columns = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
+        compute(*[array.reshape(columns) for array in arrays])
+    return result
+
+
+def run_blocks(compute: Compute, inputs: list[Array], layout: Layout, out: Array | None) -> Array:
+    """Compute any arrays that `layout` describes, and return the result in the caller's layout."""
+    order, first, stop = _order(inputs[0], layout)
+    shape = tuple(layout.shape[axis] for axis in order)
+    if out is None:
+        result = np.empty(shape, layout.result).transpose(np.argsort(order))
+    else:
+        result = layout.checked_out(out)
+        inputs = [_apart_or_same(array, result) for array in inputs]
+    if result.size:
+        moved = [array.transpose(order) for array in (*inputs, result)]
+        if all(a.dtype == layout.compute and a.flags.c_contiguous and a.flags.aligned for a in moved):
+            compute(*(array.reshape(_columns(shape, first, stop)) for array in moved))
+        else:
+            with np.errstate(all="ignore"):  # rounding to float16 may overflow, casting a signalling NaN would warn
+                for block in _blocks(shape, first, stop, BLOCK_BYTES // layout.compute.itemsize):
+                    views = [array[block] for array in moved]
+                    columns = _columns(views[0].shape, first, stop)
+                    block_result = np.empty(columns, layout.compute)
+                    compute(*(v.astype(layout.compute, order="C").reshape(columns) for v in views[:-1]), block_result)
+                    views[-1][...] = block_result.reshape(views[-1].shape)
+    if out is not None:
+        return out
+    return result if result.ndim else result[()]
+
+
+def _columns(shape: tuple[int, ...], first: int, stop: int) -> tuple[int, int, int]:
+    """Return (outer, D, inner) of a shape with the classes on the axes from `first` to `stop`."""
+    return math.prod(shape[:first]), math.prod(shape[first:stop]), math.prod(shape[stop:])
+
+
+def _order(array: Array, layout: Layout) -> tuple[tuple[int, ...], int, int]:
+    """Return the axes in the order in which they lie in memory, and where the classes' axes begin and end in it."""
+    order = tuple(range(array.ndim))
+    if not array.flags.c_contiguous:
+        order = tuple(sorted(order, key=lambda axis: -abs(array.strides[axis])))
+    places = [order.index(axis) for axis in layout.axes] or [0]
+    first, stop = min(places), min(places) + len(layout.axes)
+    if stop > max(places):
+        return order, first, stop
+    return layout.order, array.ndim - len(layout.axes), array.ndim
+
+
+def _apart_or_same(array: Array, result: Array) -> Array:
+    """Return an input, or a copy of it where `result` overlaps it other than element by element."""
+    places = [(a.__array_interface__["data"][0], a.strides, a.dtype) for a in (array, result)]
+    return array if places[0] == places[1] or not np.may_share_memory(array, result) else array.copy()
+
+
+def _blocks(shape: tuple[int, ...], first: int, stop: int, elements: int) -> Iterator[tuple[Any, ...]]:
+    """Yield the indices of blocks with all classes, and of about so many elements where that is possible."""
+    steps, remaining = list(shape), math.prod(shape)
+    for axis in (*range(first), *range(stop, len(shape))):
+        if remaining > elements:
+            remaining //= shape[axis]
+            steps[axis] = max(1, min(shape[axis], elements // remaining))
+            remaining *= steps[axis]
+    for starts in itertools.product(*map(range, [0] * len(shape), shape, steps)):
+        yield (*(slice(start, start + step) for start, step in zip(starts, steps, strict=True)), ...)

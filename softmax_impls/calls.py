@@ -1,0 +1,209 @@
+"""What is behind the two calls of `api`: the compiled functions, the path of all other arguments, and the fallback.
+
+Where `numba_simd` cannot be compiled, as with another version of Numba, "auto" picks the next implementation.
+"""
+
+import contextlib
+import functools
+import importlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from softmax_impls import dispatch, registry
+from softmax_impls.blocks import run_blocks, run_plain
+from softmax_impls.implementation import Array, Impl, Implementation, invoke, read_only
+from softmax_impls.layout import Axis, Layout, as_real_array, as_thread_count, run_kernel
+from softmax_impls.simd.sizes import LARGE, UNFIT
+from softmax_impls.threads import limit_threads
+
+AUTO = "auto"
+SIMD, COMPILED, OURS, USERS = range(4)  # kinds of kernels: numba_simd, our other compiled kernels, our other kernels
+VECTOR_BYTES = 64  # of a vector of columns; narrower arrays are copied to rows
+
+
+class FastPath:
+    """What calls on plain arrays need, loaded by the first call that needs it.
+
+    ``small(probs, grad_output, out)`` computes a small call of `numba_simd` and returns DONE. It returns LARGE for a
+    call that `large` has to compute, and UNFIT if the shapes differ or `out` partly overlaps an input. Another kernel
+    is called if ``fits(probs, grad_output, out)``: the arrays have one shape (B, D), and `out` overlaps no input.
+    """
+
+    __slots__ = ("columns", "fits", "forward", "forward_columns", "large", "small", "table")
+
+    def __init__(self) -> None:
+        self.small: Any = None
+        self.table: Any = None
+        self.large: Any = None
+        self.columns: Any = None  # as `large`, for (outer, D, inner) arrays
+        self.fits: Any = _fits
+        self.forward_columns: Any = None  # the same for (outer, D, inner) arrays
+        self.forward: Any = None  # the module of the compiled forward pass
+
+    def load_forward(self) -> None:
+        """Load the forward pass in SIMD vectors, if it can be compiled."""
+        if dispatch.compiles("numba_simd"):
+            self.small = importlib.import_module("softmax_impls.backward.numba_simd").run_if_small
+            self.forward_columns = importlib.import_module("softmax_impls.simd.columns").forward
+            self.forward = importlib.import_module("softmax_impls.simd.forward")
+
+    def load(self, impl: object) -> tuple[Any, int]:
+        """Return the kernel that `impl` stands for and its kind; the next call finds them in `registry.resolved`."""
+        record = _resolve(impl)
+        kind = OURS if registry.is_ours(record) else USERS
+        if "numba" in record.requires and dispatch.compiles("numba_simd"):
+            module = importlib.import_module("softmax_impls.backward.numba_simd")
+            self.small, self.large, self.fits = module.run_if_small, module.run_large, module.fits
+            self.table, self.columns = module.TABLE, module.run_columns
+        if "numba" in record.requires and dispatch.has_compiler() and kind == OURS:
+            kind = SIMD if record.name == "numba_simd" else COMPILED
+        if not (isinstance(impl, str) and ":" in impl):  # its module may be imported again
+            with contextlib.suppress(TypeError):  # a kernel that is not hashable
+                registry.resolved[impl] = record.kernel, kind
+        return record.kernel, kind
+
+
+def _fits(probs: Array, grad_output: Array, out: Array) -> bool:
+    """As `numba_simd.fits`, without Numba."""
+    if not (probs.shape == grad_output.shape == out.shape and probs.ndim == 2 and probs.size):
+        return False
+    return not (np.may_share_memory(out, probs) or np.may_share_memory(out, grad_output))
+
+
+fast_path = FastPath()
+
+
+def softmax_columns(x: Array, out: Array) -> None:
+    """Compute the softmax of a C-contiguous (outer, D, inner) array; `out` may be `x`."""
+    outer, dim, inner = x.shape
+    try:
+        if fast_path.forward is None:
+            fast_path.load_forward()
+        if fast_path.forward is not None and inner * x.itemsize >= VECTOR_BYTES:
+            fast_path.forward_columns(x, out)
+            return
+    except Exception as error:
+        if not falls_back(AUTO, error):
+            raise
+        fast_path.forward = None
+    if inner == 1:
+        _forward(x.reshape(outer, dim), out.reshape(outer, dim))
+    else:
+        rows = x.swapaxes(1, 2).copy()
+        _forward(rows.reshape(-1, dim), rows.reshape(-1, dim))
+        out[...] = rows.swapaxes(1, 2)
+
+
+def softmax_rows(x: Array, out: Array) -> bool:
+    """Compute the softmax of rows in compiled code. Return False, with nothing done, if it or `out` is unfit."""
+    try:
+        if fast_path.forward is None:
+            fast_path.load_forward()
+        if (forward := fast_path.forward) is None:
+            return False
+        state = fast_path.small(x, x, out, forward.TABLE)
+        if state == LARGE:
+            forward.run(x, out)
+        return state != UNFIT  # type: ignore[no-any-return]
+    except Exception as error:
+        if not falls_back(AUTO, error):
+            raise
+        fast_path.forward = None
+        return False
+
+
+def falls_back(impl: object, error: Exception) -> bool:
+    """Whether "auto" failed to compile an implementation, and picks another for the next call."""
+    if not isinstance(impl, str) or impl != AUTO or isinstance(error, MemoryError):
+        return False
+    if not dispatch.fall_back(dispatch.pick().impl, error):
+        return False
+    registry.resolved.clear()
+    fast_path.fits = _fits
+    return True
+
+
+def run_guarded(kernel: Any, is_users: bool, probs: Array, grad_output: Array, result: Array) -> None:
+    """Run a kernel that may warn; if it is the user's, on read-only inputs, with a `result` that starts as NaN."""
+    if is_users:
+        probs, grad_output = read_only(probs), read_only(grad_output)
+        result.fill(np.nan)
+    invoke(kernel, probs, grad_output, out=result)
+
+
+def general_path(
+    probs: ArrayLike, grad_output: ArrayLike, axis: Axis, out: Array | None, impl: Impl, threads: int | None
+) -> Array:
+    """Compute any call: validate its arguments, and convert the arrays to the rows that kernels take."""
+    if threads is not None:
+        with limit_threads(as_thread_count(threads)):
+            return general_path(probs, grad_output, axis, out, impl, None)
+    is_simd, checked = _is_simd(impl), _or_fall_back if impl == AUTO else lambda kernel: kernel
+    try:
+        columns = checked(fast_path.columns)
+        if is_simd and (result := run_plain(columns, [probs, grad_output], axis, out)) is not None:
+            return result
+        arrays = {"probs": as_real_array("probs", probs), "grad_output": as_real_array("grad_output", grad_output)}
+        layout = Layout.of(arrays, axis)
+        if is_simd:
+            return run_blocks(columns, [*arrays.values()], layout, out)
+        implementation = _resolve(impl)
+        guarded, kernel = not registry.is_ours(implementation), checked(implementation.kernel)
+        return run_kernel(kernel, implementation.in_place, arrays, layout, out, guarded=guarded)
+    except _FallenBackError:
+        return general_path(probs, grad_output, axis, out, impl, threads)
+
+
+class _FallenBackError(Exception):
+    pass
+
+
+def _or_fall_back(kernel: Any) -> Any:
+    """Return a kernel that raises _FallenBackError if it cannot be compiled, and "auto" picks another."""
+
+    @functools.wraps(kernel)
+    def run(*arrays: Array, **out: Array) -> None:
+        try:
+            kernel(*arrays, **out)
+        except Exception as error:
+            if falls_back(AUTO, error):
+                raise _FallenBackError from error
+            raise
+
+    return run
+
+
+def _is_simd(impl: object) -> bool:
+    """Whether `impl` stands for `numba_simd`, compiled, which takes other axes than the last without copies."""
+    try:
+        return registry.resolved[impl][1] == SIMD
+    except (KeyError, TypeError):
+        return bool(fast_path.load(impl)[1] == SIMD)
+
+
+def _resolve(impl: object) -> Implementation:
+    """Return the implementation that a name, a record or a kernel stands for."""
+    if isinstance(impl, str):
+        try:
+            return registry.from_spec(dispatch.pick().impl if impl == AUTO else impl)
+        except Exception as error:
+            if not falls_back(impl, error):
+                raise
+            return _resolve(impl)
+    if isinstance(impl, Implementation):
+        return impl
+    if callable(impl):
+        return registry.from_kernel(impl)
+    raise TypeError(f"impl must be a name, 'auto' or a kernel (probs, grad_output, out), got {type(impl).__name__}")
+
+
+def _forward(x: Array, out: Array) -> None:
+    """Compute the softmax of each row in `out`, which may be `x`."""
+    if softmax_rows(x, out):
+        return
+    with np.errstate(all="ignore"):
+        np.subtract(x, x.max(axis=-1, keepdims=True), out=out)
+        np.exp(out, out=out)
+        np.divide(out, out.sum(axis=-1, keepdims=True), out=out)

@@ -1,0 +1,51 @@
+"""The exponential of a vector, for the forward pass: accurate to a unit in the last place.
+
+exp(x) = 2^k exp(r), where k is the integer nearest to x / ln 2, so |r| ≤ ln 2 / 2; exp(r) is a polynomial. Adding a
+large number rounds x / ln 2 to k, and leaves k, with the exponent's bias, in the lowest bits of the sum.
+
+A softmax divides by the sum of its exponentials. So a constant factor is free, and 2^SCALE keeps them all in the range
+of normal numbers: a probability that is subnormal is rounded once, by the division.
+"""
+
+from softmax_impls.simd import vectors as vec
+from softmax_impls.simd.jit import jit
+from softmax_impls.simd.vectors import Pointer, Vector
+
+SCALE = 64
+LOG2E = 1.4426950408889634
+# For float64 and float32: where x is less than the first number, exp(x) rounds to 0. The second rounds to an integer,
+# and adds SCALE and the exponent's bias. The others are two parts of ln 2; k times the first part is exact.
+FLOAT64 = -745.2, 1.5 * 2.0**52 + 1023 + SCALE, 0.69314718055989033, 5.497923018708371e-14
+FLOAT32 = -104.0, 1.5 * 2.0**23 + 127 + SCALE, 0.693145751953125, 1.4286068203094172e-06
+
+
+@jit(nogil=True, forceinline=True)
+def exp(like: Pointer, x: Vector) -> Vector:
+    """Return 2^SCALE exp(x) for a vector of the dtype of `like`, where x ≤ 0; NaN where x is NaN."""
+    lowest, bias, ln2, ln2_rest = FLOAT64 if vec.lanes(like) == 8 else FLOAT32
+    t = x * vec.broadcast(like, LOG2E) + vec.broadcast(like, bias)
+    k = t - vec.broadcast(like, bias)
+    r = (x - k * vec.broadcast(like, ln2)) - k * vec.broadcast(like, ln2_rest)
+    q = _polynomial(like, r, r * r)
+    power = vec.power_of_two(t)
+    e = power + power * (r + r * r * q)
+    return vec.select(vec.broadcast(like, lowest) > x, vec.broadcast(like, 0.0), e)
+
+
+@jit(nogil=True, forceinline=True)
+def _polynomial(like: Pointer, r: Vector, r2: Vector) -> Vector:
+    """Return (exp(r) - 1 - r) / r².
+
+    Minimax coefficients: the largest relative error of exp(r) is 0.07 units of rounding, 0.02 where r < -0.28, where
+    the other errors are largest. In float64, pairs of terms are computed side by side, which took 0.9 of the time.
+    """
+    if vec.lanes(like) == 8:
+        q = vec.broadcast(like, 2.479093187460344e-08) * r + vec.broadcast(like, 2.762997494472307e-07)
+        q = q * r2 + (vec.broadcast(like, 2.7558246351825636e-06) * r + vec.broadcast(like, 2.4801493868261386e-05))
+        q = q * r2 + (vec.broadcast(like, 0.00019841268773091328) * r + vec.broadcast(like, 0.0013888888942867649))
+        q = q * r2 + (vec.broadcast(like, 0.008333333333826453) * r + vec.broadcast(like, 0.041666666666533486))
+        return q * r2 + (vec.broadcast(like, 0.1666666666666592) * r + vec.broadcast(like, 0.500000000000001))
+    q = vec.broadcast(like, 0.0013612756738439202) * r + vec.broadcast(like, 0.008369200862944126)
+    q = q * r + vec.broadcast(like, 0.04167166352272034)
+    q = q * r + vec.broadcast(like, 0.16666515171527863)
+    return q * r + vec.broadcast(like, 0.4999998211860657)

@@ -1,0 +1,169 @@
+"""The forward pass for rows, p = exp(x - max x) / Σ exp(x - max x), in three passes: maximum, exponentials, scale.
+
+While it computes exponentials, a row prefetches the next row: 1.2 times faster beyond the caches. Non-temporal stores,
+from a buffer of rows, took 1.1 to 1.3 times as long as plain stores (Zen 3, 4096×1024, 40000×100).
+
+NaN and +inf make x - max x NaN, in at least one element, and so the sum and all p of their row. The maximum of a row
+with NaN does not matter.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
+
+from softmax_impls.implementation import Array
+from softmax_impls.simd import pool, rows
+from softmax_impls.simd import vectors as vec
+from softmax_impls.simd.exponential import exp
+from softmax_impls.simd.jit import call_task, jit, task
+from softmax_impls.simd.sizes import CHUNKS_PER_THREAD, MIN_CHUNK_BYTES, MIN_CHUNK_ROWS, SHARED_FROM
+from softmax_impls.simd.vectors import Pointer, Vector
+from softmax_impls.threads import MAX_THREADS, num_threads
+
+MAXIMUM, EXPONENTIALS, SCALE = range(3)  # the passes over a part of a row
+RESULTS = pool.LINE  # the index of the results of the first part; the result of the whole row is in front of them
+# Exponentials that a lane adds before their sum is added to the total, and the rounding error of that is kept.
+POWERS_PER_LANE = 6
+
+
+@jit(nogil=True, forceinline=True)
+def larger(a: Vector, b: Vector) -> Vector:
+    """Return the larger of two vectors, lane by lane."""
+    return vec.select(a > b, a, b)
+
+
+@jit(nogil=True, forceinline=True)
+def maximum(x: Pointer, row: int, n: int) -> Any:
+    """Return the largest of n elements, at least a vector."""
+    width, j = vec.lanes(x), row
+    body = row + (n - 1) // width * width
+    m0 = m1 = m2 = m3 = vec.load(x, row + n - width)
+    while j + 4 * width <= body:  # four maxima: a comparison does not wait for the previous comparison
+        m0 = larger(vec.load(x, j), m0)
+        m1 = larger(vec.load(x, j + width), m1)
+        m2 = larger(vec.load(x, j + 2 * width), m2)
+        m3 = larger(vec.load(x, j + 3 * width), m3)
+        j += 4 * width
+    while j < body:
+        m0 = larger(vec.load(x, j), m0)
+        j += width
+    m = larger(larger(m0, m1), larger(m2, m3))
+    return vec.argmax(m, m)[0]
+
+
+@jit(nogil=True, forceinline=True)
+def exponentials(x: Pointer, out: Pointer, row: int, n: int, top: Any) -> Any:
+    """Write exp(x - top) of more than a vector of elements, and return their sum. Both are times 2^SCALE."""
+    width, j, zero = vec.lanes(x), 0, vec.broadcast(x, 0)
+    body, m = (n - 1) // width * width, vec.broadcast(x, top)
+    last = exp(x, vec.load(x, row + n - width) - m)  # before the elements that it shares are overwritten, in place
+    total, rest = vec.select(vec.first_lanes(x, width - n + body), zero, last), zero
+    while j < body:
+        stop = min(body, j + POWERS_PER_LANE * width)
+        part = zero
+        while j < stop:
+            e = exp(x, vec.load(x, row + j) - m)
+            vec.prefetch(x, row + j + n)  # the next row
+            vec.store(out, row + j, e)
+            part = part + e
+            j += width
+        before = total
+        total = total + part
+        rest = rest + ((before - total) + part)  # what rounding lost
+    vec.store(out, row + n - width, last)
+    return vec.reduce_add_double(total) + vec.reduce_add_double(rest)
+
+
+@jit(nogil=True, forceinline=True)
+def scale(out: Pointer, row: int, n: int, total: float) -> None:
+    """Divide more than a vector of elements by their sum."""
+    width = vec.lanes(out)
+    factor = vec.broadcast(out, 1 / total)
+    last = vec.load(out, row + n - width) * factor
+    for k in range(row, row + (n - 1) // width * width, width):
+        vec.store(out, k, vec.load(out, k) * factor)
+    vec.store(out, row + n - width, last)
+
+
+@jit(nogil=True, forceinline=True)
+def tiny_rows(x: Pointer, out: Pointer, dim: int, start: int, stop: int, in_place: bool) -> None:
+    """Compute rows of up to a vector, in registers."""
+    width = vec.lanes(x)
+    used, lowest = vec.first_lanes(x, dim), vec.broadcast(x, -np.inf)
+    # Loads and stores pass the end of a row; the next rows overwrite these lanes. The last rows have no next rows.
+    masked = start if in_place else max(start, stop - (width - 1) // dim)
+    for i in range(start, stop):
+        v = vec.load(x, i * dim) if i < masked else vec.masked_load(x, i * dim, used)
+        v = vec.select(used, v, lowest)
+        e = exp(x, v - vec.broadcast(x, vec.argmax(v, v)[0]))
+        e = e * vec.broadcast(x, 1 / np.float64(vec.reduce_add(e)))
+        if i < masked:
+            vec.store(out, i * dim, e)
+        else:
+            vec.masked_store(out, i * dim, used, e)
+
+
+@task()
+def whole_rows(call: Pointer, x: Pointer, _: Pointer, out: Pointer, start: int, stop: int) -> int:
+    """Compute rows."""
+    dim = call[pool.DIM]
+    if dim <= vec.lanes(x):
+        tiny_rows(x, out, dim, start, stop, call[pool.IN_PLACE] != 0)
+    else:
+        for row in range(start * dim, stop * dim, dim):
+            scale(out, row, dim, exponentials(x, out, row, dim, maximum(x, row, dim)))
+    return stop
+
+
+@task()
+def part_of_row(call: Pointer, x: Pointer, _: Pointer, out: Pointer, start: int, stop: int) -> int:
+    """Compute a pass over a part of a row that several threads share."""
+    sums = vec.pointer_to(call[pool.SUMS], np.float64(0))
+    result = RESULTS + pool.LINE * (start % call[pool.DIM] // call[pool.STEP])
+    if call[pool.INNER] == MAXIMUM:
+        sums[result] = maximum(x, start, stop - start)
+    elif call[pool.INNER] == EXPONENTIALS:
+        sums[result] = exponentials(x, out, start, stop - start, vec.as_element(x, sums[0]))
+    else:
+        scale(out, start, stop - start, sums[0])
+    return stop
+
+
+@task()
+def rows_in_parts(call: Pointer, x: Pointer, _: Pointer, out: Pointer, start: int, stop: int) -> int:
+    """Compute few long rows one after the other, each by all threads."""
+    dim, words = call[pool.DIM], vec.stack_words(RESULTS + pool.LINE * pool.MAX_CHUNKS)
+    call[pool.SUMS] = vec.address(words)
+    sums = vec.pointer_to(call[pool.SUMS], np.float64(0))
+    chunks = min(CHUNKS_PER_THREAD * call[pool.THREADS], MAX_THREADS)
+    call[pool.STEP] = max(MIN_CHUNK_BYTES // 192 * 16, dim // chunks) // vec.lanes(x) * vec.lanes(x)
+    end = RESULTS + pool.LINE * max(1, dim // call[pool.STEP])
+    for row in range(start * dim, stop * dim, dim):
+        for phase in range(MAXIMUM, SCALE + 1):
+            call[pool.INNER] = phase
+            call_task(call[pool.LEAD], call, x, x, out, row, row + dim)
+            result = sums[RESULTS]
+            for part in range(RESULTS + pool.LINE, end, pool.LINE):
+                result = max(result, sums[part]) if phase == MAXIMUM else result + sums[part]
+            sums[0] = result
+    return stop
+
+
+# The table of a small call, see `numba_simd`: rows of all kinds have one task.
+_ENTRIES = 2 * len(rows.TASKS)
+_addresses: Any = [whole_rows.function] * _ENTRIES if DISABLE_JIT else np.zeros(_ENTRIES, np.int64)
+TABLE = _addresses if DISABLE_JIT else _addresses.ctypes.data
+
+
+def run(x: Array, out: Array, threads: int | None = None) -> None:
+    """Compute the softmax of the rows of a C-contiguous array of any size; `out` may be `x`."""
+    dim, moved, batch = x.shape[-1], 3 * x.nbytes, x.size // x.shape[-1]
+    threads = 1 if DISABLE_JIT or moved < SHARED_FROM else min(threads or num_threads(), pool.MOST_THREADS)
+    if batch < 2 * threads and moved >= 2 * MIN_CHUNK_BYTES * batch and threads > 1:
+        pool.run(part_of_row, x, x, out, batch, threads, 1, dim, first=rows_in_parts)
+        return
+    for place in range(x.itemsize == 8, len(_addresses), 2):
+        _addresses[place] = whole_rows.address(x.dtype)
+    smallest = max(MIN_CHUNK_BYTES * batch // moved, min(MIN_CHUNK_ROWS, batch // threads))
+    pool.run(whole_rows, x, x, out, batch, threads, smallest, dim)

@@ -1,0 +1,67 @@
+"""Few long rows: all threads compute a row together, in loops over its parts (reduce, shifted_dot and write)."""
+
+import numpy as np
+
+from softmax_impls.simd import pool
+from softmax_impls.simd import vectors as vec
+from softmax_impls.simd.jit import call_task, task
+from softmax_impls.simd.passes import move, needs_shift, overflows, scaled_row, shifted_dot, write, write_and_reduce
+from softmax_impls.simd.sizes import CHUNKS_PER_THREAD, MIN_CHUNK_BYTES
+from softmax_impls.simd.vectors import Pointer
+from softmax_impls.threads import MAX_THREADS
+
+REDUCE, SHIFTED_DOT, WRITE = range(3)  # the loops; the word INNER of a call states which
+# Indices of the sums of a row, in float64: the shift, Σ p (g - shift), and a cache line for the results of each part.
+SHIFT, DOT, RESULTS = 0, 1, pool.LINE
+
+
+@task()
+def rows_in_parts(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
+    """Compute rows one after the other. A row that overflows is computed by this thread."""
+    dim, width, words = call[pool.DIM], vec.lanes(probs), vec.stack_words(RESULTS + pool.LINE * pool.MAX_CHUNKS)
+    call[pool.SUMS] = vec.address(words)
+    sums = vec.pointer_to(call[pool.SUMS], np.float64(0))
+    chunks = min(CHUNKS_PER_THREAD * call[pool.THREADS], MAX_THREADS)
+    call[pool.STEP] = max(MIN_CHUNK_BYTES // (192 // width), dim // chunks) // width * width
+    last = RESULTS + pool.LINE * max(1, dim // call[pool.STEP])
+    for row in range(start * dim, stop * dim, dim):
+        best, dot, sums[SHIFT] = RESULTS, 0.0, 0.0
+        for loop in (REDUCE, SHIFTED_DOT):
+            call[pool.INNER] = loop
+            call_task(call[pool.LEAD], call, probs, grad, out, row, row + dim)
+            dot = 0.0
+            for results in range(RESULTS, last, pool.LINE):
+                if sums[results + 1] > sums[best + 1]:
+                    best = results
+                dot += sums[results]
+            if loop == SHIFTED_DOT or not needs_shift(sums[best + 2], dot):
+                break
+            sums[SHIFT] = sums[best + 2]
+        if overflows(probs, dot):
+            scaled_row(probs, grad, out, row, dim, 1)
+        else:
+            sums[DOT], call[pool.INNER] = dot, WRITE
+            call_task(call[pool.LEAD], call, probs, grad, out, row, row + dim)
+    return stop
+
+
+@task()
+def part_of_row(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
+    """Compute a loop over a part of a row."""
+    sums, loop = vec.pointer_to(call[pool.SUMS], np.float64(0)), call[pool.INNER]
+    results = RESULTS + pool.LINE * (start % call[pool.DIM] // call[pool.STEP])
+    if loop == REDUCE:  # it writes from start to start: nothing
+        _, p, g, dot = write_and_reduce(probs, grad, out, start, start, (0.0, 0.0), False, start, stop - start)
+        sums[results], sums[results + 1], sums[results + 2] = dot, p, g
+    elif loop == SHIFTED_DOT:
+        sums[results] = shifted_dot(probs, grad, start, stop - start, sums[SHIFT])
+    else:
+        write(probs, grad, out, start, stop, (sums[SHIFT], sums[DOT]), call[pool.NONTEMPORAL] != 0)
+    return stop
+
+
+@task()
+def moved_part(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
+    """Write p g: the least work on three arrays. The roofline times it."""
+    move(probs, grad, out, start, stop, call[pool.NONTEMPORAL] != 0)
+    return stop

@@ -1,0 +1,186 @@
+"""The cells of tools/performance.py, their arrays, and the calls that are timed on them."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from performance_records import (
+    BACKWARD,
+    FORWARD,
+    LOOP,
+    LOOP_KEY,
+    OURS,
+    OURS_ALLOCATING,
+    OURS_SATURATED,
+    ROOFLINE,
+    ROWS,
+    ROWS_SATURATED,
+    TORCH,
+    TORCH_ALLOCATING,
+    Key,
+)
+
+from softmax_impls import softmax, softmax_backward
+from softmax_impls.checks import bounds, reference
+from softmax_impls.implementation import Array, BoundCall, Implementation
+from softmax_impls.registry import catalogue, get
+from softmax_impls.threads import available_cores
+from softmax_impls.timing import roofline, workloads
+from softmax_impls.timing.environment import limit_all_threads
+from softmax_impls.timing.workloads import DTYPES, LARGEST_DRAWN
+
+Arrays = tuple[Array, Array, Array]  # probabilities, or logits in the forward pass; gradient; out
+
+SATURATED = 12.0  # scale of the logits; most rows have a probability above 1/2
+VERIFIED = 2**20  # elements; of larger arrays, only some rows are verified
+
+
+def keys() -> list[Key]:
+    """Return all cells: workloads, the grid and other axes, in each dtype and direction, on one thread and on two."""
+    last = [(name, (batch, dim), -1) for name, batch, dim in workloads.select()]
+    other = [(name, shape, axis) for name, (shape, axis) in workloads.OTHER_AXES.items()]
+    threads = (1, 2) if available_cores() > 1 else (1,)
+    cells = itertools.product(threads, (BACKWARD, FORWARD), [*last, *other], DTYPES)
+    return [LOOP_KEY, *(Key(direction, *shape, dtype, number) for number, direction, shape, dtype in cells)]
+
+
+@functools.cache
+def peers() -> dict[str, Implementation]:
+    """Return the implementations of other libraries that are installed."""
+    return {name: found for name, found in catalogue(peers=True)[0].items() if found.family == "peer"}
+
+
+@functools.cache
+def last_level_cache() -> int:
+    """Return the size of the last-level cache in bytes; 32 MiB where the system does not state it."""
+    sizes = [file.read_text().strip() for file in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")]
+    return max((int(size[:-1]) * 1024 for size in sizes if size.endswith("K")), default=1 << 25)
+
+
+@contextmanager
+def limit_threads(number: int) -> Iterator[dict[str, str]]:
+    """Temporarily limit the threads of all libraries; yields peers that run in another number of threads, and why."""
+    setters = {name: peer.set_num_threads for name, peer in peers().items() if peer.set_num_threads}
+    with limit_all_threads(number):
+        obtained = {name: set_threads(number) for name, set_threads in setters.items()}
+        yield {name: f"runs in {count} threads" for name, count in obtained.items() if count != number}
+    for set_threads in setters.values():
+        set_threads(available_cores())
+
+
+class Problem:
+    """The arrays of a cell, and the calls on them."""
+
+    def __init__(self, key: Key, exclude: Mapping[str, str]) -> None:
+        self.key, self._exclude = key, exclude
+        kinds = (1.0, SATURATED) if self._in_caches and key.threads == 1 else (1.0,)
+        self._drawn = [self._draw(scale) for scale in kinds]
+        self.place()
+
+    @property
+    def _in_caches(self) -> bool:
+        """Whether numba_rows is a rival, otherwise the roofline is."""
+        key = self.key
+        return key.direction == BACKWARD and key.is_last and key.moved_bytes <= last_level_cache()
+
+    def _draw(self, scale: float) -> tuple[Array, Array]:
+        """Return probabilities or logits, and a gradient, (B, …); the arrays of a cell repeat them along axis 0."""
+        key, rest = self.key, self.key.shape[1:]
+        first = key.shape[0] if key.axis == 0 else max(1, min(key.shape[0], LARGEST_DRAWN // math.prod(rest)))
+        rng, dtype = np.random.default_rng(key.shape), np.float32 if key.dtype == "float32" else np.float64
+        logits, grad = (rng.standard_normal((first, *rest), dtype=dtype) for _ in range(2))
+        logits *= scale
+        return (softmax(logits, axis=key.axis) if key.direction == BACKWARD else logits), grad
+
+    def place(self) -> None:
+        """Copy the arrays to new memory."""
+        self.arrays: list[Arrays] = []
+        for pair in self._drawn:
+            p, g = (array.reshape(len(array), -1) for array in pair)
+            rows, shape = workloads.place(p, g, self.key.shape[0]), self.key.shape
+            self.arrays.append((rows[0].reshape(shape), rows[1].reshape(shape), rows[2].reshape(shape)))
+
+    def calls(self) -> dict[str, BoundCall]:
+        """Return the calls by side, each with a function that reads its result."""
+        found = self._forward() if self.key.direction == FORWARD else self._backward()
+        return {name: call for name, call in found.items() if name not in self._exclude}
+
+    def is_right(self, side: str, call: BoundCall) -> bool:
+        """Whether a call computes what it should, in some rows of large arrays."""
+        p, g, out = self.arrays["saturated" in side]
+        out.fill(np.nan)
+        result = call[1](call[0]())
+        if side == ROOFLINE:
+            return np.array_equal(result, p * g)
+        step = 1 + result.size // VERIFIED
+        rows = [np.moveaxis(a, self.key.axis, -1).reshape(-1, self.key.shape[self.key.axis]) for a in (p, g, result)]
+        p, g, result = (np.ascontiguousarray(array[::step]) for array in rows)
+        if self.key.direction == BACKWARD:
+            return not reference.worst(p, g, result, reference.row_sums(p, g), flush_to_zero=True).wrong
+        powers = np.exp(p.astype(np.float64) - p.max(axis=-1, keepdims=True))
+        exact = powers / powers.sum(axis=-1, keepdims=True)
+        return bool(np.all(np.abs(result - exact) <= 2 * bounds.forward(p, exact)))
+
+    def _forward(self) -> dict[str, BoundCall]:
+        (x, _, out), axis = self.arrays[0], self.key.axis
+        found: dict[str, BoundCall] = {
+            OURS: (lambda: softmax(x, axis=axis, out=out), _same),
+            OURS_ALLOCATING: (lambda: softmax(x, axis=axis), _same),
+        }
+        if TORCH in peers():
+            import torch
+
+            from softmax_impls.peers.torch import tensor
+
+            source, operator = tensor(x), torch.ops.aten._softmax.out
+            found[TORCH] = functools.partial(operator, source, axis, False, out=tensor(out)), lambda _: out
+            found[TORCH_ALLOCATING] = functools.partial(torch.softmax, source, axis), lambda result: result.numpy()
+        return found
+
+    def _backward(self) -> dict[str, BoundCall]:
+        (p, g, out), axis = self.arrays[0], self.key.axis
+        found: dict[str, BoundCall]
+        if not self.key.is_last:
+            found = {OURS: (lambda: softmax_backward(p, g, axis=axis, out=out), _same)}
+            return found | self._torch_backward()
+        found = {
+            OURS: (lambda: softmax_backward(p, g, out=out), _same),
+            OURS_ALLOCATING: (functools.partial(softmax_backward, p, g), _same),
+        }
+        if self.key == LOOP_KEY:
+            return found | {LOOP: get(LOOP).bind_call(p, g, out)}
+        found |= {name: peer.bind_call(p, g, out) for name, peer in peers().items() if name not in self._exclude}
+        found |= self._torch_backward()
+        if len(self.arrays) == 2:
+            p_sharp, g_sharp, out_sharp = self.arrays[1]
+            found[OURS_SATURATED] = lambda: softmax_backward(p_sharp, g_sharp, out=out_sharp), _same
+            found[ROWS] = lambda: softmax_backward(p, g, out=out, impl=ROWS), _same
+            found[ROWS_SATURATED] = lambda: softmax_backward(p_sharp, g_sharp, out=out_sharp, impl=ROWS), _same
+        elif not self._in_caches:
+            found[ROOFLINE] = functools.partial(roofline.move_bytes, p, g, out), lambda _: out
+        return found
+
+    def _torch_backward(self) -> dict[str, BoundCall]:
+        if TORCH not in peers():
+            return {}
+        import torch
+
+        from softmax_impls.peers.torch import tensor
+
+        p, g, out = map(tensor, self.arrays[0])
+        operator, plain, axis = torch.ops.aten._softmax_backward_data.out, torch._softmax_backward_data, self.key.axis
+        return {
+            TORCH: (functools.partial(operator, g, p, axis, p.dtype, grad_input=out), lambda _: self.arrays[0][2]),
+            TORCH_ALLOCATING: (functools.partial(plain, g, p, axis, p.dtype), lambda result: result.numpy()),
+        }
+
+
+def _same(result: Any) -> Any:
+    return result

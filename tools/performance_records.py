@@ -1,0 +1,140 @@
+"""The records of tools/performance.py, and their file."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from softmax_impls.timing.environment import CHECKOUT
+from softmax_impls.timing.records import Environment
+from softmax_impls.timing.statistics import Ratio, quiet_ratio, quiet_rounds, selected
+
+MEASUREMENTS = Path(__file__).parents[1] / "measurements"
+BACKWARD, FORWARD = "backward", "forward"
+
+# The sides of a comparison. They write into `out`, unless they allocate their result.
+OURS, OURS_ALLOCATING, OURS_SATURATED = "softmax_impls", "softmax_impls, allocating", "softmax_impls, saturated rows"
+TORCH, TORCH_ALLOCATING = "torch", "torch, allocating"
+PEERS = (TORCH, TORCH_ALLOCATING, "torch_compile", "jax", "numexpr")
+ROWS, ROWS_SATURATED, ROOFLINE, LOOP = "numba_rows", "numba_rows, saturated rows", "roofline", "column_loop"
+
+
+class Key(Struct, frozen=True):
+    """A cell: a pass in one direction over an axis of an array, in one dtype, with a number of threads."""
+
+    direction: str
+    workload: str
+    shape: tuple[int, ...]
+    axis: int
+    dtype: str
+    threads: int
+
+    @property
+    def moved_bytes(self) -> int:
+        """Bytes that every implementation moves: two reads and a write, or in the forward pass one read and a write."""
+        return (3 if self.direction == BACKWARD else 2) * math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the classes are on the last axis."""
+        return self.axis == -1
+
+    def __str__(self) -> str:
+        shape = f"{self.workload} {'×'.join(map(str, self.shape))}" + ("" if self.is_last else f" axis={self.axis}")
+        threads = f", {self.threads} threads" if self.threads > 1 else ""
+        return f"{self.direction} {shape} {self.dtype}{threads}"
+
+
+LOOP_KEY = Key(BACKWARD, "custom", (128, 1000), -1, "float64", 1)  # the only cell in which the loop takes part
+
+
+class Cell(Struct, frozen=True, tag="cell"):
+    """The samples of a cell: sample i of each side is from round i, until the side was left out."""
+
+    key: Key
+    samples: dict[str, tuple[float, ...]]  # seconds of a call, by side
+    disturbed: tuple[int, ...]  # rounds in which another program slowed this one down
+    notes: dict[str, str]  # why a side has no samples
+    sources: str  # fingerprint of the package that was measured
+
+    def seconds(self, side: str) -> float:
+        """Return the median of a side's samples."""
+        return float(np.median(self.samples[side]))
+
+    def ratio(self, side: str, other: str) -> Ratio:
+        """Return the time of a side over the time of another, from the rounds that were not disturbed."""
+        a, b = self.samples[side], self.samples[other]
+        rounds = quiet_rounds(min(len(a), len(b)), self.disturbed)
+        return quiet_ratio(selected(a, rounds), selected(b, rounds))
+
+
+class Start(Struct, frozen=True, tag="start"):
+    """Seconds of a new process, by step; `kind` is "nothing cached" or "cached"."""
+
+    kind: str
+    seconds: dict[str, float]
+    sources: str
+
+
+class Compiled(Struct, frozen=True, tag="compiled"):
+    """Seconds that functions take to compile, without the functions that they call."""
+
+    seconds: dict[str, float]
+    sources: str
+
+
+class Errors(Struct, frozen=True, tag="errors"):
+    """Errors of rows against the exact result, relative to the row's largest element: the worst of some seeds.
+
+    For each implementation, or path of ours, by "dtype kind dim family".
+    """
+
+    seeds: int
+    rows: int  # of each dtype
+    worst: dict[str, dict[str, float]]
+    sources: str
+
+
+class Rest(Struct, frozen=True, tag="rest"):
+    """The machine, bytes by which a call raises a process's peak memory, and lines of code in simd/."""
+
+    environment: Environment
+    memory: dict[str, int]
+    lines: int
+    sources: str
+
+
+Record = Cell | Start | Compiled | Errors | Rest
+
+
+@functools.cache
+def sources() -> str:
+    """Return a fingerprint of the package."""
+    files = sorted((CHECKOUT / "softmax_impls").rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
+def read(path: Path) -> list[Record]:
+    """Return the records of a file, the last record of each; none if there is no file."""
+    decoder = msgspec.json.Decoder(Record)
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    return list({identity(record): record for record in map(decoder.decode, lines)}.values())
+
+
+def write(path: Path, records: Iterable[Record], mode: str = "wb") -> None:
+    """Replace a file; or add to it, with the mode "ab"."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open(mode) as file:
+        file.writelines(msgspec.json.encode(record) + b"\n" for record in records)
+
+
+def identity(record: Record) -> object:
+    """Return what a later record must have in common with an earlier one to replace it."""
+    return record.key if isinstance(record, Cell) else (type(record), getattr(record, "kind", ""))
