@@ -4,7 +4,6 @@ Where `numba_simd` cannot be compiled, as with another version of Numba, "auto" 
 """
 
 import contextlib
-import functools
 import importlib
 from typing import Any
 
@@ -136,13 +135,14 @@ def run_guarded(kernel: Any, is_users: bool, probs: Array, grad_output: Array, r
 def general_path(
     probs: ArrayLike, grad_output: ArrayLike, axis: Axis, out: Array | None, impl: Impl, threads: int | None
 ) -> Array:
-    """Compute any call: validate its arguments, and convert the arrays to the rows that kernels take."""
-    if threads is not None:
-        with limit_threads(as_thread_count(threads)):
+    """Compute any call: validate its arguments, and convert the arrays to the rows or columns that kernels take."""
+    is_simd, count = _is_simd(impl), None if threads is None else as_thread_count(threads)
+    if count and not is_simd:
+        with limit_threads(count):
             return general_path(probs, grad_output, axis, out, impl, None)
-    is_simd, checked = _is_simd(impl), _or_fall_back if impl == AUTO else lambda kernel: kernel
+    checked = _or_fall_back if impl == AUTO else lambda kernel: kernel
+    columns = checked(fast_path.columns if count is None else lambda *arrays: fast_path.columns(*arrays, count))
     try:
-        columns = checked(fast_path.columns)
         if is_simd and (result := run_plain(columns, [probs, grad_output], axis, out)) is not None:
             return result
         arrays = {"probs": as_real_array("probs", probs), "grad_output": as_real_array("grad_output", grad_output)}
@@ -163,7 +163,6 @@ class _FallenBackError(Exception):
 def _or_fall_back(kernel: Any) -> Any:
     """Return a kernel that raises _FallenBackError if it cannot be compiled, and "auto" picks another."""
 
-    @functools.wraps(kernel)
     def run(*arrays: Array, **out: Array) -> None:
         try:
             kernel(*arrays, **out)

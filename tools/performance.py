@@ -78,9 +78,16 @@ class Side:
     samples: list[float] = field(default_factory=list)
     number: int = 1  # calls for a sample
 
+    def _time(self) -> float:
+        """Return the seconds of the calls of a sample."""
+        # To make a Timer takes so long that idle threads fall asleep. So it makes the calls twice.
+        timer = timeit.Timer(self.call)
+        timer.timeit(self.number)
+        return timer.timeit(self.number)
+
     def calibrate(self, seconds: float) -> None:
         """Choose the number of calls for a sample."""
-        while (taken := timeit.timeit(self.call, number=self.number)) < seconds / 2 and self.number < 10**6:
+        while (taken := self._time()) < seconds / 2 and self.number < 10**6:
             self.number *= 2 if taken > seconds / 20 else 8
 
     def sample(self, warm: float) -> None:
@@ -89,7 +96,7 @@ class Side:
         self.call()
         while time.perf_counter() < until:
             self.call()
-        self.samples.append(timeit.timeit(self.call, number=self.number) / self.number)
+        self.samples.append(self._time() / self.number)
 
 
 class Run:

@@ -169,16 +169,22 @@ def _compile(dtype: np.dtype[Any], *tasks: int) -> bool:
     return bool(missing)
 
 
-def run_columns(probs: Array, grad_output: Array, out: Array) -> None:
+def run_columns(probs: Array, grad_output: Array, out: Array, threads: int | None = None) -> None:
     """Compute a call on C-contiguous (outer, D, inner) arrays of one dtype. `out` may be an input."""
     outer, dim, inner = probs.shape
+
+    def run_rows(*arrays: Array) -> None:
+        p, g, o = (array.reshape(-1, dim) for array in arrays)
+        if run_if_small(p, g, o, TABLE) == LARGE:
+            run_large(p, g, o, threads)
+
     if inner >= VECTOR_BYTES // probs.itemsize:
-        columns.backward(probs, grad_output, out)
+        columns.backward(probs, grad_output, out, threads)
     elif inner == 1:
-        numba_simd(probs.reshape(outer, dim), grad_output.reshape(outer, dim), out.reshape(outer, dim))
+        run_rows(probs, grad_output, out)
     else:  # vectors of columns would be nearly empty: they are copied to rows, some at a time
         for start in range(0, outer, step := max(1, NARROW_BLOCK // (dim * inner))):
             block = slice(start, start + step)
-            copies = [a[block].swapaxes(1, 2).copy().reshape(-1, dim) for a in (probs, grad_output)]
-            numba_simd(copies[0], copies[1], copies[0])
-            out[block] = copies[0].reshape(-1, inner, dim).swapaxes(1, 2)
+            p, g = (array[block].swapaxes(1, 2).copy() for array in (probs, grad_output))
+            run_rows(p, g, p)
+            out[block] = p.swapaxes(1, 2)

@@ -25,9 +25,7 @@ def doubts(answer: Answer, cell: Cell, runs: Iterable[RankedRun]) -> tuple[str, 
 def _short_lead(answer: Answer) -> str:
     if answer.runner_up is None or answer.ratio(answer.runner_up.name).value > 1 + SURE_LEAD:
         return ""
-    return (
-        f"{answer.runner_up.name} takes less than {SURE_LEAD:.0%} longer: another run may see it the other way round."
-    )
+    return f"{answer.runner_up.name} takes less than {SURE_LEAD:.0%} longer: another run may see the opposite."
 
 
 def _not_side_by_side(cell: Cell) -> str:

@@ -1,9 +1,10 @@
-"""The parts of the kernel numba_simd: vector operations, passes over a row, rows, and a thread pool.
+"""The parts of the kernel numba_simd and of the forward pass: vectors, passes over a row, rows, columns, and threads.
 
 The kernel computes p (h - Σ p h) for each row, where h = g - c and c is g at the row's largest p, as in
 `softmax_impls.backward.pivoted`. Where c = 0 is accurate enough, it saves the pass that computes the shifted sum.
 Read `sizes` (the tunable numbers), `vectors` (operations on 64 bytes), `passes` (over a row), `rows` (the order of the
-passes), then `pool` (threads share a call). `jit` and `lowering` state how Numba compiles it all.
+passes), `pool` (threads share a call) and `parts` (threads share a row), then `columns` (the classes on another axis)
+and `forward` (the forward pass). `jit` and `lowering` state how Numba compiles it all.
 
 A long row takes two or three passes. The first pass waits for memory; the others read the row from the cache. So rows
 are pipelined: each step reduces a row and writes the row before it::
