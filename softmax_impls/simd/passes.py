@@ -37,9 +37,12 @@ def scaled_row(probs: Pointer, grad: Pointer, out: Pointer, row: int, n: int, st
     for k in range(row, row + n * step, step):
         if probs[k] > top:
             top, c = np.float64(probs[k]), np.float64(grad[k]) / 4
-    dot = 0.0
+    dot = lost = 0.0
     for k in range(row, row + n * step, step):
-        dot += np.float64(probs[k]) * (np.float64(grad[k]) / 4 - c)
+        before, term = dot, np.float64(probs[k]) * (np.float64(grad[k]) / 4 - c)
+        dot += term
+        lost += (before - (dot - (dot - before))) + (term - (dot - before))  # what rounding lost (Knuth's TwoSum)
+    dot += lost
     for k in range(row, row + n * step, step):
         out[k] = vec.as_element(out, 4 * (np.float64(probs[k]) * ((np.float64(grad[k]) / 4 - c) - dot)))
 
