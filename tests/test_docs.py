@@ -124,5 +124,5 @@ def test_map_in_contributing_has_every_module_and_folder():
 def test_every_file_of_measurements_is_described():
     folder = ROOT / "measurements"
     files = {str(path.relative_to(folder)) for path in folder.rglob("*.json*")}
-    described = set(re.findall(r"`([\w/]+\.jsonl?)`", (folder / "README.md").read_text(encoding="utf-8")))
+    described = set(re.findall(r"`([\w/-]+\.jsonl?)`", (folder / "README.md").read_text(encoding="utf-8")))
     assert described == files
