@@ -16,9 +16,9 @@ from softmax_impls.timing.disturbance import HELPERS_SLEEP, is_quiet
 from softmax_impls.timing.policy import DEFAULT
 from softmax_impls.usage import Usage
 
-FEWEST_SETS, MOST_SETS = 3, 10  # of arrays
+FEWEST_SETS = 3  # of arrays
 SAMPLES = 12  # on each set of arrays
-FEWEST_QUIET = 12  # samples; with fewer, all samples count for the median
+FEWEST_QUIET = 12  # samples of a quiet processor; without them, it goes on for as long again, and all samples count
 
 
 class Times(NamedTuple):
@@ -30,25 +30,25 @@ class Times(NamedTuple):
 
 
 def time_pasted(usage: Usage, seconds: float) -> Times:
-    """Run the setup and time the line again and again, for about so many seconds."""
-    end = time.perf_counter() + seconds
+    """Run the setup, and time the line on its arrays, again and again for about so many seconds.
+
+    Another program may slow the processor down for half a second, so short calls take as long as long calls.
+    """
+    start, sets = time.perf_counter(), 0
     every: list[float] = []
     quiet: list[float] = []
-    for number in range(MOST_SETS):
-        if number >= FEWEST_SETS and time.perf_counter() > end:
-            break
+    while sets < FEWEST_SETS or time.perf_counter() - start < seconds * (1 if len(quiet) >= FEWEST_QUIET else 2):
         names: dict[str, Any] = {**vars(sys.modules["__main__"])}  # a kernel may be defined there, as in a notebook
         exec(usage.setup, names)
         timer = timeit.Timer(usage.line, globals=names)
-        calls = _calls_per_sample(timer)
-        was_quiet = is_quiet()
+        calls, was_quiet, sets = _calls_per_sample(timer), is_quiet(), sets + 1
         for _ in range(SAMPLES):
             timer.timeit(1)  # not timed: it finds the caches as the loop of `is_quiet` has left them
             every.append(timer.timeit(calls) / calls)
             time.sleep(HELPERS_SLEEP)
             if was_quiet & (was_quiet := is_quiet()):
                 quiet.append(every[-1])
-            if number >= FEWEST_SETS - 1 and time.perf_counter() > end:
+            if sets >= FEWEST_SETS and time.perf_counter() - start > 2 * seconds:
                 break
     median = float(np.median(quiet if len(quiet) >= FEWEST_QUIET else every))
     low, high = np.percentile(every, (5, 95)).tolist()
