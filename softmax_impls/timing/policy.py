@@ -45,7 +45,7 @@ class SamplingPolicy:
     # Schedule. A cell of a named workload costs 1, plus its bytes.
     grid_cost: float = 0.4  # of a cell of the grid, plus its bytes: named workloads are measured more closely
     byte_cost: float = 1e-8  # for each byte moved
-    setup_cost: float = 6e-8  # seconds per element for making the arrays and verifying the kernels
+    setup_cost: float = 4e-8  # seconds per element for making the arrays and verifying the kernels
     min_step: float = 0.1  # seconds, besides set-up, of an extra step of an open cell
     min_share: float = 0.4  # of its planned time, for a cell even if earlier cells took longer, as on a busy machine
     timing_share: float = 1 / 3  # of the budget, for timing even after long checks and compilation
