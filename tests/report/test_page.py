@@ -144,7 +144,7 @@ def test_page_of_many_large_files_is_below_3_mb(make, monkeypatch, kernels):
     names = ("slow", "quick")[:kernels]
     runs = [
         [cell(dict.fromkeys(names, 1e-9 * b * d), b, d, rounds=50, commit=f"{n:040x}") for b in sizes for d in sizes]
-        for n in range(12)
+        for n in range(6)
     ]
     figure_characters = page.MAX_FIGURES
     if kernels == 1:  # once with figures is enough: they take most of the time
