@@ -18,6 +18,7 @@ from softmax_impls.layout import Axis, Layout
 
 Compute = Callable[..., Any]  # compute(*inputs, result): (outer, D, inner) each; the result may be one of the inputs
 
+NARROW_BLOCK = 1 << 15  # elements of narrow columns that are copied to rows at a time
 BLOCK_BYTES = 1 << 17  # of a block of an array: the second-level cache of a core holds three blocks
 PLAIN = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -74,6 +75,23 @@ def run_blocks(compute: Compute, inputs: list[Array], layout: Layout, out: Array
     if out is not None:
         return out
     return result if result.ndim else result[()]
+
+
+def run_rows(compute: Callable[..., object], *arrays: Array) -> None:
+    """Compute C-contiguous (outer, D, inner) arrays, inputs and then the result, by a function of rows, (B, D).
+
+    Unless `inner` is 1, columns are copied to rows, some at a time.
+    """
+    (outer, dim, inner), (*inputs, result) = arrays[0].shape, arrays
+    if inner == 1:
+        compute(*(array.reshape(outer, dim) for array in arrays))
+        return
+    for start in range(0, outer, step := max(1, NARROW_BLOCK // (dim * inner))):
+        block = slice(start, start + step)
+        copies = [array[block].swapaxes(1, 2).copy() for array in inputs]
+        rows = [copy.reshape(-1, dim) for copy in copies]
+        compute(*rows, rows[0])
+        result[block] = copies[0].swapaxes(1, 2)
 
 
 def _columns(shape: tuple[int, ...], first: int, stop: int) -> tuple[int, int, int]:

@@ -11,22 +11,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from softmax_impls import dispatch, registry
-from softmax_impls.blocks import run_blocks, run_plain
+from softmax_impls.blocks import run_blocks, run_plain, run_rows
 from softmax_impls.implementation import Array, Impl, Implementation, invoke, read_only
 from softmax_impls.layout import Axis, Layout, as_real_array, as_thread_count, run_kernel
-from softmax_impls.simd.sizes import LARGE, UNFIT
+from softmax_impls.simd.sizes import LARGE, UNFIT, VECTOR_BYTES
 from softmax_impls.threads import limit_threads
 
 AUTO = "auto"
 SIMD, COMPILED, OURS, USERS = range(4)  # kinds of kernels: numba_simd, our other compiled kernels, our other kernels
-VECTOR_BYTES = 64  # of a vector of columns; narrower arrays are copied to rows
 
 
 class FastPath:
     """What calls on plain arrays need, loaded by the first call that needs it.
 
-    ``small(probs, grad_output, out)`` computes a small call of `numba_simd` and returns DONE. It returns LARGE for a
-    call that `large` has to compute, and UNFIT if the shapes differ or `out` partly overlaps an input. Another kernel
+    ``small(probs, grad_output, out, table)`` computes a small call of `numba_simd` and returns DONE; or LARGE for a
+    call that `large` has to compute, or UNFIT if the shapes differ or `out` partly overlaps an input. Another kernel
     is called if ``fits(probs, grad_output, out)``: the arrays have one shape (B, D), and `out` overlaps no input.
     """
 
@@ -76,23 +75,17 @@ fast_path = FastPath()
 
 def softmax_columns(x: Array, out: Array) -> None:
     """Compute the softmax of a C-contiguous (outer, D, inner) array; `out` may be `x`."""
-    outer, dim, inner = x.shape
     try:
         if fast_path.forward is None:
             fast_path.load_forward()
-        if fast_path.forward is not None and inner * x.itemsize >= VECTOR_BYTES:
+        if fast_path.forward is not None and x.shape[2] * x.itemsize >= VECTOR_BYTES:
             fast_path.forward_columns(x, out)
             return
     except Exception as error:
         if not falls_back(AUTO, error):
             raise
         fast_path.forward = None
-    if inner == 1:
-        _forward(x.reshape(outer, dim), out.reshape(outer, dim))
-    else:
-        rows = x.swapaxes(1, 2).copy()
-        _forward(rows.reshape(-1, dim), rows.reshape(-1, dim))
-        out[...] = rows.swapaxes(1, 2)
+    run_rows(_forward, x, out)
 
 
 def softmax_rows(x: Array, out: Array) -> bool:

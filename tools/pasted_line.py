@@ -27,7 +27,7 @@ from msgspec import Struct
 from softmax_impls.choice.ranking import ours
 from softmax_impls.formatting import format_count
 from softmax_impls.threads import available_cores, default_threads
-from softmax_impls.timing.disturbance import HELPERS_SLEEP, is_quiet
+from softmax_impls.timing.disturbance import is_quiet
 from softmax_impls.timing.environment import environment
 from softmax_impls.timing.workloads import DTYPES
 from softmax_impls.usage import usage
@@ -139,8 +139,7 @@ def hot_seconds(setup: str, line: str) -> float:
         before = is_quiet()
         timer.timeit(2)  # the caches are warm again after the pause
         every.append(timer.timeit(number) / number)
-        time.sleep(HELPERS_SLEEP)
-        if before and is_quiet():
+        if before and is_quiet(after_threads=True):
             quiet.append(every[-1])
     return float(np.median(quiet if len(quiet) >= FEWEST else every))
 

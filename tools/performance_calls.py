@@ -7,7 +7,6 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from softmax_impls import softmax, softmax_backward
 from softmax_impls.checks import bounds, reference
 from softmax_impls.implementation import Array, BoundCall, Implementation
 from softmax_impls.registry import catalogue, get
+from softmax_impls.simd.sizes import LAST_LEVEL_CACHE
 from softmax_impls.threads import available_cores
 from softmax_impls.timing import roofline, workloads
 from softmax_impls.timing.environment import limit_all_threads
@@ -57,13 +57,6 @@ def peers() -> dict[str, Implementation]:
     return {name: found for name, found in catalogue(peers=True)[0].items() if found.family == "peer"}
 
 
-@functools.cache
-def last_level_cache() -> int:
-    """Return the size of the last-level cache in bytes; 32 MiB where the system does not state it."""
-    sizes = [file.read_text().strip() for file in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")]
-    return max((int(size[:-1]) * 1024 for size in sizes if size.endswith("K")), default=1 << 25)
-
-
 @contextmanager
 def limit_threads(number: int) -> Iterator[dict[str, str]]:
     """Temporarily limit the threads of all libraries; yields peers that run in another number of threads, and why."""
@@ -88,7 +81,7 @@ class Problem:
     def _in_caches(self) -> bool:
         """Whether numba_rows is a rival, otherwise the roofline is."""
         key = self.key
-        return key.direction == BACKWARD and key.is_last and key.moved_bytes <= last_level_cache()
+        return key.direction == BACKWARD and key.is_last and key.moved_bytes <= LAST_LEVEL_CACHE
 
     def _draw(self, scale: float) -> tuple[Array, Array]:
         """Return probabilities or logits, and a gradient, (B, …); the arrays of a cell repeat them along axis 0."""

@@ -11,14 +11,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-from performance_calls import last_level_cache, peers
+from performance_calls import peers
 from performance_records import Compiled, Errors, Record, Rest, Start, sources
 
 from softmax_impls import softmax, softmax_backward
 from softmax_impls.checks import inputs
 from softmax_impls.checks.inputs import Case
 from softmax_impls.implementation import Array, Implementation, invoke
-from softmax_impls.simd.sizes import SHARED_FROM
+from softmax_impls.simd.sizes import LAST_LEVEL_CACHE, SHARED_FROM
 from softmax_impls.timing.environment import CHECKOUT, environment
 from softmax_impls.timing.workloads import DTYPES
 
@@ -78,7 +78,7 @@ PATHS: dict[str, Way] = {
     "… in place": _in_place,
     "… other axis": _columns,
     "… many rows": lambda case: _many(case, SHARED_FROM),
-    "… many rows, beyond the caches": lambda case: _many(case, last_level_cache() + SHARED_FROM),
+    "… many rows, beyond the caches": lambda case: _many(case, LAST_LEVEL_CACHE + SHARED_FROM),
     "… few long rows": _long,
     "… few long rows, mostly zeros": _padded,
     FORWARD_PATH: lambda case: softmax(case.logits),

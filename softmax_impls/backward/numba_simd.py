@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 
+from softmax_impls.blocks import run_rows
 from softmax_impls.implementation import Array
 from softmax_impls.registry import register
 from softmax_impls.simd import columns, parts, pool, rows
 from softmax_impls.simd.jit import WORD, call_task, jit, task
-from softmax_impls.simd.lowering import VECTOR_BYTES
 from softmax_impls.simd.sizes import (
     CHUNKS_PER_THREAD,
     DONE,
@@ -23,6 +23,7 @@ from softmax_impls.simd.sizes import (
     NONTEMPORAL_FROM,
     SHARED_FROM,
     UNFIT,
+    VECTOR_BYTES,
 )
 from softmax_impls.simd.vectors import Pointer, address, lanes, pointer, pointer_to, stack_words
 from softmax_impls.threads import MAX_THREADS, num_threads
@@ -63,8 +64,6 @@ def fits(probs: Array, grad_output: Array, out: Array) -> bool:
     o = address(pointer(out))
     return o != address(pointer(probs)) and o != address(pointer(grad_output))
 
-
-NARROW_BLOCK = 1 << 15  # elements that are copied to rows at a time
 
 # The addresses of the tasks, for float32 and for float64. A task is compiled when a call first needs it; until then its
 # address is 0.
@@ -136,7 +135,7 @@ def _plan(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int
 
 
 def run_large(probs: Array, grad_output: Array, out: Array, threads: int | None = None) -> None:
-    """Compute a call for which `run_if_small` returned LARGE: it is large, or needs a task that is not compiled."""
+    """Compute a call that `run_if_small` left: the arrays are large, or a task has to be compiled first."""
     moved = 3 * probs.nbytes
     if moved < SHARED_FROM:
         _compile_kind(probs, careful=out is probs or out is grad_output)
@@ -171,20 +170,12 @@ def _compile(dtype: np.dtype[Any], *tasks: int) -> bool:
 
 def run_columns(probs: Array, grad_output: Array, out: Array, threads: int | None = None) -> None:
     """Compute a call on C-contiguous (outer, D, inner) arrays of one dtype. `out` may be an input."""
-    outer, dim, inner = probs.shape
 
-    def run_rows(*arrays: Array) -> None:
-        p, g, o = (array.reshape(-1, dim) for array in arrays)
-        if run_if_small(p, g, o, TABLE) == LARGE:
-            run_large(p, g, o, threads)
+    def run(probs: Array, grad_output: Array, out: Array) -> None:
+        if run_if_small(probs, grad_output, out, TABLE) == LARGE:
+            run_large(probs, grad_output, out, threads)
 
-    if inner >= VECTOR_BYTES // probs.itemsize:
+    if probs.shape[2] >= VECTOR_BYTES // probs.itemsize:
         columns.backward(probs, grad_output, out, threads)
-    elif inner == 1:
-        run_rows(probs, grad_output, out)
-    else:  # vectors of columns would be nearly empty: they are copied to rows, some at a time
-        for start in range(0, outer, step := max(1, NARROW_BLOCK // (dim * inner))):
-            block = slice(start, start + step)
-            p, g = (array[block].swapaxes(1, 2).copy() for array in (probs, grad_output))
-            run_rows(p, g, p)
-            out[block] = p.swapaxes(1, 2)
+    else:  # vectors of columns would be nearly empty
+        run_rows(run, probs, grad_output, out)

@@ -92,7 +92,7 @@ def forward(logits: Array, exact_probs: Floats) -> Floats:
 
 
 def numeric(probs: Array, grad_output: Array, method: str, step: float) -> Floats:
-    """Return the bound on the error of a numeric gradient, (B, D), where the logits are at most a few units."""
+    """Return the largest error that a numeric gradient may have, (B, D), if no logit is larger than a few units."""
     g = np.abs(grad_output)
     largest = g.max(axis=-1, keepdims=True)
     rounding = gamma(probs.size + probs.shape[1] + 40, probs.dtype)  # forward pass, products, sum over all elements

@@ -22,7 +22,7 @@ def from_results(
 
 
 def by_measuring(questions: Sequence[Question], usable: Implementations, folder: Path) -> list[Answer]:
-    """Measure the shapes of questions, and answer; the results are kept in the folder."""
+    """Answer questions by measuring their shapes now. The measurements are added to a file in `folder`."""
     shapes = ", ".join(f"{question.batch}×{question.dim}" for question in questions)
     with console(stderr=True).status(f"measuring {shapes}"), kernels_to_stderr():
         try:

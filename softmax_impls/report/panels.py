@@ -56,7 +56,7 @@ def address(key: CellKey, kernel: str | None = None) -> str:
 
 
 def representative(cells: Sequence[Ranked]) -> Ranked:
-    """Return the cell with errors and times of the most kernels; of several, the largest."""
+    """Return the cell that shows most: with errors and times of as many kernels as possible, then the largest."""
 
     def information(cell: Ranked) -> tuple[int, int, int]:
         kernels = [kernel for kernel in cell.kernels.values() if kernel.ranked]

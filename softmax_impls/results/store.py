@@ -17,6 +17,7 @@ from msgspec import Struct
 from softmax_impls.results.reading import UNREADABLE, Problems, ResultsError, decode_json, describe, read_bytes
 from softmax_impls.timing.records import SCHEMA, Cell, Control, Environment, KernelResult, Roofline
 from softmax_impls.timing.workloads import CellKey
+from softmax_impls.user_cache import replacing
 
 __all__ = ["FILE", "ResultsError", "append", "continue_from", "decode", "read", "write"]
 
@@ -45,12 +46,10 @@ def append(path: Path, cell: Cell) -> None:
 
 def write(path: Path, cells: Iterable[Cell]) -> None:
     """Replace a file in one step. If a value is outside the bounds of its type, raise ValueError; the file stays."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
+    with replacing(path) as file:
         file.writelines(map(_encode, cells))
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def read(path: Path) -> tuple[list[Cell], list[str]]:

@@ -26,7 +26,6 @@ from softmax_impls.simd import pool
 from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.column_sums import column_sums, ordinary_lanes, reduce_backward, reduce_forward
 from softmax_impls.simd.jit import Task, inner, task
-from softmax_impls.simd.lowering import VECTOR_BYTES
 from softmax_impls.simd.passes import result_at
 from softmax_impls.simd.sizes import (
     BLOCK_BYTES,
@@ -36,6 +35,7 @@ from softmax_impls.simd.sizes import (
     MIN_CHUNK_BYTES,
     NONTEMPORAL_FROM,
     SHARED_FROM,
+    VECTOR_BYTES,
 )
 from softmax_impls.simd.vectors import Pointer
 from softmax_impls.threads import num_threads

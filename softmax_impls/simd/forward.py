@@ -163,7 +163,8 @@ def run(x: Array, out: Array, threads: int | None = None) -> None:
     if batch < 2 * threads and moved >= 2 * MIN_CHUNK_BYTES * batch and threads > 1:
         pool.run(part_of_row, x, x, out, batch, threads, 1, dim, first=rows_in_parts)
         return
-    for place in range(x.itemsize == 8, len(_addresses), 2):
-        _addresses[place] = whole_rows.address(x.dtype)
+    first = int(x.itemsize == 8)
+    if not _addresses[first]:
+        _addresses[first::2] = whole_rows.address(x.dtype)
     smallest = max(MIN_CHUNK_BYTES * batch // moved, min(MIN_CHUNK_ROWS, batch // threads))
     pool.run(whole_rows, x, x, out, batch, threads, smallest, dim)

@@ -12,8 +12,7 @@ from numba.core.imputils import lower_builtin
 from numba.extending import models, register_model, type_callable
 
 from softmax_impls.simd.jit import as_intrinsic
-
-VECTOR_BYTES = 64
+from softmax_impls.simd.sizes import VECTOR_BYTES
 
 F = TypeVar("F", bound=Callable[..., Any])
 INT32, INT64 = ir.IntType(32), ir.IntType(64)

@@ -99,7 +99,7 @@ def careful_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, sta
 
 @inner(fastmath={"reassoc", "contract"})
 def are_small(grad: Pointer, begin: int, end: int) -> bool:
-    """Whether elements are so small that neither g - c, nor h - Σ p h, nor the sum of all (Σ p h)² overflows."""
+    """Whether elements of g are so small that nothing overflows: no g - c, no h - Σ p h, and no sum of (Σ p h)²."""
     total = vec.as_element(grad, 0.0)
     for k in range(begin, end):
         total += grad[k] * grad[k]

@@ -7,6 +7,7 @@ They are module constants, because Numba compiles them into the kernels. A vecto
 import contextlib
 from pathlib import Path
 
+VECTOR_BYTES = 64  # a cache line; a register of AVX-512, two of AVX2, four of SSE or NEON
 UNFIT, DONE, LARGE = range(3)  # results of the kernel for small calls: invalid arrays, computed, too large for it
 
 

@@ -19,7 +19,8 @@ from numba.core import cgutils
 
 from softmax_impls.simd import lowering
 from softmax_impls.simd.jit import jit
-from softmax_impls.simd.lowering import INT64, VECTOR_BYTES, F, operation, vector_of
+from softmax_impls.simd.lowering import INT64, F, operation, vector_of
+from softmax_impls.simd.sizes import VECTOR_BYTES
 
 Pointer = Any  # compiled: a pointer to elements; interpreted: a one-dimensional view of the array
 Vector = Any  # compiled: 64 bytes of elements; interpreted: a one-dimensional array

@@ -24,7 +24,7 @@ import numpy as np
 from softmax_impls.formatting import KERNEL_ERRORS, one_line
 from softmax_impls.implementation import Implementation
 from softmax_impls.simd.sizes import LAST_LEVEL_CACHE, SHARED_FROM
-from softmax_impls.timing.disturbance import HELPERS_SLEEP, is_quiet, running_side_by_side
+from softmax_impls.timing.disturbance import is_quiet, running_side_by_side
 from softmax_impls.timing.elimination import Reference, Rounds, decisions, impossible, too_slow
 from softmax_impls.timing.environment import environment
 from softmax_impls.timing.kernel import CellArrays, Participant
@@ -147,10 +147,7 @@ class CellRun:
         policy = self._policy
         target = min(max(seconds / (policy.target_rounds * len(self.active)), policy.min_sample), policy.max_sample)
         for kernel in self.active:
-            try:
-                kernel.calibrate(target, policy)
-            except KERNEL_ERRORS as error:
-                kernel.stop("failed", one_line(error))
+            kernel.calibrate(target, policy)
         for roofline in self._rooflines:
             roofline.sample()  # it may compile
             roofline.calibrate(target, policy)
@@ -180,14 +177,7 @@ class CellRun:
         if modified:
             return self._bind(arrays, check_inputs=True)
         self._release()
-        for participant in (*self.active, *self._rooflines):
-            try:
-                participant.bind(arrays)
-                participant.call()
-            except KERNEL_ERRORS as error:
-                participant.stop("failed", one_line(error))
-                return False
-        return True
+        return all(participant.move(arrays) for participant in (*self.active, *self._rooflines))
 
     def _take_block(self, arrays: CellArrays, rng: np.random.Generator) -> bool:
         self._taken.blocks.append(0)
@@ -198,7 +188,7 @@ class CellRun:
             for _ in range(self._policy.block_rounds):
                 if not self._take_round(rng):
                     return False
-                self._taken.add(self._is_quiet())
+                self._taken.add(self._settling > 0 or is_quiet(self._is_shared))  # unknown beside others' threads
                 self._rounds += 1
                 if self._taken.total == self._policy.first_look and not self._eliminate(arrays):
                     return False
@@ -207,12 +197,6 @@ class CellRun:
             return True
         finally:
             gc.enable()
-
-    def _is_quiet(self) -> bool:
-        """Whether the processor is quiet; also if that is not known, beside threads of other libraries."""
-        if self._is_shared and not self._settling:
-            time.sleep(HELPERS_SLEEP)
-        return bool(self._settling) or is_quiet()
 
     def _take_round(self, rng: np.random.Generator) -> bool:
         """Take a sample of each participant, in random order; return False as soon as a kernel fails."""

@@ -55,10 +55,10 @@ def is_here(machine: str, host: str) -> bool:
 
 
 def machine_name(host: str, processor: str, cores: object, system: str, architecture: str) -> str:
-    """Return the machine of an `Environment` from what asv and pytest-benchmark know of a machine.
+    """Return the name that `Environment` has for a machine that asv or pytest-benchmark describes.
 
-    These do not know the name that LLVM has for the processor. So that one machine has one name, the machine that this
-    process runs on is recognised by what they know.
+    For this machine, that is the name from LLVM, which these tools do not know; so one machine has one name. For other
+    machines, it is their description.
     """
     here = (_processor(), os.cpu_count(), platform.system(), platform.machine())
     found = _description(processor, cores, system, architecture)

@@ -148,14 +148,24 @@ class Participant:
                 for gradient in arrays.gradients
             )
 
-    def call(self) -> None:
-        """Call it on the gradient that was not the last."""
-        assert self._arrays is not None
-        self._arrays.last = 1 - self._arrays.last
-        self.bound[self._arrays.last][0]()
+    def move(self, arrays: CellArrays) -> bool:
+        """Prepare the calls on these arrays, and make a call; stop it and return False if it fails."""
+        try:
+            self.bind(arrays)
+            arrays.last = 1 - arrays.last
+            self.bound[arrays.last][0]()
+        except KERNEL_ERRORS as error:
+            self.stop("failed", one_line(error))
+        return bool(self.bound)
 
     def calibrate(self, target: float, policy: SamplingPolicy) -> None:
         """Choose how many calls make a sample of `target` seconds; a longer call is a sample of its own."""
+        try:
+            self._calibrate(target, policy)
+        except KERNEL_ERRORS as error:
+            self.stop("failed", one_line(error))
+
+    def _calibrate(self, target: float, policy: SamplingPolicy) -> None:
         self.calls_per_sample = 1
         seconds = min(self.seconds, self.sample())
         while seconds * self.calls_per_sample < target / 2:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softmax_impls.timing.disturbance import HELPERS_SLEEP, is_quiet
+from softmax_impls.timing.disturbance import is_quiet
 from softmax_impls.timing.policy import DEFAULT
 from softmax_impls.usage import Usage
 
@@ -45,8 +45,7 @@ def time_pasted(usage: Usage, seconds: float) -> Times:
         for _ in range(SAMPLES):
             timer.timeit(1)  # not timed: it finds the caches as the loop of `is_quiet` has left them
             every.append(timer.timeit(calls) / calls)
-            time.sleep(HELPERS_SLEEP)
-            if was_quiet & (was_quiet := is_quiet()):
+            if was_quiet & (was_quiet := is_quiet(after_threads=True)):
                 quiet.append(every[-1])
             if sets >= FEWEST_SETS and time.perf_counter() - start > 2 * seconds:
                 break

@@ -36,7 +36,7 @@ MIN_QUIET_ROUNDS = 12  # with fewer, the rounds count in which another program s
 
 @dataclass(frozen=True)
 class Ratio:
-    """The time of a kernel over the time of another, and a confidence interval."""
+    """The time of one kernel divided by the time of another, with a confidence interval."""
 
     value: float
     low: float

@@ -62,7 +62,7 @@ def clock(monkeypatch):
         monkeypatch.setattr(module, "time", simulated)
     monkeypatch.setattr(cell_run, "ROOFLINE", taking(clock, "roofline", 2e-5))
     monkeypatch.setattr(cell_run, "LAST_LEVEL_CACHE", 0)  # the roofline takes part in every cell
-    monkeypatch.setattr(cell_run, "is_quiet", lambda: True)
+    monkeypatch.setattr(cell_run, "is_quiet", lambda after_threads: True)
     return clock
 
 
@@ -286,7 +286,7 @@ def test_rounds_beside_a_busy_program_are_marked_and_do_not_decide(clock, monkey
     """Whenever the processor is not quiet, the kernel that is faster otherwise takes twice as long."""
     quiet = SimpleNamespace(now=True)
 
-    def is_quiet():
+    def is_quiet(after_threads):
         quiet.now = not quiet.now
         return quiet.now or clock.now < 0.05
 
