@@ -86,7 +86,7 @@ class OtherAxes:
     params = (NAMES, list(OTHER_AXES), DTYPES)
     param_names = ("implementation", "workload", "dtype")
     skip_params = Skipped(verified_on_axis)
-    version = "1"
+    version = "3"
     warmup_time = 0.05
     repeat = (3, 10, 0.5)
 

@@ -1,11 +1,12 @@
 """The call that a user pastes, as code and bound to arrays: the benchmarks time the call that the code makes."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from softmax_impls.api import softmax_backward
 from softmax_impls.dispatch import explain, pick
-from softmax_impls.implementation import Array, BoundCall, Implementation
+from softmax_impls.implementation import Array, BoundCall, Impl, Implementation
 from softmax_impls.registry import is_ours
 from softmax_impls.threads import default_threads
 
@@ -61,16 +62,38 @@ def usage(name: str, implementation: Implementation | None, batch: int, dim: int
     return Usage("\n\n".join(filter(None, parts)), line.replace("'", '"'))
 
 
-def bind(implementation: Implementation, probs: Array, grad_output: Array, out: Array, threads: int) -> BoundCall:
-    """Return the call of `usage` on these arrays, and a function that reads its result."""
-    if implementation.family == "peer" or not is_ours(implementation):
+def bind(
+    implementation: Implementation, probs: Array, grad_output: Array, out: Array, threads: int, axis: int = -1
+) -> BoundCall:
+    """Return the call of `usage` on these arrays, and a function that reads its result.
+
+    If the classes are not on the last axis, a function of the user's is called by `softmax_backward`, too.
+    """
+    if axis == -1 and (implementation.family == "peer" or not is_ours(implementation)):
         return implementation.bind_call(probs, grad_output, out)
-    batch, dim = probs.shape
-    given = arguments(implementation.name, batch, dim, probs.dtype.name, threads)
-    impl, number = given.get("impl", ""), given.get("threads")
+    if implementation.bind is not None:  # such functions take arrays with the classes on axis 1
+        outer, inner = math.prod(out.shape[:axis]), math.prod(out.shape[axis + 1 :])
+        columns = (array.reshape(outer, out.shape[axis], inner) for array in (probs, grad_output, out))
+        call, read = implementation.bind_call(*columns)
+        return call, lambda result: read(result).reshape(out.shape)
+    dim = out.shape[axis]
+    given = arguments(implementation.name, out.size // dim, dim, out.dtype.name, threads)
+    impl: Impl = given.get("impl", "") if is_ours(implementation) else implementation.kernel
+    number = given.get("threads")
     calls: dict[str, Callable[[], Array]] = {  # by the argument; a functools.partial takes longer
         "": lambda: softmax_backward(probs, grad_output, out=out),
         "impl": lambda: softmax_backward(probs, grad_output, out=out, impl=impl),
         "threads": lambda: softmax_backward(probs, grad_output, out=out, threads=number),
     }
-    return calls["".join(given)], lambda result: result
+    calls_on_axis: dict[str, Callable[[], Array]] = {
+        "": lambda: softmax_backward(probs, grad_output, axis=axis, out=out),
+        "impl": lambda: softmax_backward(probs, grad_output, axis=axis, out=out, impl=impl),
+        "threads": lambda: softmax_backward(probs, grad_output, axis=axis, out=out, threads=number),
+    }
+    return (calls if axis == -1 else calls_on_axis)["".join(given)], lambda result: result
+
+
+def copied_bytes(implementation: Implementation, axis: int, moved_bytes: int) -> int:
+    """Return the bytes of the rows that `softmax_backward` copies for a kernel if the classes are on another axis."""
+    takes_columns = implementation.bind is not None or implementation.name == pick().impl
+    return 0 if axis == -1 or takes_columns else moved_bytes

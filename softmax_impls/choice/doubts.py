@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 from softmax_impls.choice.answer import Answer, Question
-from softmax_impls.choice.ranking import RankedRun, compare_some, ran_side_by_side, rank
+from softmax_impls.choice.ranking import RankedRun, compare_some, is_well_ahead, ran_side_by_side, rank
 from softmax_impls.results.runs import OLDEST
 from softmax_impls.results.store import PACKAGES
 from softmax_impls.timing.records import Cell
@@ -19,13 +19,16 @@ def doubts(answer: Answer, cell: Cell, runs: Iterable[RankedRun]) -> tuple[str, 
     newest_first = sorted(others, key=lambda other: other.time or OLDEST, reverse=True)
     against = (line for other in newest_first if (line := _contradiction(answer, cell, other)))
     busy = "Other programs used the processor in most rounds of the measurement." if cell.is_busy else ""
-    return tuple(filter(None, (_short_lead(answer), busy, _not_side_by_side(cell), next(against, ""))))
+    return tuple(filter(None, (_short_lead(answer, cell), busy, _not_side_by_side(cell), next(against, ""))))
 
 
-def _short_lead(answer: Answer) -> str:
-    if answer.runner_up is None or answer.ratio(answer.runner_up.name).value > 1 + SURE_LEAD:
+def _short_lead(answer: Answer, cell: Cell) -> str:
+    if answer.runner_up is None:
         return ""
-    return f"{answer.runner_up.name} takes less than {SURE_LEAD:.0%} longer: another run may see the opposite."
+    name = answer.runner_up.name
+    if is_well_ahead(cell, answer.winners[0], name, answer.ratio(name)):
+        return ""
+    return f"{name} takes less than {SURE_LEAD:.0%} longer: another run may see the opposite."
 
 
 def _not_side_by_side(cell: Cell) -> str:

@@ -7,6 +7,8 @@ from dataclasses import asdict, astuple, dataclass
 from functools import cache, cached_property
 from typing import Any
 
+import numpy as np
+
 from softmax_impls.implementation import Accuracy, Implementation
 from softmax_impls.registry import get, is_ours
 from softmax_impls.results.runs import Run, interval_of
@@ -18,6 +20,7 @@ from softmax_impls.timing.statistics import Comparison, Ratio
 from softmax_impls.timing.workloads import GRID, CellKey
 
 SIDE_BY_SIDE = 0.6  # of the threads; two threads on one core do the work of 1.4 threads, two that take turns that of 1
+PREDICTED_NEAR = 10.0  # times the fastest: predictions from small calls were up to 8 times too long
 BASELINE = "column_loop"  # the loop of the original program; speed-ups are relative to it
 
 
@@ -40,9 +43,16 @@ class Ranked:
     @property
     def sure(self) -> bool:
         """Whether a single winner is well ahead, measured on a quiet machine that ran all threads at the same time."""
-        ratios = self.comparison.ratios.values() if self.comparison else ()
-        ahead = len(self.winners) == 1 and all(ratio.value > 1 + statistics.SURE_LEAD for ratio in ratios)
+        if len(self.winners) != 1 or any(self._may_be_faster(kernel) for kernel in self.kernels.values()):
+            return False
+        assert self.comparison is not None
+        best, ratios = self.comparison.best, self.comparison.ratios
+        ahead = all(is_well_ahead(self.every_round, best, name, ratio) for name, ratio in ratios.items())
         return ahead and not self.every_round.is_busy and ran_side_by_side(self.cell)
+
+    def _may_be_faster(self, kernel: KernelResult) -> bool:
+        """Whether a kernel was not timed, and its predicted time is near the fastest time."""
+        return kernel.status == "extrapolated" and (kernel.seconds or 0.0) < PREDICTED_NEAR * self.seconds
 
     @cached_property
     def among_accurate(self) -> Comparison | None:
@@ -119,6 +129,17 @@ class RankedRun:
 
     run: Run
     cells: list[Ranked]
+
+
+def is_well_ahead(cell: Cell, best: str, name: str, ratio: Ratio) -> bool:
+    """Whether a kernel takes clearly longer than the fastest, by their ratio and by the medians of all rounds.
+
+    Beside other programs, the quieter part of the rounds and the usual round may see different kernels ahead.
+    """
+    samples, fastest = cell.by_name[name].samples, cell.by_name[best].samples
+    rounds = min(len(samples), len(fastest))
+    usual = np.median(samples[:rounds]) / np.median(fastest[:rounds]) if rounds else math.inf
+    return bool(min(ratio.value, usual) > 1 + statistics.SURE_LEAD)
 
 
 def ran_side_by_side(cell: Cell) -> bool:

@@ -48,7 +48,8 @@ def draw(kind: str, cells: Sequence[Ranked], styles: Styles) -> Figure | None:
     if kind == "winners":
         return winners_map(cells, styles)
     if kind == "times":
-        return _times(cells, styles)
+        on_last_axis = [cell for cell in cells if cell.key.axis == -1]  # the times of others are not comparable
+        return _times(on_last_axis, styles) if on_last_axis else None
     panels = by_panel(cells)
     height = 1.2 + 0.36 * max(len(_points([representative(shown)])) for shown in panels.values())
     rows = math.ceil(len(panels) / COLUMNS)

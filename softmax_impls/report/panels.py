@@ -41,7 +41,7 @@ def by_panel(cells: Iterable[Ranked]) -> dict[Panel, list[Ranked]]:
 
 def shape_text(key: CellKey) -> str:
     """Return a shape, and the name of its workload if it has one: "imagenet 256×1000"."""
-    return f"{workload_name(key)} {key.batch}×{key.dim}".strip()
+    return f"{workload_name(key)} {key.shape_text}".strip()
 
 
 def workload_name(key: CellKey) -> str:
@@ -56,11 +56,11 @@ def address(key: CellKey, kernel: str | None = None) -> str:
 
 
 def representative(cells: Sequence[Ranked]) -> Ranked:
-    """Return the cell that shows most: with errors and times of as many kernels as possible, then the largest."""
+    """Return the cell that shows most: the last axis, errors and times of as many kernels as possible, then size."""
 
-    def information(cell: Ranked) -> tuple[int, int, int]:
+    def information(cell: Ranked) -> tuple[bool, int, int, int]:
         kernels = [kernel for kernel in cell.kernels.values() if kernel.ranked]
-        return sum(kernel.error > 0 for kernel in kernels), len(kernels), cell.key.elements
+        return cell.key.axis == -1, sum(kernel.error > 0 for kernel in kernels), len(kernels), cell.key.elements
 
     return max(cells, key=information)
 

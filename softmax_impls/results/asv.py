@@ -16,9 +16,9 @@ from softmax_impls.results.reading import Problems, ResultsError, decode_json, p
 from softmax_impls.timing import records
 from softmax_impls.timing.environment import machine_name
 from softmax_impls.timing.records import Cell, Dtype, Environment, KernelResult, Name, Samples, Seconds, Size
-from softmax_impls.timing.workloads import GRID, WORKLOADS, CellKey
+from softmax_impls.timing.workloads import GRID, OTHER_AXES, WORKLOADS, CellKey, sizes
 
-TIMES = ("backward.Grid.time_kernel", "backward.Workload.time_kernel")
+TIMES = ("backward.Grid.time_kernel", "backward.Workload.time_kernel", "backward.OtherAxes.time_call")
 MEMORY = "backward.Memory.peakmem_kernel"
 ERRORS = "backward.Accuracy.track_error"
 VERSION = "3"  # of TIMES: each implementation is verified on the arrays that it is timed on
@@ -185,9 +185,9 @@ def _name_and_key(params: tuple[str, ...], threads: int) -> tuple[str, CellKey]:
     workload = GRID
     if len(params) == 3:
         name, workload, dtype = params
-        if workload not in WORKLOADS:
+        if workload not in (*WORKLOADS, *OTHER_AXES):
             raise ResultsError("unknown workload")
-        params = name, *map(str, WORKLOADS[workload]), dtype
+        params = name, *map(str, sizes(workload)), dtype
     name, batch, dim, dtype = msgspec.convert(params, tuple[Name, Size, Size, Dtype], strict=False)
     return name, CellKey(workload, batch, dim, dtype, threads)
 

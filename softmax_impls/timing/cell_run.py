@@ -25,7 +25,7 @@ from softmax_impls.formatting import KERNEL_ERRORS, one_line
 from softmax_impls.implementation import Implementation
 from softmax_impls.simd.sizes import LAST_LEVEL_CACHE, SHARED_FROM
 from softmax_impls.timing.disturbance import is_quiet, running_side_by_side
-from softmax_impls.timing.elimination import Reference, Rounds, decisions, impossible, too_slow
+from softmax_impls.timing.elimination import Reference, Rounds, decisions, impossible, too_long, too_slow
 from softmax_impls.timing.environment import environment
 from softmax_impls.timing.kernel import CellArrays, Participant
 from softmax_impls.timing.policy import SamplingPolicy
@@ -77,6 +77,8 @@ class CellRun:
             passes = self._policy.passes if self._small else 1
             for kernel in self.active:
                 kernel.admit(arrays, self._policy.admission_share * seconds * passes, self._memory)
+            for kernel in too_long(self.active, seconds * passes, self._policy):
+                kernel.stop("extrapolated", "one call would take too much of the budget")
             self._bind(arrays, check_inputs=True)
         elif not self._bind(arrays):
             self._start_over(arrays)

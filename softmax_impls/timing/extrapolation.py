@@ -10,6 +10,7 @@ import time
 import timeit
 from collections.abc import Iterator
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from scipy import optimize
@@ -23,8 +24,16 @@ LARGEST_PROBE = 4  # the whole is at least so many times as large as a further p
 Probe = tuple[int, int, float]  # a call on part of the arrays: batch, dim, seconds
 
 
-def predict(implementation: Implementation, probs: Array, grad_output: Array, allowance: float) -> tuple[float, bool]:
-    """Predict the seconds of one call on these arrays, (B, D) each, and whether it and its probes fit `allowance`.
+class Prediction(NamedTuple):
+    """The predicted time of a call."""
+
+    seconds: float
+    at_least: float  # seconds, if the time grows with B·D from the last probe on
+    fits: bool  # whether the call and its probes fit the time that is allowed
+
+
+def predict(implementation: Implementation, probs: Array, grad_output: Array, allowance: float) -> Prediction:
+    """Predict the time of one call on these arrays, (B, D) each; it and its probes may take `allowance` seconds.
 
     Only calls count as time of the probes: another process may have the processor between calls.
     """
@@ -47,7 +56,7 @@ def predict(implementation: Implementation, probs: Array, grad_output: Array, al
         probes.append((b, d, seconds))
         spent += 2 * seconds
     seconds = _extrapolate(probes, batch, dim)
-    return seconds, spent + seconds <= allowance
+    return Prediction(seconds, _proportional(probes, batch, dim), spent + seconds <= allowance)
 
 
 def probe_sizes(batch: int, dim: int) -> Iterator[tuple[int, int]]:
@@ -67,10 +76,8 @@ def _extrapolate(probes: list[Probe], batch: int, dim: int) -> float:
 
     With fewer than three probes, or without a fit, the time grows with B·D.
     """
-    last_b, last_d, last_seconds = probes[-1]
-    proportional = last_seconds * (batch / last_b) * (dim / last_d)
     if len(probes) < 3:
-        return proportional
+        return _proportional(probes, batch, dim)
     terms = np.array([[1, b, d, b * d, b * d**2] for b, d, _ in [*probes, (batch, dim, 0.0)]], float)
     terms /= terms[-1]  # the fit ignores coefficients that are much smaller than others
     seconds = np.array([probe[-1] for probe in probes])
@@ -80,5 +87,10 @@ def _extrapolate(probes: list[Probe], batch: int, dim: int) -> float:
         if (terms[:-1, -1] * coefficients[-1] < 0.1 * seconds).all():  # from noise, B·D² would predict hours
             coefficients, _ = optimize.nnls(terms[:-1, :-1] * weights[:, None], seconds * weights)
     except RuntimeError:  # nnls did not converge
-        return proportional
+        return _proportional(probes, batch, dim)
     return float(coefficients.sum())
+
+
+def _proportional(probes: list[Probe], batch: int, dim: int) -> float:
+    last_b, last_d, last_seconds = probes[-1]
+    return last_seconds * (batch / last_b) * (dim / last_d)

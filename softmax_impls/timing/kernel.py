@@ -14,14 +14,14 @@ from softmax_impls.implementation import Array, BoundCall, Implementation
 from softmax_impls.registry import is_ours
 from softmax_impls.timing import workloads
 from softmax_impls.timing.environment import fingerprint
-from softmax_impls.timing.extrapolation import predict
+from softmax_impls.timing.extrapolation import Prediction, predict
 from softmax_impls.timing.policy import SamplingPolicy
 from softmax_impls.timing.records import KernelResult, Status, finite, printable, rounded
 from softmax_impls.timing.workloads import CellKey
 
 
 class CellArrays:
-    """Probabilities, two gradients and `out` of a cell, (B, D) each, and the row sums that verify a result.
+    """Probabilities, two gradients and `out` of a cell, and the sums over the classes that verify a result.
 
     Calls alternate between the gradients. So `out` never has the right values before a call: a kernel that does not
     write all of it, or that saves time by looking at it, is found to be wrong.
@@ -41,12 +41,18 @@ class CellArrays:
 
     def _row_sums(self, gradient: Array) -> reference.RowSums:
         """Return the sums of each row. Rows repeat, apart from the last rows of the second gradient."""
-        (batch, dim), period = self.probs.shape, workloads.drawn_rows(self.key.batch, self.key.dim)
+        batch, dim = self.key.batch, self.key.dim
+        period = workloads.drawn_rows(batch, dim) if self.key.axis == -1 else batch
         own = min(batch, 1 + math.ceil(workloads.PAGE / gradient.itemsize / dim))  # rows that may not repeat
-        last = reference.row_sums(self.probs[-own:], gradient[-own:])
-        repeated = reference.row_sums(self.probs[:period], gradient[:period])
+        p, g = self.rows(self.probs), self.rows(gradient)
+        last = reference.row_sums(p[-own:], g[-own:])
+        repeated = reference.row_sums(p[:period], g[:period])
         pairs = zip(vars(repeated).values(), vars(last).values(), strict=True)
         return reference.RowSums(*(np.append(np.resize(first, batch - own), rest) for first, rest in pairs))
+
+    def rows(self, array: Array) -> Array:
+        """Return an array as (B, D) rows, which are copied unless the classes are on the last axis."""
+        return np.ascontiguousarray(np.moveaxis(array, self.key.axis, -1)).reshape(self.key.batch, self.key.dim)
 
     def _sum_bits(self) -> tuple[int, ...]:
         return workloads.checksum(self.probs, self.gradients[0], self.gradients[1].reshape(-1)[-workloads.PAGE :])
@@ -58,7 +64,7 @@ class CellArrays:
 
     def place_again(self) -> None:
         """Copy the inputs to new memory, and make a new `out`."""
-        self._take(workloads.place(self.probs, self.gradients[0], self.key.batch))
+        self._take(workloads.place(self.probs, self.gradients[0], len(self.probs)))
 
     def restore_inputs(self) -> bool:
         """Write the inputs again if they are modified; return whether they were."""
@@ -82,7 +88,7 @@ class Participant:
     verified: bool = False  # its result was right on the cell's arrays
     discrepancy: float | None = None  # its largest error there, as a multiple of its bound
     temporary_bytes: int | None = None  # of a call; None if the record does not state it
-    predicted: float = math.inf  # seconds of a call, extrapolated from smaller calls
+    prediction: Prediction = Prediction(math.inf, 0.0, True)  # from smaller calls
     _arrays: CellArrays | None = None  # that the calls are bound to
     _verified_on: int = 1  # index of a gradient
 
@@ -104,17 +110,19 @@ class Participant:
         self.bound, self._arrays = (), None
 
     def admit(self, arrays: CellArrays, allowance: float, largest_temporaries: int) -> None:
-        """Stop it if a call would need too many bytes of temporary memory, or more than `allowance` seconds."""
-        (batch, dim), dtype = arrays.probs.shape, arrays.probs.dtype
+        """Stop it if a call would need too many bytes of temporary memory; else predict the time of a call."""
+        key, dtype = arrays.key, arrays.probs.dtype
+        copied = usage.copied_bytes(self.implementation, key.axis, 3 * arrays.out.nbytes)
         try:
             if self.implementation.temporaries:
-                self.temporary_bytes = min(max(0, int(self.implementation.temporary_bytes(batch, dim, dtype))), 2**62)
-            if reason := self.implementation.too_large(batch, dim, dtype, largest_temporaries):
+                bytes_of_kernel = max(0, int(self.implementation.temporary_bytes(key.batch, key.dim, dtype)))
+                self.temporary_bytes = min(copied + bytes_of_kernel, 2**62)
+            if reason := self.implementation.too_large(key.batch, key.dim, dtype, largest_temporaries - copied):
                 self.stop("pruned", reason)
                 return
-            self.predicted, allowed = predict(self.implementation, arrays.probs, arrays.gradients[0], allowance)
-            if not allowed:
-                self.stop("extrapolated", "one call would take too much of the budget")
+            # The same memory as rows: the time of a kernel does not depend on where the classes are in it.
+            p, g = (array.reshape(key.batch, key.dim) for array in (arrays.probs, arrays.gradients[0]))
+            self.prediction = predict(self.implementation, p, g, allowance)
         except KERNEL_ERRORS as error:
             self.stop("failed", one_line(error))
 
@@ -132,7 +140,7 @@ class Participant:
             returned = call()
             self.seconds = time.perf_counter() - start
             result, flush_to_zero = read(returned), self.implementation.flush_to_zero
-            worst = reference.worst(arrays.probs, gradient, result, sums, flush_to_zero)
+            worst = reference.worst(*map(arrays.rows, (arrays.probs, gradient, result)), sums, flush_to_zero)
             self.discrepancy, self.verified = worst.ratio, not worst.wrong
             if worst.wrong:
                 self.stop("wrong", worst.in_words())
@@ -144,7 +152,9 @@ class Participant:
         if not self.bound:
             self._arrays = arrays
             self.bound = tuple(
-                usage.bind(self.implementation, arrays.probs, gradient, arrays.out, arrays.key.threads)
+                usage.bind(
+                    self.implementation, arrays.probs, gradient, arrays.out, arrays.key.threads, arrays.key.axis
+                )
                 for gradient in arrays.gradients
             )
 
@@ -200,7 +210,7 @@ class Participant:
     def result(self, errors: Mapping[str, Mapping[str, float]], first_calls: Mapping[str, float]) -> KernelResult:
         """Return its record, with worst errors in the checks and seconds of first calls, by kernel."""
         samples = rounded(self.samples)
-        predicted = self.predicted if self.status == "extrapolated" else None
+        predicted = self.prediction.seconds if self.status == "extrapolated" else None
         return KernelResult(
             name=printable(self.name, 200),
             status=self.status,

@@ -8,17 +8,21 @@ arrays.
 import sys
 import time
 import timeit
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from softmax_impls.threads import limit_threads
 from softmax_impls.timing.disturbance import is_quiet
 from softmax_impls.timing.policy import DEFAULT
 from softmax_impls.usage import Usage
 
 FEWEST_SETS = 3  # of arrays
 SAMPLES = 12  # on each set of arrays
+SAMPLES_ALONE = 4  # on each set of arrays, of a call in one thread
 FEWEST_QUIET = 12  # samples of a quiet processor; without them, it goes on for as long again, and all samples count
+SIDE_BY_SIDE = 0.6  # of the threads; they have run at the same time if a call is so many times as fast as in one
 
 
 class Times(NamedTuple):
@@ -29,29 +33,60 @@ class Times(NamedTuple):
     high: float
 
 
-def time_pasted(usage: Usage, seconds: float) -> Times:
+@dataclass
+class _Line:
+    """A line and the samples of its time, in seconds of a call."""
+
+    code: str
+    every: list[float] = field(default_factory=list)
+    quiet: list[float] = field(default_factory=list)  # while no other program slowed the processor down
+
+    def sample(self, names: dict[str, Any], samples: int, end: float) -> None:
+        """Take samples with these names, until `end` on the clock of `time.perf_counter`, but one at least."""
+        timer = timeit.Timer(self.code, globals=names)
+        calls, was_quiet = _calls_per_sample(timer), is_quiet()
+        for _ in range(samples):
+            timer.timeit(1)  # not timed: it finds the caches as the loop of `is_quiet` has left them
+            self.every.append(timer.timeit(calls) / calls)
+            if was_quiet & (was_quiet := is_quiet(after_threads=True)):
+                self.quiet.append(self.every[-1])
+            if time.perf_counter() > end:
+                break
+
+    def times(self, fewest: int) -> Times:
+        """Return the times of all samples, the median if possible of those on a quiet processor."""
+        median = float(np.median(self.quiet if len(self.quiet) >= fewest else self.every))
+        low, high = np.percentile(self.every, (5, 95)).tolist()
+        return Times(median, min(low, median), max(high, median))
+
+
+def time_pasted(usage: Usage, seconds: float, threads: int = 1, alone: Usage | None = None) -> Times:
     """Run the setup, and time the line on its arrays, again and again for about so many seconds.
 
-    Another program may slow the processor down for half a second, so short calls take as long as long calls.
+    Another program may slow the processor down for half a second, so short calls take as long as long calls. If the
+    call runs in several threads, another program may keep their processors busy for the whole life of a process. So
+    if the line of `alone` makes the same call in one thread, the range spans its time, too.
     """
     start, sets = time.perf_counter(), 0
-    every: list[float] = []
-    quiet: list[float] = []
-    while sets < FEWEST_SETS or time.perf_counter() - start < seconds * (1 if len(quiet) >= FEWEST_QUIET else 2):
+    line, line_alone = _Line(usage.line), _Line(alone.line if alone else "")
+    while sets < FEWEST_SETS or time.perf_counter() - start < seconds * (1 if len(line.quiet) >= FEWEST_QUIET else 2):
         names: dict[str, Any] = {**vars(sys.modules["__main__"])}  # a kernel may be defined there, as in a notebook
         exec(usage.setup, names)
-        timer = timeit.Timer(usage.line, globals=names)
-        calls, was_quiet, sets = _calls_per_sample(timer), is_quiet(), sets + 1
-        for _ in range(SAMPLES):
-            timer.timeit(1)  # not timed: it finds the caches as the loop of `is_quiet` has left them
-            every.append(timer.timeit(calls) / calls)
-            if was_quiet & (was_quiet := is_quiet(after_threads=True)):
-                quiet.append(every[-1])
-            if sets >= FEWEST_SETS and time.perf_counter() - start > 2 * seconds:
-                break
-    median = float(np.median(quiet if len(quiet) >= FEWEST_QUIET else every))
-    low, high = np.percentile(every, (5, 95)).tolist()
-    return Times(median, min(low, median), max(high, median))
+        sets += 1
+        end = start + 2 * seconds if sets >= FEWEST_SETS else float("inf")
+        line.sample(names, SAMPLES, end)
+        if alone:
+            with limit_threads(1):
+                line_alone.sample(names, SAMPLES_ALONE, end)
+    times = line.times(FEWEST_QUIET)
+    return _spanning(times, line_alone.times(FEWEST_QUIET // 3), threads) if alone else times
+
+
+def _spanning(times: Times, alone: Times, threads: int) -> Times:
+    """Extend a range to the time of one thread; if the threads did not run at the same time, also to a fair share."""
+    ran = times.seconds * SIDE_BY_SIDE * threads <= alone.seconds
+    low = times.low if ran else min(times.low, alone.low / threads)
+    return Times(times.seconds, low, max(times.high, alone.high))
 
 
 def _calls_per_sample(timer: timeit.Timer) -> int:

@@ -2,7 +2,7 @@
 
 from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 
-from softmax_impls.implementation import Array, Implementation
+from softmax_impls.implementation import Array, BoundCall, Implementation
 from softmax_impls.simd import pool
 from softmax_impls.simd.parts import moved_part
 from softmax_impls.simd.sizes import MIN_CHUNK_BYTES, NONTEMPORAL_FROM, SHARED_FROM
@@ -16,4 +16,9 @@ def move_bytes(probs: Array, grad_output: Array, out: Array) -> None:
     pool.run(moved_part, probs, grad_output, out, probs.size, threads, smallest, nontemporal=moved > NONTEMPORAL_FROM)
 
 
-ROOFLINE = Implementation("roofline", move_bytes, "two reads and one write of (B, D)", threaded=True)
+def _bind(probs: Array, grad_output: Array, out: Array | None) -> BoundCall:
+    rows = [array.reshape(1, -1) for array in (probs, grad_output, out) if array is not None]
+    return lambda: move_bytes(*rows), lambda _: rows[-1]
+
+
+ROOFLINE = Implementation("roofline", move_bytes, "two reads and one write of (B, D)", threaded=True, bind=_bind)

@@ -4,6 +4,7 @@ The asv suite runs this file under old commits, too, so it imports only `softmax
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,13 +22,26 @@ GRID, CUSTOM = "grid", "custom"  # the workload names of cells of the grid, and 
 
 @dataclass(frozen=True)
 class CellKey:
-    """What a cell is measured for: a shape, a dtype and a number of threads."""
+    """What a cell is measured for: a shape, a dtype and a number of threads.
+
+    On a workload of `OTHER_AXES`, `dim` is the number of classes, and `batch` that of the rows: all other sizes.
+    """
 
     workload: str
     batch: int
     dim: int
     dtype: str
     threads: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the arrays."""
+        return OTHER_AXES[self.workload][0] if self.workload in OTHER_AXES else (self.batch, self.dim)
+
+    @property
+    def axis(self) -> int:
+        """Axis of the classes; -1 is the last."""
+        return OTHER_AXES[self.workload][1] if self.workload in OTHER_AXES else -1
 
     @property
     def elements(self) -> int:
@@ -39,9 +53,14 @@ class CellKey:
         """Bytes that every implementation moves: two reads and one write of (B, D)."""
         return 3 * self.elements * np.dtype(self.dtype).itemsize
 
+    @property
+    def shape_text(self) -> str:
+        """The shape and the axis, as "256×1000" or "64×10×100 axis=1"."""
+        return "×".join(map(str, self.shape)) + (f" axis={self.axis}" if self.axis != -1 else "")
+
     def __str__(self) -> str:
         threads = f", {self.threads} threads" if self.threads > 1 else ""
-        return f"{self.workload} {self.batch}×{self.dim} {self.dtype}{threads}"
+        return f"{self.workload} {self.shape_text} {self.dtype}{threads}"
 
 
 WORKLOADS = {  # batch and dim: softmax over `dim` classes for each of `batch` rows
@@ -75,18 +94,30 @@ def grid() -> list[tuple[int, int]]:
 
 
 def select(names: Sequence[str] = (), shapes: Sequence[tuple[int, int]] = ()) -> list[tuple[str, int, int]]:
-    """Return (name, batch, dim) of the named workloads (`GRID` for the grid) and of the shapes; by default, of all."""
+    """Return (name, batch, dim) of the named workloads (`GRID` for the grid) and of the shapes.
+
+    By default, of `WORKLOADS` and of the grid.
+    """
     names = names or ([] if shapes else [*WORKLOADS, GRID])
-    named = [(name, *WORKLOADS[name]) for name in names if name != GRID]
+    named = [(name, *sizes(name)) for name in names if name != GRID]
     on_grid = [(GRID, *shape) for shape in grid()] if GRID in names else []
     return [*named, *on_grid, *((CUSTOM, *shape) for shape in shapes)]
+
+
+def sizes(name: str) -> tuple[int, int]:
+    """Return batch and dim of a named workload."""
+    if name in WORKLOADS:
+        return WORKLOADS[name]
+    shape, axis = OTHER_AXES[name]
+    return math.prod(shape) // shape[axis], shape[axis]
 
 
 def cell_keys(
     names: Sequence[str], shapes: Sequence[tuple[int, int]], dtypes: Sequence[str], threads: Sequence[int]
 ) -> list[CellKey]:
     """Return the cells of `select` in each dtype, without repetitions; ValueError if there are no such arrays."""
-    for argument, given, possible in (("workloads", names, [*WORKLOADS, GRID]), ("dtypes", dtypes, DTYPES)):
+    named = [*WORKLOADS, *OTHER_AXES, GRID]
+    for argument, given, possible in (("workloads", names, named), ("dtypes", dtypes, DTYPES)):
         if unknown := [value for value in given if value not in possible]:
             raise ValueError(f"{argument} must be of {', '.join(possible)}; got {unknown[0]!r}")
     for batch, dim in shapes:
@@ -102,7 +133,9 @@ def cell_keys(
 
 
 def arrays(key: CellKey, seed: int) -> tuple[Array, Array, Array]:
-    """Return probabilities, gradient and `out`, (B, D) each, placed by `place`; the rows of large arrays repeat."""
+    """Return probabilities, gradient and `out`, placed by `place`; the rows of large (B, D) arrays repeat."""
+    if key.workload in OTHER_AXES:
+        return arrays_on_axis(key.shape, key.axis, key.dtype, seed)
     rng = np.random.default_rng([seed, key.batch, key.dim])
     draw = np.float32 if key.dtype == "float32" else np.float64
     drawn = (drawn_rows(key.batch, key.dim), key.dim)
@@ -111,7 +144,7 @@ def arrays(key: CellKey, seed: int) -> tuple[Array, Array, Array]:
 
 
 def drawn_rows(batch: int, dim: int) -> int:
-    """Return the number of rows that are drawn; further rows repeat them."""
+    """Return the number of rows of a (B, D) array that are drawn; further rows repeat them."""
     return max(1, min(batch, LARGEST_DRAWN // dim))
 
 
@@ -120,30 +153,28 @@ def arrays_on_axis(shape: tuple[int, ...], axis: int, dtype: str, seed: int) -> 
     rng = np.random.default_rng([seed, *shape])
     draw = np.float32 if dtype == "float32" else np.float64
     logits, grad_output = (rng.standard_normal(shape, dtype=draw) for _ in range(2))
-    placed = place(softmax(logits, axis=axis).reshape(1, -1), grad_output.reshape(1, -1), 1)
-    p, g, out = (array.reshape(shape) for array in placed)
-    return p, g, out
+    return place(softmax(logits, axis=axis), grad_output, shape[0])
 
 
 def place(probs: Array, grad_output: Array, batch: int) -> tuple[Array, Array, Array]:
-    """Copy the inputs to new memory of a fixed placement, with `batch` rows; return them and an `out`.
+    """Copy the inputs to new memory of a fixed placement, with `batch` rows (of axis 0); return them and an `out`.
 
     Placement changes the time of a kernel by up to a third: a store can block a load that is 4 KiB away, and arrays can
     compete for a cache set. So each array starts 16 bytes into a page of its own, as NumPy's large arrays do.
     """
-    dim = probs.shape[1]
+    shape, dim = (batch, *probs.shape[1:]), math.prod(probs.shape[1:])
     size, placed = batch * dim * probs.itemsize, []
     for offset in (HEADER, HEADER + PAGE, HEADER + 2 * PAGE):
         buffer = np.empty(max(size + offset + PAGE, HUGE_PAGE) + HUGE_PAGE, np.uint8)
         start = -buffer.ctypes.data % HUGE_PAGE + offset  # in the buffer's first whole huge page
         placed.append(buffer[start : start + size + PAGE].view(probs.dtype))
     for array, source in zip(placed, (probs, grad_output), strict=False):
-        rows = array[: batch * dim].reshape(batch, dim)
+        rows = array[: batch * dim].reshape(shape)
         for start in range(0, batch, len(source)):
             rows[start : start + len(source)] = source[: batch - start]
     placed[1][batch * dim :] = np.random.default_rng(0).standard_normal(PAGE // probs.itemsize)  # of `other_gradient`
     placed[2].fill(0)
-    p, g, out = (array[: batch * dim].reshape(batch, dim) for array in placed)
+    p, g, out = (array[: batch * dim].reshape(shape) for array in placed)
     return p, g, out
 
 

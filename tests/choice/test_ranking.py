@@ -39,6 +39,21 @@ def test_an_extrapolated_baseline_gives_a_speedup_but_is_not_ranked():
     assert ranked.as_dict()["implementations"]["column_loop"]["times_the_fastest"] is None
 
 
+@pytest.mark.parametrize(("predicted", "sure"), [(5e-5, False), (5e-4, True)])
+def test_a_verdict_is_not_sure_if_a_kernel_that_was_not_timed_may_be_faster(predicted, sure):
+    fast, second = build_kernel("fast", [1e-5] * 20), build_kernel("second", [2e-5] * 20)
+    ranked = rank(build_cell_of(fast, second, build_kernel("slow", [], status="extrapolated", seconds=predicted)))
+    assert (ranked.winners, ranked.sure) == (("fast",), sure)
+
+
+@pytest.mark.parametrize(("most", "sure"), [(1.02, False), (1.1, True)])
+def test_a_verdict_is_sure_only_if_the_medians_of_all_rounds_agree(most, sure):
+    fast = build_kernel("fast", [1e-5] * 40)
+    second = build_kernel("second", [1.1e-5] * 15 + [most * 1e-5] * 25)  # the first rounds count as quiet
+    ranked = rank(build_cell_of(fast, second, disturbed=tuple(range(15, 40))))
+    assert (ranked.winners, ranked.sure) == (("fast",), sure)
+
+
 def test_without_a_baseline_there_is_no_speedup():
     assert rank(build_cell(1, 5, {"numba_rows": 1e-6})).speedup is None
 

@@ -76,6 +76,13 @@ def test_results_of_the_grid_of_asv_are_read(write):
     assert (found.workload, found.batch, found.dim, found.threads) == ("grid", 16, 256, 1)
 
 
+def test_results_of_asv_on_other_axes_are_read(write):
+    params = [["'pivoted'"], ["'channels'"], ["'float32'"]]
+    results = {TIME: [[NAN], params], "backward.OtherAxes.time_call": [[1e-5], params]}
+    (found,) = only_run(write(asv(results=results))).cells
+    assert str(found.key) == "channels 64×10×100 axis=1 float32"
+
+
 @pytest.mark.parametrize(("version", "verified"), [("3", True), ("4", False), ("", False)])
 def test_results_of_asv_are_verified_if_their_benchmark_verifies(write, version, verified):
     assert f'version = "{asv_results.VERSION}"' in (ROOT / "benchmarks" / "backward.py").read_text()

@@ -12,7 +12,7 @@ import pytest
 from softmax_impls import implementations
 from softmax_impls.implementation import LARGEST_TEMPORARIES
 from softmax_impls.registry import describe
-from softmax_impls.timing import cell_run, extrapolation
+from softmax_impls.timing import cell_run, extrapolation, workloads
 from softmax_impls.timing import kernel as kernel_module
 from softmax_impls.timing.cell_run import CellRun
 from softmax_impls.timing.kernel import Participant
@@ -216,6 +216,13 @@ def test_a_kernel_that_would_take_too_much_of_the_time_is_extrapolated(clock):
     assert 0.3 < slow.seconds < 5
 
 
+@pytest.mark.parametrize(("second", "status"), [(0.045, "timed"), (0.06, "extrapolated")])
+def test_kernels_that_may_be_fastest_take_part_in_a_cell_that_is_short_of_time(clock, second, status):
+    key = CellKey("test", 1, 16, "float64", 1)
+    cell = measured([taking(clock, "first", 0.04), taking(clock, "second", second)], key=key)  # in 0.5 s
+    assert {name: kernel.status for name, kernel in cell.by_name.items()} == {"first": "timed", "second": status}
+
+
 def test_small_cells_are_measured_in_blocks_on_arrays_that_are_placed_anew(clock):
     placements = set()
 
@@ -377,6 +384,26 @@ def test_every_implementation_of_this_package_is_verified_in_small_cells(dtype, 
     for kernel in cell.kernels:
         assert (kernel.status in ("timed", "eliminated", "extrapolated"), kernel.note) == (True, kernel.note)
         assert kernel.status == "extrapolated" or (kernel.verified and kernel.discrepancy <= 1)
+
+
+def test_kernels_and_the_roofline_are_timed_where_the_classes_are_not_on_the_last_axis(monkeypatch):
+    monkeypatch.setitem(workloads.OTHER_AXES, "other", ((2, 3, 5, 4), 1))
+    monkeypatch.setattr(cell_run, "LAST_LEVEL_CACHE", 0)
+
+    def wrong(probs, grad_output, out):
+        textbook(probs, grad_output, out)
+        out[0, 0] = 7
+
+    kernels = [*implementations().values(), describe(textbook), describe(wrong)]
+    key = CellKey("other", *workloads.sizes("other"), "float32", 1)
+    cell = measured(kernels, key=key, policy=SHORT_STEPS)
+    results = cell.by_name
+    assert (str(key), key.elements) == ("other 2×3×5×4 axis=1 float32", 120)
+    assert results["wrong"].status == "wrong"
+    assert {name for name, kernel in results.items() if kernel.ranked} == {*implementations(), "textbook"}
+    assert results["numba_simd"].temporary_bytes == 0
+    assert results["numba_rows"].temporary_bytes == 3 * 120 * 4  # the inputs and the result as rows
+    assert cell.roofline
 
 
 @pytest.mark.parametrize("disturbed", range(8))

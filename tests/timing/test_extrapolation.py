@@ -43,14 +43,14 @@ def test_probes_grow_to_less_than_the_whole(shape):
 
 def test_a_linear_time_is_predicted(taking):
     kernel, _ = taking(lambda b, d: 1e-6 * b * d)
-    seconds, allowed = predict(kernel, *arrays(100, 1000), allowance=1)
+    seconds, _, allowed = predict(kernel, *arrays(100, 1000), allowance=1)
     assert allowed
     assert seconds == pytest.approx(0.1, rel=0.05)
 
 
 def test_a_quadratic_time_is_extrapolated_without_a_long_call(taking):
     kernel, shapes = taking(lambda b, d: 1e-8 * b * d**2)
-    seconds, allowed = predict(kernel, *arrays(512, 50_257), allowance=0.05)
+    seconds, _, allowed = predict(kernel, *arrays(512, 50_257), allowance=0.05)
     assert not allowed
     assert seconds == pytest.approx(1e-8 * 512 * 50_257**2, rel=0.05)
     assert sum(b * d**2 for b, d in shapes) * 1e-8 <= 0.05
@@ -58,14 +58,14 @@ def test_a_quadratic_time_is_extrapolated_without_a_long_call(taking):
 
 def test_the_overhead_of_a_step_over_the_dim_is_not_multiplied_by_the_batch(taking):
     kernel, _ = taking(lambda b, d: 1e-5 * d + 1e-9 * b * d)
-    seconds, allowed = predict(kernel, *arrays(256, 20_000), allowance=0.05)
+    seconds, _, allowed = predict(kernel, *arrays(256, 20_000), allowance=0.05)
     assert not allowed
     assert seconds == pytest.approx(0.205, rel=0.05)
 
 
 def test_a_call_that_takes_twice_the_allowance_is_not_started(taking):
     kernel, shapes = taking(lambda b, d: 1e-4 * b)
-    seconds, allowed = predict(kernel, *arrays(1000, 8), allowance=0.05)
+    seconds, _, allowed = predict(kernel, *arrays(1000, 8), allowance=0.05)
     assert not allowed
     assert seconds == pytest.approx(0.1, rel=0.05)
     assert max(b for b, _ in shapes) <= 500
@@ -73,20 +73,20 @@ def test_a_call_that_takes_twice_the_allowance_is_not_started(taking):
 
 def test_probes_and_call_together_have_to_fit_the_allowance(taking):
     kernel, shapes = taking(lambda b, d: 1e-4 * b)
-    assert not predict(kernel, *arrays(400, 8), allowance=0.0401)[1]  # the call itself would take 0.04 s
+    assert not predict(kernel, *arrays(400, 8), allowance=0.0401).fits  # the call itself would take 0.04 s
     assert sum(1e-4 * b for b, _ in shapes) <= 0.0401
 
 
 def test_no_further_probes_are_needed_once_the_call_is_sure_to_fit(taking):
     kernel, shapes = taking(lambda b, d: 1e-8 * b * d**2)
-    assert predict(kernel, *arrays(256, 256), allowance=10.0)[1]
+    assert predict(kernel, *arrays(256, 256), allowance=10.0).fits
     assert shapes == [(1, 16)] * 2
 
 
 def test_a_single_disturbed_probe_does_not_matter(taking):
     disturbances = iter([0.03])
     kernel, _ = taking(lambda b, d: next(disturbances, 1e-5))
-    assert predict(kernel, *arrays(128, 10), allowance=0.03)[1]
+    assert predict(kernel, *arrays(128, 10), allowance=0.03).fits
 
 
 def test_without_a_fit_the_time_grows_with_the_size(taking, monkeypatch):
@@ -95,4 +95,4 @@ def test_without_a_fit_the_time_grows_with_the_size(taking, monkeypatch):
 
     monkeypatch.setattr(extrapolation.optimize, "nnls", fail)
     kernel, _ = taking(lambda b, d: 1e-6 * b * d)
-    assert predict(kernel, *arrays(64, 64), allowance=1.0)[0] == pytest.approx(64 * 64 * 1e-6, rel=0.05)
+    assert predict(kernel, *arrays(64, 64), allowance=1.0).seconds == pytest.approx(64 * 64 * 1e-6, rel=0.05)

@@ -5,6 +5,8 @@ import time
 
 import pytest
 
+from softmax_impls.threads import limit_threads, num_threads
+from softmax_impls.timing import pasted_code
 from softmax_impls.timing.pasted_code import FEWEST_SETS, SAMPLES, time_pasted
 from softmax_impls.usage import Usage
 
@@ -28,6 +30,26 @@ def test_short_calls_are_timed_for_the_whole_time():
     start = time.perf_counter()
     time_pasted(Usage("", "pass"), 0.2)
     assert time.perf_counter() - start >= 0.2
+
+
+@pytest.mark.parametrize(
+    ("alone", "low", "high"), [(3e-3, 1e-3, 3e-3), (1.5e-3, 1e-3, 1.5e-3), (1e-3, 0.5e-3, 1e-3), (0.8e-3, 0.4e-3, 1e-3)]
+)
+def test_a_range_of_two_threads_spans_one_thread_and_a_fair_share_unless_both_ran(monkeypatch, alone, low, high):
+    """The call takes 1 ms, and `alone` in one thread."""
+    calls = {"together()": 1e-3, "alone()": alone}
+    monkeypatch.setattr(pasted_code._Line, "sample", lambda line, *_: line.every.append(calls[line.code]))
+    times = time_pasted(Usage("", "together()"), 0.0, 2, Usage("", "alone()"))
+    assert times == pytest.approx((1e-3, low, high))
+
+
+def test_the_line_of_one_thread_runs_in_one_thread(monkeypatch):
+    ran = []
+    for name in ("together", "alone"):
+        monkeypatch.setattr(sys.modules["__main__"], name, lambda n=name: ran.append((n, num_threads())), raising=False)
+    with limit_threads(2):
+        time_pasted(Usage("", "together()"), 0.0, 2, Usage("", "alone()"))
+    assert set(ran) == {("together", 2), ("alone", 1)}
 
 
 def test_an_error_of_the_code_is_raised():

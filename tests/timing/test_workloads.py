@@ -26,6 +26,14 @@ def test_selection_by_name_and_shape():
     assert len(workloads.select()) == len(WORKLOADS) + 15
 
 
+def test_workloads_on_another_axis_are_selected_by_name():
+    (key,) = workloads.cell_keys(["channels"], [], ["float32"], [1])
+    assert (key.batch, key.dim, key.shape, key.axis) == (6400, 10, (64, 10, 100), 1)
+    probs, grad_output, out = workloads.arrays(key, seed=1)
+    assert probs.shape == grad_output.shape == out.shape == key.shape
+    np.testing.assert_allclose(probs.sum(axis=1), 1, rtol=1e-6)
+
+
 def test_arrays_depend_on_the_seed_and_have_the_cells_shape_and_dtype():
     key = CellKey("test", 3, 5, "float32", 1)
     probs, grad_output, out = workloads.arrays(key, seed=1)

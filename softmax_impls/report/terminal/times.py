@@ -73,7 +73,7 @@ def _times(cells: Sequence[Ranked]) -> Wrapped:
     below = [ROOFLINE] * any(cell.cell.roofline for cell in cells) + [NOISE] * any(cell.noise for cell in cells)
     columns = []
     for cell in cells:
-        heading = f"{cell.key.workload}\n{cell.key.batch}×{cell.key.dim}"
+        heading = f"{cell.key.workload}\n{cell.key.shape_text}"
         last = {ROOFLINE: _roofline(cell), NOISE: "" if cell.noise is None else f"{cell.noise:.1%}"}
         columns.append([heading, *(_time(cell, name) for name in names), *(last[name] for name in below)])
     return Wrapped(["implementation", *(name + marked[name] for name in names), *below], columns)
@@ -128,6 +128,6 @@ def runs_table(runs: Sequence[RankedRun]) -> list[RenderableType]:
     found = side_by_side(runs)
     table = plain_table("cell", *found.titles, *(f">{head}" for head in found.heads))
     for row in found.rows:
-        table.add_row(*map(Text, (str(row.key), *row.bests, *row.ratios)))
+        table.add_row(*map(Text, (str(row.key), *row.bests, *row.ratios, *[row.for_all] * bool(found.summary))))
     titles = (Text(f"{letter}: {title}") for letter, title in found.titles.items())
     return ["", *titles, table, TEXT] if found.rows else []
