@@ -46,7 +46,8 @@ def too_slow(kernels: Sequence[Participant], seconds: float, policy: SamplingPol
     A single call may have been disturbed, so the prediction has to agree.
     """
     times = [min(kernel.seconds, kernel.prediction.seconds) for kernel in kernels]
-    longest = max(policy.too_slow * min(times, default=0.0), policy.too_long * seconds)
+    fastest = min((kernel.seconds for kernel in kernels), default=0.0)
+    longest = max(policy.too_slow * fastest, policy.too_long * seconds)
     return [kernel for kernel, least in zip(kernels, times, strict=True) if least > longest]
 
 
@@ -54,7 +55,9 @@ def too_long(kernels: Sequence[Participant], seconds: float, policy: SamplingPol
     """Return the kernels whose call would take too much of `seconds`. Those that may be fastest get more of it."""
     least = [kernel.prediction.at_least for kernel in kernels]
     longest = min(policy.near_fastest * min(least, default=0.0), policy.fastest_share * seconds)
-    return [kernel for kernel, time in zip(kernels, least, strict=True) if time > longest and not kernel.prediction.fits]
+    return [
+        kernel for kernel, time in zip(kernels, least, strict=True) if time > longest and not kernel.prediction.fits
+    ]
 
 
 def impossible(kernel: Participant, roofline: Participant, policy: SamplingPolicy) -> str:

@@ -32,9 +32,12 @@ class Prediction(NamedTuple):
     fits: bool  # whether the call and its probes fit the time that is allowed
 
 
-def predict(implementation: Implementation, probs: Array, grad_output: Array, allowance: float) -> Prediction:
+def predict(
+    implementation: Implementation, probs: Array, grad_output: Array, allowance: float, copying: float = 0.0
+) -> Prediction:
     """Predict the time of one call on these arrays, (B, D) each; it and its probes may take `allowance` seconds.
 
+    `copying` are seconds that the call takes besides the kernel.
     Only calls count as time of the probes: another process may have the processor between calls.
     """
     batch, dim = probs.shape
@@ -56,7 +59,8 @@ def predict(implementation: Implementation, probs: Array, grad_output: Array, al
         probes.append((b, d, seconds))
         spent += 2 * seconds
     seconds = _extrapolate(probes, batch, dim)
-    return Prediction(seconds, _proportional(probes, batch, dim), spent + seconds <= allowance)
+    at_least = _proportional(probes, batch, dim)
+    return Prediction(copying + seconds, copying + at_least, spent + seconds <= allowance)
 
 
 def probe_sizes(batch: int, dim: int) -> Iterator[tuple[int, int]]:

@@ -32,19 +32,25 @@ class CellArrays:
     def __init__(self, key: CellKey, seed: int) -> None:
         self.key, self._seed = key, seed
         self._take(workloads.arrays(key, seed))
-        self.sums = [self._row_sums(gradient) for gradient in self.gradients]
+        start = time.perf_counter()
+        self._set_rows()
+        self.copy_seconds = 0.0 if key.axis == -1 else time.perf_counter() - start  # that a copy of the rows takes
+        self.sums = [self._row_sums(*rows) for rows in self.input_rows]
         self._checksum = self._sum_bits()
 
     def _take(self, arrays: tuple[Array, Array, Array]) -> None:
         self.probs, grad_output, self.out = arrays
         self.gradients = (grad_output, workloads.other_gradient(grad_output))
 
-    def _row_sums(self, gradient: Array) -> reference.RowSums:
+    def _set_rows(self) -> None:
+        p = self.rows(self.probs)
+        self.input_rows = [(p, self.rows(gradient)) for gradient in self.gradients]
+
+    def _row_sums(self, p: Array, g: Array) -> reference.RowSums:
         """Return the sums of each row. Rows repeat, apart from the last rows of the second gradient."""
-        batch, dim = self.key.batch, self.key.dim
+        batch, dim = p.shape
         period = workloads.drawn_rows(batch, dim) if self.key.axis == -1 else batch
-        own = min(batch, 1 + math.ceil(workloads.PAGE / gradient.itemsize / dim))  # rows that may not repeat
-        p, g = self.rows(self.probs), self.rows(gradient)
+        own = min(batch, 1 + math.ceil(workloads.PAGE / g.itemsize / dim))  # rows that may not repeat
         last = reference.row_sums(p[-own:], g[-own:])
         repeated = reference.row_sums(p[:period], g[:period])
         pairs = zip(vars(repeated).values(), vars(last).values(), strict=True)
@@ -65,6 +71,8 @@ class CellArrays:
     def place_again(self) -> None:
         """Copy the inputs to new memory, and make a new `out`."""
         self._take(workloads.place(self.probs, self.gradients[0], len(self.probs)))
+        if self.key.axis == -1:  # else they are copies
+            self._set_rows()
 
     def restore_inputs(self) -> bool:
         """Write the inputs again if they are modified; return whether they were."""
@@ -120,9 +128,8 @@ class Participant:
             if reason := self.implementation.too_large(key.batch, key.dim, dtype, largest_temporaries - copied):
                 self.stop("pruned", reason)
                 return
-            # The same memory as rows: the time of a kernel does not depend on where the classes are in it.
-            p, g = (array.reshape(key.batch, key.dim) for array in (arrays.probs, arrays.gradients[0]))
-            self.prediction = predict(self.implementation, p, g, allowance)
+            copying = arrays.copy_seconds if copied else 0.0
+            self.prediction = predict(self.implementation, *arrays.input_rows[0], allowance - copying, copying)
         except KERNEL_ERRORS as error:
             self.stop("failed", one_line(error))
 
@@ -132,7 +139,7 @@ class Participant:
         if arrays.last == self._verified_on:  # else `out` has the results of the other gradient, which are wrong
             arrays.out.fill(np.nan)
         arrays.last = self._verified_on
-        gradient, sums = arrays.gradients[arrays.last], arrays.sums[arrays.last]
+        sums, inputs = arrays.sums[arrays.last], arrays.input_rows[arrays.last]
         try:
             self.bind(arrays)
             call, read = self.bound[arrays.last]
@@ -140,7 +147,7 @@ class Participant:
             returned = call()
             self.seconds = time.perf_counter() - start
             result, flush_to_zero = read(returned), self.implementation.flush_to_zero
-            worst = reference.worst(*map(arrays.rows, (arrays.probs, gradient, result)), sums, flush_to_zero)
+            worst = reference.worst(*inputs, arrays.rows(result), sums, flush_to_zero)
             self.discrepancy, self.verified = worst.ratio, not worst.wrong
             if worst.wrong:
                 self.stop("wrong", worst.in_words())
@@ -152,9 +159,7 @@ class Participant:
         if not self.bound:
             self._arrays = arrays
             self.bound = tuple(
-                usage.bind(
-                    self.implementation, arrays.probs, gradient, arrays.out, arrays.key.threads, arrays.key.axis
-                )
+                usage.bind(self.implementation, arrays.probs, gradient, arrays.out, arrays.key.threads, arrays.key.axis)
                 for gradient in arrays.gradients
             )
 

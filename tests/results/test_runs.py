@@ -80,7 +80,7 @@ def test_results_of_asv_on_other_axes_are_read(write):
     params = [["'pivoted'"], ["'channels'"], ["'float32'"]]
     results = {TIME: [[NAN], params], "backward.OtherAxes.time_call": [[1e-5], params]}
     (found,) = only_run(write(asv(results=results))).cells
-    assert str(found.key) == "channels 64×10×100 axis=1 float32"
+    assert str(found.key) == "channels 64×10×100 axis=1 float32, 2 threads"
 
 
 @pytest.mark.parametrize(("version", "verified"), [("3", True), ("4", False), ("", False)])

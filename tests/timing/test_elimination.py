@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
+from softmax_impls.registry import describe
+from softmax_impls.timing.elimination import too_slow
+from softmax_impls.timing.extrapolation import Prediction
+from softmax_impls.timing.kernel import Participant
+from softmax_impls.timing.policy import DEFAULT
 from softmax_impls.timing.statistics import decide
+from tests.timing.kernels import textbook
 
 
 def noisy(mean, rounds, spread=0.01, seed=0):
@@ -12,6 +18,14 @@ def noisy(mean, rounds, spread=0.01, seed=0):
 
 def samples(rounds, **means):
     return {name: noisy(mean, rounds) for name, mean in means.items()}
+
+
+@pytest.mark.parametrize(("predicted", "eliminated"), [(1e-4, []), (0.02, ["slower"])])
+def test_a_call_is_too_slow_only_by_its_prediction_and_beside_a_call_that_was_made(predicted, eliminated):
+    fast, slower = (Participant(describe(textbook, name=name)) for name in ("fast", "slower"))
+    fast.seconds, slower.seconds = 0.006, 0.02
+    fast.prediction = slower.prediction = Prediction(predicted, predicted, fits=True)
+    assert [kernel.name for kernel in too_slow([fast, slower], seconds=0.1, policy=DEFAULT)] == eliminated
 
 
 def test_the_last_step_eliminates_what_is_slower_by_more_than_twice_the_margin():
