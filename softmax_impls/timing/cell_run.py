@@ -74,11 +74,7 @@ class CellRun:
         arrays = CellArrays(self._key, self._seed + self._steps)
         self._steps, self._rounds = self._steps + 1, 0
         if self._steps == 1:
-            passes = self._policy.passes if self._small else 1
-            for kernel in self.active:
-                kernel.admit(arrays, self._policy.admission_share * seconds * passes, self._memory)
-            for kernel in too_long(self.active, seconds * passes, self._policy):
-                kernel.stop("extrapolated", "one call would take too much of the budget")
+            self._admit(arrays, seconds * (self._policy.passes if self._small else 1))
             self._bind(arrays, check_inputs=True)
         elif not self._bind(arrays):
             self._start_over(arrays)
@@ -91,6 +87,12 @@ class CellRun:
                 break
             self._start_over(arrays)
         self._release()
+
+    def _admit(self, arrays: CellArrays, seconds: float) -> None:
+        for kernel in self.active:
+            kernel.admit(arrays, self._policy.admission_share * seconds, self._memory)
+        for kernel in too_long(self.active, seconds, self._policy):
+            kernel.stop("extrapolated", "one call would take too much of the budget")
 
     def record(
         self, errors: Mapping[str, Mapping[str, float]], first_calls: Mapping[str, float], compiler_start: float = 0.0

@@ -53,11 +53,9 @@ def too_slow(kernels: Sequence[Participant], seconds: float, policy: SamplingPol
 
 def too_long(kernels: Sequence[Participant], seconds: float, policy: SamplingPolicy) -> list[Participant]:
     """Return the kernels whose call would take too much of `seconds`. Those that may be fastest get more of it."""
-    least = [kernel.prediction.at_least for kernel in kernels]
-    longest = min(policy.near_fastest * min(least, default=0.0), policy.fastest_share * seconds)
-    return [
-        kernel for kernel, time in zip(kernels, least, strict=True) if time > longest and not kernel.prediction.fits
-    ]
+    longest = policy.near_fastest * min((kernel.prediction.at_least for kernel in kernels), default=0.0)
+    longest = min(longest, policy.fastest_share * seconds)
+    return [kernel for kernel in kernels if not kernel.prediction.fits and kernel.prediction.at_least > longest]
 
 
 def impossible(kernel: Participant, roofline: Participant, policy: SamplingPolicy) -> str:

@@ -6,6 +6,7 @@ take longer than allowed. The time of the whole call is extrapolated.
 """
 
 import itertools
+import math
 import time
 import timeit
 from collections.abc import Iterator
@@ -30,6 +31,9 @@ class Prediction(NamedTuple):
     seconds: float
     at_least: float  # seconds, if the time grows with B·D from the last probe on
     fits: bool  # whether the call and its probes fit the time that is allowed
+
+
+UNKNOWN = Prediction(math.inf, 0.0, fits=True)
 
 
 def predict(

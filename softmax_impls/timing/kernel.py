@@ -14,7 +14,7 @@ from softmax_impls.implementation import Array, BoundCall, Implementation
 from softmax_impls.registry import is_ours
 from softmax_impls.timing import workloads
 from softmax_impls.timing.environment import fingerprint
-from softmax_impls.timing.extrapolation import Prediction, predict
+from softmax_impls.timing.extrapolation import UNKNOWN, Prediction, predict
 from softmax_impls.timing.policy import SamplingPolicy
 from softmax_impls.timing.records import KernelResult, Status, finite, printable, rounded
 from softmax_impls.timing.workloads import CellKey
@@ -96,7 +96,7 @@ class Participant:
     verified: bool = False  # its result was right on the cell's arrays
     discrepancy: float | None = None  # its largest error there, as a multiple of its bound
     temporary_bytes: int | None = None  # of a call; None if the record does not state it
-    prediction: Prediction = Prediction(math.inf, 0.0, True)  # from smaller calls
+    prediction: Prediction = UNKNOWN  # from smaller calls
     _arrays: CellArrays | None = None  # that the calls are bound to
     _verified_on: int = 1  # index of a gradient
 
