@@ -1,11 +1,14 @@
 """Compare the times and picks that `softmax-impls choose` predicts with measurements of the same shapes.
 
-``python tools/predictions.py run`` measures shapes off the grid of `softmax-impls compare`. ``report`` predicts their
-times from measurements/results.jsonl, and prints the block of docs/how-the-numbers-are-made.md.
+``python tools/predictions.py run`` measures shapes off the grid of `softmax-impls compare`, twice: how much the two
+measurements differ shows how well any prediction can do. ``report`` predicts their times from
+measurements/results.jsonl, and prints the block of docs/how-the-numbers-are-made.md.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,10 +20,11 @@ from markdown import paragraph, table
 from softmax_impls import implementations
 from softmax_impls.choice.answer import PREDICTED, Question
 from softmax_impls.choice.choose import choose
-from softmax_impls.choice.ranking import RankedRun, rank_run
+from softmax_impls.choice.ranking import Ranked, RankedRun, rank, rank_run
 from softmax_impls.results import store
 from softmax_impls.results.runs import load
 from softmax_impls.timing.environment import largest_temporaries
+from softmax_impls.timing.policy import DEFAULT
 from softmax_impls.timing.session import Session, Skipped
 from softmax_impls.timing.workloads import CUSTOM, CellKey
 
@@ -34,6 +38,8 @@ SHAPES = [  # batch, dim; none is measured by `compare`
 ]  # fmt: skip
 CLOSE = 0.2  # relative difference between a predicted and a measured time
 AS_FAST = 1.05  # ratio of the time of the pick to the fastest
+# Slow kernels are not eliminated after some rounds, so that their times are as good as those of the fastest kernel.
+POLICY = dataclasses.replace(DEFAULT, too_slow=math.inf, early_ratio=math.inf, later_ratio=math.inf)
 
 
 class Prediction(NamedTuple):
@@ -43,6 +49,7 @@ class Prediction(NamedTuple):
     low: float
     high: float
     measured: float
+    before: float  # an earlier measured time; NaN if it was measured once
 
 
 class Case(NamedTuple):
@@ -60,18 +67,24 @@ class Case(NamedTuple):
 
 def cases(any_accuracy: bool) -> Iterator[Case]:
     """Yield the cells that were not seen, without the cells where the pick was wrong or failed."""
-    known = _read(KNOWN)
-    for cell in _read(UNSEEN).cells:
+    known, unseen = _read(KNOWN), _read(UNSEEN)
+    for cell in unseen.cells:
         key, machine = cell.key, cell.cell.environment.machine
+        before = [rank(earlier) for earlier in unseen.run.earlier.get(key, ())[:1]]
         question = Question(key.batch, key.dim, key.dtype, key.threads, any_accuracy=any_accuracy)
         answer = choose(question, [known], known.run.machine, implementations())
         made = {
-            name: Prediction(found.seconds, found.low, found.high, cell.seconds * cell.times_best(name))
+            name: Prediction(found.seconds, found.low, found.high, _seconds([cell], name), _seconds(before, name))
             for name, found in answer.candidates.items()
             if answer.allows(found) and cell.ratio(name)
         }
         if answer.basis == PREDICTED and answer.pick and answer.pick.name in made:
             yield Case(machine, made, answer.pick.name)
+
+
+def _seconds(cells: Sequence[Ranked], name: str) -> float:
+    """Return the time of a kernel in the first cell; NaN if it was not measured there."""
+    return cells[0].seconds * cells[0].times_best(name) if cells and cells[0].ratio(name) else math.nan
 
 
 def _read(path: Path) -> RankedRun:
@@ -92,9 +105,12 @@ def block() -> str:
         "all": [made for case in every for made in case.made.values()],
     }
     times = table(
-        ("times of", "predictions", "predicted / measured, 5 % to 95 %", f"within {CLOSE:.0%}", "within the interval"),
+        (
+            "times of", "predictions", "predicted / measured, 5 % to 95 %", f"within {CLOSE:.0%}",
+            "within the interval", f"measured again: within {CLOSE:.0%}",
+        ),
         ([kind, *_quality(made)] for kind, made in predictions.items()),
-    )
+    )  # fmt: skip
     picks = table(
         ("pick among", "cells", "time / fastest, median", "95 %", f"at most {AS_FAST}"),
         (["accurate on saturated rows", *_losses(accurate)], ["all", *_losses(every)]),
@@ -104,12 +120,13 @@ def block() -> str:
 
 
 def _quality(made: Sequence[Prediction]) -> Iterator[str]:
-    seconds, low, high, measured = np.array(made).T
-    ratios = seconds / measured
+    seconds, low, high, measured, before = np.array(made).T
+    ratios, again = seconds / measured, before / measured
     yield str(len(made))
     yield "{:.2f} to {:.2f}".format(*np.percentile(ratios, (5, 95)))
     yield f"{np.mean(abs(ratios - 1) <= CLOSE):.0%}"
     yield f"{np.mean((low <= measured) & (measured <= high)):.0%}"
+    yield f"{np.mean(abs(again[~np.isnan(again)] - 1) <= CLOSE):.0%}" if np.any(before > 0) else "–"
 
 
 def _losses(found: Sequence[Case]) -> Iterator[str]:
@@ -125,18 +142,20 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--budget", default=150.0, show_default=True, help="Seconds.")
-def run(budget: float) -> None:
+@click.option("--budget", default=150.0, show_default=True, help="Seconds of each measurement.")
+@click.option("--times", default=2, show_default=True, help="Number of measurements of each shape.")
+def run(budget: float, times: int) -> None:
     """Measure the shapes off the grid, and replace the results that are kept."""
-    session = Session(implementations(), budget, largest_temporaries())
-    session.prepare(DTYPES)
     keys = [CellKey(CUSTOM, batch, dim, dtype, 1) for batch, dim in SHAPES for dtype in DTYPES]
     cells = {}
-    for result in session.run(keys, lambda key: click.echo(key, err=True)):
-        if isinstance(result, Skipped):
-            click.echo(f"{result.key} not measured: {result.why}", err=True)
-        else:
-            cells[result.key] = result
+    for number in range(times):
+        session = Session(implementations(), budget, largest_temporaries(), policy=POLICY)
+        session.prepare(DTYPES)
+        for result in session.run(keys, lambda key: click.echo(key, err=True)):
+            if isinstance(result, Skipped):
+                click.echo(f"{result.key} not measured: {result.why}", err=True)
+            else:
+                cells[number, result.key] = result
     store.write(UNSEEN, cells.values())
 
 

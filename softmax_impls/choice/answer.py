@@ -43,7 +43,7 @@ class Question:
     def is_about(self, cell: Cell) -> bool:
         """Whether a cell has the shape, dtype and number of threads of the question."""
         wanted = self.batch, self.dim, self.dtype, self.threads
-        return (cell.batch, cell.dim, cell.dtype, cell.threads) == wanted
+        return (cell.batch, cell.dim, cell.dtype, cell.threads) == wanted and cell.key.axis == -1
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Candidate:
     name: str
     seconds: float  # of a call
     low: float  # nine of ten samples lie between `low` and `high`, also while other programs ran; NaN if unknown.
-    high: float  # For a prediction, the time itself lies there in nine of ten cells.
+    high: float  # In several threads, so does the time of one. Of ten predictions, nine times lie there.
     temporary_bytes: float  # NaN if unknown
     error: float  # NaN if unknown, inf if it has no bound
     accurate_for: Accuracy | None = None  # None if unknown

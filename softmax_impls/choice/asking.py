@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from softmax_impls.choice.answer import Answer, Question
+from softmax_impls.choice.candidates import usage_of
 from softmax_impls.choice.choose import choose
 from softmax_impls.choice.ranking import RankedRun, rank_run
 from softmax_impls.formatting import KERNEL_ERRORS, format_count
@@ -54,16 +55,22 @@ def ask_by_measuring(
             reasons = "; ".join(f"{kernel.name} {kernel.status}: {kernel.note}" for kernel in cell.kernels)
             raise ValueError(f"nothing could be timed at {cell.key}: {reasons}")
         answer = choose(question, [run, *old], here.machine, implementations)
-        answers.append(_as_pasted(replace(answer, just_measured=True)))
+        answers.append(_as_pasted(replace(answer, just_measured=True), implementations))
     return answers
 
 
-def _as_pasted(answer: Answer) -> Answer:
+def _as_pasted(answer: Answer, implementations: Implementations) -> Answer:
     """Return the answer with the time that its code takes on arrays that NumPy allocates, as in a program."""
-    if answer.usage and answer.pick:
-        with suppress(*KERNEL_ERRORS), limit_all_threads(answer.question.threads):
-            pick = replace(answer.pick, **time_pasted(answer.usage, PASTED_SECONDS)._asdict())
-            return replace(answer, candidates={**answer.candidates, pick.name: pick})
+    if answer.usage is None or answer.pick is None:
+        return answer
+    threads = answer.question.threads
+    alone = usage_of(answer.pick, replace(answer.question, threads=1), implementations) if threads > 1 else None
+    if alone == answer.usage or (alone and alone.setup != answer.usage.setup):
+        alone = None  # the call runs in one thread, or it is another library's
+    with suppress(*KERNEL_ERRORS), limit_all_threads(threads):
+        times = time_pasted(answer.usage, PASTED_SECONDS, threads, alone)
+        pick = replace(answer.pick, **times._asdict())
+        return replace(answer, candidates={**answer.candidates, pick.name: pick})
     return answer
 
 

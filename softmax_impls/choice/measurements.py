@@ -13,11 +13,14 @@ from softmax_impls.choice.ranking import Ranked, RankedRun, is_from
 from softmax_impls.results.runs import OLDEST
 from softmax_impls.timing.records import KernelResult
 
+FASTEST = 3  # samples of a cell that tell its time on a quiet machine
+
 
 class Measurements:
     """The ranked cells of a run with one dtype and number of threads, and predictions from them.
 
-    If several workloads have the same shape, the newest cell counts.
+    Cells whose classes are not on the last axis do not count. If several workloads have the same shape, the newest cell
+    counts.
     """
 
     def __init__(self, run: RankedRun, dtype: str, threads: int) -> None:
@@ -26,7 +29,7 @@ class Measurements:
         self.kernels: dict[str, dict[Shape, KernelResult]] = {}  # the verified results of each kernel
         self.errors: dict[str, float] = {}  # the worst error of each kernel over all shapes; NaN if unknown
         for cell in sorted(run.cells, key=lambda cell: cell.cell.time or OLDEST):
-            if cell.comparison and (cell.key.dtype, cell.key.threads) == (dtype, threads):
+            if cell.comparison and (cell.key.dtype, cell.key.threads, cell.key.axis) == (dtype, threads, -1):
                 self.cells[cell.key.batch, cell.key.dim] = cell
         for shape, cell in self.cells.items():
             for name, kernel in cell.kernels.items():
@@ -39,30 +42,28 @@ class Measurements:
     def models(self) -> dict[str, CostModel]:
         """A model of the time of each kernel that was measured at enough shapes.
 
-        It is fitted to the ratios to the fastest kernel, which are less disturbed than medians, times its median.
+        A machine can be slow for as long as it measures a cell. So models are fitted to the fastest samples, times the
+        ratio that is usual from these to the median. The errors of predictions are those relative to medians.
         """
-        itemsize = np.dtype(self.dtype).itemsize
-        times = {
-            name: {shape: self.cells[shape].seconds * self.cells[shape].times_best(name) for shape in known}
-            for name, known in self.kernels.items()
-        }
-        return {name: CostModel(known, itemsize) for name, known in times.items() if len(known) >= MIN_SHAPES}
+        itemsize, fastest = np.dtype(self.dtype).itemsize, {shape: _fastest(cell) for shape, cell in self.cells.items()}
+        usual = statistics.median(cell.seconds / fastest[shape] for shape, cell in self.cells.items())
+        models = {}
+        for name, known in self.kernels.items():
+            if len(known) >= MIN_SHAPES:
+                ratios = {shape: self.cells[shape].times_best(name) for shape in known}
+                measured = {shape: ratio * self.cells[shape].seconds for shape, ratio in ratios.items()}
+                quiet = {shape: ratio * fastest[shape] * usual for shape, ratio in ratios.items()}
+                models[name] = CostModel(quiet, itemsize, measured)
+        return models
 
     def factor(self, name: str, over: str = "") -> float:
-        """Return how wrong the predicted times of a kernel may be, or their ratios to those of another kernel.
-
-        Times may be as wrong as those of half the kernels are, even if the kernel's own errors happen to be smaller.
-        """
+        """Return how wrong the predicted times of a kernel may be, or their ratios to those of another kernel."""
         if (name, over) not in self._factors:
             errors = self.models[name].errors
             others = self.models[over].errors if over else dict.fromkeys(errors, 0.0)
-            factor = likely_factor(error - others[shape] for shape, error in errors.items() if shape in others)
-            self._factors[name, over] = factor if over else max(factor, self._usual_factor)
+            differences = (error - others[shape] for shape, error in errors.items() if shape in others)
+            self._factors[name, over] = likely_factor(differences)
         return self._factors[name, over]
-
-    @cached_property
-    def _usual_factor(self) -> float:
-        return statistics.median(likely_factor(model.errors.values()) for model in self.models.values())
 
     def source(self, here: str, cells: Collection[Ranked] = ()) -> Source:
         """Describe some of the cells, or all of them; `here` is the name of this machine."""
@@ -81,3 +82,9 @@ class Measurements:
             batch=(min(batches), max(batches)),
             dim=(min(dims), max(dims)),
         )
+
+
+def _fastest(cell: Ranked) -> float:
+    """Return the mean of the fastest samples of the fastest kernel, in seconds."""
+    assert cell.comparison is not None
+    return statistics.fmean(sorted(cell.every_round.by_name[cell.comparison.best].samples)[:FASTEST])

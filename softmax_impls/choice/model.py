@@ -9,8 +9,8 @@ The time of a call is a sum of costs, and none is negative:
 * of each element in rows that do not fit the first-level cache;
 * of each pair of elements of a row, in kernels that make the Jacobian matrix.
 
-The costs are fitted to the measured times with relative errors. What they do not explain is interpolated: the closer a
-shape is to a measured shape, the closer is the prediction to the measured time.
+The costs are fitted to the measured times with relative errors. Interpolating what they do not explain made predictions
+no better.
 """
 
 import math
@@ -22,15 +22,12 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 Shape = tuple[int, int]  # batch, dim
-Shapes = tuple[Shape, ...]
 Vector = NDArray[np.float64]
 
 CACHES: Vector = np.array([2.0**power for power in range(14, 30)])  # bytes of three arrays: 16 KiB to 512 MiB
 FIRST_LEVEL = 2.0**15  # bytes of two rows: beyond, the second pass over a row reads it from the next cache
 VECTORS = 128  # bytes that a vectorized loop takes in a step
 STEEPNESS = 3  # of the change at the size of a cache: 7/9 of it is between half and twice the size
-RANGE = 3.0  # octaves of batch or dim over which the correlation of what is not explained decreases by a factor e
-NOISE = 0.3  # variance of measurements, relative to the variance of what is not explained
 REACH = 4  # factor beyond the smallest and the largest measured batch, dim and size that predictions go to
 MIN_SHAPES = 5  # for a prediction
 LIKELY = 0.9  # share of the predictions that the stated error holds for
@@ -38,20 +35,25 @@ UNKNOWN = 2.0  # factor to assume at least while there are too few errors for th
 
 
 class CostModel:
-    """The costs of a kernel, fitted to its times at `MIN_SHAPES` shapes or more."""
+    """The costs of a kernel, fitted to its times at `MIN_SHAPES` shapes or more.
 
-    def __init__(self, seconds: Mapping[Shape, float], itemsize: int) -> None:
-        self._shapes, self._itemsize = tuple(seconds), itemsize
+    If the times are not the measured times, `measured` has those that predictions are compared with.
+    """
+
+    def __init__(
+        self, seconds: Mapping[Shape, float], itemsize: int, measured: Mapping[Shape, float] | None = None
+    ) -> None:
+        self._itemsize = itemsize
         sizes = zip(*((batch, dim, batch * dim) for batch, dim in seconds), strict=True)
-        self._limits = [(min(measured) / REACH, max(measured) * REACH) for measured in sizes]
-        times, near = np.array(list(seconds.values())), _nearness(self._shapes, self._shapes)
-        multiples = np.array([_multiples(shape, itemsize) for shape in self._shapes])
-        self._costs, self._weights = _fit(multiples, times, near)
+        self._limits = [(min(values) / REACH, max(values) * REACH) for values in sizes]
+        times = np.array(list(seconds.values()))
+        multiples = np.array([_multiples(shape, itemsize) for shape in seconds])
+        self._costs = _fit(multiples, times)
         self.errors: dict[Shape, float] = {}  # log(predicted / measured), predicted from the other shapes
-        for i, shape in enumerate(self._shapes):
+        for i, shape in enumerate(seconds):
             others = np.arange(len(times)) != i
-            costs, weights = _fit(multiples[others], times[others], near[np.ix_(others, others)])
-            self.errors[shape] = float(np.log(multiples[i] @ costs / times[i]) + near[i, others] @ weights)
+            predicted = float(multiples[i] @ _fit(multiples[others], times[others]))
+            self.errors[shape] = math.log(predicted / (measured or seconds)[shape])
 
     def at(self, shape: Shape) -> float:
         """Return the predicted seconds of a call; NaN if the shape is far from the measured shapes."""
@@ -59,8 +61,7 @@ class CostModel:
         sizes = zip(self._limits, (batch, dim, batch * dim), strict=True)
         if not all(least <= size <= most for (least, most), size in sizes):
             return math.nan
-        unexplained = _nearness(self._shapes, (shape,))[0] @ self._weights
-        return float(_multiples(shape, self._itemsize) @ self._costs * np.exp(unexplained))
+        return float(_multiples(shape, self._itemsize) @ self._costs)
 
 
 def likely_factor(errors: Iterable[float]) -> float:
@@ -72,13 +73,12 @@ def likely_factor(errors: Iterable[float]) -> float:
     return max(UNKNOWN, math.exp(max(sizes, default=0.0)))
 
 
-def _fit(multiples: Vector, times: Vector, near: Vector) -> tuple[Vector, Vector]:
-    """Return the costs, and the weight of each shape in what the costs do not explain at other shapes."""
+def _fit(multiples: Vector, times: Vector) -> Vector:
+    """Return the costs, from how many times each of them occurs at each shape."""
     relative = multiples / times[:, np.newaxis]
     scale = relative.max(axis=0)
     scale[scale == 0] = 1
-    costs = nnls(relative / scale, np.ones(len(times)))[0] / scale
-    return costs, np.linalg.solve(near + NOISE * np.eye(len(times)), np.log(times / (multiples @ costs)))
+    return np.asarray(nnls(relative / scale, np.ones(len(times)))[0] / scale)
 
 
 @lru_cache(maxsize=4096)
@@ -93,10 +93,3 @@ def _multiples(shape: Shape, itemsize: int) -> Vector:
 
 def _share_beyond(cache: Vector | float, used: float) -> Vector:
     return np.asarray(1 / (1 + (cache / used) ** STEEPNESS))
-
-
-@lru_cache(maxsize=4096)
-def _nearness(shapes: Shapes, others: Shapes) -> Vector:
-    """Return a weight for each pair of shapes: 1 if they are equal, near 0 if they are far apart; (others, shapes)."""
-    distances = np.linalg.norm(np.log2(others)[:, np.newaxis] - np.log2(shapes), axis=-1)
-    return np.asarray(np.exp(-distances / RANGE))

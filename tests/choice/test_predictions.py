@@ -10,7 +10,7 @@ from softmax_impls.choice.choose import choose, predict_grid
 from softmax_impls.choice.measurements import Measurements
 from softmax_impls.choice.model import MIN_SHAPES
 
-from .builders import HERE, build_cell, build_run
+from .builders import HERE, build_cell, build_cell_of, build_kernel, build_run
 
 
 def times_at(b, d):
@@ -67,24 +67,35 @@ def test_too_few_shapes_predict_nothing():
     assert ask(10, 128, build_run(*cells[1:])).basis == OUTSIDE
 
 
-def test_an_error_is_at_least_as_large_as_for_half_of_the_kernels():
-    """The times of two kernels jump from shape to shape."""
-    jumps = {(b, d): 1.5 if (b + d) % 3 else 1.0 for b, d in SHAPES}
-    cells = [
-        build_cell(b, d, {"numba_simd": 1e-9 * b * d, **dict.fromkeys(("numba_rows", "pivoted"), 2e-9 * b * d * jump)})
-        for (b, d), jump in jumps.items()
-    ]
-    measured = Measurements(build_run(*cells), "float32", 1)
-    assert measured.factor("numba_simd") == min(measured.factor("numba_rows"), measured.factor("pivoted"))
-    assert measured.factor("numba_simd") > 1.2
-
-
 def test_ratios_are_less_wrong_than_times_if_all_kernels_are_disturbed_alike():
     jumps = {(b, d): 1.5 if (b + d) % 3 else 1.0 for b, d in SHAPES}
     cells = [build_cell(b, d, {n: t * jumps[b, d] for n, t in times_at(b, d).items()}) for b, d in SHAPES]
     measured = Measurements(build_run(*cells), "float32", 1)
     assert measured.factor("numba_rows") > 1.2
     assert measured.factor("numba_rows", over="numba_simd") < math.sqrt(measured.factor("numba_rows"))
+
+
+def test_a_machine_that_was_slow_while_it_measured_a_cell_does_not_make_predictions_slow():
+    def samples(seconds, slow):
+        return [seconds * (2.0 if slow and number > 3 else 1.0) for number in range(20)]
+
+    def predicted(slow):
+        cells = [
+            build_cell_of(
+                *(build_kernel(n, samples(t, (b, d) == slow)) for n, t in times_at(b, d).items()), batch=b, dim=d
+            )
+            for b, d in SHAPES
+        ]
+        return ask(16, 500, build_run(*cells)).candidates["numba_simd"]
+
+    slow, quiet = predicted((16, 128)), predicted(None)
+    assert slow.seconds == pytest.approx(quiet.seconds)
+    assert slow.high > quiet.high
+
+
+def test_cells_on_another_axis_predict_nothing():
+    cells = [build_cell(b, d, times_at(b, d), workload="columns") for b, d in SHAPES]
+    assert predict(build_run(*cells)) == {}
 
 
 @pytest.mark.parametrize(("dtype", "threads"), [("float64", 1), ("float32", 2)])

@@ -1,5 +1,7 @@
 """tools/predictions.py: predictions of cells that were not seen are compared with their measured times."""
 
+import datetime
+
 import numpy as np
 import pytest
 
@@ -19,12 +21,15 @@ def predictions(tmp_path, monkeypatch):
     return found
 
 
-def write(path, shapes, factors):
-    """Write cells in which each kernel takes 1 µs and a nanosecond for each element, times its factor."""
+def write(path, shapes, factors, before=()):
+    """Write cells in which each kernel takes 1 µs and a nanosecond for each element, times its factor.
+
+    Each factor in `before` is that of all times in an earlier measurement.
+    """
     rng = np.random.default_rng(0)
 
-    def kernel(name, batch, dim):
-        seconds = factors[name] * (1e-6 + 1e-9 * batch * dim)
+    def kernel(name, batch, dim, slower):
+        seconds = slower * factors[name] * (1e-6 + 1e-9 * batch * dim)
         samples = tuple((seconds * np.exp(0.002 * rng.standard_normal(20))).tolist())
         return KernelResult(
             name=name, samples=samples, seconds=seconds, verified=True, accurate_for=ACCURACY[name], temporary_bytes=0
@@ -36,8 +41,10 @@ def write(path, shapes, factors):
         [
             Cell(
                 workload="custom", batch=batch, dim=dim, dtype="float64", threads=1, environment=environment,
-                kernels=tuple(kernel(name, batch, dim) for name in factors),
+                kernels=tuple(kernel(name, batch, dim, slower) for name in factors),
+                time=datetime.datetime(2026, 1, 1, number, tzinfo=datetime.UTC),
             )
+            for number, slower in enumerate((*before, 1.0))
             for batch, dim in shapes
         ],
     )  # fmt: skip
@@ -48,18 +55,27 @@ def test_predictions_that_come_true(predictions):
     write(predictions.KNOWN, KNOWN, factors)
     write(predictions.UNSEEN, [(2, 20), (50, 300), (100, 1000)], factors)
     lines = predictions.block().splitlines()
+    assert lines[1].endswith("| measured again: within 20% |")
     rows = [line.strip("| ").split(" | ") for line in lines[3:6]]
     assert [row[:2] for row in rows] == [["the pick", "3"], ["accurate on saturated rows", "6"], ["all", "9"]]
-    assert [row[3] for row in rows] == ["100%"] * 3
+    assert [(row[3], row[5]) for row in rows] == [("100%", "–")] * 3
     assert "| accurate on saturated rows | 3 | 1.00x | 1.00x | 100% |" in lines
     assert lines[-1] == "3 cells of shapes that were not measured before. Machine: a cpu."
+
+
+@pytest.mark.parametrize(("slower", "close"), [(1.1, "100%"), (1.3, "0%")])
+def test_two_measurements_of_a_shape_are_compared(predictions, slower, close):
+    factors = {"numba_simd": 1.0, "pivoted": 2.0}
+    write(predictions.KNOWN, KNOWN, factors)
+    write(predictions.UNSEEN, [(2, 20), (50, 300)], factors, before=[slower])
+    assert predictions.block().splitlines()[3].endswith(f"| 100% | 100% | {close} |")
 
 
 def test_a_pick_that_is_slower_than_another_kernel_and_times_that_are_off(predictions):
     write(predictions.KNOWN, KNOWN, {"numba_simd": 1.0, "pivoted": 2.0})
     write(predictions.UNSEEN, [(50, 300)], {"numba_simd": 4.0, "pivoted": 2.0})
     lines = predictions.block().splitlines()
-    assert lines[3].endswith("| 0% | 0% |")
+    assert lines[3].endswith("| 0% | 0% | – |")
     assert "| accurate on saturated rows | 1 | 2.00x | 2.00x | 0% |" in lines
 
 

@@ -1,0 +1,33 @@
+"""Answers state the time of their code; that of several threads is compared with one thread."""
+
+import pytest
+
+from softmax_impls import implementations
+from softmax_impls.choice import asking
+from softmax_impls.choice.answer import Question
+from softmax_impls.choice.choose import choose
+from softmax_impls.timing.pasted_code import Times
+
+from .builders import HERE, build_cell, build_run
+
+
+@pytest.mark.parametrize(
+    ("shape", "threads", "name", "alone"),
+    [
+        ((1024, 512), 2, "numba_simd", "softmax_backward(probs, grad_output, out=out, threads=1)"),
+        ((1024, 512), 1, "numba_simd", None),
+        ((16, 16), 2, "numba_simd", None),  # too small to be shared
+        ((1024, 512), 2, "numba_pivoted", None),  # it has one thread
+    ],
+)
+def test_code_that_runs_in_several_threads_is_timed_in_one_thread_too(monkeypatch, shape, threads, name, alone):
+    timed = []
+    monkeypatch.setattr(asking, "time_pasted", lambda *arguments: timed.append(arguments) or Times(2e-6, 1e-6, 3e-6))
+    monkeypatch.setattr("softmax_impls.usage.default_threads", lambda: 2)
+    run = build_run(build_cell(*shape, {name: 1e-6}, threads=threads))
+    answer = choose(Question(*shape, "float32", threads), [run], HERE, implementations())
+    stated = asking._as_pasted(answer, implementations())
+    assert (stated.pick.seconds, stated.pick.low, stated.pick.high) == (2e-6, 1e-6, 3e-6)
+    ((usage, _, number, line),) = timed
+    assert (usage, number) == (answer.usage, threads)
+    assert (line and line.line) == alone
