@@ -21,6 +21,7 @@ from softmax_impls import implementations
 from softmax_impls.choice.answer import Answer, Question
 from softmax_impls.choice.choose import choose
 from softmax_impls.choice.coverage import Coverage, cover
+from softmax_impls.choice.fleet import at_cells, by_kind, summary
 from softmax_impls.choice.ranking import Ranked, RankedRun, rank_run
 from softmax_impls.choice.scaling import crossovers, exponents
 from softmax_impls.choice.tradeoffs import calls_until_paid, front
@@ -36,6 +37,7 @@ MEASUREMENTS = ROOT / "measurements"
 RESULTS = MEASUREMENTS / "results.jsonl"
 THREADS = MEASUREMENTS / "threads" / "results.jsonl"
 FIRST_CALLS = MEASUREMENTS / "first_calls.jsonl"
+KINDS = MEASUREMENTS / "kinds"  # a file for each other kind of machine, from `softmax-impls compare --scheduler`
 
 ACCURATE, FASTEST, PLAIN, LOOP = "numba_simd", "numba_rows", "pivoted", "column_loop"
 COVERED = (ACCURATE, FASTEST, "numba_pivoted", PLAIN)
@@ -205,6 +207,16 @@ def sizes() -> str:
         "from theory by more than the noise. They are smaller where the fixed cost of a call or a row still matters, "
         "and larger where arrays no longer fit a cache."
     )
+
+
+def kinds() -> str:
+    """Return what serves all kinds of machines that were measured, and the cells where they disagree."""
+    runs = [rank_run(run) for run in load([RESULTS, *sorted(KINDS.glob("*.jsonl"))]).runs]
+    names = list(by_kind(runs))
+    if len(names) == 1:
+        return paragraph(f"The results on this page are from one kind of machine: {names[0]}.")
+    lines = (f"\n- {line}" for line in summary(at_cells(runs)))
+    return paragraph(f"Measured on {' and '.join(names)}.") + "".join(lines) + "\n"
 
 
 def _fastest(cell: Ranked) -> tuple[str, str]:

@@ -8,9 +8,11 @@ import click
 from softmax_impls.choice.answer import Answer, Question
 from softmax_impls.choice.asking import Implementations, ask_by_measuring, ask_results
 from softmax_impls.choice.candidates import code_for_mix
+from softmax_impls.choice.fleet import Fleet, ask_kinds
 from softmax_impls.choice.tradeoffs import front, over_mix
 from softmax_impls.report.terminal import answers
 from softmax_impls.report.terminal.console import console, kernels_to_stderr, print_json, print_lines
+from softmax_impls.results.runs import load
 from softmax_impls.timing.first_calls import first_calls
 
 
@@ -19,6 +21,11 @@ def from_results(
 ) -> list[Answer]:
     """Answer from results."""
     return ask_results(questions, usable, paths, _say, any_threads)
+
+
+def for_all_kinds(question: Question, usable: Implementations, paths: Sequence[Path]) -> Fleet | None:
+    """Answer from results for each kind of machine; None if the results are of a single kind."""
+    return ask_kinds(question, load(paths).runs, usable)
 
 
 def by_measuring(questions: Sequence[Question], usable: Implementations, folder: Path) -> list[Answer]:
@@ -32,16 +39,24 @@ def by_measuring(questions: Sequence[Question], usable: Implementations, folder:
 
 
 def print_answer(
-    answer: Answer, usable: Implementations, unusable: Mapping[str, str], startup: bool, as_json: bool
+    answer: Answer,
+    fleet: Fleet | None,
+    usable: Implementations,
+    unusable: Mapping[str, str],
+    startup: bool,
+    as_json: bool,
 ) -> int:
     """Print an answer, with `startup` also the times of first calls; return the exit status."""
     notes = answers.notes(answer, unusable) + (_startup(answer, usable) if startup else [])
+    for_all = [f"On all kinds of machines in these results: {fleet}."] if fleet else []
     if as_json:
-        print_json(answer.as_dict() | {"front": front(answer.candidates), "notes": notes})
+        print_json(
+            answer.as_dict() | {"front": front(answer.candidates), "notes": notes, "fleet": fleet and fleet.as_dict()}
+        )
     else:
         if answer.candidates:
             console().print(answers.candidates_table(answer))
-        print_lines([*answers.sentences(answer), *notes, *(["", str(answer.usage)] if answer.usage else [])])
+        print_lines([*answers.sentences(answer), *for_all, *notes, *(["", str(answer.usage)] if answer.usage else [])])
     return 0 if answer.pick else 1
 
 

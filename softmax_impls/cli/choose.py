@@ -96,10 +96,12 @@ def choose(
         tuple(usable) if any(":" not in spec for spec in specs) else (),
     )
     questions = [Question(batch, dim, *about) for batch, dim, _ in parts]
+    fleet = None
     if paths or no_measure:
         found = answering.from_results(questions, usable, paths or (options.FOLDER,), any_threads=threads is None)
+        fleet = answering.for_all_kinds(found[0].question, usable, paths or (options.FOLDER,))
     else:
         found = answering.by_measuring(questions, usable, options.FOLDER)
     if mix:
         return answering.print_mix(list(zip((part[2] for part in parts), found, strict=True)), usable, as_json)
-    return answering.print_answer(found[0], usable, unusable, startup, as_json)
+    return answering.print_answer(found[0], fleet, usable, unusable, startup, as_json)

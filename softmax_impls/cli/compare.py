@@ -7,7 +7,7 @@ import click
 
 from softmax_impls.cli import options
 from softmax_impls.formatting import format_count
-from softmax_impls.timing.workloads import GRID, WORKLOADS, cell_keys
+from softmax_impls.timing.workloads import GRID, OTHER_AXES, WORKLOADS, cell_keys
 
 if TYPE_CHECKING:  # imported when the command runs, so that --help and errors of usage are quick
     from softmax_impls.commands.comparison import Comparison
@@ -21,8 +21,9 @@ DRAWING, DRAWING_SHARE = 1.5, 0.15  # seconds that are left for the picture, and
     "--workload",
     "names",
     "NAME",
-    click.Choice([*WORKLOADS, GRID]),
-    f"Only these shapes: {', '.join(WORKLOADS)}, {GRID} (batch and dim in powers of 16). By default, all.",
+    click.Choice([*WORKLOADS, GRID, *OTHER_AXES]),
+    f"Only these shapes: {', '.join(WORKLOADS)}, {GRID} (batch and dim in powers of 16); by default, all of these. "
+    f"Or shapes with the classes on another axis than the last: {', '.join(OTHER_AXES)}.",
 )
 @options.several(
     "--batch", "batches", "B", options.SIZE, "With --dim: your own shapes. Without --workload, only these are timed."
@@ -46,6 +47,9 @@ DRAWING, DRAWING_SHARE = 1.5, 0.15  # seconds that are left for the picture, and
 @options.output(f"results.jsonl and {PICTURE}")
 @click.option("--resume", is_flag=True, help="Continue with the results in the folder: measure the missing cells.")
 @click.option(
+    "--scheduler", metavar="ADDRESS", help="Measure on each kind of machine among the workers of a Dask scheduler."
+)
+@click.option(
     "--machine", metavar="NAME", help="Name of this machine in the results; hash: a hash. By default, its own."
 )
 @click.option("--details", is_flag=True, help="Show every implementation of every cell.")
@@ -65,6 +69,7 @@ def compare(
     max_memory: int | None,
     output: Path,
     resume: bool,
+    scheduler: str | None,
     machine: str | None,
     details: bool,
     seed: int,
@@ -75,6 +80,7 @@ def compare(
     Each implementation is checked first, and its result is verified again on the arrays that it is timed on. The
     results and a map of the fastest implementations are written to a folder. Ctrl-C keeps the finished cells;
     --resume continues from there. Exit status 1 if an implementation is wrong, or if no cell could be measured.
+    With --scheduler, also if a kind of machine is missing.
 
     \b
     Examples:
@@ -82,15 +88,22 @@ def compare(
       softmax-impls compare --workload imagenet,gpt2 --dtype float32
       softmax-impls compare --batch 1,64 --dim 1000 --impl mypackage.kernels:my_backward --budget 10
       softmax-impls compare --resume --budget 120
+      softmax-impls compare --scheduler tcp://10.0.0.5:8786 --output fleet
     """  # noqa: D301
     if bool(batches) != bool(dims):
         raise click.UsageError("--batch and --dim must be given together")
-    options.check_threads(max(threads))
+    if not scheduler:
+        options.check_threads(max(threads))
     try:
         keys = cell_keys(names, [(batch, dim) for batch in batches for dim in dims], dtypes, threads)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     usable, unusable = options.select(specs, peers)
+    picture = output / PICTURE
+    if scheduler:
+        from softmax_impls.cli.fleet import compare_on_fleet
+
+        return compare_on_fleet(context, keys, usable, picture)
     from softmax_impls.commands.comparison import Comparison
     from softmax_impls.results.store import ResultsError
 
@@ -110,7 +123,6 @@ def compare(
     except (OSError, ResultsError) as error:
         raise click.BadParameter(str(error), param_hint="--resume" if resume else "--output") from None
     comparison.run()
-    picture = output / PICTURE
     notes = [f"{name} not available: {why}" for name, why in unusable.items()] + _notes(comparison, picture)
     if as_json:
         _print_json(comparison, picture, notes)

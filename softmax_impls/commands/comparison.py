@@ -148,17 +148,15 @@ class Comparison:
         """Load the results to resume, or rename them; raises OSError or ResultsError if that is not possible."""
         if self.file is None:
             return
-        self.file.parent.mkdir(parents=True, exist_ok=True)
         if resume:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
             sources = {name: fingerprint(impl.kernel) for name, impl in self.session.implementations.items()}
             packages = {package for impl in self.session.implementations.values() for package in impl.requires}
             cells = store.continue_from(self.file, self.environment, self.session.seed, sources, packages)
             self.done = {cell.key: cell for cell in cells}
             store.write(self.file, cells)
         else:
-            if self.file.exists() and self.file.stat().st_size:
-                self.file.replace(self.file.with_suffix(".previous.jsonl"))
-            self.file.touch()
+            store.start(self.file)
 
     def run(self, progress: bool = True) -> None:
         """Measure the missing cells, and rank all. Ctrl-C ends the measurement."""

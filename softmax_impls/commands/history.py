@@ -1,8 +1,8 @@
-"""Compare two commits by asv's results."""
+"""Compare two commits by asv's results, of one machine or of several."""
 
 import subprocess
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from softmax_impls.results.slowdowns import CommitComparison, Recorded, compare_commits, read_commit
@@ -11,7 +11,11 @@ ASV_RESULTS = Path(".asv/results")
 
 
 def history(
-    base: str, head: str, results: str | Path = ASV_RESULTS, *, warn: Callable[[str], object] = warnings.warn
+    base: str,
+    head: str,
+    results: str | Path | Iterable[str | Path] = ASV_RESULTS,
+    *,
+    warn: Callable[[str], object] = warnings.warn,
 ) -> list[CommitComparison]:
     """Say which benchmarks are slower or faster at a commit than at another, as ``softmax-impls history`` does.
 
@@ -19,8 +23,8 @@ def history(
     ----------
     base, head : str
         The commits: hashes, branches or tags of the git repository in the current folder.
-    results : path, optional
-        The folder of asv's results, with recorded samples.
+    results : path or iterable of paths, optional
+        The folders of asv's results, with recorded samples: one folder, or the folders of several machines.
     warn : callable, optional
         Called with a line for each file that can't be read.
 
@@ -28,20 +32,23 @@ def history(
     -------
     list of CommitComparison
         One for each machine and environment that both were measured on, with the changes `slower` and `faster`.
+        `softmax_impls.results.slowdowns.by_kind` tells a slowdown on all kinds of machines from one on a single kind.
 
     Raises
     ------
     ValueError
         If there is no such commit, no samples of it, or no benchmark that both commits have.
     """
-    comparisons = list(compare_commits(*(_recorded(Path(results), name, warn) for name in (base, head))))
+    folders = [Path(folder) for folder in ([results] if isinstance(results, str | Path) else results)]
+    sides = [_recorded(folders, name, warn) for name in (base, head)]
+    comparisons = [found for in_folder in zip(*sides, strict=True) for found in compare_commits(*in_folder)]
     if not any(comparison.compared for comparison in comparisons):
         raise ValueError(f"{base} and {head} have no benchmark in common on any machine and environment")
     return comparisons
 
 
-def _recorded(folder: Path, name: str, warn: Callable[[str], object]) -> list[Recorded]:
-    """Return what asv recorded of a commit; a ValueError has the command that records it."""
+def _recorded(folders: list[Path], name: str, warn: Callable[[str], object]) -> list[list[Recorded]]:
+    """Return what asv recorded of a commit in each folder; a ValueError has the command that records it."""
     try:
         command = ["git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"]
         commit = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
@@ -49,12 +56,12 @@ def _recorded(folder: Path, name: str, warn: Callable[[str], object]) -> list[Re
         raise ValueError("git is not installed") from None
     except subprocess.CalledProcessError:
         raise ValueError(f"{name!r} is not a commit of a git repository here") from None
-    recorded, problems = read_commit(folder, commit)
-    for line in problems:
+    found = [read_commit(folder, commit) for folder in folders]
+    for line in (line for _, problems in found for line in problems):
         warn(line)
-    advice = f"run 'asv run --record-samples -a rounds=6 {name}^!'"
-    if not recorded:
-        raise ValueError(f"no results of {name} in {folder}: {advice}")
-    if not any(side.samples for side in recorded):
+    advice, recorded = f"run 'asv run --record-samples -a rounds=6 {name}^!'", [sides for sides, _ in found]
+    if not any(recorded):
+        raise ValueError(f"no results of {name} in {', '.join(map(str, folders))}: {advice}")
+    if not any(side.samples for sides in recorded for side in sides):
         raise ValueError(f"asv recorded no samples of {name}: {advice}, with --record-samples")
     return recorded

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from softmax_impls.choice.fleet import join_hosts
 from softmax_impls.choice.ranking import rank_run
 from softmax_impls.report import figures
 from softmax_impls.report.html.page import make_page
@@ -15,7 +16,7 @@ MAX_RUNS = 4  # runs whose figures are written: each takes seconds
 
 def write(loaded: Loaded, folder: Path) -> tuple[Path, list[Path], list[str]]:
     """Write the page and the figures of at least one run; return their paths, and a line for all that is left out."""
-    runs = [rank_run(run) for run in loaded.runs]
+    runs = [rank_run(run) for run in join_hosts(loaded.runs)]
     styles = styles_of(name for run in runs for cell in run.cells for name in cell.kernels)
     html, notes = make_page(loaded, runs, styles)
     (folder / FIGURES).mkdir(parents=True, exist_ok=True)

@@ -10,9 +10,9 @@ from matplotlib.patches import Rectangle
 
 from softmax_impls.choice.ranking import Ranked
 from softmax_impls.formatting import format_seconds
-from softmax_impls.report.panels import address, best, by_panel, shape_text, short_name, tile_text, workload_name
+from softmax_impls.report.panels import Panel, address, best, by_panel, shape_text, short_name, tile_text, workload_name
 from softmax_impls.report.style import INK, PAGE, PAPER, RULE, Styles, add_legend, drawing, styles_of
-from softmax_impls.timing.workloads import GRID
+from softmax_impls.timing.workloads import GRID, CellKey
 
 PER_ROW = 4  # tiles of named workloads
 SIDE_BY_SIDE = 2  # panels
@@ -26,7 +26,7 @@ AXIS_HEIGHT, TITLE_HEIGHT, LEGEND_HEIGHT = 0.5, 0.35, 0.35  # inches
 class Block(NamedTuple):
     """Tiles on common axes: named workloads, the shapes of the grid, or the user's own shapes."""
 
-    tiles: Mapping[tuple[int, int], Ranked]  # by column and row, counted from the lower left
+    tiles: Mapping[tuple[int, int], Ranked | None]  # by column and row, counted from the lower left
     columns: Sequence[str]  # labels
     rows: Sequence[str]  # labels; empty for named workloads, whose tiles have their labels inside
 
@@ -48,8 +48,19 @@ def winners_map(cells: Sequence[Ranked], styles: Styles | None = None) -> Figure
     A tile is split where implementations tie, and missing where nothing is ranked. An implementation that loses
     saturated rows is named in the last line if it is faster.
     """
+    return winners_maps({"": cells}, styles)
+
+
+def winners_maps(machines: Mapping[str, Sequence[Ranked]], styles: Styles | None = None) -> Figure:
+    """Draw the maps of several machines, by name, side by side. The same shape is at the same place in all of them."""
+    cells = [cell for of_machine in machines.values() for cell in of_machine]
     bests = [found for cell in cells if (found := best(cell))]
-    panels = {panel: _blocks(shown) for panel, shown in by_panel(cells).items()}
+    panels: dict[str, list[Block]] = {}
+    for panel, shown in by_panel(cells).items():
+        keys = list(dict.fromkeys(cell.key for cell in shown))
+        for machine, of_machine in machines.items():
+            own = {cell.key: cell for cell in of_machine if Panel.of(cell.key) == panel}
+            panels["\n".join(filter(None, (machine, str(panel))))] = _blocks(keys, own)
     columns = min(SIDE_BY_SIDE, len(panels))
     inches = [TITLE_HEIGHT + sum(block.height for block in blocks) for blocks in panels.values()]
     heights = [max(inches[start : start + columns]) for start in range(0, len(inches), columns)]
@@ -61,9 +72,9 @@ def winners_map(cells: Sequence[Ranked], styles: Styles | None = None) -> Figure
             styles = styles_of(name for cell in cells for name in cell.kernels)
             figure.suptitle(TITLE + any(found.faster for found in bests) * "\n† faster, but loses saturated rows")
         parts = figure.subfigures(len(heights), columns, squeeze=False, height_ratios=heights).flat
-        for part, (panel, blocks) in zip(parts, panels.items(), strict=False):
+        for part, (title, blocks) in zip(parts, panels.items(), strict=False):
             axes = part.subplots(len(blocks), 1, squeeze=False, height_ratios=[block.height for block in blocks])[:, 0]
-            axes[0].set_title(str(panel))
+            axes[0].set_title(title)
             for axis, block in zip(axes, blocks, strict=True):
                 _draw(axis, block, styles)
         names = {name for found in bests for name in found.names}
@@ -77,16 +88,19 @@ def _tie() -> Line2D:
     return Line2D([], [], ls="", color=RULE, label="split: no measurable difference", **look)
 
 
-def _blocks(cells: Sequence[Ranked]) -> list[Block]:
-    """Return a block of the named workloads in rows, and a block of other shapes by dim and batch."""
-    named = [cell for cell in cells if workload_name(cell.key)]
+def _blocks(keys: Sequence[CellKey], cells: Mapping[CellKey, Ranked]) -> list[Block]:
+    """Return a block of the named workloads in rows, and a block of other shapes by dim and batch.
+
+    There is a place for each key, and a tile for each cell.
+    """
+    named = [key for key in keys if workload_name(key)]
     last = (len(named) - 1) // PER_ROW
-    blocks = [Block({(i % PER_ROW, last - i // PER_ROW): cell for i, cell in enumerate(named)}, [""] * PER_ROW, [])]
+    rows = {(i % PER_ROW, last - i // PER_ROW): cells.get(key) for i, key in enumerate(named)}
+    blocks = [Block(rows, [""] * PER_ROW, [])]
     for on_grid in (True, False):
-        of_sizes = [cell for cell in cells if not workload_name(cell.key)]
-        keys = {cell.key: cell for cell in of_sizes if (cell.key.workload == GRID) == on_grid}
-        dims, batches = sorted({key.dim for key in keys}), sorted({key.batch for key in keys})
-        tiles = {(dims.index(key.dim), batches.index(key.batch)): cell for key, cell in keys.items()}
+        of_sizes = [key for key in keys if not workload_name(key) and (key.workload == GRID) == on_grid]
+        dims, batches = sorted({key.dim for key in of_sizes}), sorted({key.batch for key in of_sizes})
+        tiles = {(dims.index(key.dim), batches.index(key.batch)): cells.get(key) for key in of_sizes}
         blocks.append(Block(tiles, list(map(str, dims)), list(map(str, batches))))
     return [block for block in blocks if block.tiles]
 
@@ -94,7 +108,7 @@ def _blocks(cells: Sequence[Ranked]) -> list[Block]:
 def _draw(axis: Axes, block: Block, styles: Styles) -> None:
     """Draw the tiles of a block, each split into as many colours as implementations tie."""
     for (x, y), cell in block.tiles.items():
-        if found := best(cell):
+        if cell and (found := best(cell)):
             share, link = 1 / len(found.names), PAGE + address(cell.key)
             for i, name in enumerate(found.names):
                 colour = styles[name].colour

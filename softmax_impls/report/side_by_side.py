@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from softmax_impls import dispatch
+from softmax_impls.choice.fleet import at_cells, summary
 from softmax_impls.choice.ranking import Ranked, RankedRun
 from softmax_impls.formatting import format_seconds
 from softmax_impls.report.panels import best
@@ -23,14 +24,16 @@ class Row(NamedTuple):
     key: CellKey
     bests: list[str]  # of each run, the implementations to use and the time
     ratios: list[str]  # of each run but the first
+    for_all: str  # the implementation that serves all kinds of machines; empty if there is one kind
 
 
 class SideBySide(NamedTuple):
     """The cells that the first run has in common with another run, in the order of the first run."""
 
     titles: dict[str, str]  # of the runs, by letter
-    heads: list[str]  # of the ratios
+    heads: list[str]  # of the ratios, and of the last column if there are several kinds of machines
     rows: list[Row]
+    summary: list[str]  # sentences about all kinds
 
 
 def side_by_side(runs: Sequence[RankedRun]) -> SideBySide:
@@ -38,14 +41,16 @@ def side_by_side(runs: Sequence[RankedRun]) -> SideBySide:
     shown = dict(zip(LETTERS, runs, strict=False))
     cells = [{cell.key: cell for cell in run.cells} for run in shown.values()]
     kinds = ("", f" {dispatch.pick().impl}", " of all") if len(shown) == 2 else ("",)
-    rows = []
+    fleet, rows = at_cells(runs), []
     for first in runs[0].cells:
         found = [of_run.get(first.key) for of_run in cells]
         if any(found[1:]):
             ratios = [text for cell in found[1:] for text in _ratios(first, cell)[: len(kinds)]]
-            rows.append(Row(first.key, [_best(cell) for cell in found], ratios))
+            for_all = str(fleet[first.key]) if first.key in fleet else ""
+            rows.append(Row(first.key, [_best(cell) for cell in found], ratios, for_all))
     heads = [f"{letter}÷A{kind}" for letter in list(shown)[1:] for kind in kinds]
-    return SideBySide({letter: run.run.title for letter, run in shown.items()}, heads, rows)
+    heads += ["for all kinds"] * any(row.for_all for row in rows)
+    return SideBySide({letter: run.run.title for letter, run in shown.items()}, heads, rows, list(summary(fleet)))
 
 
 def _best(cell: Ranked | None) -> str:

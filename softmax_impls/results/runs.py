@@ -82,7 +82,7 @@ def load(paths: Iterable[Path]) -> Loaded:
                 found = Problems()
                 cells += _read(file, found)
                 problems.add_file(printable(file), found)
-    runs = _split(cells)
+    runs = split(cells)
     superseded = len(cells) - sum(len(run.cells) for run in runs)
     note = f"{format_count(superseded, 'older record')} of cells that were measured again left out"
     return Loaded(tuple(runs), tuple(problems.lines()), (note,) if superseded else ())
@@ -140,7 +140,7 @@ def _decode(data: bytes, file: Path, problems: Problems) -> list[Cell]:
     raise ResultsError("results of neither compare, asv nor pytest-benchmark")
 
 
-def _split(cells: Iterable[Cell]) -> list[Run]:
+def split(cells: Iterable[Cell]) -> list[Run]:
     """Return the runs, the newest first, each with the newest measurement of each key."""
     groups: dict[tuple[str, str, str, str], dict[CellKey, list[Cell]]] = {}
     for cell in cells:

@@ -7,7 +7,7 @@ samples longer, often for seconds. That moves the median, but hardly the fastest
 import datetime
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +46,7 @@ class Recorded:
     date: datetime.datetime | None  # of the commit, in UTC
     measured: datetime.datetime | None  # time of the newest measurement, in UTC
     samples: Mapping[Benchmark, Samples]  # seconds of a call; benchmarks without samples are left out
+    kind: str = ""  # processor and number of cores; the name of the machine if asv does not know them
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,35 @@ class CommitComparison:
     faster: tuple[Change, ...]
 
 
+@dataclass(frozen=True)
+class Slowdown:
+    """A benchmark that is slower on some kinds of machines. The ratios are of the worst machine of each kind."""
+
+    benchmark: Benchmark
+    ratios: Mapping[str, float]  # time after over time before, by kind
+    other_kinds: tuple[str, ...]  # that have the benchmark, and are not slower
+
+    @property
+    def on_all(self) -> bool:
+        """Whether several kinds have the benchmark and all are slower, so that the commit is the likely cause."""
+        return len(self.ratios) > 1 and not self.other_kinds
+
+
+def by_kind(comparisons: Iterable[CommitComparison]) -> list[Slowdown]:
+    """Return the slowdowns over all machines: those of most kinds first, then the largest."""
+    slower: dict[Benchmark, dict[str, float]] = {}
+    measured: dict[Benchmark, set[str]] = {}
+    for comparison in comparisons:
+        kind = comparison.base.kind
+        for benchmark in comparison.base.samples.keys() & comparison.head.samples.keys():
+            measured.setdefault(benchmark, set()).add(kind)
+        for change in comparison.slower:
+            ratios = slower.setdefault(change.benchmark, {})
+            ratios[kind] = max(change.ratio, ratios.get(kind, 0.0))
+    found = [Slowdown(b, ratios, tuple(sorted(measured[b] - ratios.keys()))) for b, ratios in slower.items()]
+    return sorted(found, key=lambda slowdown: (-len(slowdown.ratios), -max(slowdown.ratios.values())))
+
+
 def size_class(seconds: float) -> SizeClass:
     """Return the class of a call that takes this long."""
     return next(size_class for size_class in SIZE_CLASSES if seconds <= size_class.longest)
@@ -97,10 +127,17 @@ def read_commit(folder: Path, commit: str) -> tuple[list[Recorded], list[str]]:
             samples = {result.benchmark: result.samples for result in results if result.samples}
             measured = max((result.started_at for result in results if result.started_at), default=None)
             machine, environment = printable(path.parent.name), printable(file.env_name)
-            recorded.append(Recorded(machine, environment, commit, asv.utc(file.date), measured, samples))
+            about = asv.utc(file.date), measured, samples, _kind(file) or machine
+            recorded.append(Recorded(machine, environment, commit, *about))
         except (*UNREADABLE, OSError) as error:
             lines.append(f"{printable(path)}: {describe(error)}")
     return recorded, lines
+
+
+def _kind(file: asv.AsvFile) -> str:
+    """Return the processor and the number of cores, as asv read them; "" if it did not."""
+    processor, cores = (" ".join(str(file.params.get(name) or "").split()) for name in ("cpu", "num_cpu"))
+    return printable(f"{processor}, {cores} cores" if processor and cores else processor)
 
 
 def compare_commits(base: Sequence[Recorded], head: Sequence[Recorded]) -> Iterator[CommitComparison]:

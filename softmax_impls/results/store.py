@@ -19,7 +19,10 @@ from softmax_impls.timing.records import SCHEMA, Cell, Control, Environment, Ker
 from softmax_impls.timing.workloads import CellKey
 from softmax_impls.user_cache import replacing
 
-__all__ = ["FILE", "ResultsError", "append", "continue_from", "decode", "read", "write"]
+__all__ = [
+    "FILE", "ResultsError", "append", "continue_from", "decode", "read", "read_whole", "refuse_if_different", "start",
+    "write",
+]  # fmt: skip
 
 FILE = "results.jsonl"
 OLD_SCHEMA = "written by an earlier edition (schema {}): measure again with 'softmax-impls compare'"
@@ -44,6 +47,14 @@ def append(path: Path, cell: Cell) -> None:
         os.fsync(file.fileno())
 
 
+def start(path: Path) -> None:
+    """Make an empty file, and its folder. A file of an earlier run is kept beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size:
+        path.replace(path.with_suffix(".previous.jsonl"))
+    path.touch()
+
+
 def write(path: Path, cells: Iterable[Cell]) -> None:
     """Replace a file in one step. If a value is outside the bounds of its type, raise ValueError; the file stays."""
     with replacing(path) as file:
@@ -66,12 +77,13 @@ def decode(data: bytes, problems: Problems) -> list[Cell]:
 
     A line that cannot be read costs itself, and a kernel, control or roofline that cannot be read costs only itself.
     """
-    cells: dict[tuple[CellKey, datetime.datetime | None], Cell] = {}
+    cells: dict[tuple[CellKey, datetime.datetime | None, str, str], Cell] = {}
     for number, line in enumerate(io.BytesIO(data), start=1):
         if line.strip():
             try:
                 cell = _decode(line, f"line {number}", problems)
-                cells[cell.key, cell.time] = cell
+                about = cell.environment
+                cells[cell.key, cell.time, about.machine, about.host] = cell
             except UNREADABLE as error:
                 problems.add(f"line {number}", CUT_OFF if _is_cut_off(line) else _describe(error))
     if not data.strip():
@@ -88,6 +100,24 @@ def continue_from(
     host, seed, the fingerprint of the source of each implementation, and the versions of `PACKAGES` and of `packages`,
     which the implementations require, must be equal.
     """
+    cells = read_whole(path)
+    needed = {*PACKAGES, *packages}
+    for cell in cells:
+        then = cell.environment
+        alike: list[tuple[str, object, object]] = [
+            ("machine", then.machine, environment.machine),
+            ("host", then.host or "unknown", environment.host or "unknown"),
+            ("versions", _some(then.versions, needed), _some(environment.versions, needed)),
+            ("seed", cell.seed, seed),
+            ("implementations", {kernel.name: kernel.source for kernel in cell.kernels}, sources),
+        ]
+        for what, before, now in alike:
+            refuse_if_different(path, what, before, now)
+    return cells
+
+
+def read_whole(path: Path) -> list[Cell]:
+    """Return the cells of a file that has no damage but a last line that is cut off; no cells if there is no file."""
     if not path.exists():
         return []
     try:
@@ -97,19 +127,13 @@ def continue_from(
     damage = [problem for problem in problems if not problem.endswith(f": {CUT_OFF}")]
     if damage:
         raise ResultsError(f"{path}: {damage[0]}")
-    needed = {*PACKAGES, *packages}
-    for cell in cells:
-        then = cell.environment
-        for what, before, now in (
-            ("machine", then.machine, environment.machine),
-            ("host", then.host or "unknown", environment.host or "unknown"),
-            ("versions", *(_some(versions, needed) for versions in (then.versions, environment.versions))),
-            ("seed", cell.seed, seed),
-            ("implementations", {kernel.name: kernel.source for kernel in cell.kernels}, sources),
-        ):
-            if before != now:
-                raise ResultsError(f"{path} was measured with different {what}: {_difference(before, now)}")
     return cells
+
+
+def refuse_if_different(path: Path, what: str, before: object, now: object) -> None:
+    """Raise `ResultsError` if a file was measured with something else than is used now."""
+    if before != now:
+        raise ResultsError(f"{path} was measured with different {what}: {_difference(before, now)}")
 
 
 def _encode(cell: Cell) -> bytes:

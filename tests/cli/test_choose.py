@@ -103,14 +103,14 @@ def test_a_file_in_place_of_the_folder_is_reported(output, capsys):
 
 def test_the_stated_time_is_that_of_the_code(output, monkeypatch):
     timed = []
-    monkeypatch.setattr(asking, "time_pasted", lambda usage, _: timed.append(usage) or Times(7e-6, 6e-6, 9e-6))
+    monkeypatch.setattr(asking, "time_pasted", lambda usage, *_: timed.append(usage) or Times(7e-6, 6e-6, 9e-6))
     text = output("choose", *SHAPE, *ONE, "--impl", "pivoted")
     assert "Use pivoted, for 16×16 float32, 1 thread: 7 µs a call (6 µs to 9 µs nine times in ten)." in text
     assert timed[0].line in text
 
 
 def test_code_that_cannot_be_timed_leaves_the_time_of_the_rounds(output, monkeypatch):
-    def fail(usage, seconds):
+    def fail(*arguments):
         raise NameError("name 'mine' is not defined")
 
     monkeypatch.setattr(asking, "time_pasted", fail)

@@ -33,13 +33,14 @@ def commits(tmp_path, monkeypatch):
 def record(tmp_path):
     """Write results of asv: the samples of two benchmarks at a commit."""
 
-    def record(commit, *samples, machine="vm", environment="py3.11", folder=tmp_path / ".asv" / "results"):
+    def record(commit, *samples, machine="vm", environment="py3.11", folder=tmp_path / ".asv" / "results", cpu=""):
         fastest = [min(values) if values else 1e-6 for values in samples]
         content = {
             "version": 2,
             "commit_hash": commit,
             "env_name": environment,
             "date": 1_790_000_000_000,
+            "params": {"cpu": cpu},
             "result_columns": ["result", "params", "version", "started_at", "samples"],
             "results": {"backward.Workload.time_kernel": [fastest, PARAMS, "2", 1_795_000_000_000, list(samples)]},
         }
@@ -130,6 +131,25 @@ def test_another_results_folder_can_be_named(commits, record, tmp_path):
     for commit in commits[:2]:
         record(commit, [1e-6], [1e-4], folder=tmp_path / "elsewhere")
     assert run(commits[0], commits[1], "--results", "elsewhere")[0] == 0
+
+
+def test_several_folders_show_which_slowdowns_all_kinds_of_machines_have(commits, record, tmp_path):
+    for number, after in ((1, ([2e-6], [1e-4])), (2, ([3e-6], [3e-4]))):
+        folder = tmp_path / f"lab-{number}"  # both machines have the same name
+        record(commits[0], [1e-6], [1e-4], folder=folder, cpu=f"processor {number}")
+        record(commits[1], *after, folder=folder, cpu=f"processor {number}")
+    folders = ("--results", "lab-1", "--results", "lab-2")
+    *_, on_all, on_one, counts, _ = run(commits[0], commits[1], *folders)[1].splitlines()
+    assert on_all == (
+        "slower on all 2 kinds: backward.Workload.time_kernel(kernel a, digits) (processor 1 2.00x, processor 2 3.00x)"
+    )
+    assert on_one == "slower on 1 of 2 kinds: backward.Workload.time_kernel(kernel b, digits) (processor 2 3.00x)"
+    assert counts == "1 slower on all kinds, so because of the commit; 1 on some kinds only."
+    found = json.loads(run(commits[0], commits[1], *folders, "--json")[1])["slower_by_kind"]
+    assert [(slowdown["on_all"], slowdown["other_kinds"]) for slowdown in found] == [
+        (True, []),
+        (False, ["processor 1"]),
+    ]
 
 
 def test_a_list_of_changes_is_bounded(commits, record, monkeypatch):

@@ -202,9 +202,30 @@ def test_runs_are_compared_side_by_side(make):
     )
     shared = section(html, "shared")
     assert re.findall(r"<li>(.: \w+)", shared) == ["A: a", "B: other"]
-    assert re.findall(r'<th scope="col">([^<]*)</th>', shared)[2:] == ["A", "B", "B÷A", "B÷A numba_simd", "B÷A of all"]
+    assert re.findall(r'<th scope="col">([^<]*)</th>', shared)[2:7] == ["A", "B", "B÷A", "B÷A numba_simd", "B÷A of all"]
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", shared)
-    assert cells[1:] == ["numba_simd 1.01 µs", "b 2.01 µs", "2.00", "9.00", "0.22 to 9.00"]
+    assert cells[1:6] == ["numba_simd 1.01 µs", "b 2.01 µs", "2.00", "9.00", "0.22 to 9.00"]
+
+
+def test_kinds_of_machines_have_maps_side_by_side_and_an_answer_for_all(make, monkeypatch):
+    monkeypatch.setattr(figures, "KINDS", ("winners",))  # the others take most of the time
+    html, _ = make(
+        [cell({"numba_simd": 1e-6, "b": 9e-6}), cell({"numba_simd": 1e-6}, dim=256)],
+        [cell({"numba_simd": 1.04e-6, "b": 1e-6}, commit="f00", machine="other, 4 cores, Linux")],
+    )
+    maps, shared = section(html, "winners"), section(html, "shared")
+    assert maps.count("<svg") == 1  # both maps are in one figure, with a place for 256 in each
+    assert re.findall(r">([AB]: [^<]*)<", maps) == ["A: a cpu, 2 cores, Linux", "B: other, 4 cores, Linux"]
+    assert maps.count(">256<") == 2
+    summary = "in 1 of 1 cell: fastest or tied on each in 0, and within 10 % of the best in the others."
+    assert f"<li>numba_simd serves all 2 kinds {summary}</li>" in shared
+    assert '<td class="wrap">numba_simd on 1 of 2 kinds; on other, 4 cores it is within 4 % of the best</td>' in shared
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_two_commits_on_one_machine_are_one_kind(make):
+    html, _ = make([cell({"a": 1e-6})], [cell({"a": 2e-6}, commit="f00")])
+    assert "kinds" not in section(html, "shared")
 
 
 @pytest.mark.usefixtures("without_figures")

@@ -5,14 +5,14 @@ import json
 import pytest
 
 from softmax_impls.results import slowdowns
-from softmax_impls.results.slowdowns import SIZE_CLASSES, Benchmark, Recorded, compare_commits, is_slower
+from softmax_impls.results.slowdowns import SIZE_CLASSES, Benchmark, Recorded, by_kind, compare_commits, is_slower
 
 BASE, HEAD = "a" * 40, "b" * 40
 
 
-def recorded(machine="vm", environment="py3.11", **samples):
+def recorded(machine="vm", environment="py3.11", kind="", **samples):
     samples = {Benchmark(name, "1", ()): values for name, values in samples.items()}
-    return Recorded(machine, environment, BASE, None, None, samples)
+    return Recorded(machine, environment, BASE, None, None, samples, kind or machine)
 
 
 @pytest.mark.parametrize("fastest", [1e-6, 5e-5, 5e-4, 1e-2])
@@ -46,6 +46,31 @@ def test_commits_are_compared_on_each_machine_and_environment_that_both_have():
     head = [recorded("m2", a=(2e-6,)), recorded("m1", a=(1e-6,)), recorded("m3", a=(2e-6,))]
     comparisons = list(compare_commits(base, head))
     assert [(comparison.base.machine, len(comparison.slower)) for comparison in comparisons] == [("m1", 0), ("m2", 1)]
+
+
+def test_a_slowdown_on_all_kinds_is_told_from_one_on_a_single_kind():
+    base = [
+        recorded(name, kind=kind, a=(1e-6,), b=(1e-6,)) for name, kind in (("m1", "old"), ("m2", "new"), ("m3", "new"))
+    ]
+    after = [{"a": (2e-6,), "b": (1e-6,)}, {"a": (3e-6,), "b": (1e-6,)}, {"a": (4e-6,), "b": (9e-6,)}]
+    head = [recorded(old.machine, kind=old.kind, **samples) for old, samples in zip(base, after, strict=True)]
+    everywhere, single = by_kind(compare_commits(base, head))
+    assert (everywhere.benchmark.name, everywhere.ratios, everywhere.on_all) == ("a", {"old": 2.0, "new": 4.0}, True)
+    assert (single.benchmark.name, single.other_kinds, single.on_all) == ("b", ("old",), False)
+
+
+def test_a_benchmark_that_one_kind_has_does_not_count_as_slower_on_all():
+    base = [recorded("m1", a=(1e-6,)), recorded("m2", b=(1e-6,))]
+    head = [recorded("m1", a=(2e-6,)), recorded("m2", b=(1e-6,))]
+    (slowdown,) = by_kind(compare_commits(base, head))
+    assert not slowdown.on_all
+
+
+def test_the_kind_of_a_machine_is_its_processor_and_number_of_cores(tmp_path):
+    write(tmp_path)
+    write(tmp_path, "other", params={"cpu": "A  processor", "num_cpu": "4"})
+    found, _ = slowdowns.read_commit(tmp_path, BASE)
+    assert {side.machine: side.kind for side in found} == {"vm": "vm", "other": "A processor, 4 cores"}
 
 
 def write(folder, machine="vm", commit=BASE, **changes):

@@ -29,6 +29,12 @@ def test_appended_cells_are_read_unchanged(path):
     assert store.read(path) == ([full_cell(1), full_cell(2)], [])
 
 
+def test_measurements_of_the_same_cell_in_the_same_second_on_two_hosts_are_kept(path):
+    other = msgspec.structs.replace(full_cell(1), environment=replace(ENVIRONMENT, host="another"))
+    store.append(path, other)
+    assert store.read(path)[0] == [full_cell(1), full_cell(2), other]
+
+
 def test_written_cells_replace_a_file(path):
     store.write(path, [full_cell(3)])
     assert store.read(path) == ([full_cell(3)], [])

@@ -20,8 +20,9 @@ from softmax_impls.choice.scaling import crossovers, exponents
 from softmax_impls.formatting import format_count, format_seconds
 from softmax_impls.report import figures
 from softmax_impls.report.html import embedded
+from softmax_impls.report.maps import winners_maps
 from softmax_impls.report.panels import Panel, address, best, by_panel, marks, shape_text
-from softmax_impls.report.side_by_side import TEXT, side_by_side
+from softmax_impls.report.side_by_side import LETTERS, TEXT, side_by_side
 from softmax_impls.report.style import Styles, inline_svg
 from softmax_impls.report.terminal.times import EXPLANATIONS, explanations, times_by_panel
 from softmax_impls.results.runs import Loaded
@@ -38,9 +39,11 @@ def make_page(loaded: Loaded, ranked: Sequence[RankedRun], styles: Styles) -> tu
     """Return the page of at least one run, newest first, and its notes: a line for all that was left out."""
     notes = list(loaded.notes)
     runs = _first_cells(ranked, notes)
-    with_figures = _figures(runs, styles, notes)
-    data = embedded.data(runs, ranked[: len(runs)], notes)
     shared = side_by_side(runs)
+    with_maps = bool(shared.summary) and "winners" in figures.KINDS
+    maps = _maps(runs[: len(shared.titles)], styles) if with_maps else []
+    with_figures = _figures(runs, styles, notes, [kind for kind in figures.KINDS if not (maps and kind == "winners")])
+    data = embedded.data(runs, ranked[: len(runs)], notes)
     if len(runs) > len(shared.titles):
         notes.append(f"Of {len(runs)} runs, the {len(shared.titles)} newest are shown side by side.")
     bests = [(run, sorted({name for cell in run.cells if (b := best(cell)) for name in b.names})) for run in runs]
@@ -53,6 +56,7 @@ def make_page(loaded: Loaded, ranked: Sequence[RankedRun], styles: Styles) -> tu
         crossovers=[(run, found) for run, names in bests if (found := list(crossovers(run, names)))],
         growth=[(run, grown) for run in runs if (grown := exponents(run, families))],
         shared=shared,
+        maps=maps,
         problems=loaded.problems,
         notes=notes,
         files=sorted({cell.file for run in runs for cell in run.run.cells}),
@@ -93,13 +97,23 @@ def _first_cells(runs: Sequence[RankedRun], notes: list[str]) -> list[RankedRun]
     return [RankedRun(run.run, run.cells[:count]) for run, count in shown]
 
 
-def _figures(runs: Sequence[RankedRun], styles: Styles, notes: list[str]) -> list[tuple[RankedRun, Figures]]:
+def _maps(runs: Sequence[RankedRun], styles: Styles) -> list[tuple[str, Markup]]:
+    """Return the maps of several machines side by side: for each panel a label and an SVG element."""
+    cells = {f"{letter}: {run.run.place}": by_panel(run.cells) for letter, run in zip(LETTERS, runs, strict=False)}
+    panels = sorted({panel for panels in cells.values() for panel in panels})
+    drawn = ((p, winners_maps({name: of[p] for name, of in cells.items() if p in of}, styles)) for p in panels)
+    return [(str(panel), Markup(inline_svg(figure, f"maps {panel}"))) for panel, figure in drawn]
+
+
+def _figures(
+    runs: Sequence[RankedRun], styles: Styles, notes: list[str], kinds: Sequence[str]
+) -> list[tuple[RankedRun, Figures]]:
     """Return the first runs with their figures, as many as fit into the page, and add a note if there are more."""
     shown: list[tuple[RankedRun, Figures]] = []
     left = MAX_FIGURES
     for number, run in enumerate(runs):
         drawn: Figures = {}
-        for (panel, cells), kind in itertools.product(by_panel(run.cells).items(), figures.KINDS):
+        for (panel, cells), kind in itertools.product(by_panel(run.cells).items(), kinds):
             if figure := figures.draw(kind, cells, styles):
                 svg = Markup(inline_svg(figure, f"{kind} {number} {panel}"))
                 drawn.setdefault(kind, []).append((f"{panel}, {run.run.title}", svg))

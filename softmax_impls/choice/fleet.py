@@ -1,0 +1,198 @@
+"""Answers for several kinds of machines: what to use on each kind, and whether one implementation serves all.
+
+A kind is a processor, its number of cores, the system, and the versions of Python and packages.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from softmax_impls.choice.answer import Answer, Question, preferred
+from softmax_impls.choice.candidates import Implementations
+from softmax_impls.choice.choose import choose
+from softmax_impls.choice.ranking import Ranked, RankedRun, rank_run
+from softmax_impls.formatting import format_count
+from softmax_impls.results.runs import OLDEST, Run
+from softmax_impls.timing.environment import environment
+from softmax_impls.timing.records import Cell, Environment
+from softmax_impls.timing.workloads import CellKey
+
+SERVES = 1.1  # ratio to the fastest time on a kind, up to which an implementation serves that kind
+MAX_LISTED = 5  # cells of a list
+
+KindKey = tuple[str, tuple[tuple[str, str], ...]]
+
+
+def kind_of(environment: Environment) -> KindKey:
+    """Return what makes a kind: processor, cores, system and versions."""
+    return environment.machine, tuple(sorted(environment.versions.items()))
+
+
+def kind_names(kinds: Sequence[KindKey]) -> list[str]:
+    """Return short names of different kinds: "znver3, 2 cores", with the system or versions only if these differ."""
+    machines = [machine.split(", ") for machine, _ in kinds]
+    common = len({parts[-1] for parts in machines}) == 1 and all(len(parts) > 1 for parts in machines)
+    names = [", ".join(parts[:-1] if common else parts) for parts in machines]
+    alike = Counter(names)
+    shared = set.intersection(*(set(versions) for _, versions in kinds)) if kinds else set()
+    own = [" ".join(" ".join(pair) for pair in versions if pair not in shared) for _, versions in kinds]
+    return [f"{name}, {extra}" if alike[name] > 1 and extra else name for name, extra in zip(names, own, strict=True)]
+
+
+def by_kind(runs: Iterable[RankedRun]) -> dict[str, list[RankedRun]]:
+    """Return the runs of `compare` by the name of their kind. Of each host, only the newest versions count."""
+    newest: dict[tuple[str, str], Cell] = {}
+    runs = [run for run in runs if run.run.tool == "compare"]
+    for cell in (ranked.cell for run in runs for ranked in run.cells):
+        place = cell.environment.machine, cell.environment.host
+        newest[place] = max(newest.get(place, cell), cell, key=lambda cell: cell.time or OLDEST)
+    current = {kind_of(cell.environment) for cell in newest.values()}
+    kinds: dict[KindKey, list[RankedRun]] = {}
+    for run in runs:
+        of_kinds: dict[KindKey, list[Ranked]] = {}
+        for ranked in run.cells:
+            of_kinds.setdefault(kind_of(ranked.cell.environment), []).append(ranked)
+        for kind, cells in of_kinds.items():
+            if kind in current:
+                kinds.setdefault(kind, []).append(RankedRun(run.run, cells))
+    return dict(zip(kind_names(list(kinds)), kinds.values(), strict=True))
+
+
+def join_hosts(runs: Iterable[Run]) -> list[Run]:
+    """Join the runs of a kind whose hosts measured different cells, as after the death of a worker."""
+    joined: list[Run] = []
+    for run in runs:
+        for number, other in enumerate(joined):
+            if _can_join(run, other):
+                hosts = ", ".join(filter(None, (other.host, run.host)))
+                joined[number] = replace(other, cells=other.cells + run.cells, host=hosts)
+                break
+        else:
+            joined.append(run)
+    return joined
+
+
+def _can_join(run: Run, other: Run) -> bool:
+    same = run.tool == other.tool == "compare" and run.commit == other.commit
+    kinds, of_other = ({kind_of(cell.environment) for cell in cells} for cells in (run.cells, other.cells))
+    return same and kinds == of_other and {cell.key for cell in run.cells}.isdisjoint(cell.key for cell in other.cells)
+
+
+@dataclass(frozen=True)
+class OnKind:
+    """How implementations do at one shape on one kind. Only those count that can be recommended."""
+
+    kind: str
+    winners: tuple[str, ...]  # the fastest, and those that tie with it
+    ratios: Mapping[str, float]  # times over the time of the fastest; 1 for winners
+
+    @property
+    def use(self) -> str:
+        """The implementation to use: that of the default call if it is among the winners."""
+        return preferred({name: self.ratios[name] for name in self.winners}, margin=math.inf)
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The implementations to use at one shape on several kinds."""
+
+    kinds: tuple[OnKind, ...]
+
+    @property
+    def worst(self) -> dict[str, float]:
+        """The largest ratio over all kinds, of each implementation that was timed on all of them."""
+        names = set.intersection(*(set(on.ratios) for on in self.kinds))
+        return {name: max(on.ratios[name] for on in self.kinds) for name in sorted(names)}
+
+    @property
+    def best_for_all(self) -> str:
+        """The implementation with the least of these ratios, or that of the default call if it ties; "" if none."""
+        return preferred(self.worst)
+
+    @property
+    def serves_all(self) -> bool:
+        """Whether an implementation is fastest, tied or nearly as fast on every kind."""
+        return self.worst.get(self.best_for_all, math.inf) <= SERVES
+
+    def __str__(self) -> str:
+        name, total = self.best_for_all, len(self.kinds)
+        users: dict[str, list[str]] = {}
+        for on in self.kinds:
+            users.setdefault(on.use, []).append(on.kind)
+        each = "; ".join(f"{use} on {' and on '.join(kinds)}" for use, kinds in users.items())
+        if not name:
+            return f"none was timed on all kinds: {each}"
+        behind = {on.kind: on.ratios[name] for on in self.kinds if name not in on.winners}
+        if not self.serves_all:
+            kind = max(behind, key=behind.__getitem__)
+            return f"none serves all kinds: {each}; {name} takes {behind[kind]:.2f}x the time of the best on {kind}"
+        near = ", ".join(f"on {kind} it is within {_percent(ratio)} of the best" for kind, ratio in behind.items())
+        return f"{name} on {total - len(behind)} of {format_count(total, 'kind')}" + (f"; {near}" if near else "")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the answer with types that JSON has."""
+        use = {on.kind: on.use for on in self.kinds}
+        return {"use": use, "for_all": self.best_for_all or None, "serves_all": self.serves_all, "worst": self.worst}
+
+
+def at_cells(runs: Iterable[RankedRun]) -> dict[CellKey, Fleet]:
+    """Return the answer for each cell that at least two kinds have, by its key; the newest measurement counts."""
+    found: dict[CellKey, dict[str, Ranked]] = {}
+    for kind, of_kind in by_kind(runs).items():
+        for run in sorted(of_kind, key=lambda run: run.run.time or OLDEST):
+            for cell in run.cells:
+                if cell.comparison:
+                    found.setdefault(cell.key, {})[kind] = cell
+    several = {key: cells for key, cells in found.items() if len(cells) > 1}
+    return {key: Fleet(tuple(_on_kind(kind, cell) for kind, cell in cells.items())) for key, cells in several.items()}
+
+
+def _on_kind(kind: str, cell: Ranked) -> OnKind:
+    comparison = cell.among_accurate or cell.comparison
+    assert comparison
+    ratios = {comparison.best: 1.0} | {name: ratio.value for name, ratio in comparison.ratios.items()}
+    winners = comparison.best, *comparison.ties
+    return OnKind(kind, winners, ratios | dict.fromkeys(winners, 1.0))
+
+
+def ask_kinds(question: Question, runs: Iterable[Run], implementations: Implementations) -> Fleet | None:
+    """Answer a question for each kind that can answer it, by measurements or predictions; None for a single kind."""
+    about = question.dtype, question.threads
+    wanted = [replace(run, cells=tuple(c for c in run.cells if (c.dtype, c.threads) == about)) for run in runs]
+    if len({kind_of(cell.environment) for run in wanted for cell in run.cells}) < 2:
+        return None
+    ranked = map(rank_run, wanted)
+    here, answers = environment().machine, dict[str, Answer]()
+    for kind, of_kind in by_kind(ranked).items():
+        answer = choose(question, of_kind, here, implementations)
+        if answer.winners:
+            answers[kind] = answer
+    return Fleet(tuple(map(_from_answer, answers, answers.values()))) if len(answers) > 1 else None
+
+
+def _from_answer(kind: str, answer: Answer) -> OnKind:
+    ratios = {name: answer.ratio(name).value for name, c in answer.candidates.items() if answer.allows(c)}
+    return OnKind(kind, answer.winners, ratios | dict.fromkeys(answer.winners, 1.0))
+
+
+def _percent(ratio: float) -> str:
+    return f"{math.ceil(round(100 * (ratio - 1), 6))} %"
+
+
+def summary(answers: Mapping[CellKey, Fleet]) -> Iterator[str]:
+    """Yield lines about all cells: how often one implementation serves all kinds, and where the kinds disagree."""
+    if not answers:
+        return
+    kinds = max((fleet.kinds for fleet in answers.values()), key=len)
+    served = Counter(fleet.best_for_all for fleet in answers.values() if fleet.serves_all)
+    cells = format_count(len(answers), "cell")
+    for name, count in served.most_common():
+        fastest = sum(all(name in on.winners for on in fleet.kinds) for fleet in answers.values())
+        rest = f", and within {_percent(SERVES)} of the best in the others" if fastest < count else ""
+        yield f"{name} serves all {len(kinds)} kinds in {count} of {cells}: fastest or tied on each in {fastest}{rest}."
+    apart = [f"{key}: {fleet}." for key, fleet in answers.items() if not fleet.serves_all]
+    yield from apart[:MAX_LISTED]
+    if len(apart) > MAX_LISTED:
+        yield f"… and {format_count(len(apart) - MAX_LISTED, 'more cell')} that no implementation serves on all kinds."

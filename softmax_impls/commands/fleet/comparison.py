@@ -1,0 +1,243 @@
+"""Run a comparison on a fleet, as `softmax_impls.commands.comparison` does on one machine."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import CancelledError
+from pathlib import Path
+
+import msgspec
+from distributed import Client, Lock, wait
+
+from softmax_impls.choice.coverage import recommend, rejected
+from softmax_impls.choice.fleet import Fleet, KindKey, at_cells, join_hosts, kind_names, kind_of, summary
+from softmax_impls.choice.ranking import RankedRun, rank_run
+from softmax_impls.commands.fleet import tasks
+from softmax_impls.commands.fleet.kinds import KindRun, count_hosts, describe_workers
+from softmax_impls.commands.fleet.messages import (
+    Ended,
+    Late,
+    Measured,
+    Measuring,
+    Message,
+    NotMeasured,
+    Order,
+    Refused,
+    Started,
+)
+from softmax_impls.formatting import format_count, one_line
+from softmax_impls.report.terminal.cells import exclusions
+from softmax_impls.report.terminal.progress import ProgressLine, progress_line
+from softmax_impls.results import store
+from softmax_impls.results.runs import split
+from softmax_impls.timing.records import Cell
+from softmax_impls.timing.workloads import CellKey
+
+CONNECT = 10.0  # seconds to find the scheduler
+POLL = 0.5  # seconds between two looks at which workers are alive
+
+_DECODER = msgspec.json.Decoder(Message)
+
+
+class SchedulerGoneError(Exception):
+    """The connection to the scheduler is lost."""
+
+
+class FleetComparison:
+    """A comparison on a fleet: after `run`, the results of all kinds, as `Comparison` has those of one machine."""
+
+    def __init__(self, scheduler: str, order: Order, sources: Mapping[str, str], folder: Path) -> None:
+        self._start, self._scheduler, self._order, self._sources = time.perf_counter(), scheduler, order, sources
+        self.file = folder / store.FILE
+        self.kinds: list[KindRun] = []
+        self.done: dict[tuple[KindKey, CellKey], Cell] = {}
+        self.runs: list[RankedRun] = []
+        self.problems: list[str] = []
+        self.interrupted = False  # by Ctrl-C
+        self.unfinished = False  # a kind or a worker is missing
+        self.wrong: dict[str, None] = {}  # lines about implementations that the checks reject
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self._start
+
+    def open(self, resume: bool) -> None:
+        """Load the results to resume, or rename them; raises OSError or ResultsError if that is not possible."""
+        if not resume:
+            store.start(self.file)
+        for cell in store.read_whole(self.file) if resume else ():
+            then = {kernel.name: kernel.source for kernel in cell.kernels if kernel.name in self._sources}
+            now = {name: source for name, source in self._sources.items() if name in then}
+            store.refuse_if_different(self.file, "seed", cell.seed, self._order.seed)
+            store.refuse_if_different(self.file, "implementations", then, now)
+            self.done[kind_of(cell.environment), cell.key] = cell
+
+    def run(self, progress: bool = True) -> None:
+        """Measure the missing cells of every kind; OSError if there is no scheduler. Ctrl-C ends the measurement."""
+        with Client(self._scheduler, timeout=CONNECT) as client, self._only_one(client):
+            try:
+                with progress_line(progress) as line:
+                    self._find_kinds(client, line)
+                    self._stop(client)
+                    self._measure(client, line)
+            except KeyboardInterrupt:
+                self.interrupted = True
+            except SchedulerGoneError as error:
+                self.unfinished = True
+                self.problems.append(str(error))
+            finally:
+                self._stop(client)
+        if self.done:
+            store.write(self.file, self.done.values())  # each cell once, also if it was measured in several steps
+        self._conclude()
+
+    @contextlib.contextmanager
+    def _only_one(self, client: Client) -> Iterator[None]:
+        """Hold the lock of all comparisons of this scheduler; ValueError if another comparison holds it."""
+        lock = Lock("softmax-impls compare")
+        if not lock.acquire(timeout=1):
+            raise ValueError("another comparison uses the workers of this scheduler, or was killed seconds ago")
+        try:
+            yield
+        finally:
+            if client.status == "running":
+                lock.release()
+
+    def _stop(self, client: Client) -> None:
+        """End all measuring processes, also those of an earlier comparison that was killed."""
+        for kind in self.kinds:
+            kind.message = None
+        if client.status == "running" and (workers := [address for kind in self.kinds for address in kind.workers]):
+            client.run(tasks.stop, workers=workers, on_error="ignore")
+
+    def _find_kinds(self, client: Client, line: ProgressLine) -> None:
+        """Find the kinds among the workers; refuse workers with another version of this package, by name."""
+        found, refused = describe_workers(client, client.nthreads(), self._order.machine)
+        self.problems += refused
+        self.unfinished = bool(refused)
+        kinds: dict[KindKey, list[str]] = {}
+        for address, about in found.items():
+            kinds.setdefault(kind_of(about), []).append(address)
+        for (kind, addresses), name in zip(kinds.items(), kind_names(list(kinds)), strict=True):
+            missing = [key for key in self._order.keys if (kind, key) not in self.done]
+            hosts = {address: found[address].host for address in addresses}
+            self.kinds.append(KindRun(name, kind, missing, hosts, finished=not missing))
+            line.keep(f"{name}: {format_count(len(missing), 'cell')} to measure; {count_hosts(hosts)}")
+        for text in refused:
+            line.keep(text)
+        if not kinds:
+            raise ValueError("; ".join(refused) or f"the scheduler at {self._scheduler} has no workers")
+
+    def _measure(self, client: Client, line: ProgressLine) -> None:
+        line.keep(f"comparing in about {self._order.budget:g} s on each kind")
+        while active := [kind for kind in self.kinds if not kind.finished]:
+            alive = self._alive(client)
+            for kind in active:
+                if kind.message and kind.worker not in alive:
+                    why = f"its worker on {kind.busy_host} is gone"
+                    line.keep(f"{kind.name}: {why}")
+                    self._lose(kind, why)
+                known = {address for other in self.kinds for address in other.workers}
+                kind.update_workers(client, alive, known, self._order.machine)
+                if kind.message is None and not kind.finished:
+                    kind.start(client, self._order, [other.busy_host for other in self.kinds])
+            left, cells = max(kind.seconds_left for kind in active), [str(kind.now) for kind in active if kind.now]
+            line.show(f"{' | '.join(map(str, self.kinds))} | at most {left:.0f} s left | {', '.join(cells)}")
+            messages = [kind.message for kind in active if kind.message]
+            with contextlib.suppress(TimeoutError, CancelledError):  # cancelled if the scheduler is gone
+                wait(messages, timeout=POLL, return_when="FIRST_COMPLETED") if messages else time.sleep(POLL)
+            for kind in active:
+                if kind.message and kind.message.done() and client.status == "running":
+                    self._receive(client, kind, line)
+
+    def _alive(self, client: Client) -> dict[str, int]:
+        """Return the workers by address."""
+        with contextlib.suppress(OSError):
+            if client.status == "running":
+                return dict(client.nthreads())
+        raise SchedulerGoneError(f"the scheduler at {self._scheduler} is gone")
+
+    def _lose(self, kind: KindRun, why: str) -> None:
+        if problem := kind.lose(why):
+            self.problems.append(problem)
+            self.unfinished = True
+
+    def _receive(self, client: Client, kind: KindRun, line: ProgressLine) -> None:
+        """Take the next message of a kind, and ask for another."""
+        assert kind.message
+        try:
+            message: Message = _DECODER.decode(kind.message.result())
+        except Exception as error:  # the process has ended, for instance
+            self._lose(kind, one_line(error))
+            return
+        kind.ask(client, tasks.next_message)
+        match message:
+            case Started():
+                self._take_part(client, kind, message)
+            case Late():
+                line.keep(f"{kind.name}: it will take about {message.seconds:.0f} s: kernels are compiled first")
+            case Measuring():
+                kind.now, kind.seconds_left = message.key, message.seconds_left
+            case Measured():
+                kind.steps_done += 1
+                kind.settle(message.cell.key)
+                self.done[kind.key, message.cell.key] = message.cell
+                store.append(self.file, message.cell)
+            case NotMeasured():
+                kind.settle(message.key)
+                self.problems.append(f"{kind.name}: {message.key} not measured: {message.why}")
+            case Refused():
+                self._refuse(kind, message.why)
+            case Ended():
+                kind.message, kind.finished = None, True
+                self.wrong |= dict.fromkeys(message.failures)
+
+    def _take_part(self, client: Client, kind: KindRun, message: Started) -> None:
+        """Begin to measure, unless an implementation is not the same there as here."""
+        kind.steps = kind.steps_done + message.steps
+        self.problems += [f"{kind.name}: {name} not available: {why}" for name, why in message.unusable.items()]
+        both = self._sources.keys() & message.sources.keys()
+        if different := sorted(name for name in both if self._sources[name] != message.sources[name]):
+            client.run(tasks.stop, workers=[kind.worker], on_error="ignore")
+            self._refuse(kind, f"the code differs from here: {', '.join(different)}")
+
+    def _refuse(self, kind: KindRun, why: str) -> None:
+        kind.message, kind.finished, self.unfinished = None, True, True
+        self.problems.append(f"{kind.name} not measured: {why}")
+
+    def _conclude(self) -> None:
+        """Rank the results, and note what is missing."""
+        wanted = [cell for (_, key), cell in self.done.items() if key in self._order.keys]
+        self.runs = [rank_run(run) for run in join_hosts(split(wanted))]
+        for run in self.runs:
+            self.problems += [f"{run.run.place}: {line}" for line in exclusions(run.cells)]
+        self.problems += self.wrong
+        for kind in self.kinds:
+            if kind.missing and kind.is_gone:
+                total = format_count(len(self._order.keys), "cell")
+                done = f"{len(self._order.keys) - len(kind.missing)} of {total} are measured"
+                self.problems.append(f"{kind.name} is gone: {done}.")
+                self.unfinished = True
+        self.problems = list(dict.fromkeys(self.problems))  # each line once, also if several workers measured a kind
+        if self.interrupted:
+            total = format_count(len(self.kinds) * len(self._order.keys), "cell")
+            self.problems.append(f"Interrupted: {len(wanted)} of {total} are measured.")
+
+    @property
+    def answers(self) -> dict[CellKey, Fleet]:
+        """What to use in each cell that several kinds have."""
+        return at_cells(self.runs)
+
+    @property
+    def failed(self) -> bool:
+        """Whether an implementation is wrong, a kind or a worker is left out, or no cell was measured."""
+        wrong = any(rejected(run.cells) for run in self.runs)
+        return bool(wrong or self.wrong or self.unfinished or not self.runs)
+
+    def recommendation(self) -> list[str]:
+        """Return sentences that say which implementation to use on which kind."""
+        for_all = [*summary(self.answers)]
+        wrong = {name: why for run in self.runs for name, why in rejected(run.cells).items()} if for_all else {}
+        single = recommend(self.runs[0].cells, {}) if self.runs and not for_all else []
+        return [*for_all, *single, *(f"Do not use {name}: {why}." for name, why in sorted(wrong.items()))]

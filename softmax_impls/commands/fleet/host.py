@@ -1,0 +1,84 @@
+"""The process that measures on a host of a fleet: ``python -m softmax_impls.commands.fleet.host``."""
+
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from softmax_impls.commands.fleet.messages import (
+    Ended,
+    Late,
+    Measured,
+    Measuring,
+    Message,
+    NotMeasured,
+    Order,
+    Refused,
+    Started,
+)
+from softmax_impls.formatting import format_count
+from softmax_impls.registry import from_specs
+from softmax_impls.report.terminal.tables import failures
+from softmax_impls.threads import available_cores
+from softmax_impls.timing.environment import environment, fingerprint, largest_temporaries
+from softmax_impls.timing.session import Session, Skipped, plan
+
+
+def carry_out(order: Order, send: Callable[[Message], None]) -> None:
+    """Check the implementations and measure the cells, as `compare` does on its own machine."""
+    try:
+        usable, unusable = from_specs(order.specs, peers=order.peers)
+    except (ValueError, ImportError) as error:
+        send(Refused(str(error)))
+        return
+    cores, here = available_cores(), environment(order.machine)
+    keys = [key for key in order.keys if key.threads <= cores]
+    sources = {name: fingerprint(record.kernel) for name, record in usable.items()}
+    send(Started(here, sources, unusable, len(plan(keys))))
+    for key in order.keys:
+        if key.threads > cores:
+            send(NotMeasured(key, f"this kind has {format_count(cores, 'processor')}"))
+    memory = largest_temporaries() if order.max_memory is None else order.max_memory
+    session = Session(usable, order.budget, memory, order.seed)
+    if keys:
+        session.prepare(sorted({key.dtype for key in keys}), lambda seconds: send(Late(seconds)))
+    for outcome in session.run(keys, lambda key: send(Measuring(key, session.seconds_left))):
+        if isinstance(outcome, Skipped):
+            send(NotMeasured(*outcome))
+        else:
+            send(Measured(msgspec.structs.replace(outcome, environment=here)))
+    send(Ended(failures(session.verdicts.values())))
+
+
+def main() -> None:
+    """Read an order from standard input, and write messages to standard output."""
+    messages = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # a kernel may print
+    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    threading.Thread(target=_end_with_worker, args=(sys.stdin.buffer,), daemon=True).start()
+
+    def send(message: Message) -> None:
+        messages.write(msgspec.json.encode(message) + b"\n")
+        messages.flush()
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in order.files.items():
+            file = Path(folder, name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        sys.path.insert(0, folder)
+        carry_out(order, send)
+
+
+def _end_with_worker(stream: BinaryIO) -> None:
+    stream.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

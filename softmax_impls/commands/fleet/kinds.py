@@ -1,0 +1,137 @@
+"""The kinds of machines of a fleet: the workers that they have, and the measurement on one of these."""
+
+import importlib.metadata
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from distributed import Client, Future
+
+import softmax_impls
+from softmax_impls.choice.fleet import KindKey, kind_of
+from softmax_impls.commands.fleet.messages import Order
+from softmax_impls.commands.fleet.tasks import describe, start
+from softmax_impls.formatting import format_count, one_line
+from softmax_impls.timing.environment import environment
+from softmax_impls.timing.records import Environment
+from softmax_impls.timing.workloads import CellKey
+
+GONE = 15.0  # seconds without a worker, after which a kind is given up: a nanny replaces a worker faster
+TRIES = 2  # workers or processes that may die in a cell before it is skipped
+
+
+@dataclass
+class KindRun:
+    """The measurement of a kind of machine."""
+
+    name: str
+    key: KindKey
+    missing: list[CellKey]
+    workers: dict[str, str]  # names of hosts by address; workers that died are dropped
+    worker: str = ""  # the address of the worker that measures
+    message: Future | None = None  # the next one; None while nothing is measured
+    now: CellKey | None = None  # that is measured; None while kernels are compiled and checked
+    steps_done: int = 0
+    steps: int = 0  # of the plan
+    seconds_left: float = 0.0
+    lost: Counter[CellKey | None] = field(default_factory=Counter)  # how often a worker or a process died, by cell
+    last_seen: float = field(default_factory=time.perf_counter)  # when it had a worker
+    finished: bool = False
+    is_gone: bool = False  # all of its workers are
+
+    def __str__(self) -> str:
+        if self.finished:
+            return f"{self.name}: {'gone' if self.is_gone else 'done'}"
+        if not self.message:
+            return f"{self.name}: waits for a worker"
+        return (
+            f"{self.name}: {self.steps_done}/{max(self.steps, self.steps_done)}"
+            if self.now
+            else f"{self.name}: compiles"
+        )
+
+    @property
+    def busy_host(self) -> str:
+        """The host that measures; "" if none does."""
+        return self.workers.get(self.worker, "") if self.message else ""
+
+    def settle(self, cell: CellKey) -> None:
+        """Note that a cell is measured or skipped."""
+        self.missing = [key for key in self.missing if key != cell]
+
+    def start(self, client: Client, order: Order, busy: Collection[str]) -> None:
+        """Start to measure the missing cells in their share of the budget, if a host is not busy."""
+        for address, name in self.workers.items():
+            if name not in busy:
+                share = len(self.missing) / len(order.keys)
+                own = msgspec.structs.replace(order, keys=self.missing, budget=order.budget * share)
+                self.worker, self.now = address, None
+                self.ask(client, start, msgspec.json.encode(own))
+                return
+
+    def ask(self, client: Client, *call: Any) -> None:
+        """Ask the worker for the next message."""
+        self.message = client.submit(*call, workers=[self.worker], pure=False)
+
+    def lose(self, why: str) -> str:
+        """Note that the worker or its process died. If several died in a cell, skip it, and return a line about it."""
+        now, self.message, self.now = self.now, None, None
+        self.lost[now] += 1
+        if self.lost[now] < TRIES:
+            return ""
+        if now is None:
+            self.finished = True
+            return f"{self.name} not measured: {why}"
+        self.settle(now)
+        self.finished = not self.missing
+        return f"{self.name}: {now} not measured: {why}"
+
+    def update_workers(
+        self, client: Client, alive: Collection[str], known: Collection[str], machine: str | None
+    ) -> None:
+        """Drop workers that died. Without a worker, look for new workers, and give the kind up after a while."""
+        self.workers = {address: name for address, name in self.workers.items() if address in alive}
+        if not self.workers:
+            found, _ = describe_workers(client, set(alive).difference(known), machine)
+            self.workers = {address: about.host for address, about in found.items() if kind_of(about) == self.key}
+        if self.workers:
+            self.last_seen = time.perf_counter()
+        elif time.perf_counter() - self.last_seen > GONE:
+            self.finished = self.is_gone = True
+
+
+def describe_workers(
+    client: Client, addresses: Iterable[str], machine: str | None
+) -> tuple[dict[str, Environment], list[str]]:
+    """Return the machine and the software of the workers that have this version of the package, by address.
+
+    There is a line for each other worker.
+    """
+    ask: Any = {"workers": list(addresses), "on_error": "return"}
+    versions = client.run(importlib.metadata.version, "softmax-impls", **ask) if ask["workers"] else {}
+    ask["workers"] = [address for address, version in versions.items() if version == softmax_impls.__version__]
+    answers = client.run(describe, machine, **ask) if ask["workers"] else {}
+    reasons = {address: _reason(version, answers.get(address)) for address, version in versions.items()}
+    usable = {address: about for address, about in answers.items() if not reasons[address]}
+    return usable, [f"worker {address} refused: {why}" for address, why in reasons.items() if why]
+
+
+def _reason(version: object, about: object) -> str:
+    """Return why a worker is refused; "" if it is not."""
+    own, here = softmax_impls.__version__, environment().commit
+    for answer in (version, about):
+        if isinstance(answer, BaseException):  # the package is not installed, or the worker has died
+            return one_line(answer)
+    if not isinstance(about, Environment):
+        return f"it has softmax-impls {version}, and this process {own}"
+    if about.commit and here and about.commit != here:
+        return f"{about.host} has softmax-impls at commit {about.commit[:10]}, and this process {here[:10]}"
+    return ""
+
+
+def count_hosts(workers: dict[str, str]) -> str:
+    """Return how many workers there are, and on which hosts."""
+    return f"{format_count(len(workers), 'worker')} on {', '.join(sorted(set(workers.values())))}"
