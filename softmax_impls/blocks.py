@@ -19,35 +19,41 @@ from softmax_impls.layout import Axis, Layout
 Compute = Callable[..., Any]  # compute(*inputs, result): (outer, D, inner) each; the result may be one of the inputs
 
 NARROW_BLOCK = 1 << 15  # elements of narrow columns that are copied to rows at a time
-BLOCK_BYTES = 1 << 17  # of a block of an array: the second-level cache of a core holds three blocks
+BLOCK_BYTES = 1 << 18  # of a block of an array: the second-level cache of a core holds three blocks
+NARROWEST_BLOCK = 64  # columns: NumPy copies shorter pieces of a row more slowly
 PLAIN = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def run_plain(compute: Compute, inputs: list[Any], axis: Axis, out: Any) -> Array | None:
     """Compute C- or F-contiguous arrays of one dtype, with the classes on one axis; return None for other arguments."""
+    # On a small call, this function takes as long as the computation. So it asks NumPy as little as it can.
     first = inputs[0]
-    if type(first) is not np.ndarray or type(axis) is not int or first.dtype not in PLAIN:
+    if type(first) is not np.ndarray or type(axis) is not int or (dtype := first.dtype) not in PLAIN:
         return None
     shape, ndim, transposed = first.shape, first.ndim, not first.flags.c_contiguous
     if not -ndim <= axis < ndim:
         return None
-    result = np.empty(shape, first.dtype, "F" if transposed else "C") if out is None else out
-    arrays = [*inputs, result]
+    result = np.empty(shape, dtype, "F" if transposed else "C") if out is None else out
+    arrays, owned = [*inputs, result], 0
     for array in arrays:
-        if type(array) is not np.ndarray or array.dtype != first.dtype or array.shape != shape:
+        if type(array) is not np.ndarray or array.dtype != dtype or array.shape != shape:
             return None
         flags = array.flags
-        if not (flags.behaved and (flags.fnc if transposed else flags.c_contiguous)):
+        if not (flags.fnc and flags.behaved if transposed else flags.carray):
             return None
-    for array in inputs if out is not None else ():
-        if array is not out and np.may_share_memory(array, out):
-            return None
+        owned += flags.owndata
+    if owned < len(arrays) and out is not None:  # different arrays that own their memory do not overlap
+        for array in inputs:
+            if array is not out and np.may_share_memory(array, out):
+                return None
     axis %= ndim
     if transposed:
         arrays, shape, axis = [array.T for array in arrays], shape[::-1], ndim - 1 - axis
+    if ndim != 3 or axis != 1:
+        columns = _columns(shape, axis, axis + 1)
+        arrays = [array.reshape(columns) for array in arrays]
     if first.size:
-        columns = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
-        compute(*[array.reshape(columns) for array in arrays])
+        compute(*arrays)
     return result
 
 
@@ -65,16 +71,26 @@ def run_blocks(compute: Compute, inputs: list[Array], layout: Layout, out: Array
         if all(a.dtype == layout.compute and a.flags.c_contiguous and a.flags.aligned for a in moved):
             compute(*(array.reshape(_columns(shape, first, stop)) for array in moved))
         else:
-            with np.errstate(all="ignore"):  # rounding to float16 may overflow, casting a signalling NaN would warn
-                for block in _blocks(shape, first, stop, BLOCK_BYTES // layout.compute.itemsize):
-                    views = [array[block] for array in moved]
-                    columns = _columns(views[0].shape, first, stop)
-                    block_result = np.empty(columns, layout.compute)
-                    compute(*(v.astype(layout.compute, order="C").reshape(columns) for v in views[:-1]), block_result)
-                    views[-1][...] = block_result.reshape(views[-1].shape)
+            _run_copied(compute, moved, layout.compute, first, stop)
     if out is not None:
         return out
     return result if result.ndim else result[()]
+
+
+def _run_copied(compute: Compute, arrays: list[Array], dtype: np.dtype[Any], first: int, stop: int) -> None:
+    """Compute arrays with the classes on the axes from `first` to `stop`, block by block in memory of ours."""
+    shape = arrays[0].shape
+    elements = max(BLOCK_BYTES // dtype.itemsize, NARROWEST_BLOCK * math.prod(shape[first:stop]))
+    memory = [np.empty(min(elements, arrays[0].size), dtype) for _ in arrays]  # new memory would take as long
+    with np.errstate(all="ignore"):  # rounding to float16 may overflow, casting a signalling NaN would warn
+        for block in _blocks(shape, first, stop, elements):
+            views = [array[block] for array in arrays]
+            copies = [m[: views[0].size].reshape(views[0].shape) for m in memory]
+            for view, copy in zip(views[:-1], copies, strict=False):
+                copy[...] = view
+            columns = _columns(views[0].shape, first, stop)
+            compute(*(copy.reshape(columns) for copy in copies))
+            views[-1][...] = copies[-1]
 
 
 def run_rows(compute: Callable[..., object], *arrays: Array) -> None:
@@ -113,8 +129,10 @@ def _order(array: Array, layout: Layout) -> tuple[tuple[int, ...], int, int]:
 
 def _apart_or_same(array: Array, result: Array) -> Array:
     """Return an input, or a copy of it where `result` overlaps it other than element by element."""
+    if not np.may_share_memory(array, result):
+        return array
     places = [(a.__array_interface__["data"][0], a.strides, a.dtype) for a in (array, result)]
-    return array if places[0] == places[1] or not np.may_share_memory(array, result) else array.copy()
+    return array if places[0] == places[1] else array.copy()
 
 
 def _blocks(shape: tuple[int, ...], first: int, stop: int, elements: int) -> Iterator[tuple[Any, ...]]:

@@ -4,7 +4,9 @@ Where `numba_simd` cannot be compiled, as with another version of Numba, "auto" 
 """
 
 import contextlib
+import gc
 import importlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,18 @@ AUTO = "auto"
 SIMD, COMPILED, OURS, USERS = range(4)  # kinds of kernels: numba_simd, our other compiled kernels, our other kernels
 
 
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without garbage collection, Numba is imported in nine tenths of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 class FastPath:
     """What calls on plain arrays need, loaded by the first call that needs it.
 
@@ -29,34 +43,39 @@ class FastPath:
     is called if ``fits(probs, grad_output, out)``: the arrays have one shape (B, D), and `out` overlaps no input.
     """
 
-    __slots__ = ("columns", "fits", "forward", "forward_columns", "large", "small", "table")
+    __slots__ = ("columns", "direct", "fits", "forward", "forward_columns", "large", "small", "table")
 
     def __init__(self) -> None:
         self.small: Any = None
         self.table: Any = None
         self.large: Any = None
+        self.direct: Any = None  # for classes on another axis than the last; it returns whether it computed the call
         self.columns: Any = None  # as `large`, for (outer, D, inner) arrays
         self.fits: Any = _fits
         self.forward_columns: Any = None  # the same for (outer, D, inner) arrays
         self.forward: Any = None  # the module of the compiled forward pass
 
+    @_no_collection()
     def load_forward(self) -> None:
         """Load the forward pass in SIMD vectors, if it can be compiled."""
         if dispatch.compiles("numba_simd"):
-            self.small = importlib.import_module("softmax_impls.backward.numba_simd").run_if_small
+            self.small = importlib.import_module("softmax_impls.simd.pool").enter.compiled
             self.forward_columns = importlib.import_module("softmax_impls.simd.columns").forward
             self.forward = importlib.import_module("softmax_impls.simd.forward")
 
+    @_no_collection()
     def load(self, impl: object) -> tuple[Any, int]:
         """Return the kernel that `impl` stands for and its kind; the next call finds them in `registry.resolved`."""
         record = _resolve(impl)
         kind = OURS if registry.is_ours(record) else USERS
-        if "numba" in record.requires and dispatch.compiles("numba_simd"):
-            module = importlib.import_module("softmax_impls.backward.numba_simd")
-            self.small, self.large, self.fits = module.run_if_small, module.run_large, module.fits
-            self.table, self.columns = module.TABLE, module.run_columns
         if "numba" in record.requires and dispatch.has_compiler() and kind == OURS:
             kind = SIMD if record.name == "numba_simd" else COMPILED
+        if "numba" in record.requires and dispatch.compiles("numba_simd"):
+            module = importlib.import_module("softmax_impls.backward.numba_simd")
+            self.large, self.columns, self.direct = module.run_large, module.run_columns, module.columns.direct_call
+            self.fits = lambda *arrays: module.fits.compiled(*map(id, arrays))
+            if kind == SIMD:
+                self.small, self.table = module.pool.enter.compiled, module.TASKS.small
         if not (isinstance(impl, str) and ":" in impl):  # its module may be imported again
             with contextlib.suppress(TypeError):  # a kernel that is not hashable
                 registry.resolved[impl] = record.kernel, kind
@@ -95,7 +114,7 @@ def softmax_rows(x: Array, out: Array) -> bool:
             fast_path.load_forward()
         if (forward := fast_path.forward) is None:
             return False
-        state = fast_path.small(x, x, out, forward.TABLE)
+        state = fast_path.small(id(x), id(x), id(out), forward.TASKS.small)
         if state == LARGE:
             forward.run(x, out)
         return state != UNFIT  # type: ignore[no-any-return]
@@ -172,7 +191,12 @@ def _is_simd(impl: object) -> bool:
     try:
         return registry.resolved[impl][1] == SIMD
     except (KeyError, TypeError):
-        return bool(fast_path.load(impl)[1] == SIMD)
+        try:
+            return bool(fast_path.load(impl)[1] == SIMD)
+        except Exception as error:
+            if not falls_back(impl, error):
+                raise
+            return _is_simd(impl)
 
 
 def _resolve(impl: object) -> Implementation:

@@ -30,17 +30,16 @@ NUMBERS = (int, float, complex, np.generic)
 def as_array(name: str, value: object) -> NDArray[Any]:
     """Return `value` as an array of any dtype. `name` is the name of the argument, for error messages.
 
-    Masked arrays raise TypeError wherever they are: in lists, or returned by an object's ``__array__``. So does an
-    object that cannot be converted, as a tensor that requires grad. Nested lists of unequal lengths raise ValueError.
+    Masked arrays and Dask arrays raise TypeError wherever they are: in lists, or returned by an object's ``__array__``.
+    So does an object that cannot be converted, as a tensor that requires grad. Nested lists of unequal lengths raise
+    ValueError.
     """
     if type(value) is np.ndarray:
         return value
     try:
-        return np.asarray(_without_masks(value))
-    except _MaskedError:
-        raise TypeError(
-            f"{name} must not be a masked array: fill it first, for a softmax with logits of -inf"
-        ) from None
+        return np.asarray(_checked(value))
+    except _RefusedError as refusal:
+        raise TypeError(f"{name} must not be {refusal}") from None
     except MemoryError:
         raise
     except Exception as error:
@@ -49,22 +48,23 @@ def as_array(name: str, value: object) -> NDArray[Any]:
         raise TypeError(f"{name} can't be converted to a NumPy array: {one_line(error)}") from error
 
 
-class _MaskedError(Exception):
+class _RefusedError(Exception):
     pass
 
 
-def _without_masks(value: object) -> Any:
+def _checked(value: object) -> Any:
     """Return `value` with arrays that lists contain converted one by one: NumPy drops their masks."""
     if type(value) is list and {float}.issuperset(map(type, value)):  # the usual case, without further tests
         return value
-    if hasattr(value, "__dask_graph__") and hasattr(value, "__array__"):  # Dask's __array__ drops the mask, too
-        value = value.compute()  # type: ignore[attr-defined]
+    if hasattr(value, "__dask_graph__") and hasattr(value, "__array__") and value.__dask_graph__() is not None:
+        functions = "softmax_impls.dask.softmax and softmax_impls.dask.softmax_backward"
+        raise _RefusedError(f"a Dask array: pass it to {functions}, or call its compute() first")
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
         plain = all(issubclass(kind, NUMBERS) for kind in set(map(type, value)))
-        return value if plain else [_without_masks(item) for item in value]
+        return value if plain else [_checked(item) for item in value]
     array = np.asanyarray(value)
     if isinstance(array, np.ma.MaskedArray):
-        raise _MaskedError
+        raise _RefusedError("a masked array: fill it first, for a softmax with logits of -inf")
     return array
 
 
@@ -74,11 +74,17 @@ def as_real_array(name: str, value: object) -> Array:
     Other dtypes than float16, float32, float64 and integers raise TypeError, as do the values that `as_array` refuses.
     """
     array = as_array(name, value)
-    if array.dtype.kind in "biu":
-        return array.astype(np.float64)
-    if array.dtype.type not in (np.float16, np.float32, np.float64):  # kind "f" includes dtypes of other libraries
-        raise TypeError(f"{name} must hold float16, float32, float64 or integers, got dtype {array.dtype}")
-    return array
+    dtype = real_dtype(name, array.dtype)
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
+def real_dtype(name: str, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of `as_real_array` for an array of this dtype; TypeError if that refuses it."""
+    if dtype.kind in "biu":
+        return np.dtype(np.float64)
+    if dtype.type not in (np.float16, np.float32, np.float64):  # kind "f" includes dtypes of other libraries
+        raise TypeError(f"{name} must hold float16, float32, float64 or integers, got dtype {dtype}")
+    return dtype
 
 
 def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:

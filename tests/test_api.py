@@ -187,16 +187,14 @@ class WithArray:
 
 
 class Lazy(WithArray):
-    """An object with the protocols of a Dask array, whose `__array__` drops the mask."""
+    """An object with the protocols of a Dask array; without a graph, as xarray's objects that hold NumPy arrays."""
 
-    def __array__(self, dtype=None, copy=None):
-        return np.asarray(self.array)
+    def __init__(self, array, graph):
+        super().__init__(array)
+        self.graph = graph
 
     def __dask_graph__(self):
-        return {}
-
-    def compute(self):
-        return self.array
+        return self.graph
 
 
 MASKED = np.ma.masked_array(P, P > 0.5)
@@ -209,17 +207,27 @@ MASKED = np.ma.masked_array(P, P > 0.5)
         list(MASKED),
         tuple(MASKED),
         [[np.ma.masked, 0.5]],
-        Lazy(MASKED),
+        Lazy(MASKED, None),
         WithArray(MASKED),
         list(map(WithArray, MASKED)),
     ],
-    ids=["array", "list of rows", "tuple of rows", "element", "Dask", "__array__", "list of __array__"],
+    ids=["array", "list of rows", "tuple of rows", "element", "without a graph", "__array__", "list of __array__"],
 )
 def test_a_mask_is_refused_wherever_it_is(masked):
     with pytest.raises(TypeError, match=r"^x must not be a masked array: fill it first"):
         softmax(masked)
     with pytest.raises(TypeError, match=r"^grad_output must not be a masked array"):
         softmax_backward(P, masked)
+
+
+def test_dask_arrays_are_refused_by_the_names_of_the_functions_for_them():
+    functions = r"softmax_impls\.dask\.softmax and softmax_impls\.dask\.softmax_backward"
+    for lazy in (Lazy(P, {}), [Lazy(row, {}) for row in P]):
+        with pytest.raises(TypeError, match=rf"^x must not be a Dask array: pass it to {functions}"):
+            softmax(lazy)
+        with pytest.raises(TypeError, match=rf"^grad_output must not be a Dask array: pass it to {functions}"):
+            softmax_backward(P, lazy)
+    np.testing.assert_array_equal(softmax(Lazy(P, None)), softmax(P))
 
 
 def test_lists_of_arrays_and_numpy_scalars_keep_their_dtype():

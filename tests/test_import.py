@@ -10,6 +10,8 @@ import softmax_impls
 
 EXTRAS = {
     "click",
+    "dask",
+    "distributed",
     "jax",
     "jinja2",
     "matplotlib",

@@ -10,7 +10,7 @@ import softmax_impls
 PACKAGE = Path(softmax_impls.__file__).parent
 ORDER = [
     "formatting", "user_cache", "threads", "implementation", "registry", "layout", "blocks", "simd", "backward",
-    "peers", "dispatch", "calls", "api", "usage", "checks", "source", "__init__", "timing", "results", "choice",
+    "peers", "dispatch", "calls", "api", "dask", "usage", "checks", "source", "__init__", "timing", "results", "choice",
     "report", "commands", "cli", "__main__",
 ]  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))

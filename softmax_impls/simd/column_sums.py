@@ -3,61 +3,59 @@
 from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.exponential import exp
 from softmax_impls.simd.jit import inner
-from softmax_impls.simd.passes import overflows, scaled_row
 from softmax_impls.simd.sizes import TERMS_PER_LANE
 from softmax_impls.simd.vectors import Pointer, Vector
 
 
 @inner(forceinline=True)
 def reduce_backward(buffer: Pointer, dim: int, n: int) -> None:
-    """Compute the shift and the sum of each column. Where they overflow, replace g by the result and p by 1."""
-    width, grad = vec.lanes(buffer), vec.advance(buffer, vec.lanes(buffer))
-    step, ordinary = (2 * dim + 3) * width, vec.broadcast(buffer, 1)
-    for base in range(0, n * step, step):
-        c, s = column_sums(buffer, grad, base + 2 * width, base + (2 * dim + 2) * width, 2 * width)
+    """Compute the shift and the sum of each column. Where the result may overflow, replace g by g / 4, and p by 4 p."""
+    width, grad, one = vec.lanes(buffer), vec.advance(buffer, vec.lanes(buffer)), vec.broadcast(buffer, 1)
+    step, next_base = 2 * width, (2 * dim + 3) * width
+    for base in range(0, n * next_base, next_base):
+        begin, end = base + step, base + (dim + 1) * step
+        c, s = column_sums(buffer, grad, begin, end, step, next_base)
+        quarter = where_ordinary(buffer, s, one, vec.broadcast(buffer, 0.25))
+        if vec.reduce_add(quarter) < width:
+            four = where_ordinary(buffer, s, one, vec.broadcast(buffer, 4))
+            for k in range(begin, end, step):
+                vec.store(grad, k, vec.load(grad, k) * quarter)
+            c, s = column_sums(buffer, grad, begin, end, step, next_base)
+            for k in range(begin, end, step):
+                vec.store(buffer, k, vec.load(buffer, k) * four)
         vec.store(buffer, base, c)
         vec.store(buffer, base + width, s)
-        ordinary = ordinary_lanes(buffer, s, ordinary)
-    if vec.reduce_add(ordinary) < width:
-        _scale(buffer, dim, n)
 
 
 @inner(forceinline=True)
-def column_sums(probs: Pointer, grad: Pointer, begin: int, end: int, step: int) -> tuple[Vector, Vector]:
-    """Return g at the largest p, c, and Σ p (g - c), of a vector of columns whose rows are `step` elements apart."""
+def column_sums(probs: Pointer, grad: Pointer, begin: int, end: int, step: int, ahead: int) -> tuple[Vector, Vector]:
+    """Return g at the largest p, c, and Σ p (g - c), of a vector of columns whose rows are `step` elements apart.
+
+    Columns `ahead` elements later are prefetched: 64×10×100 took 0.86 to 0.92 of the time.
+    """
     max_p, c = vec.load(probs, begin), vec.load(grad, begin)
     for k in range(begin + step, end, step):
         max_p, c = vec.update_max(vec.load(probs, k), vec.load(grad, k), max_p, c)
     zero = vec.broadcast(probs, 0)
-    total, rest, k = zero, zero, begin
+    total, rest, k, few = zero, zero, begin, end - begin <= TERMS_PER_LANE * step
     while k < end:
         a, stop = zero, min(end, k + TERMS_PER_LANE * step)
         while k < stop:
             a = a + vec.load(probs, k) * (vec.load(grad, k) - c)
+            vec.prefetch(probs, k + ahead)
+            vec.prefetch(grad, k + ahead)
             k += step
+        if few:
+            return c, a
         total, rest = _add(total, rest, a)
     return c, total + rest
 
 
 @inner(forceinline=True)
-def ordinary_lanes(like: Pointer, s: Vector, ordinary: Vector) -> Vector:
-    """Return `ordinary` with 0 in the lanes whose sum is so large that the result may overflow, see `overflows`."""
-    zero, limit = vec.broadcast(like, 0), vec.broadcast(like, 2.0**969 if vec.lanes(like) == 8 else 2.0**102)
-    return vec.select(limit > s, vec.select(s > zero - limit, ordinary, zero), zero)
-
-
-@inner(forceinline=True)
-def _scale(buffer: Pointer, dim: int, n: int) -> None:
-    width = vec.lanes(buffer)
-    step, grad = (2 * dim + 3) * width, vec.advance(buffer, width)
-    for v in range(n):
-        for lane in range(v * step, v * step + width):
-            if overflows(buffer, grad[lane]):
-                begin = lane + 2 * width
-                scaled_row(buffer, grad, grad, begin, dim, 2 * width)
-                for k in range(begin, begin + 2 * dim * width, 2 * width):
-                    buffer[k] = vec.as_element(buffer, 1)
-                buffer[lane] = grad[lane] = vec.as_element(buffer, 0)
+def where_ordinary(like: Pointer, s: Vector, a: Vector, b: Vector) -> Vector:
+    """Return b in the lanes whose sum is so large that the result may overflow, see `overflows`; a in the others."""
+    limit = vec.broadcast(like, 2.0**969 if vec.lanes(like) == 8 else 2.0**102)
+    return vec.select(limit > s, vec.select(s > vec.broadcast(like, 0) - limit, a, b), b)
 
 
 @inner(forceinline=True)

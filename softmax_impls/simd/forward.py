@@ -7,6 +7,8 @@ NaN and +inf make x - max x NaN, in at least one element, and so the sum and all
 with NaN does not matter.
 """
 
+import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -15,14 +17,16 @@ from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 from softmax_impls.implementation import Array
 from softmax_impls.simd import pool, rows
 from softmax_impls.simd import vectors as vec
+from softmax_impls.simd.arrays import reference
 from softmax_impls.simd.exponential import exp
-from softmax_impls.simd.jit import call_task, jit, task
-from softmax_impls.simd.sizes import CHUNKS_PER_THREAD, MIN_CHUNK_BYTES, MIN_CHUNK_ROWS, SHARED_FROM
+from softmax_impls.simd.jit import jit, task
+from softmax_impls.simd.parts import RESULTS, SUMS, begin, loop
+from softmax_impls.simd.sizes import MIN_CHUNK_BYTES, MIN_CHUNK_ROWS, SHARED_FROM
+from softmax_impls.simd.tasks import Tasks
 from softmax_impls.simd.vectors import Pointer, Vector
-from softmax_impls.threads import MAX_THREADS, num_threads
+from softmax_impls.threads import num_threads
 
 MAXIMUM, EXPONENTIALS, SCALE = range(3)  # the passes over a part of a row
-RESULTS = pool.LINE  # the index of the results of the first part; the result of the whole row is in front of them
 # Exponentials that a lane adds before their sum is added to the total, and the rounding error of that is kept.
 POWERS_PER_LANE = 6
 
@@ -122,7 +126,7 @@ def part_of_row(call: Pointer, x: Pointer, _: Pointer, out: Pointer, start: int,
     sums = vec.pointer_to(call[pool.SUMS], np.float64(0))
     result = RESULTS + pool.LINE * (start % call[pool.DIM] // call[pool.STEP])
     if call[pool.INNER] == MAXIMUM:
-        sums[result] = maximum(x, start, stop - start)
+        sums[result + 1] = maximum(x, start, stop - start)
     elif call[pool.INNER] == EXPONENTIALS:
         sums[result] = exponentials(x, out, start, stop - start, vec.as_element(x, sums[0]))
     else:
@@ -133,38 +137,31 @@ def part_of_row(call: Pointer, x: Pointer, _: Pointer, out: Pointer, start: int,
 @task()
 def rows_in_parts(call: Pointer, x: Pointer, _: Pointer, out: Pointer, start: int, stop: int) -> int:
     """Compute few long rows one after the other, each by all threads."""
-    dim, words = call[pool.DIM], vec.stack_words(RESULTS + pool.LINE * pool.MAX_CHUNKS)
-    call[pool.SUMS] = vec.address(words)
-    sums = vec.pointer_to(call[pool.SUMS], np.float64(0))
-    chunks = min(CHUNKS_PER_THREAD * call[pool.THREADS], MAX_THREADS)
-    call[pool.STEP] = max(MIN_CHUNK_BYTES // 192 * 16, dim // chunks) // vec.lanes(x) * vec.lanes(x)
-    end = RESULTS + pool.LINE * max(1, dim // call[pool.STEP])
+    begin(call, x, vec.stack_words(SUMS))
+    dim, sums = call[pool.DIM], vec.pointer_to(call[pool.SUMS], np.float64(0))
     for row in range(start * dim, stop * dim, dim):
-        for phase in range(MAXIMUM, SCALE + 1):
-            call[pool.INNER] = phase
-            call_task(call[pool.LEAD], call, x, x, out, row, row + dim)
-            result = sums[RESULTS]
-            for part in range(RESULTS + pool.LINE, end, pool.LINE):
-                result = max(result, sums[part]) if phase == MAXIMUM else result + sums[part]
-            sums[0] = result
+        sums[0] = loop(call, x, x, out, row, MAXIMUM)[1]
+        sums[0] = loop(call, x, x, out, row, EXPONENTIALS)[0]
+        loop(call, x, x, out, row, SCALE)
     return stop
 
 
-# The table of a small call, see `numba_simd`: rows of all kinds have one task.
-_ENTRIES = 2 * len(rows.TASKS)
-_addresses: Any = [whole_rows.function] * _ENTRIES if DISABLE_JIT else np.zeros(_ENTRIES, np.int64)
-TABLE = _addresses if DISABLE_JIT else _addresses.ctypes.data
+TASKS = Tasks(*[whole_rows] * len(rows.TASKS))
+
+
+@functools.lru_cache(1024)
+def _words(shape: tuple[int, ...], dtype: np.dtype[Any], team: tuple[int, Any, int]) -> tuple[Any, Any]:
+    """Return the words of a call, see `pool.words_of`."""
+    dim, batch, threads = shape[-1], math.prod(shape[:-1]), team[0]
+    row_bytes = 3 * dtype.itemsize * dim
+    if threads > 1 and batch < 2 * threads and row_bytes >= 2 * MIN_CHUNK_BYTES:
+        return pool.words_of(part_of_row, dtype, batch, team, 1, dim, first=rows_in_parts)
+    TASKS.compile(dtype.itemsize, *range(len(rows.TASKS)))
+    smallest = max(MIN_CHUNK_BYTES // row_bytes, min(MIN_CHUNK_ROWS, batch // threads))
+    return pool.words_of(whole_rows, dtype, batch, team, smallest, dim)
 
 
 def run(x: Array, out: Array, threads: int | None = None) -> None:
     """Compute the softmax of the rows of a C-contiguous array of any size; `out` may be `x`."""
-    dim, moved, batch = x.shape[-1], 3 * x.nbytes, x.size // x.shape[-1]
-    threads = 1 if DISABLE_JIT or moved < SHARED_FROM else min(threads or num_threads(), pool.MOST_THREADS)
-    if batch < 2 * threads and moved >= 2 * MIN_CHUNK_BYTES * batch and threads > 1:
-        pool.run(part_of_row, x, x, out, batch, threads, 1, dim, first=rows_in_parts)
-        return
-    first = int(x.itemsize == 8)
-    if not _addresses[first]:
-        _addresses[first::2] = whole_rows.address(x.dtype)
-    smallest = max(MIN_CHUNK_BYTES * batch // moved, min(MIN_CHUNK_ROWS, batch // threads))
-    pool.run(whole_rows, x, x, out, batch, threads, smallest, dim)
+    team = pool.prepare(1 if DISABLE_JIT or 3 * x.nbytes < SHARED_FROM else threads or num_threads())
+    pool.enter.compiled(reference(x), reference(x), reference(out), _words(x.shape, x.dtype, team)[1])

@@ -4,18 +4,19 @@ import operator
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
-from numba.core.imputils import lower_builtin
-from numba.extending import models, register_model, type_callable
+from numba.extending import models, register_model
 
-from softmax_impls.simd.jit import as_intrinsic
+from softmax_impls.simd.jit import define
+from softmax_impls.simd.lean import REGISTRY
 from softmax_impls.simd.sizes import VECTOR_BYTES
 
 F = TypeVar("F", bound=Callable[..., Any])
-INT32, INT64 = ir.IntType(32), ir.IntType(64)
+INT32, INT64, VOID, BYTES = ir.IntType(32), ir.IntType(64), ir.VoidType(), ir.IntType(8).as_pointer()
 
 
 class VectorType(types.Type):
@@ -39,10 +40,10 @@ def operation(signature: Callable[..., Any], emit: Callable[..., Any]) -> Callab
     """
 
     def decorate(interpreted: Any) -> Any:
-        def typed(typing: Any, *arguments: Any) -> Any:
+        def typed(_: Any, *arguments: Any) -> Any:
             return signature(*arguments), lambda context, builder, signature, values: emit(builder, *values)
 
-        return interpreted if DISABLE_JIT else as_intrinsic(interpreted, typed)
+        return interpreted if DISABLE_JIT else define(interpreted, typed)
 
     return decorate
 
@@ -82,22 +83,28 @@ def store_nontemporal(builder: Any, pointer: Any, index: Any, vector: Any) -> No
     stored.set_metadata("nontemporal", builder.module.add_metadata([INT32(1)]))
 
 
+def _masked(name: str, builder: Any, pointer: Any, index: Any) -> tuple[str, tuple[Any, Any]]:
+    nbytes = _element_bytes(pointer)
+    name = f"llvm.masked.{name}.v{lanes(pointer)}f{8 * nbytes}.p0"
+    return name, (_vector_at(builder, pointer, index), INT32(nbytes))
+
+
 def masked_load(builder: Any, pointer: Any, index: Any, mask: Any) -> Any:
     """Emit a load that does not access memory where the mask is false; the vector is 0 there."""
     zero = ir.Constant(ir.VectorType(pointer.type.pointee, lanes(pointer)), None)
-    arguments = _vector_at(builder, pointer, index), INT32(_element_bytes(pointer)), mask, zero
-    return _call(builder, "llvm.masked.load", pointer, zero.type, arguments)
+    name, place = _masked("load", builder, pointer, index)
+    return external(builder, name, zero.type, *place, mask, zero)
 
 
 def masked_store(builder: Any, pointer: Any, index: Any, mask: Any, vector: Any) -> None:
     """Emit a store that does not access memory where the mask is false."""
-    arguments = vector, _vector_at(builder, pointer, index), INT32(_element_bytes(pointer)), mask
-    _call(builder, "llvm.masked.store", pointer, ir.VoidType(), arguments)
+    name, place = _masked("store", builder, pointer, index)
+    external(builder, name, VOID, vector, *place, mask)
 
 
-def _call(builder: Any, name: str, pointer: Any, result: Any, arguments: Any) -> Any:
+def external(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
+    """Emit a call of a C function or an intrinsic of LLVM."""
     function = ir.FunctionType(result, [argument.type for argument in arguments])
-    name = f"{name}.v{lanes(pointer)}f{8 * _element_bytes(pointer)}.p0"
     return builder.call(cgutils.get_or_insert_function(builder.module, function, name), arguments)
 
 
@@ -143,21 +150,46 @@ def argmax(builder: Any, keys: Any, values: Any) -> Any:
     return cgutils.pack_array(builder, [builder.extract_element(vector, INT32(0)) for vector in (keys, values)])
 
 
-def _define_operator(symbol: Callable[..., Any], emit: Callable[..., Any], element: Any = None) -> None:
-    """Define an operator of two equal vectors; `element` is the element type of its result if it differs."""
+def _builtin(function: Callable[..., Any], result: Callable[..., Any], emit: Callable[..., Any]) -> None:
+    """Define an operator or a function of Python, where `result` returns the type of its result."""
 
-    def result(a: Any, b: Any) -> Any:
-        return VectorType(element or a.dtype, a.lanes) if isinstance(a, VectorType) and a == b else None
+    def typed(_: Any, *arguments: Any) -> Any:
+        found = result(*arguments)
+        return found and (found(*arguments), lambda context, builder, signature, values: emit(builder, *values))
 
-    type_callable(symbol)(lambda context: result)
-    lower_builtin(symbol, VectorType, VectorType)(lambda context, builder, signature, values: emit(builder, *values))
+    define(function, typed, REGISTRY)
+
+
+def _same(kind: Any) -> Callable[..., Any]:
+    return lambda a, b: a if isinstance(a, kind) and a == b else None
+
+
+def _less(builder: Any, a: Any, b: Any) -> Any:
+    return builder.icmp_signed("<", a, b) if isinstance(a.type, ir.IntType) else builder.fcmp_ordered("<", a, b)
+
+
+def _abs(builder: Any, x: Any) -> Any:
+    return builder.call(builder.module.declare_intrinsic("llvm.fabs", [x.type]), [x])
 
 
 # "contract" allows LLVM to fuse a product and a sum into one instruction, and nothing else.
-_define_operator(operator.add, lambda builder, a, b: builder.fadd(a, b, flags=("contract",)))
-_define_operator(operator.sub, lambda builder, a, b: builder.fsub(a, b, flags=("contract",)))
-_define_operator(operator.mul, lambda builder, a, b: builder.fmul(a, b, flags=("contract",)))
-_define_operator(operator.gt, lambda builder, a, b: builder.fcmp_ordered(">", a, b), types.boolean)
+_builtin(operator.add, _same(VectorType), lambda builder, a, b: builder.fadd(a, b, flags=("contract",)))
+_builtin(operator.sub, _same(VectorType), lambda builder, a, b: builder.fsub(a, b, flags=("contract",)))
+_builtin(operator.mul, _same(VectorType), lambda builder, a, b: builder.fmul(a, b, flags=("contract",)))
+_builtin(
+    operator.gt,
+    lambda a, b: VectorType(types.boolean, a.lanes) if isinstance(a, VectorType) and a == b else None,
+    lambda builder, a, b: builder.fcmp_ordered(">", a, b),
+)
+# Numba's own functions would be compiled, one after the other, for each kind of arguments.
+_builtin(min, _same(types.Number), lambda builder, a, b: builder.select(_less(builder, b, a), b, a))
+_builtin(max, _same(types.Number), lambda builder, a, b: builder.select(_less(builder, a, b), b, a))
+_builtin(abs, lambda x: x if isinstance(x, types.Float) else None, _abs)
+_builtin(
+    np.isfinite,
+    lambda x: types.boolean if isinstance(x, types.Float) else None,
+    lambda builder, x: builder.fcmp_ordered("!=", _abs(builder, x), ir.Constant(x.type, float("inf"))),
+)
 
 
 def power_of_two(builder: Any, vector: Any) -> Any:
@@ -170,8 +202,5 @@ def power_of_two(builder: Any, vector: Any) -> Any:
 
 def prefetch(builder: Any, pointer: Any, index: Any) -> None:
     """Emit a prefetch of the cache line of an element."""
-    bytes_of = ir.IntType(8).as_pointer()
-    function = ir.FunctionType(ir.VoidType(), [bytes_of, INT32, INT32, INT32])
-    address = builder.bitcast(builder.gep(pointer, [index]), bytes_of)
-    function = cgutils.get_or_insert_function(builder.module, function, "llvm.prefetch.p0")
-    builder.call(function, [address, INT32(0), INT32(3), INT32(1)])
+    address = builder.bitcast(builder.gep(pointer, [index]), BYTES)
+    external(builder, "llvm.prefetch.p0", VOID, address, INT32(0), INT32(3), INT32(1))

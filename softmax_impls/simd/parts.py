@@ -1,59 +1,74 @@
-"""Few long rows: all threads compute a row together, in loops over its parts (reduce, shifted_dot and write)."""
+"""Few long rows: all threads compute a row together, in loops over its parts (reduce, shifted_dot and write).
+
+The forward pass does the same by `begin` and `loop`, in other loops.
+"""
 
 import numpy as np
 
 from softmax_impls.simd import pool
 from softmax_impls.simd import vectors as vec
-from softmax_impls.simd.jit import call_task, task
+from softmax_impls.simd.jit import call_task, inner, task
 from softmax_impls.simd.passes import move, needs_shift, overflows, scaled_row, shifted_dot, write, write_and_reduce
 from softmax_impls.simd.sizes import CHUNKS_PER_THREAD, MIN_CHUNK_BYTES
 from softmax_impls.simd.vectors import Pointer
 from softmax_impls.threads import MAX_THREADS
 
 REDUCE, SHIFTED_DOT, WRITE = range(3)  # the loops; the word INNER of a call states which
-# Indices of the sums of a row, in float64: the shift, Σ p (g - shift), and a cache line for the results of each part.
+# Indices of the sums of a row, in float64: the shift, Σ p (g - shift), and a cache line for the results of each part: a
+# sum, a key, and the value that belongs to it.
 SHIFT, DOT, RESULTS = 0, 1, pool.LINE
+SUMS = RESULTS + pool.LINE * pool.MAX_CHUNKS
+
+
+@inner()
+def begin(call: Pointer, like: Pointer, words: Pointer) -> None:
+    """Choose the length of a part, and clear the sums, which `words` are."""
+    dim, width, chunks = call[pool.DIM], vec.lanes(like), min(CHUNKS_PER_THREAD * call[pool.THREADS], MAX_THREADS)
+    call[pool.STEP] = max(MIN_CHUNK_BYTES // (192 // width), dim // chunks) // width * width
+    call[pool.SUMS] = vec.address(words)
+
+
+@inner()
+def loop(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, row: int, number: int) -> tuple[float, ...]:
+    """Compute a loop over a row; return the sum of its parts' sums, their largest key, and the value of that."""
+    sums, dim, best, total = vec.pointer_to(call[pool.SUMS], np.float64(0)), call[pool.DIM], RESULTS, 0.0
+    call[pool.INNER] = number
+    call_task(call[pool.LEAD], call, probs, grad, out, row, row + dim)
+    for results in range(RESULTS, RESULTS + pool.LINE * max(1, dim // call[pool.STEP]), pool.LINE):
+        if sums[results + 1] > sums[best + 1]:
+            best = results
+        total += sums[results]
+    return total, sums[best + 1], sums[best + 2]
 
 
 @task()
 def rows_in_parts(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
     """Compute rows one after the other. A row that overflows is computed by this thread."""
-    dim, width, words = call[pool.DIM], vec.lanes(probs), vec.stack_words(RESULTS + pool.LINE * pool.MAX_CHUNKS)
-    call[pool.SUMS] = vec.address(words)
-    sums = vec.pointer_to(call[pool.SUMS], np.float64(0))
-    chunks = min(CHUNKS_PER_THREAD * call[pool.THREADS], MAX_THREADS)
-    call[pool.STEP] = max(MIN_CHUNK_BYTES // (192 // width), dim // chunks) // width * width
-    last = RESULTS + pool.LINE * max(1, dim // call[pool.STEP])
+    begin(call, probs, vec.stack_words(SUMS))
+    dim, sums = call[pool.DIM], vec.pointer_to(call[pool.SUMS], np.float64(0))
     for row in range(start * dim, stop * dim, dim):
-        best, dot, sums[SHIFT] = RESULTS, 0.0, 0.0
-        for loop in (REDUCE, SHIFTED_DOT):
-            call[pool.INNER] = loop
-            call_task(call[pool.LEAD], call, probs, grad, out, row, row + dim)
-            dot = 0.0
-            for results in range(RESULTS, last, pool.LINE):
-                if sums[results + 1] > sums[best + 1]:
-                    best = results
-                dot += sums[results]
-            if loop == SHIFTED_DOT or not needs_shift(sums[best + 2], dot):
-                break
-            sums[SHIFT] = sums[best + 2]
+        sums[SHIFT] = 0.0
+        dot, _, max_g = loop(call, probs, grad, out, row, REDUCE)
+        if needs_shift(max_g, dot):
+            sums[SHIFT] = max_g
+            dot = loop(call, probs, grad, out, row, SHIFTED_DOT)[0]
         if overflows(probs, dot):
             scaled_row(probs, grad, out, row, dim, 1)
         else:
-            sums[DOT], call[pool.INNER] = dot, WRITE
-            call_task(call[pool.LEAD], call, probs, grad, out, row, row + dim)
+            sums[DOT] = dot
+            loop(call, probs, grad, out, row, WRITE)
     return stop
 
 
 @task()
 def part_of_row(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
     """Compute a loop over a part of a row."""
-    sums, loop = vec.pointer_to(call[pool.SUMS], np.float64(0)), call[pool.INNER]
+    sums, number = vec.pointer_to(call[pool.SUMS], np.float64(0)), call[pool.INNER]
     results = RESULTS + pool.LINE * (start % call[pool.DIM] // call[pool.STEP])
-    if loop == REDUCE:  # it writes from start to start: nothing
+    if number == REDUCE:  # it writes from start to start: nothing
         _, p, g, dot = write_and_reduce(probs, grad, out, start, start, (0.0, 0.0), False, start, stop - start)
         sums[results], sums[results + 1], sums[results + 2] = dot, p, g
-    elif loop == SHIFTED_DOT:
+    elif number == SHIFTED_DOT:
         sums[results] = shifted_dot(probs, grad, start, stop - start, sums[SHIFT])
     else:
         write(probs, grad, out, start, stop, (sums[SHIFT], sums[DOT]), call[pool.NONTEMPORAL] != 0)

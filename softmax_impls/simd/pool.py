@@ -31,20 +31,25 @@ changed. So it has read the words of the current loop, and they do not change be
 import contextlib
 import os
 import threading
+from array import array
 from typing import Any
 
 import numpy as np
+from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 
 from softmax_impls.implementation import Array
+from softmax_impls.simd import arrays
 from softmax_impls.simd import vectors as vec
-from softmax_impls.simd.jit import WORD, Task, call_task, jit, task
-from softmax_impls.simd.sizes import CHUNKS_PER_THREAD, IDLE_POLLS, POLLS_PER_YIELD
+from softmax_impls.simd.arrays import reference
+from softmax_impls.simd.jit import WORD, Task, call_task, entry, jit, task
+from softmax_impls.simd.sizes import CHUNKS_PER_THREAD, DONE, IDLE_POLLS, LARGE, POLLS_PER_YIELD, UNFIT, VECTOR_BYTES
 from softmax_impls.simd.vectors import Pointer
 from softmax_impls.threads import MAX_THREADS, available_cores
 
-# Words of a call: for the task, then for `lead`. TABLE is the address of a table of addresses of other tasks.
+# Words of a call: for the task, for `lead`, for `enter`. TABLE is the address of a table of addresses of other tasks.
 DIM, INNER, NONTEMPORAL, IN_PLACE, CAREFUL, SUMS, TABLE, LEAD, POOL, TASK, STEP, THREADS = range(12)
-CALL_WORDS = 12
+FIRST, ALIASED, ITEMS = range(12, 15)  # the first task, whether `out` may be an input, and the number of items
+CALL_WORDS = 15
 
 # Words of the pool. TICKET and COMPLETED have a cache line each, because threads poll them.
 LINE = 8  # words
@@ -75,9 +80,9 @@ def _take_chunk(words: Pointer, ticket: int, first: int) -> bool:
     return False
 
 
-@jit(nogil=True, _nrt=False)
-def _help(memory: int, thread: int, idle_polls: int) -> None:
-    """Compute chunks of calls until `idle_polls` polls in succession find none."""
+@entry(nogil=True)
+def _help(memory: int, thread: int, idle_polls: int) -> int:
+    """Compute chunks of calls until `idle_polls` polls in succession find none; return 0."""
     words = vec.pointer_to(memory, np.int64(0))
     idle = 0
     while idle < idle_polls:
@@ -90,6 +95,7 @@ def _help(memory: int, thread: int, idle_polls: int) -> None:
             vec.spin_pause()
         else:  # the caller may wait for this processor
             vec.yield_processor()
+    return 0
 
 
 @task()
@@ -120,21 +126,33 @@ def lead(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int,
     return start if failed else stop
 
 
-@jit(nogil=True, _nrt=False)
-def _start(
-    probs: Array, grad: Array, out: Array, first: Any, task: Any, leader: Any, memory: Any, table: Any,
-    threads: int, items: int, step: int, dim: int, inner: int, nontemporal: int, in_place: int,
-) -> int:  # fmt: skip
-    """Describe a call in words on the stack, and call its first task: `task` itself, or a task that calls `lead`."""
-    call, p, g, o = vec.stack_words(CALL_WORDS), vec.pointer(probs), vec.pointer(grad), vec.pointer(out)
-    call[DIM], call[INNER], call[NONTEMPORAL], call[CAREFUL] = dim, inner, nontemporal, 0
-    call[IN_PLACE] = vec.address(o) == vec.address(p) or vec.address(o) == vec.address(g)
-    if call[IN_PLACE] and not in_place:
-        return -1
-    call[TABLE], call[LEAD], call[POOL], call[TASK], call[STEP], call[THREADS] = (
-        table, leader, memory, task, step, threads,
-    )  # fmt: skip
-    return call_task(first, call, p, g, o, 0, items)  # type: ignore[no-any-return]
+@entry()
+def enter(probs: Any, grad: Any, out: Any, words: Any) -> int:
+    """Compute a call on three C-contiguous arrays of one dtype, float32 or float64, which `words` describe.
+
+    Each array is given as `arrays.reference`. Return DONE; UNFIT if the shapes differ or `out` partly overlaps an
+    input; or LARGE if the task did not compute all items. Without ITEMS, it is a small call on all rows, see `tasks`.
+    """
+    size = arrays.common_size(probs, grad, out)
+    if size <= 0:
+        return UNFIT if size < 0 else DONE
+    p, g, o = arrays.data(probs), arrays.data(grad), arrays.data(out)
+    given, call, state = vec.pointer_to(words, np.int64(0)), vec.stack_words(CALL_WORDS), 0
+    for k in range(CALL_WORDS):
+        call[k] = given[k]
+    if vec.address(o) == vec.address(p) or vec.address(o) == vec.address(g):
+        if not call[ALIASED]:
+            return LARGE
+        call[IN_PLACE] = 1
+    if call[ITEMS] == 0:
+        call[DIM] = arrays.length(probs, arrays.dimensions(probs) - 1)
+        call[ITEMS] = size // call[DIM]
+        call[INNER] = VECTOR_BYTES // arrays.itemsize(probs)
+    else:
+        state = vec.release_gil()
+    done = call_task(call[FIRST], call, p, g, o, 0, call[ITEMS])
+    vec.acquire_gil(state)
+    return DONE if done == call[ITEMS] else LARGE
 
 
 class Pool:
@@ -153,26 +171,6 @@ class Pool:
         self._words[TICKET] = ALL_CHUNKS
         self._memory = self._words.ctypes.data
 
-    def run(
-        self, task: Task, probs: Array, grad: Array, out: Array, items: int, threads: int = 1, smallest: int = 1,
-        dim: int = 0, inner: int = 0, nontemporal: bool = False, table: Any = 0, first: Task | None = None,
-        in_place: bool = True,
-    ) -> bool:  # fmt: skip
-        """Compute the items of a call on C-contiguous arrays of one dtype; return whether the task computed them all.
-
-        `smallest` is the least number of items that is worth a chunk. `first` is a task that calls `lead` for `task`.
-        Without `in_place`, nothing is computed if `out` is an input.
-        """
-        address = task.address(probs.dtype)
-        threads, leader, memory = self.prepare(threads)
-        entry = first.address(probs.dtype) if first else leader if threads > 1 else address
-        step = max(1, smallest, items // min(CHUNKS_PER_THREAD * threads, MAX_THREADS))  # at most MAX_CHUNKS chunks
-        done = _start(
-            probs, grad, out, entry, address, leader, memory, table,
-            threads, items, step, dim, inner, nontemporal, in_place,
-        )  # fmt: skip
-        return bool(done == items)
-
     def prepare(self, threads: int) -> tuple[int, Any, int]:
         """Return the number of threads that a call gets, the address of `lead`, and that of the pool's words."""
         threads = min(threads, self._max_threads)
@@ -184,7 +182,7 @@ class Pool:
     def _wake(self, helpers: int) -> None:
         """Wake helper threads that sleep; start those that were not needed before."""
         if len(self._sleeping) < helpers:
-            _help(self._memory, 0, 0)  # compiled here: a helper never compiles
+            _help.compiled(self._memory, 0, 0)  # compiled here: a helper never compiles
             with self._starting, contextlib.suppress(RuntimeError):  # "can't start new thread": fewer are enough
                 while (number := len(self._sleeping) + 1) <= helpers:  # the caller is number 0
                     lock, name = threading.Lock(), f"softmax-impls-{number}"
@@ -198,20 +196,46 @@ class Pool:
     def _serve(self, number: int, lock: Any) -> None:
         while True:  # help with calls, and sleep in between
             lock.acquire()
-            _help(self._memory, number, IDLE_POLLS)
+            _help.compiled(self._memory, number, IDLE_POLLS)
 
 
-MOST_THREADS = min(available_cores(), MAX_THREADS)
-_pool = Pool(MOST_THREADS)
+_pool = Pool(min(available_cores(), MAX_THREADS))
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: _pool.reset())
-
-
-def run(*arguments: Any, **options: Any) -> bool:
-    """Compute a call, see `Pool.run`."""
-    return _pool.run(*arguments, **options)
 
 
 def prepare(threads: int) -> tuple[int, Any, int]:
     """Wake the helpers of a call, see `Pool.prepare`."""
     return _pool.prepare(threads)
+
+
+def words_of(
+    task: Task, dtype: np.dtype[Any], items: int, team: tuple[int, Any, int], smallest: int = 1, dim: int = 0,
+    inner: int = 0, nontemporal: bool = False, table: Any = 0, first: Task | None = None, in_place: bool = True,
+    careful: bool = False,
+) -> tuple[Any, Any]:  # fmt: skip
+    """Return the words of a call, and what `enter` takes for them; `team` is the result of `prepare`.
+
+    `smallest` is the least number of items that is worth a chunk. `first` is a task that calls `lead` for `task`.
+    Without `in_place`, nothing is computed if `out` is an input; if `careful`, every call is computed as if it were.
+    """
+    (threads, leader, memory), address = team, task.address(dtype)
+    step = max(1, smallest, items // min(CHUNKS_PER_THREAD * threads, MAX_THREADS))  # at most MAX_CHUNKS chunks
+    begin = first.address(dtype) if first else leader if threads > 1 else address
+    return pack(
+        dim, inner, nontemporal, careful, 0, 0, table, leader, memory, address, step, threads, begin, in_place, items
+    )
+
+
+def pack(*words: Any) -> tuple[Any, Any]:
+    """Return an object that holds words, and their address."""
+    packed: Any = words if DISABLE_JIT else array("q", words)
+    return packed, packed if DISABLE_JIT else packed.buffer_info()[0]
+
+
+def run(
+    task: Task, probs: Array, grad: Array, out: Array, items: int, threads: int = 1, *rest: Any, **options: Any
+) -> bool:
+    """Compute the items of a call, see `words_of`; return whether the task computed them all."""
+    words = words_of(task, probs.dtype, items, prepare(threads), *rest, **options)
+    return bool(enter.compiled(reference(probs), reference(grad), reference(out), words[1]) == DONE)

@@ -13,13 +13,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 
 from softmax_impls.simd import lowering
 from softmax_impls.simd.jit import jit
-from softmax_impls.simd.lowering import INT64, F, operation, vector_of
+from softmax_impls.simd.lowering import BYTES, INT32, INT64, VOID, F, operation, vector_of
 from softmax_impls.simd.sizes import VECTOR_BYTES
 
 Pointer = Any  # compiled: a pointer to elements; interpreted: a one-dimensional view of the array
@@ -198,8 +196,7 @@ def compare_exchange(words: Pointer, index: int, old: Any, new: Any) -> Any:
 
 def _emit_pause(builder: Any) -> None:
     if platform.machine() in ("x86_64", "AMD64"):
-        function = ir.FunctionType(ir.VoidType(), [])
-        builder.call(builder.module.declare_intrinsic("llvm.x86.sse2.pause", fnty=function), [])
+        lowering.external(builder, "llvm.x86.sse2.pause", VOID)
 
 
 @operation(lambda: types.void(), _emit_pause)
@@ -209,10 +206,28 @@ def spin_pause() -> None:
 
 def _emit_yield(builder: Any) -> None:
     if os.name == "posix":
-        function = ir.FunctionType(ir.IntType(32), [])
-        builder.call(cgutils.get_or_insert_function(builder.module, function, "sched_yield"), [])
+        lowering.external(builder, "sched_yield", INT32)
 
 
 @operation(lambda: types.void(), _emit_yield)
 def yield_processor() -> None:
     """Let another thread run on this processor if one waits for it."""
+
+
+@operation(
+    lambda: types.int64(),
+    lambda builder: builder.ptrtoint(lowering.external(builder, "PyEval_SaveThread", BYTES), INT64),
+)
+def release_gil() -> int:
+    """Release Python's global lock, so that other threads run, and return what `acquire_gil` needs."""
+    return 0
+
+
+def _emit_acquire(builder: Any, state: Any) -> None:
+    with builder.if_then(builder.icmp_signed("!=", state, INT64(0))):
+        lowering.external(builder, "PyEval_RestoreThread", VOID, builder.inttoptr(state, BYTES))
+
+
+@operation(lambda state: types.void(types.int64), _emit_acquire)
+def acquire_gil(state: int) -> None:
+    """Acquire Python's global lock again if `state` is a result of `release_gil`; do nothing if it is 0."""

@@ -8,7 +8,7 @@ from softmax_impls import softmax
 from softmax_impls.checks import bounds
 from softmax_impls.simd import exponential, forward, pool
 from softmax_impls.simd import vectors as vec
-from softmax_impls.simd.jit import jit
+from softmax_impls.simd.jit import task
 from tests.simd.problems import DISABLE_JIT, DTYPES, compiled_only
 from tests.simd.test_numba_simd import DIMS, misaligned
 
@@ -23,11 +23,11 @@ def assert_right(x, probs):
     assert (np.abs(probs - exact) <= bounds.forward(x, exact.astype(np.float64))).all()
 
 
-@jit()
-def exponentials_of(x, out):
-    p, o = vec.pointer(x), vec.pointer(out)
-    for k in range(0, x.size, vec.lanes(p)):
-        vec.store(o, k, exponential.exp(p, vec.load(p, k)))
+@task()
+def exponentials_of(call, x, _, out, start, stop):
+    for k in range(start, stop, vec.lanes(x)):
+        vec.store(out, k, exponential.exp(x, vec.load(x, k)))
+    return stop
 
 
 @np.errstate(all="ignore")  # without the compiler, NumPy computes
@@ -38,7 +38,7 @@ def test_the_exponential_is_accurate_to_a_unit_in_the_last_place(dtype):
     x = np.concatenate([rng.uniform(lowest, 0, 1000), -(10.0 ** rng.uniform(-20, 1, 1000)), np.zeros(48)]).astype(dtype)
     x[-4:] = np.nextafter(x.dtype.type(lowest), -np.inf), -1e30, -np.inf, np.nan
     found = np.empty_like(x)
-    exponentials_of(x, found)
+    pool.run(exponentials_of, x, x, found, x.size)
     np.testing.assert_array_equal(found[-4:], [0, 0, 0, np.nan])
     with mpmath.workdps(40):
         exact = [mpmath.ldexp(mpmath.exp(mpmath.mpf(float(value))), exponential.SCALE) for value in x[:-4]]
@@ -110,7 +110,7 @@ def test_rows_with_nan_and_inf_become_nan_and_change_no_other_row(dim, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(1, 300_001), (3, 40_000), (64, 1003), (5000, 10), (997, 33)])
 def test_three_threads_give_the_result_of_one_thread(shape, dtype, monkeypatch):
-    monkeypatch.setattr(pool, "run", pool.Pool(3).run)
+    monkeypatch.setattr(pool, "_pool", pool.Pool(3))
     x = logits_of(*shape, dtype)
     x[-1, 5:] = -np.inf
     expected = np.empty_like(x)

@@ -1,0 +1,97 @@
+"""NumPy arrays in compiled code: the addresses of their Python objects, so that one function takes arrays of any kind.
+
+NumPy's C API states where an array object has its members, see PyArrayObject_fields in numpy/ndarraytypes.h: after the
+head of each Python object, the data, the number of dimensions, the shape, the strides, the base and the dtype.
+"""
+
+# mypy: allow-untyped-calls
+
+import ctypes
+from typing import Any
+
+import numpy as np
+from numba import types
+from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
+
+from softmax_impls.simd.jit import inner
+from softmax_impls.simd.lowering import INT32, INT64, operation
+from softmax_impls.simd.vectors import Pointer, address
+
+Array = Any  # compiled: the address of the object; interpreted: the array
+HEAD = object.__basicsize__  # bytes
+DATA, DIMENSIONS, SHAPE, DTYPE = HEAD, HEAD + 8, HEAD + 16, HEAD + 40
+NUMBER_OF_DTYPE, DOUBLE = HEAD + 12, 12  # where a dtype has its number, and that of float64
+
+reference: Any = (lambda array: array) if DISABLE_JIT else id  # what compiled code takes for an array
+
+
+def _has_this_layout(array: Any) -> bool:
+    """Whether an array of float64 with two axes has its members where this module reads them."""
+    places, numbers = (DATA, SHAPE, DTYPE), (DIMENSIONS, NUMBER_OF_DTYPE)
+    data, shape, dtype = (ctypes.c_int64.from_address(id(array) + place).value for place in places)
+    found = (ctypes.c_int32.from_address(place).value for place in (id(array) + numbers[0], dtype + numbers[1]))
+    lengths = (ctypes.c_int64 * 2).from_address(shape) if shape else ()
+    return dtype == id(array.dtype) and [data, *lengths, *found] == [array.ctypes.data, *array.shape, 2, DOUBLE]
+
+
+if not (DISABLE_JIT or _has_this_layout(np.ones((3, 5)))):
+    raise ImportError("this version of NumPy stores arrays in another way")
+
+
+def _member(builder: Any, address: Any, offset: int, kind: Any = INT64) -> Any:
+    return builder.load(builder.inttoptr(builder.add(address, INT64(offset)), kind.as_pointer()))
+
+
+@operation(
+    lambda array: types.CPointer(types.int64)(types.int64),
+    lambda builder, array: builder.inttoptr(_member(builder, array, DATA), INT64.as_pointer()),
+)
+def data(array: Array) -> Pointer:
+    """Return a pointer to the first element of a C-contiguous array."""
+    return array.reshape(-1)
+
+
+@operation(
+    lambda array: types.int64(types.int64),
+    lambda builder, array: builder.zext(_member(builder, array, DIMENSIONS, INT32), INT64),
+)
+def dimensions(array: Array) -> int:
+    """Return the number of dimensions."""
+    return int(array.ndim)
+
+
+@operation(
+    lambda array, axis: types.int64(types.int64, types.int64),
+    lambda builder, array, axis: builder.load(
+        builder.gep(builder.inttoptr(_member(builder, array, SHAPE), INT64.as_pointer()), [axis])
+    ),
+)
+def length(array: Array, axis: int) -> int:
+    """Return the length of an axis."""
+    return int(array.shape[axis])
+
+
+def _emit_itemsize(builder: Any, array: Any) -> Any:
+    number = _member(builder, _member(builder, array, DTYPE), NUMBER_OF_DTYPE, INT32)
+    return builder.select(builder.icmp_signed("==", number, INT32(DOUBLE)), INT64(8), INT64(4))
+
+
+@operation(lambda array: types.int64(types.int64), _emit_itemsize)
+def itemsize(array: Array) -> int:
+    """Return the bytes of an element of a float32 or float64 array."""
+    return int(array.itemsize)
+
+
+@inner()
+def common_size(probs: Array, grad: Array, out: Array) -> int:
+    """Return the number of elements; -1 if the three shapes differ or `out` overlaps an input other than exactly."""
+    size = 1
+    for axis in range(dimensions(probs)):
+        n = length(probs, axis)
+        if n != length(grad, axis) or n != length(out, axis):
+            return -1
+        size *= n
+    p, g, o, nbytes = address(data(probs)), address(data(grad)), address(data(out)), size * itemsize(out)
+    if (p != o and p < o + nbytes and o < p + nbytes) or (g != o and g < o + nbytes and o < g + nbytes):
+        return -1
+    return size

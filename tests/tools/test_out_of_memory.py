@@ -1,0 +1,52 @@
+"""tools/out_of_memory.py and tools/chunkings.py: both sides of a comparison are equal; blocks of the document."""
+
+import dask
+import numpy as np
+import pytest
+
+from tests.tools.scripts import ROOT, script
+
+
+@pytest.fixture
+def tool(monkeypatch, tmp_path):
+    found = script(ROOT / "tools" / "out_of_memory.py")
+    monkeypatch.setattr(found, "CLASSES", 64)
+    monkeypatch.setattr(found, "CHUNKS", {"whole rows": (4, 64), "divided rows": (8, 16)})
+    return found
+
+
+@pytest.mark.parametrize("kind", ["whole rows", "divided rows"])
+def test_the_process_without_dask_computes_what_the_workers_compute(tool, kind):
+    with dask.config.set(scheduler="synchronous"):
+        found = tool.lazily(kind, 16 * 64 * 4).compute()
+    assert found.shape == (16,)
+    np.testing.assert_array_equal(found, tool.without_dask(kind, 16 * 64 * 4))
+    tool.check(kind, found)
+    with pytest.raises(AssertionError):
+        tool.check(kind, found[::-1])
+
+
+def test_block_shows_memory_and_costs():
+    page = script(ROOT / "tools" / "out_of_memory_page.py")
+
+    def run(kind, rows, by, seconds, **facts):
+        return page.Run(kind, rows, by, 60_000_000_000, seconds, "0123456789abcdef", "a cpu", **facts)
+
+    runs = [run("memory", "whole rows", "2 workers", 100.0, peaks=(10**9, 2 * 10**9))]
+    for rows in page.CHUNKS:
+        runs += [run("scheduling", rows, by, s, cpu=s) for by, s in (("1 worker", 2.1), ("without Dask", 2.0))]
+    runs += [run("threads", "whole rows", by, s) for by, s in zip(page.CALLS, (1.0, 2.0), strict=True)]
+    block = page.block(runs)
+    assert "| whole rows | 60.0 GB | 2 workers | 100 s | 1.0 GB · 2.0 GB | 01234567 |" in block
+    assert "1.05 times the processor time and 1.05 times the time with whole rows" in " ".join(block.split())
+    assert "calls in one thread take 0.50 times" in " ".join(block.split())
+
+
+def test_chunkings_of_a_row_go_from_two_chunks_to_one_for_each_class():
+    tool = script(ROOT / "tools" / "chunkings.py")
+    rng = np.random.default_rng(0)
+    for pieces in (2, 5, 9):
+        sizes = tool.divided(rng, 9, pieces)
+        assert len(sizes) == pieces
+        assert sum(sizes) == 9
+        assert min(sizes) > 0
