@@ -20,6 +20,7 @@ from softmax_impls.simd.sizes import LARGE, UNFIT, VECTOR_BYTES
 from softmax_impls.threads import limit_threads
 
 AUTO = "auto"
+MAX_RESOLVED = 100  # kernels that calls find without `registry`
 SIMD, COMPILED, OURS, USERS = range(4)  # kinds of kernels: numba_simd, our other compiled kernels, our other kernels
 
 
@@ -70,7 +71,7 @@ class FastPath:
         kind = OURS if registry.is_ours(record) else USERS
         if "numba" in record.requires and dispatch.has_compiler() and kind == OURS:
             kind = SIMD if record.name == "numba_simd" else COMPILED
-        if "numba" in record.requires and dispatch.compiles("numba_simd"):
+        if "numba" in record.requires and (kind == SIMD or dispatch.compiles("numba_simd")):
             module = importlib.import_module("softmax_impls.backward.numba_simd")
             self.large, self.columns, self.direct = module.run_large, module.run_columns, module.columns.direct_call
             self.fits = lambda *arrays: module.fits.compiled(*map(id, arrays))
@@ -78,6 +79,8 @@ class FastPath:
                 self.small, self.table = module.pool.enter.compiled, module.TASKS.small
         if not (isinstance(impl, str) and ":" in impl):  # its module may be imported again
             with contextlib.suppress(TypeError):  # a kernel that is not hashable
+                if len(registry.resolved) >= MAX_RESOLVED:  # a program may make a new kernel for each call
+                    registry.resolved.clear()
                 registry.resolved[impl] = record.kernel, kind
         return record.kernel, kind
 
@@ -101,7 +104,7 @@ def softmax_columns(x: Array, out: Array) -> None:
             fast_path.forward_columns(x, out)
             return
     except Exception as error:
-        if not falls_back(AUTO, error):
+        if not falls_back(AUTO, error, "numba_simd"):
             raise
         fast_path.forward = None
     run_rows(_forward, x, out)
@@ -119,17 +122,17 @@ def softmax_rows(x: Array, out: Array) -> bool:
             forward.run(x, out)
         return state != UNFIT  # type: ignore[no-any-return]
     except Exception as error:
-        if not falls_back(AUTO, error):
+        if not falls_back(AUTO, error, "numba_simd"):
             raise
         fast_path.forward = None
         return False
 
 
-def falls_back(impl: object, error: Exception) -> bool:
-    """Whether "auto" failed to compile an implementation, and picks another for the next call."""
-    if not isinstance(impl, str) or impl != AUTO or isinstance(error, MemoryError):
+def falls_back(impl: object, error: Exception, failed: str = "") -> bool:
+    """Whether "auto" failed to compile an implementation, by default its pick, and picks another for the next call."""
+    if not isinstance(impl, str) or impl != AUTO or isinstance(error, MemoryError | RecursionError):
         return False
-    if not dispatch.fall_back(dispatch.pick().impl, error):
+    if not dispatch.fall_back(failed or dispatch.pick().impl, error):
         return False
     registry.resolved.clear()
     fast_path.fits = _fits

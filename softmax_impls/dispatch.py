@@ -38,6 +38,8 @@ def fall_back(impl: str, error: Exception) -> bool:
     """Record that `impl` cannot be compiled here, with one warning, and return whether "auto" has another rule."""
     if impl == RULES[-1].impl:
         return False
+    if impl in _failures:  # another thread has recorded it
+        return True
     if not _failures:
         rest = " or ".join(rule.impl for rule in RULES if rule.impl != impl)
         message = f"{impl} can't be compiled here, so impl='auto' uses {rest}. {one_line(error)}"

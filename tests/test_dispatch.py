@@ -131,3 +131,19 @@ def test_auto_raises_the_error_of_its_last_rule(path, monkeypatch, unloaded):
     monkeypatch.setattr(registry, "get", lambda name: failing)
     with pytest.raises(ArithmeticError, match="of the last rule"):
         softmax_backward(np.ones((2, 3)), np.ones((2, 3), "f8" if path == "fast" else ">f8"))
+
+
+def test_an_implementation_that_fails_in_several_threads_costs_no_other_implementation(monkeypatch):
+    monkeypatch.setattr(dispatch, "_failures", set())
+    with pytest.warns(RuntimeWarning, match="numba_simd can't be compiled here") as warned:
+        assert [dispatch.fall_back("numba_simd", ValueError("no")) for _ in range(3)] == [True] * 3
+    assert len(warned) == 1
+    assert dispatch.compiles("numba_pivoted") == dispatch.has_compiler()
+
+
+def test_a_new_kernel_for_each_call_is_not_kept_for_ever(monkeypatch):
+    monkeypatch.setattr(registry, "resolved", {})
+    array = np.full((1, 2), 0.5)
+    for number in range(calls.MAX_RESOLVED + 20):
+        softmax_backward(array, array, impl=lambda probs, grad_output, out, number=number: out.fill(number))
+        assert len(registry.resolved) <= calls.MAX_RESOLVED

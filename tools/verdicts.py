@@ -25,6 +25,7 @@ from ab_copies import COPIED, ORIGINAL, Outcome
 from markdown import paragraph, table
 from msgspec import Struct
 
+from softmax_impls.choice.ranking import LEAD
 from softmax_impls.timing.environment import environment
 
 ROOT = Path(__file__).parents[1]
@@ -115,9 +116,16 @@ def read() -> list[Run]:
     return [msgspec.json.decode(line, type=Run) for line in lines]
 
 
+def is_sure(verdict: Verdict) -> bool:
+    """Whether a verdict is sure. Runs that are older than the rule of the medians of quiet rounds obey it, too."""
+    times = {name: seconds for name, (seconds, _) in verdict.times.items()}
+    fastest = LEAD * times.pop(verdict.winners[0], 0.0) if verdict.winners else 0.0
+    return verdict.sure and all(seconds > fastest for seconds in times.values())
+
+
 def contradictions(verdicts: Sequence[Verdict]) -> tuple[bool, bool]:
     """Whether two verdicts are sure of different winners, and whether two have no winner or tie in common."""
-    pairs = itertools.combinations(((verdict.sure, set(verdict.winners)) for verdict in verdicts), 2)
+    pairs = itertools.combinations(((is_sure(verdict), set(verdict.winners)) for verdict in verdicts), 2)
     apart = [sure and also_sure for (sure, a), (also_sure, b) in pairs if not a & b]
     return any(apart), bool(apart)
 
@@ -136,7 +144,7 @@ def _figures(runs: Sequence[Run], threads: int) -> Iterator[str]:
         cells.setdefault(verdict.cell, []).append(verdict)
     verdicts = list(itertools.chain(*cells.values()))
     yield str(len(verdicts))
-    yield _share([verdict.sure for verdict in verdicts])
+    yield _share([is_sure(verdict) for verdict in verdicts])
     against = [contradictions(verdicts) for verdicts in cells.values()]
     yield from (f"{sum(kind)} of {len(cells)}" for kind in zip(*against, strict=True))
 

@@ -47,9 +47,12 @@ def ask_by_measuring(
     here, answers = environment(), []
     for question, cell in zip(questions, _measure(questions, implementations), strict=True):
         if not why:
-            folder.mkdir(parents=True, exist_ok=True)
-            store.append(file, cell)
-            cell = msgspec.structs.replace(cell, file=str(file))
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                store.append(file, cell)
+                cell = msgspec.structs.replace(cell, file=str(file))
+            except OSError as error:  # the disk is full, for instance
+                say(f"{file} can't be written ({error.strerror or error}): the result is not kept")
         run = rank_run(Run("compare", here.machine, here.commit or "", (cell,), here.host))
         if run.cells[0].comparison is None:
             reasons = "; ".join(f"{kernel.name} {kernel.status}: {kernel.note}" for kernel in cell.kernels)

@@ -1,4 +1,4 @@
-"""Answers for several kinds of machines: what to use on each kind, and whether one implementation serves all.
+"""Answers for several kinds of machines: which implementation to use on each, and whether one serves all kinds.
 
 A kind is a processor, its number of cores, the system, and the versions of Python and packages.
 """
@@ -20,13 +20,13 @@ from softmax_impls.timing.records import Cell, Environment
 from softmax_impls.timing.workloads import CellKey
 
 SERVES = 1.1  # ratio to the fastest time on a kind, up to which an implementation serves that kind
-MAX_LISTED = 5  # cells of a list
+MAX_LISTED = 5  # cells that `summary` lists
 
 KindKey = tuple[str, tuple[tuple[str, str], ...]]
 
 
 def kind_of(environment: Environment) -> KindKey:
-    """Return what makes a kind: processor, cores, system and versions."""
+    """Return the key of a machine's kind: processor, cores, system and versions."""
     return environment.machine, tuple(sorted(environment.versions.items()))
 
 
@@ -61,7 +61,7 @@ def by_kind(runs: Iterable[RankedRun]) -> dict[str, list[RankedRun]]:
 
 
 def join_hosts(runs: Iterable[Run]) -> list[Run]:
-    """Join the runs of a kind whose hosts measured different cells, as after the death of a worker."""
+    """Join the runs of a kind whose hosts measured different cells, as after a worker died."""
     joined: list[Run] = []
     for run in runs:
         for number, other in enumerate(joined):
@@ -82,15 +82,15 @@ def _can_join(run: Run, other: Run) -> bool:
 
 @dataclass(frozen=True)
 class OnKind:
-    """How implementations do at one shape on one kind. Only those count that can be recommended."""
+    """The implementations that can be recommended, at one shape on one kind."""
 
     kind: str
-    winners: tuple[str, ...]  # the fastest, and those that tie with it
+    winners: tuple[str, ...]  # the fastest implementation, and its ties
     ratios: Mapping[str, float]  # times over the time of the fastest; 1 for winners
 
     @property
     def use(self) -> str:
-        """The implementation to use: that of the default call if it is among the winners."""
+        """The winner to use: the implementation of the default call if it is a winner."""
         return preferred({name: self.ratios[name] for name in self.winners}, margin=math.inf)
 
 
@@ -108,7 +108,7 @@ class Fleet:
 
     @property
     def best_for_all(self) -> str:
-        """The implementation with the least of these ratios, or that of the default call if it ties; "" if none."""
+        """The implementation with the smallest `worst`, or that of the default call if it ties; "" if there is none."""
         return preferred(self.worst)
 
     @property
@@ -132,13 +132,13 @@ class Fleet:
         return f"{name} on {total - len(behind)} of {format_count(total, 'kind')}" + (f"; {near}" if near else "")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the answer with types that JSON has."""
+        """Return the answer as a dictionary for JSON."""
         use = {on.kind: on.use for on in self.kinds}
         return {"use": use, "for_all": self.best_for_all or None, "serves_all": self.serves_all, "worst": self.worst}
 
 
 def at_cells(runs: Iterable[RankedRun]) -> dict[CellKey, Fleet]:
-    """Return the answer for each cell that at least two kinds have, by its key; the newest measurement counts."""
+    """Return the answer for each cell that at least two kinds have, by key. The newest measurement of a kind counts."""
     found: dict[CellKey, dict[str, Ranked]] = {}
     for kind, of_kind in by_kind(runs).items():
         for run in sorted(of_kind, key=lambda run: run.run.time or OLDEST):
@@ -158,7 +158,7 @@ def _on_kind(kind: str, cell: Ranked) -> OnKind:
 
 
 def ask_kinds(question: Question, runs: Iterable[Run], implementations: Implementations) -> Fleet | None:
-    """Answer a question for each kind that can answer it, by measurements or predictions; None for a single kind."""
+    """Answer a question for each kind, by measurements or predictions; None if fewer than two kinds have an answer."""
     about = question.dtype, question.threads
     wanted = [replace(run, cells=tuple(c for c in run.cells if (c.dtype, c.threads) == about)) for run in runs]
     if len({kind_of(cell.environment) for run in wanted for cell in run.cells}) < 2:
@@ -189,7 +189,8 @@ def summary(answers: Mapping[CellKey, Fleet]) -> Iterator[str]:
     served = Counter(fleet.best_for_all for fleet in answers.values() if fleet.serves_all)
     cells = format_count(len(answers), "cell")
     for name, count in served.most_common():
-        fastest = sum(all(name in on.winners for on in fleet.kinds) for fleet in answers.values())
+        by_name = [fleet for fleet in answers.values() if fleet.serves_all and fleet.best_for_all == name]
+        fastest = sum(all(name in on.winners for on in fleet.kinds) for fleet in by_name)
         rest = f", and within {_percent(SERVES)} of the best in the others" if fastest < count else ""
         yield f"{name} serves all {len(kinds)} kinds in {count} of {cells}: fastest or tied on each in {fastest}{rest}."
     apart = [f"{key}: {fleet}." for key, fleet in answers.items() if not fleet.serves_all]

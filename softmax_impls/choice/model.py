@@ -31,6 +31,7 @@ STEEPNESS = 3  # of the change at the size of a cache: 7/9 of it is between half
 REACH = 4  # factor beyond the smallest and the largest measured batch, dim and size that predictions go to
 MIN_SHAPES = 5  # for a prediction
 LIKELY = 0.9  # share of the predictions that the stated error holds for
+MAX_STEPS = 10_000  # of a fit; by default, SciPy raises an exception after three for each cost
 UNKNOWN = 2.0  # factor to assume at least while there are too few errors for this share
 
 
@@ -78,7 +79,7 @@ def _fit(multiples: Vector, times: Vector) -> Vector:
     relative = multiples / times[:, np.newaxis]
     scale = relative.max(axis=0)
     scale[scale == 0] = 1
-    return np.asarray(nnls(relative / scale, np.ones(len(times)))[0] / scale)
+    return np.asarray(nnls(relative / scale, np.ones(len(times)), maxiter=MAX_STEPS)[0] / scale)
 
 
 @lru_cache(maxsize=4096)

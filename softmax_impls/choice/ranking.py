@@ -20,6 +20,7 @@ from softmax_impls.timing.statistics import Comparison, Ratio
 from softmax_impls.timing.workloads import GRID, CellKey
 
 SIDE_BY_SIDE = 0.6  # of the threads; two threads on one core do the work of 1.4 threads, two that take turns that of 1
+LEAD = 1 + statistics.SURE_LEAD  # ratio from which a verdict may be sure
 PREDICTED_NEAR = 10.0  # times the fastest: predictions from small calls were up to 8 times too long
 BASELINE = "column_loop"  # the loop of the original program; speed-ups are relative to it
 
@@ -132,14 +133,17 @@ class RankedRun:
 
 
 def is_well_ahead(cell: Cell, best: str, name: str, ratio: Ratio) -> bool:
-    """Whether a kernel takes clearly longer than the fastest, by their ratio and by the medians of all rounds.
+    """Whether a kernel takes clearly longer than the fastest, by their ratio and the medians of all and of quiet rounds.
 
     Beside other programs, the quieter part of the rounds and the usual round may see different kernels ahead.
     """
+    return min(ratio.value, _usual_ratio(cell, best, name), _usual_ratio(cell.undisturbed(), best, name)) > LEAD
+
+
+def _usual_ratio(cell: Cell, best: str, name: str) -> float:
     samples, fastest = cell.by_name[name].samples, cell.by_name[best].samples
     rounds = min(len(samples), len(fastest))
-    usual = np.median(samples[:rounds]) / np.median(fastest[:rounds]) if rounds else math.inf
-    return bool(min(ratio.value, usual) > 1 + statistics.SURE_LEAD)
+    return float(np.median(samples[:rounds]) / np.median(fastest[:rounds])) if rounds else math.inf
 
 
 def ran_side_by_side(cell: Cell) -> bool:

@@ -12,9 +12,10 @@ from softmax_impls.implementation import Implementation
 from softmax_impls.timing.workloads import CellKey
 
 if TYPE_CHECKING:  # imported when the command runs
+    from softmax_impls.choice.ranking import Ranked
     from softmax_impls.commands.fleet.comparison import FleetComparison
 
-ARGUMENTS = "softmax_impls.arguments"  # of the command line, in the `meta` of a context
+ARGUMENTS = "softmax_impls.arguments"  # the key of the arguments of the command line in `click.Context.meta`
 
 
 def compare_on_fleet(
@@ -74,9 +75,12 @@ def _draw(comparison: "FleetComparison", picture: Path) -> list[str]:
     from softmax_impls.report.maps import winners_maps  # it imports matplotlib
     from softmax_impls.report.style import save
 
-    if comparison.runs:
+    places: dict[str, list[Ranked]] = {}
+    for run in comparison.runs:
+        places.setdefault(run.run.place, []).extend(run.cells)
+    if places:
         try:
-            save(winners_maps({run.run.place: run.cells for run in comparison.runs}), picture)
+            save(winners_maps(places), picture)
         except OSError as error:
             return [f"{picture} can't be written: {error}"]
     return []

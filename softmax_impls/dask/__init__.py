@@ -1,12 +1,12 @@
 """`softmax` and `softmax_backward` for Dask arrays. They need ``pip install 'softmax-impls[distributed]'``.
 
-Where no axis of the classes is divided into chunks, each chunk is computed by a call of the plain function, without
-communication. Where the classes are divided, a row lies in several chunks. Each chunk then reports a few numbers for
-each of its rows, a tree of tasks reduces these to those of the whole row, and each chunk is written from them:
-`softmax_impls.dask.chunks` has the arithmetic, with sums in float64. The tree follows the positions of the chunks. So
-the result does not depend on which worker computes which chunk, nor on the order.
+If no axis of the classes is divided into chunks, a call of the plain function computes each chunk, without
+communication. If the classes are divided, a row lies in several chunks. Each chunk then reports a few numbers for each
+of its rows, and a tree of tasks merges the reports of each row. From the merged report, each chunk of the result is
+computed. `softmax_impls.dask.chunks` has the arithmetic, with sums in float64. The tree follows the positions of the
+chunks, so the result depends neither on the workers that compute the chunks nor on their order.
 
-A chunk is computed by the thread of the worker that runs its task: the threads are those of Dask.
+Each chunk is computed in the thread of the worker that runs its task.
 
 >>> import dask.array as da
 >>> from softmax_impls.dask import softmax, softmax_backward
@@ -18,6 +18,7 @@ dask.array<softmax-scaled, shape=(4, 1000), dtype=float32, chunksize=(2, 250), c
 np.float32(0.0)
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -59,9 +60,10 @@ def softmax(x: Any, *, axis: Axis = -1) -> Any:
 
     Notes
     -----
-    Divided classes: each chunk is replaced by its own softmax, and reports its largest x and its Σ exp(x - max x). From
-    the sums of all chunks, each chunk gets the factor that makes its softmax a part of that of the whole row. This adds
-    two roundings to the error of the plain function, for any number of chunks.
+    If the classes are divided, the softmax of each chunk alone is computed. Each chunk reports its largest x and its
+    Σ exp(x - max x). The merged reports of a row give a factor for each chunk: the softmax of the chunk times this
+    factor is a part of the softmax of the row. This adds two roundings to the error of the plain function, for any
+    number of chunks.
 
     Examples
     --------
@@ -87,13 +89,13 @@ def softmax_backward(probs: Any, grad_output: Any, *, axis: Axis = -1, impl: Imp
     Parameters
     ----------
     probs, grad_output : dask.array.Array
-        Probabilities and dL/dprobs, as in `softmax_impls.softmax_backward`, in chunks of NumPy arrays. Where their
-        chunks differ, both are divided where either is.
+        Probabilities and dL/dprobs, as in `softmax_impls.softmax_backward`, in chunks of NumPy arrays. If their chunks
+        differ, both arrays are divided at the boundaries of both.
     axis : int, tuple of int or None, optional
         The axis or axes of the classes, by default the last one. They may be divided into chunks.
     impl : str, callable or Implementation, optional
-        The implementation that computes each chunk; its workers must be able to import it. Divided classes need
-        "auto" (the default).
+        The implementation that computes each chunk. The workers must be able to import it. If the classes are divided,
+        it must be "auto" (the default).
 
     Returns
     -------
@@ -109,10 +111,10 @@ def softmax_backward(probs: Any, grad_output: Any, *, axis: Axis = -1, impl: Imp
 
     Notes
     -----
-    Divided classes: each chunk reports its largest p, the g that belongs to it, and its Σ p g in float64. Where the sum
-    over all chunks has lost its accuracy to cancellation, as on saturated rows, each chunk adds Σ p (g - c) of these
-    rows, and a second tree sums them; c is g at the largest p of the row. So saturated rows are as accurate as in the
-    plain function.
+    If the classes are divided, each chunk reports its largest p, g at the largest p, and Σ p g in float64. The sum over
+    all chunks can lose its accuracy to cancellation, as on saturated rows. For such rows, each chunk also computes
+    Σ p (g - c), where c is g at the largest p of the row, and a second tree adds these sums. So saturated rows are as
+    accurate as in the plain function.
 
     Examples
     --------
@@ -123,6 +125,9 @@ def softmax_backward(probs: Any, grad_output: Any, *, axis: Axis = -1, impl: Imp
     array([ 5.55111512e-17, -5.55111512e-17])
     """
     probs, grad_output = _real("probs", probs), _real("grad_output", grad_output)
+    if probs.shape != grad_output.shape and any(map(math.isnan, (*probs.shape, *grad_output.shape))):
+        shapes = f"probs {probs.shape} and grad_output {grad_output.shape}"
+        raise ValueError(f"probs and grad_output must have known sizes, got {shapes}: call compute_chunk_sizes() first")
     layout = Layout.of({"probs": probs, "grad_output": grad_output}, axis)
     if probs.chunks != grad_output.chunks:
         index = tuple(range(probs.ndim))
@@ -143,7 +148,7 @@ def softmax_backward(probs: Any, grad_output: Any, *, axis: Axis = -1, impl: Imp
 
 
 def _real(name: str, value: Any) -> Any:
-    """Return a Dask array of a floating-point dtype; TypeError if its chunks are not those that NumPy computes."""
+    """Return a Dask array of a floating-point dtype; TypeError if its chunks are masked or not NumPy arrays."""
     array = da.asanyarray(value)
     meta = meta_from_array(array)
     if isinstance(meta, np.ma.MaskedArray) or not isinstance(meta, np.ndarray):
@@ -166,11 +171,11 @@ def _blockwise(name: str, function: Callable[..., Any], dtype: Any, *arrays: Any
 
 
 def _reports(name: str, function: Callable[..., Any], dtype: Any, *arrays: Any, axes: chunks.Axes) -> Any:
-    """Apply a function that returns a number or record for each row of a chunk: the classes' axes have length 1."""
+    """Apply a function that returns a number or record for each row of a chunk; axes of the classes get length 1."""
     return _blockwise(name, function, dtype, *arrays, adjust_chunks=dict.fromkeys(axes, 1), axes=axes)
 
 
 def _tree(name: str, merge: Callable[..., Any], reports: Any, axes: chunks.Axes) -> Any:
-    """Merge the reports of all chunks of a row, by a tree whose tasks depend on the positions of the chunks alone."""
+    """Merge the reports of all chunks of a row, by a tree that depends only on the positions of the chunks."""
     options = {"dtype": reports.dtype, "meta": np.empty((0,) * reports.ndim, reports.dtype), "name": name}
     return da.reduction(reports, merge, merge, axis=axes, keepdims=True, split_every=MERGED, **options)

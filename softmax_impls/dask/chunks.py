@@ -1,13 +1,19 @@
-"""What is computed on a chunk of a Dask array; without Dask.
+"""The functions that compute a chunk of a Dask array. They do not use Dask.
 
-The first functions compute whole rows by the plain functions. The others are for rows that are divided into several
-chunks. Their results for each row, the reports, have the shape of the chunk with length 1 on the axes of the classes.
+`softmax` and `backward` compute chunks of whole rows by the plain functions. The other functions are for rows that are
+divided into several chunks. A report has a number or record for each row of a chunk. It has the shape of the chunk, but
+length 1 on the axes of the classes. The order of the calls::
 
-Backward, p (h - Σ p h) with h = g - c: `backward_report`, `merge_dots` for the row, `shifted_dot`, `merge_shifted` for
-the row, `gradient`. All of them compute in float64.
+    backward, p (h - Σ p h) with h = g - c    forward
 
-Forward: `softmax_part`, `softmax_report`, `merge_sums` for the row, `scaled`. The softmax of a chunk is q = e / s, with
-e = exp(x - m) and s = Σ e. Its largest q is 1 / s, because the largest e is exp(0) = 1: so s need not be summed again.
+    backward_report    each chunk             softmax_part      each chunk
+    merge_dots         whole rows             softmax_report    each chunk
+    shifted_dot        each chunk             merge_sums        whole rows
+    merge_shifted      whole rows             scaled            each chunk
+    gradient           each chunk
+
+The backward pass is computed in float64. In the forward pass, the softmax of a chunk is q = e / s, with e = exp(x - m)
+and s = Σ e. Its largest q is 1 / s, because the largest e is exp(0) = 1. So s is not summed again.
 """
 
 from typing import Any
@@ -28,8 +34,9 @@ Floats = NDArray[np.float64]
 
 DOT = np.dtype(np.float64)
 TOP_AND_DOT = np.dtype([("p", DOT), ("g", DOT), ("dot", DOT)])  # the largest p, its g, Σ p g
-# The largest x, Σ exp(x - max). Where the processor has more digits than float64, the errors are those of whole rows.
-MAX_AND_SUM = np.dtype([("max", DOT), ("sum", np.longdouble)])
+# The largest x, and Σ exp(x - max), which is "sum" + "rest". If longdouble has more digits than float64, the errors are
+# those of whole rows. Its bytes differ between processors, so reports do not contain it.
+MAX_AND_SUM = np.dtype([("max", DOT), ("sum", DOT), ("rest", DOT)])
 
 # If Σ p g and g at the largest p are smaller, no difference of two g overflows: it rounds to a number in range.
 SMALL = 2.0**968
@@ -58,30 +65,38 @@ def softmax_part(x: Array, axes: Axes) -> Array:
 @np.errstate(all="ignore")
 def softmax_report(x: Array, part: Array, axes: Axes) -> Records:
     """Return the largest x of a chunk, and its Σ exp(x - max x). A chunk that is -inf throughout has the sum 0."""
-    report = np.empty(_shape_of_reports(x.shape, axes), MAX_AND_SUM)
-    report["max"] = x.max(axis=axes, keepdims=True, initial=-np.inf)
-    report["sum"] = 1 / part.max(axis=axes, keepdims=True, initial=0).astype(np.longdouble)
-    report["sum"][report["max"] == -np.inf] = 0
+    largest = x.max(axis=axes, keepdims=True, initial=-np.inf)
+    sums = 1 / part.max(axis=axes, keepdims=True, initial=0).astype(np.longdouble)
+    return _report_of(largest, np.where(largest == -np.inf, 0, sums))
+
+
+def _report_of(largest: Array, sums: Any) -> Records:
+    report = np.empty(largest.shape, MAX_AND_SUM)
+    report["max"], report["sum"] = largest, sums
+    report["rest"] = sums - report["sum"]
     return report
+
+
+def _sums_of(reports: Records) -> Any:
+    return reports["sum"] + reports["rest"].astype(np.longdouble)
 
 
 @np.errstate(all="ignore")
 def merge_sums(reports: Records, axis: Axes, keepdims: bool = True) -> Records:
     """Merge the reports of chunks of the same rows."""
     largest = reports["max"].max(axis=axis, keepdims=True)
-    sums = reports["sum"] * np.exp(reports["max"] - largest, dtype=np.longdouble)
+    sums = _sums_of(reports) * np.exp(reports["max"] - largest, dtype=np.longdouble)
     sums[reports["max"] == -np.inf] = 0  # also where all are -inf; `scaled` makes NaN of it
-    merged = np.empty(largest.shape, MAX_AND_SUM)
-    merged["max"], merged["sum"] = largest, sums.sum(axis=axis, keepdims=True)
-    return merged
+    return _report_of(largest, sums.sum(axis=axis, keepdims=True))
 
 
 @np.errstate(all="ignore")
 def scaled(part: Array, report: Records, total: Records, result: Any) -> Array:
-    """Return a chunk of the softmax of whole rows, from its own softmax."""
-    factor = (report["sum"] * np.exp(report["max"] - total["max"], dtype=np.longdouble) / total["sum"]).astype(DOT)
+    """Return a chunk of the softmax of whole rows, from the softmax of the chunk alone."""
+    share = _sums_of(report) * np.exp(report["max"] - total["max"], dtype=np.longdouble)
+    factor = (share / _sums_of(total)).astype(DOT)
     if (masked := report["max"] == -np.inf).any():
-        part = np.where(masked, 0, part)  # its own softmax is NaN
+        part = np.where(masked, 0, part)  # the softmax of the chunk alone is NaN
     return np.asarray(np.multiply(part, factor, out=np.empty(part.shape, result), casting="same_kind"))
 
 
@@ -101,7 +116,7 @@ def backward_report(probs: Array, grad_output: Array, axes: Axes) -> Records:
 
 @np.errstate(all="ignore")
 def merge_dots(reports: Records, axis: Axes, keepdims: bool = True) -> Records:
-    """Merge the reports of chunks of the same rows. The first of equal p is the largest."""
+    """Merge the reports of chunks of the same rows. Of several equal p, the first counts as the largest."""
     chunks_first = np.moveaxis(reports, axis, range(len(axis)))
     flat = chunks_first.reshape(-1, *chunks_first.shape[len(axis) :])
     merged = np.take_along_axis(flat, flat["p"].argmax(axis=0)[np.newaxis], axis=0)[0]
@@ -110,10 +125,11 @@ def merge_dots(reports: Records, axis: Axes, keepdims: bool = True) -> Records:
 
 
 def _shifts(total: Records) -> tuple[NDArray[np.bool_], Floats, Floats]:
-    """Return which rows need a shift, the factor of their g, and the shift c of factor·g; from reports of whole rows.
+    """Return for each row whether it needs a shift, the factor of g, and the shift of factor·g.
 
-    As in `simd.passes`, a row needs a shift where Σ p g is too inaccurate. It is computed with a quarter of g where a
-    difference of two g may overflow; there, or where it contains NaN, its Σ p g is useless, too.
+    `total` has the reports of whole rows. As in `simd.passes`, a row needs a shift if its Σ p g is too inaccurate. The
+    factor is 1/4 if a difference of two g may overflow, else 1. A row that may overflow or contains NaN also needs a
+    shift, because its Σ p g cannot be used.
     """
     g, dot = total["g"].reshape(-1), total["dot"].reshape(-1)
     small = (np.abs(g) < SMALL) & (np.abs(dot) < SMALL)

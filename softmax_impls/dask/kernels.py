@@ -1,7 +1,7 @@
-"""The passes over a chunk of rows of which other chunks have the rest, in compiled loops: sums and results.
+"""Compiled passes over a chunk that has a part of each row: sums, and results.
 
-`factor` and `shift` are those of each row, (B,): the passes compute with h = factor·g - shift, in float64. Inputs are
-read-only, because Numba would compile other functions for writeable arrays.
+The passes compute with h = factor·g - shift, in float64. `factor` and `shift` have a number for each row, (B,). Inputs
+are read-only, because Numba would compile each function again for writeable arrays.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from softmax_impls.simd.jit import inner, jit
 
 Floats = NDArray[np.float64]
 
-TERMS = 512  # that are added to a sum before the rounding error of the next addition is kept
+TERMS = 512  # terms of a partial sum; the rounding errors of adding partial sums are kept
 
 
 @jit(nogil=True)

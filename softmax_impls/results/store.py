@@ -117,8 +117,8 @@ def continue_from(
 
 
 def read_whole(path: Path) -> list[Cell]:
-    """Return the cells of a file that has no damage but a last line that is cut off; no cells if there is no file."""
-    if not path.exists():
+    """Return the cells of a file that has no damage but a last line that is cut off; none if it is missing or empty."""
+    if not path.exists() or path.stat().st_size == 0:  # empty: `compare` was interrupted before its first cell
         return []
     try:
         cells, problems = read(path)

@@ -1,7 +1,7 @@
-"""NumPy arrays in compiled code: the addresses of their Python objects, so that one function takes arrays of any kind.
+"""NumPy arrays in compiled code: a function gets the address of the Python object, so it takes arrays of any kind.
 
-NumPy's C API states where an array object has its members, see PyArrayObject_fields in numpy/ndarraytypes.h: after the
-head of each Python object, the data, the number of dimensions, the shape, the strides, the base and the dtype.
+NumPy's C API defines the members of an array object, see PyArrayObject_fields in numpy/ndarraytypes.h. After the head
+of a Python object, these are the data, the number of dimensions, the shape, the strides, the base and the dtype.
 """
 
 # mypy: allow-untyped-calls
@@ -20,13 +20,13 @@ from softmax_impls.simd.vectors import Pointer, address
 Array = Any  # compiled: the address of the object; interpreted: the array
 HEAD = object.__basicsize__  # bytes
 DATA, DIMENSIONS, SHAPE, DTYPE = HEAD, HEAD + 8, HEAD + 16, HEAD + 40
-NUMBER_OF_DTYPE, DOUBLE = HEAD + 12, 12  # where a dtype has its number, and that of float64
+NUMBER_OF_DTYPE, DOUBLE = HEAD + 12, 12  # offset of a dtype's number, and the number of float64
 
-reference: Any = (lambda array: array) if DISABLE_JIT else id  # what compiled code takes for an array
+reference: Any = (lambda array: array) if DISABLE_JIT else id  # array -> the argument of a compiled function
 
 
 def _has_this_layout(array: Any) -> bool:
-    """Whether an array of float64 with two axes has its members where this module reads them."""
+    """Return whether a float64 array with two axes has its members where this module reads them."""
     places, numbers = (DATA, SHAPE, DTYPE), (DIMENSIONS, NUMBER_OF_DTYPE)
     data, shape, dtype = (ctypes.c_int64.from_address(id(array) + place).value for place in places)
     found = (ctypes.c_int32.from_address(place).value for place in (id(array) + numbers[0], dtype + numbers[1]))
@@ -84,7 +84,7 @@ def itemsize(array: Array) -> int:
 
 @inner()
 def common_size(probs: Array, grad: Array, out: Array) -> int:
-    """Return the number of elements; -1 if the three shapes differ or `out` overlaps an input other than exactly."""
+    """Return the number of elements; -1 if the three shapes differ or `out` partly overlaps an input."""
     size = 1
     for axis in range(dimensions(probs)):
         n = length(probs, axis)

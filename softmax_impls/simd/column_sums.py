@@ -1,4 +1,4 @@
-"""The sums of the columns of a block, for `columns`: in the buffer, or where they lie in memory."""
+"""Column sums for `columns`: of the columns of a block in the buffer, or of columns in the arrays themselves."""
 
 from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.exponential import exp
@@ -29,9 +29,9 @@ def reduce_backward(buffer: Pointer, dim: int, n: int) -> None:
 
 @inner(forceinline=True)
 def column_sums(probs: Pointer, grad: Pointer, begin: int, end: int, step: int, ahead: int) -> tuple[Vector, Vector]:
-    """Return g at the largest p, c, and Σ p (g - c), of a vector of columns whose rows are `step` elements apart.
+    """Return c and Σ p (g - c) of a vector of columns, where c is g at the largest p. Rows are `step` elements apart.
 
-    Columns `ahead` elements later are prefetched: 64×10×100 took 0.86 to 0.92 of the time.
+    Columns `ahead` elements later are prefetched: with this, 64×10×100 took 0.86 to 0.92 of the time.
     """
     max_p, c = vec.load(probs, begin), vec.load(grad, begin)
     for k in range(begin + step, end, step):
@@ -53,7 +53,7 @@ def column_sums(probs: Pointer, grad: Pointer, begin: int, end: int, step: int, 
 
 @inner(forceinline=True)
 def where_ordinary(like: Pointer, s: Vector, a: Vector, b: Vector) -> Vector:
-    """Return b in the lanes whose sum is so large that the result may overflow, see `overflows`; a in the others."""
+    """Return b in the lanes whose sum s is so large that the result may overflow, else a; see `passes.overflows`."""
     limit = vec.broadcast(like, 2.0**969 if vec.lanes(like) == 8 else 2.0**102)
     return vec.select(limit > s, vec.select(s > vec.broadcast(like, 0) - limit, a, b), b)
 
@@ -84,7 +84,7 @@ def reduce_forward(buffer: Pointer, dim: int, n: int) -> None:
 
 @inner(forceinline=True)
 def _add(total: Vector, rest: Vector, a: Vector) -> tuple[Vector, Vector]:
-    """Add to a sum that is kept in two vectors, without rounding errors except those of the rest (Knuth's TwoSum)."""
+    """Add a to the sum total + rest. Only the additions to rest have rounding errors (Knuth's TwoSum)."""
     new = total + a
     added = new - total
     return new, rest + ((total - (new - added)) + (a - added))

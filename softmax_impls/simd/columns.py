@@ -1,10 +1,10 @@
 """Both passes where the classes are not on the last axis. Arrays are seen as (outer, D, inner).
 
-A vector holds neighbouring columns, and each lane computes a column. In the backward pass, that is p (h - Σ p h), where
-h = g - c and c is g at the column's largest p. A block is some neighbouring vectors of an outer index, with all their
-classes. It is copied to a buffer that the cache holds, because its rows are far apart in memory and compete for a few
-sets of the cache. Each step writes a block and reads the next block, row by row, so that it waits neither for loads nor
-for stores::
+A vector holds neighbouring columns, and each lane computes a column. The backward pass computes p (h - Σ p h), where
+h = g - c and c is g at the column's largest p. A block consists of some neighbouring vectors of an outer index, with
+all classes. Each block is copied to a buffer that fits the cache, because the rows of a block are far apart in memory
+and compete for a few sets of the cache. Each step writes a block and reads the next block, row by row, so that it waits
+neither for loads nor for stores::
 
     step                0          1          2          3
     exchange            read 0     read 1     read 2
@@ -12,8 +12,8 @@ for stores::
     reduce: backward    block 0    block 1    block 2                c, Σ p h
             forward     block 0    block 1    block 2                exp(x - max x), 1 / Σ exp(x - max x)
 
-Where all rows allow it, vectors begin at a cache line. The first and the last vector of an outer index may overlap
-their neighbours, which are in the same block. Small arrays need no buffer, see `direct`.
+If all rows allow it, vectors begin at a cache line. The first and the last vector of an outer index may overlap their
+neighbours, which are in the same block. Small arrays need no buffer, see `direct`.
 """
 
 import functools
@@ -50,15 +50,15 @@ Block = tuple[int, int, int]  # index of its first row, column of its first vect
 
 
 def backward(probs: Array, grad: Array, out: Array, threads: int | None = None) -> None:
-    """Compute the backward pass of C-contiguous (outer, D, inner) arrays; `inner` is at least the lanes of a vector."""
+    """Compute the backward pass of C-contiguous (outer, D, inner) arrays, where a vector fits into `inner`."""
     if not direct_call(probs, grad, out, 1, threads):
         _run(backward_blocks, probs, grad, out, 3 * out.nbytes, threads)
 
 
 def direct_call(probs: Array, grad: Array, out: Array, axis: int, threads: int | None = None) -> bool:
-    """Compute the backward pass of C-contiguous arrays if `direct` can, and return whether it did.
+    """Compute the backward pass of C-contiguous arrays by `direct` if possible; return whether it was possible.
 
-    It can where the first-level cache holds an outer index, `out` overlaps no input and nothing overflows.
+    It is possible if the first-level cache holds an outer index, `out` overlaps no input and nothing overflows.
     """
     _, words = _direct_words(out.shape, axis, out.dtype, pool.prepare(_threads(3 * out.nbytes, threads)))
     return bool(words and pool.enter.compiled(reference(probs), reference(grad), reference(out), words) == DONE)
@@ -78,7 +78,7 @@ def _direct_words(
 
 
 def forward(x: Array, out: Array, threads: int | None = None) -> None:
-    """Compute the forward pass of C-contiguous (outer, D, inner) arrays; `inner` is at least the lanes of a vector."""
+    """Compute the forward pass of C-contiguous (outer, D, inner) arrays, where a vector fits into `inner`."""
     _run(forward_blocks, x, x, out, 2 * out.nbytes, threads)
 
 
@@ -113,7 +113,7 @@ split: Any = inner()(_split)
 
 @task()
 def direct(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute the backward pass where the first-level cache holds an outer index; stop where a column overflows."""
+    """Compute the backward pass if the first-level cache holds an outer index; stop if a column overflows."""
     dim, columns, width = call[pool.DIM], call[pool.INNER], vec.lanes(probs)
     size = dim * columns
     for row in range(start * size, stop * size, size):

@@ -19,7 +19,7 @@ from softmax_impls.simd import pool, rows
 from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.arrays import reference
 from softmax_impls.simd.exponential import exp
-from softmax_impls.simd.jit import jit, task
+from softmax_impls.simd.jit import inner, task
 from softmax_impls.simd.parts import RESULTS, SUMS, begin, loop
 from softmax_impls.simd.sizes import MIN_CHUNK_BYTES, MIN_CHUNK_ROWS, SHARED_FROM
 from softmax_impls.simd.tasks import Tasks
@@ -31,13 +31,13 @@ MAXIMUM, EXPONENTIALS, SCALE = range(3)  # the passes over a part of a row
 POWERS_PER_LANE = 6
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def larger(a: Vector, b: Vector) -> Vector:
     """Return the larger of two vectors, lane by lane."""
     return vec.select(a > b, a, b)
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def maximum(x: Pointer, row: int, n: int) -> Any:
     """Return the largest of n elements, at least a vector."""
     width, j = vec.lanes(x), row
@@ -56,7 +56,7 @@ def maximum(x: Pointer, row: int, n: int) -> Any:
     return vec.argmax(m, m)[0]
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def exponentials(x: Pointer, out: Pointer, row: int, n: int, top: Any) -> Any:
     """Write exp(x - top) of more than a vector of elements, and return their sum. Both are times 2^SCALE."""
     width, j, zero = vec.lanes(x), 0, vec.broadcast(x, 0)
@@ -79,7 +79,7 @@ def exponentials(x: Pointer, out: Pointer, row: int, n: int, top: Any) -> Any:
     return vec.reduce_add_double(total) + vec.reduce_add_double(rest)
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def scale(out: Pointer, row: int, n: int, total: float) -> None:
     """Divide more than a vector of elements by their sum."""
     width = vec.lanes(out)
@@ -90,7 +90,7 @@ def scale(out: Pointer, row: int, n: int, total: float) -> None:
     vec.store(out, row + n - width, last)
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def tiny_rows(x: Pointer, out: Pointer, dim: int, start: int, stop: int, in_place: bool) -> None:
     """Compute rows of up to a vector, in registers."""
     width = vec.lanes(x)
@@ -164,4 +164,5 @@ def _words(shape: tuple[int, ...], dtype: np.dtype[Any], team: tuple[int, Any, i
 def run(x: Array, out: Array, threads: int | None = None) -> None:
     """Compute the softmax of the rows of a C-contiguous array of any size; `out` may be `x`."""
     team = pool.prepare(1 if DISABLE_JIT or 3 * x.nbytes < SHARED_FROM else threads or num_threads())
-    pool.enter.compiled(reference(x), reference(x), reference(out), _words(x.shape, x.dtype, team)[1])
+    words = _words(x.shape, x.dtype, team)  # the cache may drop them: another thread may have made the same words
+    pool.enter.compiled(reference(x), reference(x), reference(out), words[1])

@@ -9,7 +9,7 @@ decorator the function is called                      its arguments          its
 `inner`   by compiled functions                       numbers, pointers, …   is part of theirs that of its callers
 ========= =========================================== ====================== ================= ====================
 
-A change of any file in this folder invalidates the cache.
+A change to any file in this folder invalidates the cache.
 """
 
 # mypy: allow-untyped-calls
@@ -33,20 +33,19 @@ from numba.np.numpy_support import from_dtype
 
 from softmax_impls import threads
 from softmax_impls.simd.lean import LEAN, Part
+from softmax_impls.simd.sizes import LAST_LEVEL_CACHE
 
-WORD = np.dtype(np.int64)  # the dtype for tasks that do not depend on it
+WORD = np.dtype(np.int64)  # the dtype for tasks that are the same for every dtype
 F = TypeVar("F", bound=Callable[..., Any])
 _numba: Any = compiler
 
 # The files whose functions and constants Numba compiles into kernels of other files, by time of change and size.
 _FILES = (*sorted(Path(__file__).parent.glob("*.py")), Path(threads.__file__))
-_HELPERS = tuple((file.stat().st_mtime, file.stat().st_size) for file in _FILES)
+_HELPERS = LAST_LEVEL_CACHE, *((file.stat().st_mtime, file.stat().st_size) for file in _FILES)  # it may be elsewhere
 
 
 def jit(**options: Any) -> Callable[[F], F]:
     """Return `numba.njit` with these options; compiled code is cached where a folder for the cache is writable."""
-    if options.get("forceinline"):
-        return inner(**options)
 
     def decorate(function: Any) -> Any:
         dispatcher: Any = njit(**{"no_cfunc_wrapper": True, **options})(function)
@@ -144,8 +143,8 @@ def task(**options: Any) -> Callable[[F], Task]:
 def inner(**options: Any) -> Callable[[F], F]:
     """Return a decorator for functions that only compiled functions call, with Numba's options.
 
-    With `jit`, Numba would also generate machine code, a wrapper for Python and a file in the cache for each of them,
-    which takes half of the time of the compilation.
+    With `jit`, Numba would also generate machine code, a wrapper for Python and a file in the cache for each function.
+    That would take half of the time of compilation.
     """
 
     def decorate(function: Any) -> Any:
@@ -173,7 +172,7 @@ def _target_of(typing: Any) -> Any:
 
 
 def define(function: F, typed: Callable[..., Any], registry: Any = builtin_registry) -> F:
-    """Define a function for Numba by ``typed(target, *types)``, which returns its signature and what emits its code.
+    """Define a function for Numba by ``typed(target, *types)``, which returns a signature and an emitter of code.
 
     Numba's own `intrinsic` loads all of Numba for each call of the function that it compiles.
     """

@@ -1,7 +1,8 @@
-"""A target of Numba's compiler for functions of numbers, pointers and vectors: they compile in half of the time.
+"""A compilation target of Numba for functions of numbers, pointers and vectors. It halves the time of compilation.
 
 Numba's own target imports Numba's implementations of NumPy and of containers, links a runtime that counts references,
-runs passes for closures and arrays, optimizes each function twice, and makes machine code of parts. `LEAN` does not.
+runs passes for closures and arrays, optimizes each function twice, and makes machine code of functions that are only
+parts of others. `LEAN` does none of this.
 """
 
 # mypy: allow-untyped-calls
@@ -17,7 +18,7 @@ from numba.core.compiler_machinery import PassManager
 from numba.core.typing import Context  # type: ignore[attr-defined]
 from numba.core.typing.templates import Registry, _OverloadAttributeTemplate, builtin_registry
 
-REGISTRY: Any = Registry()  # functions that precede Numba's own
+REGISTRY: Any = Registry()  # functions that take precedence over Numba's own
 
 
 class Compiler(CompilerBase):
@@ -52,7 +53,7 @@ class Part(Library):
     """Code that becomes a part of the functions that call it: it is not made executable."""
 
     def finalize(self) -> None:
-        """Link the functions that it calls, and optimize: some kernels took 1.05 times as long without."""
+        """Link the called functions, and optimize. Without this, some kernels took 1.05 times as long."""
         for library in dict.fromkeys(self._linking_libraries):
             self._final_module.link_in(library._get_module_for_linking(), preserve=True)
         self._optimize_final_module()
@@ -86,7 +87,7 @@ class _Context(cpu.CPUContext):
 
 
 class Lean:
-    """The two contexts of the target; they are made when they are first needed."""
+    """The two contexts of the target. Each is created when it is first needed."""
 
     options, compiler = cpu.CPUTargetOptions, Compiler
 

@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 
 from softmax_impls.simd import vectors as vec
-from softmax_impls.simd.jit import inner, jit
+from softmax_impls.simd.jit import inner
 from softmax_impls.simd.sizes import MAX_UNSHIFTED_RATIO, PREFETCHED, TERMS_PER_LANE
 from softmax_impls.simd.vectors import Pointer, Vector
 
 Sums = tuple[float, float]  # of a row: the shift and Σ p (g - shift)
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def needs_shift(max_g: Any, dot: float) -> bool:
     """Whether Σ p g is too inaccurate, so that g must be shifted by max_g, its value at the largest p; see `bounds`."""
     return not abs(np.float64(max_g)) <= MAX_UNSHIFTED_RATIO * abs(dot - np.float64(max_g))
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def overflows(probs: Pointer, dot: Any) -> bool:
     """Whether p (h - dot) may overflow, where dot = Σ p h and h = g - c; then `scaled_row` has to compute the row."""
     # If an h overflowed, dot is inf or NaN. If not, |h| is at most the largest number, and h - dot rounds to a finite
@@ -47,7 +47,7 @@ def scaled_row(probs: Pointer, grad: Pointer, out: Pointer, row: int, n: int, st
         out[k] = vec.as_element(out, 4 * (np.float64(probs[k]) * ((np.float64(grad[k]) / 4 - c) - dot)))
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def row_sums(probs: Pointer, grad: Pointer, row: int, n: int, max_g: Any, dot: float) -> Sums:
     """Return the shift and the sum of n elements from the results of the first pass; with a second pass if needed."""
     if needs_shift(max_g, dot):
@@ -55,7 +55,7 @@ def row_sums(probs: Pointer, grad: Pointer, row: int, n: int, max_g: Any, dot: f
     return 0.0, dot
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def head(probs: Pointer, row: int, n: int) -> tuple[Vector, int]:
     """Return the first vector of p, and its number of elements: 0 in its other lanes, so that whole vectors remain."""
     first = (n - 1) % vec.lanes(probs) + 1
@@ -87,13 +87,13 @@ def shifted_dot(probs: Pointer, grad: Pointer, row: int, n: int, shift: float) -
         s0 = zero
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def result_at(probs: Pointer, grad: Pointer, index: int, c: Vector, s: Vector) -> Vector:
     """Return a vector of the result, p ((g - c) - s)."""
     return vec.load(probs, index) * ((vec.load(grad, index) - c) - s)
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def write_at(probs: Pointer, grad: Pointer, out: Pointer, index: int, c: Vector, s: Vector, nontemporal: bool) -> None:
     """Write a vector of the result. `nontemporal` is a constant: LLVM makes slow code for a loop with both stores."""
     if nontemporal:
@@ -102,7 +102,7 @@ def write_at(probs: Pointer, grad: Pointer, out: Pointer, index: int, c: Vector,
         vec.store(out, index, result_at(probs, grad, index, c, s))
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def write_body(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums, nontemporal: bool) -> int:
     """Write the result in whole vectors, as many as fit before `end`; return the index of the next vector."""
     width = vec.lanes(probs)
@@ -113,7 +113,7 @@ def write_body(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int
     return index
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def write_edge(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums) -> None:
     """Write the result element by element, at an edge of less than a vector."""
     c, s = vec.as_element(probs, sums[0]), vec.as_element(probs, sums[1])
@@ -121,7 +121,7 @@ def write_edge(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int
         out[k] = probs[k] * ((grad[k] - c) - s)
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def write(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums, nontemporal: bool) -> None:
     """Write any part of a row."""
     if nontemporal:
@@ -139,7 +139,7 @@ def move(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, nont
     write(probs, grad, out, index, end, (0.0, 0.0), nontemporal)  # LLVM leaves the subtractions of 0 out
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def reduce_at(probs: Pointer, grad: Pointer, index: int, a: Vector, max_p: Vector, max_g: Vector) -> tuple[Vector, ...]:
     """Add a vector of p g to `a`, and update the largest p and their g, lane by lane."""
     p, g = vec.load(probs, index), vec.load(grad, index)
@@ -147,7 +147,7 @@ def reduce_at(probs: Pointer, grad: Pointer, index: int, a: Vector, max_p: Vecto
     return a + p * g, max_p, max_g
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def write_and_reduce(
     probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums, nontemporal: bool, row: int, n: int
 ) -> tuple[int, Any, Any, float]:

@@ -1,21 +1,21 @@
 """A pool of threads that share the work of one call.
 
-`run` computes a task (see `jit.task`) on a number of items: rows, elements, or whatever the task takes. It cuts them
-into chunks. Each thread begins with its own chunks, because in a loop of calls its cache still holds their data, and
-goes on with chunks that other threads have left. Late helpers compute fewer chunks, so sharing costs a call at most the
-time to wake the helpers. After a call they poll for the next call before they sleep.
+`run` computes a task (see `jit.task`) on a number of items: rows, elements, or other units of the task. It cuts the
+items into chunks. Each thread begins with its own chunks, because in a loop of calls its cache still holds their data.
+Then it computes chunks that other threads have not taken. A helper that wakes up late computes fewer chunks. So sharing
+costs a call at most the time to wake the helpers. After a call, helpers poll for the next call before they sleep.
 
-A task ``task(call, probs, grad, out, start, stop)`` computes the items from `start` to `stop`, and returns `stop`;
-another number states that it has not computed them all. Write it as a function with the decorator ``@jit.task()``, and
-call it by ``pool.run(task, probs, grad, out, items, threads, ...)``. In it, the three arrays are pointers to elements
-(see `vectors`), and `call` points to the words that describe the call: DIM, INNER, NONTEMPORAL and IN_PLACE are the
-arguments of `run` (IN_PLACE: whether `out` is an input). They lie on the caller's stack. A call with several loops has
-a first task, which calls `lead` once for each loop, see `parts`.
+A task ``task(call, probs, grad, out, start, stop)`` computes the items from `start` to `stop`, and returns `stop`. If
+not all items are computed, it returns another number. Define a task with the decorator ``@jit.task()``, and call it by
+``pool.run(task, probs, grad, out, items, threads, ...)``. In a task, the three arrays are pointers to elements (see
+`vectors`), and `call` points to the words of the call. The words DIM, INNER, NONTEMPORAL and IN_PLACE are the arguments
+of `run`; IN_PLACE is 1 if `out` is an input. The words are on the caller's stack. A call with several loops has a first
+task, which calls `lead` once for each loop, see `parts`.
 
-Numba's own threads are not used: the default layer aborts the process when two threads call at once, GNU OpenMP ends a
-forked child process that calls, and in every layer each call waits for all threads. This pool serves a single call at a
-time; a second caller computes all chunks alone. Compiled code acquires and releases it, so that Ctrl-C cannot come in
-between.
+Numba's own threads are not used. The default layer aborts the process when two threads call at once. GNU OpenMP ends a
+forked child process that calls. In every layer, each call waits for all threads. This pool serves a single call at a
+time; a second caller computes all chunks alone. Compiled code acquires and releases the pool, so that Ctrl-C cannot
+interrupt in between.
 
 The threads share 64-bit words::
 
@@ -24,8 +24,9 @@ The threads share 64-bit words::
     CALL … THREADS   description of the loop, written before its ticket
     BUSY             1 during a loop
 
-To take a chunk, a thread exchanges the ticket for the ticket with the chunk's bit set, which fails if the ticket has
-changed. So it has read the words of the current loop, and they do not change before COMPLETED counts the chunk.
+To take a chunk, a thread sets the chunk's bit in TICKET by a compare_exchange, which fails if the ticket has changed.
+If it succeeds, the words that the thread has read are of the current loop, and they do not change before COMPLETED
+counts the chunk.
 """
 
 import contextlib
@@ -41,7 +42,7 @@ from softmax_impls.implementation import Array
 from softmax_impls.simd import arrays
 from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.arrays import reference
-from softmax_impls.simd.jit import WORD, Task, call_task, entry, jit, task
+from softmax_impls.simd.jit import WORD, Task, call_task, entry, inner, task
 from softmax_impls.simd.sizes import CHUNKS_PER_THREAD, DONE, IDLE_POLLS, LARGE, POLLS_PER_YIELD, UNFIT, VECTOR_BYTES
 from softmax_impls.simd.vectors import Pointer
 from softmax_impls.threads import MAX_THREADS, available_cores
@@ -60,7 +61,7 @@ MAX_CHUNKS = 2 * MAX_THREADS
 ALL_CHUNKS = (1 << MAX_CHUNKS) - 1
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def _take_chunk(words: Pointer, ticket: int, first: int) -> bool:
     """Take the first free chunk from `first` on, cyclically, and compute it. Return whether there was one."""
     chunks = words[CHUNKS]
@@ -110,7 +111,7 @@ def lead(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int,
             last = stop if chunk == chunks - 1 else first + step
             failed |= call_task(call[TASK], call, probs, grad, out, first, last) ^ last
         return start if failed else stop
-    # No chunk can be taken from here on, so the words may change.
+    # No thread can take a chunk until the next ticket, so the words may change.
     number = (vec.load_acquire(words, TICKET) >> MAX_CHUNKS) + 1
     vec.store_release(words, TICKET, vec.load_acquire(words, TICKET) | ALL_CHUNKS)
     words[CALL], words[TASK_OF], words[WORKERS] = vec.address(call), call[TASK], call[THREADS]
@@ -130,8 +131,9 @@ def lead(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int,
 def enter(probs: Any, grad: Any, out: Any, words: Any) -> int:
     """Compute a call on three C-contiguous arrays of one dtype, float32 or float64, which `words` describe.
 
-    Each array is given as `arrays.reference`. Return DONE; UNFIT if the shapes differ or `out` partly overlaps an
-    input; or LARGE if the task did not compute all items. Without ITEMS, it is a small call on all rows, see `tasks`.
+    Each array is passed as the result of `arrays.reference`. Return DONE; UNFIT if the shapes differ or `out` partly
+    overlaps an input; or LARGE if the task did not compute all items. If ITEMS is 0, it is a small call on all rows,
+    see `tasks`.
     """
     size = arrays.common_size(probs, grad, out)
     if size <= 0:
@@ -156,7 +158,7 @@ def enter(probs: Any, grad: Any, out: Any, words: Any) -> int:
 
 
 class Pool:
-    """At most `max_threads` - 1 helper threads, which are started when they are first needed, and their memory."""
+    """At most `max_threads` - 1 helper threads, each started when it is first needed, and their shared memory."""
 
     def __init__(self, max_threads: int) -> None:
         self._max_threads, self._leader = max_threads, 0
@@ -172,7 +174,7 @@ class Pool:
         self._memory = self._words.ctypes.data
 
     def prepare(self, threads: int) -> tuple[int, Any, int]:
-        """Return the number of threads that a call gets, the address of `lead`, and that of the pool's words."""
+        """Return the number of threads that a call gets, the address of `lead`, and the address of the pool's words."""
         threads = min(threads, self._max_threads)
         if threads > 1:
             self._wake(threads - 1)
@@ -214,10 +216,10 @@ def words_of(
     inner: int = 0, nontemporal: bool = False, table: Any = 0, first: Task | None = None, in_place: bool = True,
     careful: bool = False,
 ) -> tuple[Any, Any]:  # fmt: skip
-    """Return the words of a call, and what `enter` takes for them; `team` is the result of `prepare`.
+    """Return the words of a call, and their address as the argument of `enter`; `team` is the result of `prepare`.
 
-    `smallest` is the least number of items that is worth a chunk. `first` is a task that calls `lead` for `task`.
-    Without `in_place`, nothing is computed if `out` is an input; if `careful`, every call is computed as if it were.
+    A chunk has at least `smallest` items. `first` is a task that calls `lead` for `task`. If `out` is an input and
+    `in_place` is false, nothing is computed. If `careful`, every call is computed as if `out` were an input.
     """
     (threads, leader, memory), address = team, task.address(dtype)
     step = max(1, smallest, items // min(CHUNKS_PER_THREAD * threads, MAX_THREADS))  # at most MAX_CHUNKS chunks

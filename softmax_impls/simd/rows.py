@@ -17,7 +17,7 @@ import numpy as np
 
 from softmax_impls.simd import pool
 from softmax_impls.simd import vectors as vec
-from softmax_impls.simd.jit import call_task, inner, jit, task
+from softmax_impls.simd.jit import call_task, inner, task
 from softmax_impls.simd.passes import (
     Sums,
     head,
@@ -39,7 +39,7 @@ from softmax_impls.simd.vectors import Pointer, Vector
 TINY, SHORT, MEDIUM, LONG, STREAMED, CAREFUL = range(6)
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def kind_of(dim: int, width: int, nontemporal: bool) -> int:
     """Return the kind of rows of `dim` elements, in vectors of `width` elements."""
     if dim <= width:
@@ -51,7 +51,7 @@ def kind_of(dim: int, width: int, nontemporal: bool) -> int:
     return LONG if dim > PIPELINED_ABOVE * width else MEDIUM
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def place(kind: int, width: int) -> int:
     """Return the index of a task in the table of a call, see `numba_simd`."""
     return 2 * kind + (width == 8)
@@ -106,7 +106,7 @@ def are_small(grad: Pointer, begin: int, end: int) -> bool:
     return bool(np.isfinite(16 * total))  # |Σ p h| is at most twice the largest |g| of its row
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def _first_masked_row(dim: int, elements: int, start: int, stop: int, in_place: bool) -> int:
     # Loads and stores of earlier rows may pass the end of the row: the next rows overwrite these lanes. The last rows
     # have no next rows. In place, such lanes would overwrite an input.
@@ -177,7 +177,7 @@ def short_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start
     return stop if careful or np.isfinite(total) else start
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def _short_row(probs: Pointer, p0: Vector, g0: Vector, p1: Vector, g1: Vector) -> tuple[Vector, Vector, Any]:
     """Return p h in two vectors, and its sum."""
     c = vec.broadcast(probs, vec.argmax(*vec.update_max(p1, g1, p0, g0))[1])
@@ -208,7 +208,7 @@ def medium_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, star
     return stop if np.isfinite(total) else start
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def _long_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, nontemporal: bool) -> int:
     """Compute rows of a vector or more: each step reduces row i and writes row i - 1, which the cache still holds."""
     index = start * dim  # the next element to write
@@ -235,7 +235,7 @@ def _long_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int
     return stop
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def _write_across(
     probs: Pointer, grad: Pointer, out: Pointer, index: int, row: int, before: Sums, sums: Sums, nontemporal: bool
 ) -> None:

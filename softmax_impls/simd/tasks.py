@@ -1,4 +1,4 @@
-"""Calls on rows: the tasks of a pass, which are compiled when a call needs them, and the choice for small calls."""
+"""The tasks of a pass over rows, compiled when a call needs them, and the task that small calls begin with."""
 
 import functools
 from typing import Any
@@ -14,19 +14,20 @@ from softmax_impls.simd.vectors import Pointer
 
 
 class Tasks:
-    """The tasks for rows of each kind, with a table of their addresses, by kind and dtype; 0 where not compiled yet."""
+    """The tasks for each kind of rows, and the table of their addresses by kind and dtype; 0 if not compiled yet."""
 
     def __init__(self, *tasks: Task) -> None:
-        self._tasks = tasks
+        self._tasks, self._packed = tasks, list[Any]()
         addresses: Any = np.zeros(2 * len(tasks), np.int64)
         self.addresses = [task.function for task in tasks for _ in range(2)] if DISABLE_JIT else addresses
         self.table = self.addresses if DISABLE_JIT else addresses.ctypes.data
 
     @functools.cached_property
     def small(self) -> Any:
-        """What `pool.enter` takes for a small call."""
+        """The words of a small call, as the argument of `pool.enter`."""
         words = {pool.TABLE: self.table, pool.FIRST: choose.address(WORD), pool.ALIASED: 1}
-        self._words, place = pool.pack(*(words.get(k, 0) for k in range(pool.CALL_WORDS)))
+        packed, place = pool.pack(*(words.get(k, 0) for k in range(pool.CALL_WORDS)))
+        self._packed.append(packed)  # all of them: several threads may make the words at once, and keep a place
         return place
 
     def compile(self, itemsize: int, *kinds: int) -> None:
@@ -39,7 +40,7 @@ class Tasks:
 
 @task()
 def choose(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute a small call by the task for its rows, if it is compiled. INNER is the number of elements of a vector."""
+    """Compute a small call by the task for its rows, if that is compiled. INNER is the number of lanes of a vector."""
     dim, width, table = call[pool.DIM], call[pool.INNER], vec.pointer_to(call[pool.TABLE], np.int64(0))
     if 3 * VECTOR_BYTES // width * dim * stop >= SHARED_FROM:
         return start

@@ -16,7 +16,7 @@ import numpy as np
 from numba import types
 
 from softmax_impls.simd import lowering
-from softmax_impls.simd.jit import jit
+from softmax_impls.simd.jit import inner
 from softmax_impls.simd.lowering import BYTES, INT32, INT64, VOID, F, operation, vector_of
 from softmax_impls.simd.sizes import VECTOR_BYTES
 
@@ -65,7 +65,7 @@ def lanes(pointer: Pointer) -> int:
     return VECTOR_BYTES // int(pointer.itemsize)
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def elements_to_line(pointer: Pointer, index: int) -> int:
     """Return the number of elements from an index to the next beginning of a cache line."""
     width = lanes(pointer)
@@ -140,7 +140,7 @@ def reduce_add_double(vector: Vector) -> Any:
     return vector.sum(dtype=np.float64)
 
 
-@jit(nogil=True, forceinline=True)
+@inner(forceinline=True)
 def update_max(p: Vector, g: Vector, max_p: Vector, max_g: Vector) -> tuple[Vector, Vector]:
     """Return the larger of p and max_p, and the values of g and max_g that belong to them, lane by lane."""
     larger = p > max_p

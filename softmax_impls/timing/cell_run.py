@@ -25,7 +25,7 @@ from softmax_impls.formatting import KERNEL_ERRORS, one_line
 from softmax_impls.implementation import Implementation
 from softmax_impls.simd.sizes import LAST_LEVEL_CACHE, SHARED_FROM
 from softmax_impls.timing.disturbance import is_quiet, running_side_by_side
-from softmax_impls.timing.elimination import Reference, Rounds, decisions, impossible, too_long, too_slow
+from softmax_impls.timing.elimination import Reference, Rounds, admit, decisions, impossible, too_slow
 from softmax_impls.timing.environment import environment
 from softmax_impls.timing.kernel import CellArrays, Participant
 from softmax_impls.timing.policy import SamplingPolicy
@@ -74,7 +74,8 @@ class CellRun:
         arrays = CellArrays(self._key, self._seed + self._steps)
         self._steps, self._rounds = self._steps + 1, 0
         if self._steps == 1:
-            self._admit(arrays, seconds * (self._policy.passes if self._small else 1))
+            whole = seconds * (self._policy.passes if self._small else 1)
+            admit(self.active, arrays, whole, self._memory, self._policy)
             self._bind(arrays, check_inputs=True)
         elif not self._bind(arrays):
             self._start_over(arrays)
@@ -87,12 +88,6 @@ class CellRun:
                 break
             self._start_over(arrays)
         self._release()
-
-    def _admit(self, arrays: CellArrays, seconds: float) -> None:
-        for kernel in self.active:
-            kernel.admit(arrays, self._policy.admission_share * seconds, self._memory)
-        for kernel in too_long(self.active, seconds, self._policy):
-            kernel.stop("extrapolated", "one call would take too much of the budget")
 
     def record(
         self, errors: Mapping[str, Mapping[str, float]], first_calls: Mapping[str, float], compiler_start: float = 0.0

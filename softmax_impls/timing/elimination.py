@@ -1,8 +1,8 @@
-"""From the samples of a cell to decisions: which kernels are eliminated, and whether the cell is settled."""
+"""Decisions in a cell: which kernels are admitted and eliminated, and whether the cell is settled."""
 
 from collections.abc import Collection, Mapping, Sequence
 
-from softmax_impls.timing.kernel import Participant
+from softmax_impls.timing.kernel import CellArrays, Participant
 from softmax_impls.timing.policy import SamplingPolicy
 from softmax_impls.timing.statistics import Decision, decide, quiet_ratio
 
@@ -40,8 +40,25 @@ class Rounds:
         self.disturbed.clear()
 
 
+def admit(
+    kernels: Sequence[Participant], arrays: CellArrays, seconds: float, memory: int, policy: SamplingPolicy
+) -> None:
+    """Stop kernels that need more than `memory` bytes, or too large a share of `seconds`.
+
+    A kernel that may be the fastest is allowed a larger share.
+    """
+    for kernel in kernels:
+        kernel.admit(arrays, policy.admission_share * seconds, memory)
+    predicted = [kernel for kernel in kernels if kernel.status == "timed"]
+    near = policy.near_fastest * min((kernel.prediction.at_least for kernel in predicted), default=0.0)
+    for kernel in predicted:
+        may_be_fastest = kernel.prediction.at_least <= min(near, policy.fastest_share * seconds)
+        if not (kernel.prediction.fits or may_be_fastest):
+            kernel.stop("extrapolated", "one call would take too much of the budget")
+
+
 def too_slow(kernels: Sequence[Participant], seconds: float, policy: SamplingPolicy) -> list[Participant]:
-    """Return the kernels that are too slow to take part in rounds of a step of so many seconds.
+    """Return the kernels that are too slow to take part in the rounds of a step of `seconds`.
 
     A single call may have been disturbed, so the prediction has to agree.
     """
@@ -51,15 +68,8 @@ def too_slow(kernels: Sequence[Participant], seconds: float, policy: SamplingPol
     return [kernel for kernel, least in zip(kernels, times, strict=True) if least > longest]
 
 
-def too_long(kernels: Sequence[Participant], seconds: float, policy: SamplingPolicy) -> list[Participant]:
-    """Return the kernels whose call would take too much of `seconds`. Those that may be fastest get more of it."""
-    longest = policy.near_fastest * min((kernel.prediction.at_least for kernel in kernels), default=0.0)
-    longest = min(longest, policy.fastest_share * seconds)
-    return [kernel for kernel in kernels if not kernel.prediction.fits and kernel.prediction.at_least > longest]
-
-
 def impossible(kernel: Participant, roofline: Participant, policy: SamplingPolicy) -> str:
-    """Return a sentence's end if a kernel is clearly faster than moving its bytes, so that it must skip work; or ""."""
+    """Return a reason if a kernel is clearly faster than moving its bytes, so that it must skip work; else ""."""
     if not (roofline.samples and kernel.samples):
         return ""
     ratio = quiet_ratio(roofline.samples, kernel.samples)
@@ -78,10 +88,10 @@ def decisions(
     min_rounds: int,
     last: bool,
 ) -> list[Decision]:
-    """Return a decision about the accurate kernels among themselves, and a decision about the other kernels.
+    """Return a decision among the accurate kernels, and a decision about the other kernels, compared with all.
 
-    `with_blocks` compares blocks of samples. With fewer than `min_rounds`, nothing is settled. `last` is for the last
-    step of the cell.
+    If `with_blocks`, blocks of samples are compared, else rounds. With fewer rounds than `min_rounds`, the cell is not
+    settled. `last` is true in the last step of the cell.
     """
     early = policy.too_slow if with_blocks else policy.early_ratio
     sampled = {name: kernel for name, kernel in kernels.items() if kernel.samples}

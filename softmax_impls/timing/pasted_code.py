@@ -1,7 +1,7 @@
 """Time the code that `choose` prints, as a program runs it: in a loop, on arrays that NumPy allocates.
 
-The rounds of a cell compare kernels on arrays of a fixed placement. In a program, the placement depends on the
-allocator, and changes the time by up to a tenth. So the time that an answer states is measured on several sets of new
+The rounds of a cell compare kernels on arrays with a fixed placement. In a program, the placement depends on the
+allocator, and changes the time by up to a tenth. So `choose` states a time that is measured on several sets of new
 arrays.
 """
 
@@ -18,15 +18,15 @@ from softmax_impls.timing.disturbance import is_quiet
 from softmax_impls.timing.policy import DEFAULT
 from softmax_impls.usage import Usage
 
-FEWEST_SETS = 3  # of arrays
+FEWEST_SETS = 3  # sets of arrays, at least
 SAMPLES = 12  # on each set of arrays
-SAMPLES_ALONE = 4  # on each set of arrays, of a call in one thread
-FEWEST_QUIET = 12  # samples of a quiet processor; without them, it goes on for as long again, and all samples count
-SIDE_BY_SIDE = 0.6  # of the threads; they have run at the same time if a call is so many times as fast as in one
+SAMPLES_ALONE = 4  # on each set of arrays, of the call in one thread
+FEWEST_QUIET = 12  # samples on a quiet processor; with fewer, the time is doubled, and then all samples count
+SIDE_BY_SIDE = 0.6  # threads ran at the same time if the speedup over one thread is at least this share of their number
 
 
 class Times(NamedTuple):
-    """Seconds of a call: the median while the processor was quiet, and the range of nine of ten samples."""
+    """Seconds of a call: the median while the processor was quiet, and the range of nine samples in ten."""
 
     seconds: float
     low: float
@@ -35,18 +35,18 @@ class Times(NamedTuple):
 
 @dataclass
 class _Line:
-    """A line and the samples of its time, in seconds of a call."""
+    """A line of code, and the samples of its time in seconds of a call."""
 
     code: str
     every: list[float] = field(default_factory=list)
     quiet: list[float] = field(default_factory=list)  # while no other program slowed the processor down
 
     def sample(self, names: dict[str, Any], samples: int, end: float) -> None:
-        """Take samples with these names, until `end` on the clock of `time.perf_counter`, but one at least."""
+        """Take samples with the globals `names`: at least one, and none after `end` by `time.perf_counter`."""
         timer = timeit.Timer(self.code, globals=names)
         calls, was_quiet = _calls_per_sample(timer), is_quiet()
         for _ in range(samples):
-            timer.timeit(1)  # not timed: it finds the caches as the loop of `is_quiet` has left them
+            timer.timeit(1)  # not timed: before it, the caches are as the loop of `is_quiet` leaves them
             self.every.append(timer.timeit(calls) / calls)
             if was_quiet & (was_quiet := is_quiet(after_threads=True)):
                 self.quiet.append(self.every[-1])
@@ -54,18 +54,18 @@ class _Line:
                 break
 
     def times(self, fewest: int) -> Times:
-        """Return the times of all samples, the median if possible of those on a quiet processor."""
+        """Return the median of the quiet samples if there are at least `fewest`, else of all; and the range of all."""
         median = float(np.median(self.quiet if len(self.quiet) >= fewest else self.every))
         low, high = np.percentile(self.every, (5, 95)).tolist()
         return Times(median, min(low, median), max(high, median))
 
 
 def time_pasted(usage: Usage, seconds: float, threads: int = 1, alone: Usage | None = None) -> Times:
-    """Run the setup, and time the line on its arrays, again and again for about so many seconds.
+    """Run the setup, and time the line on its arrays, again and again for about `seconds`.
 
-    Another program may slow the processor down for half a second, so short calls take as long as long calls. If the
-    call runs in several threads, another program may keep their processors busy for the whole life of a process. So
-    if the line of `alone` makes the same call in one thread, the range spans its time, too.
+    Short calls are timed for as long as long calls, because another program may slow the processor down for half a
+    second. If the call runs in several threads, another program may keep their processors busy for the whole life of a
+    process. So if `alone` is given, the same call in one thread, the range includes its time, too.
     """
     start, sets = time.perf_counter(), 0
     line, line_alone = _Line(usage.line), _Line(alone.line if alone else "")
@@ -73,7 +73,7 @@ def time_pasted(usage: Usage, seconds: float, threads: int = 1, alone: Usage | N
         names: dict[str, Any] = {**vars(sys.modules["__main__"])}  # a kernel may be defined there, as in a notebook
         exec(usage.setup, names)
         sets += 1
-        end = start + 2 * seconds if sets >= FEWEST_SETS else float("inf")
+        end = start + 2 * seconds * min(1.0, sets / FEWEST_SETS)
         line.sample(names, SAMPLES, end)
         if alone:
             with limit_threads(1):
@@ -83,7 +83,7 @@ def time_pasted(usage: Usage, seconds: float, threads: int = 1, alone: Usage | N
 
 
 def _spanning(times: Times, alone: Times, threads: int) -> Times:
-    """Extend a range to the time of one thread; if the threads did not run at the same time, also to a fair share."""
+    """Extend the range to the time of one thread; if the threads waited for each other, also to that / threads."""
     ran = times.seconds * SIDE_BY_SIDE * threads <= alone.seconds
     low = times.low if ran else min(times.low, alone.low / threads)
     return Times(times.seconds, low, max(times.high, alone.high))

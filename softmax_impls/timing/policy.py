@@ -24,13 +24,14 @@ class SamplingPolicy:
     reference_rounds: int = 24  # rounds of the A/A control and of the roofline, half as many in a large cell
 
     # Elimination. The ratio is a kernel's time over the fastest kernel's.
-    too_slow: float = 3.0  # from here on, a kernel whose call is `too_long` takes part in no round: twice the rounds
+    # A kernel that is `too_slow`, and whose call is `too_long`, takes part in no round: this doubled the rounds.
+    too_slow: float = 3.0
     too_long: float = 0.01  # share of the step's time
     # In small cells, `too_slow` takes the place of `early_ratio`: beside programs that used the shared cache, a kernel
     # that was a third slower was eliminated at 2.0 (4096×256 float64).
     early_ratio: float = 2.0  # in every round, while there are few: a placement can slow a kernel down by a third
-    # While the cell has steps to come: programs that use the memory may last for a step. In a step of 4096×256 float32,
-    # the fastest kernel of most runs took 1.4 times as long as another, and was eliminated at 1.3.
+    # Before the last step of a cell: other programs may use the memory during a whole step. In a step of 4096×256
+    # float32, the kernel that was the fastest in most runs took 1.4 times as long as another. At 1.3 it was eliminated.
     later_ratio: float = 2.0
 
     impossible: float = 1.25  # ratio of the roofline's time to a kernel's, from which the kernel must skip work
@@ -41,10 +42,10 @@ class SamplingPolicy:
     passes: int = 3
     large_from: int = 2**22  # elements
 
-    admission_share: float = 0.04  # of a cell's time, for a kernel's probes and first call; else it is extrapolated
-    # On a large grid cell, every prediction was so pessimistic that of five kernels only the second fastest was timed.
-    fastest_share: float = 0.1  # the same for a kernel whose time may be less than `near_fastest` times the fastest's
-    near_fastest: float = 2.0
+    admission_share: float = 0.04  # of a cell's time, for a kernel's probes and first call; beyond, it is extrapolated
+    # In a large cell of the grid, all predictions were too long: of five kernels, only the second fastest was timed.
+    fastest_share: float = 0.1  # of a cell's time, for one call of a kernel that may be the fastest
+    near_fastest: float = 2.0  # ratio to the shortest prediction, up to which a kernel may be the fastest
     sampling_share: float = 0.5  # of a step's time, for samples even if admission took longer than planned
 
     # Schedule. A cell of a named workload costs 1, plus its bytes.
@@ -54,7 +55,7 @@ class SamplingPolicy:
     min_step: float = 0.1  # seconds, besides set-up, of an extra step of an open cell
     min_share: float = 0.4  # of its planned time, for a cell even if earlier cells took longer, as on a busy machine
     timing_share: float = 1 / 3  # of the budget, for timing even after long checks and compilation
-    check_seconds: float = 3.0  # that the checks of all implementations take in each dtype, on znver3
+    check_seconds: float = 3.0  # seconds for the checks of all implementations in each dtype, on znver3
     late: float = 1.2  # a run that takes more than this multiple of its budget says so
 
 

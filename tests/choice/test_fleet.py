@@ -104,3 +104,11 @@ def test_a_question_is_answered_for_each_kind():
     assert fleet.as_dict()["use"] == {"znver3, 2 cores": "a", "znver4, 8 cores": "b"}
     assert ask_kinds(Question(4, 8, "float64"), runs, {}) is None
     assert ask_kinds(Question(4, 8, "float32"), runs[:1], {}) is None
+
+
+def test_the_summary_counts_only_cells_that_the_implementation_serves_best():
+    keys = [cell({"a": 1e-6}, dim=dim).key for dim in (8, 16)]
+    both, alone = OnKind("x", ("a", "b"), {"a": 1.0, "b": 1.0}), on("x", "a", b=3.0)
+    answers = {keys[0]: Fleet((both, on("y", "b", a=2.0))), keys[1]: Fleet((alone, on("y", "a", b=2.0)))}
+    for line in summary(answers):
+        assert line.endswith("in 1 of 2 cells: fastest or tied on each in 1.")

@@ -219,3 +219,14 @@ def test_a_kernel_of_the_user_computes_whole_rows():
     found = softmax_backward(lazy(P, (5, 30)), lazy(G, (5, 30)), impl=textbook)
     np.testing.assert_array_equal(found, softmax_impls.softmax_backward(P, G, impl=textbook))
     assert calls.fast_path.load(textbook)[1] == calls.USERS
+
+
+def test_reports_have_the_same_bytes_on_every_processor():
+    for report in (chunks.TOP_AND_DOT, chunks.MAX_AND_SUM):
+        assert {field.str for field, _ in report.fields.values()} == {"<f8"}
+
+
+def test_inputs_with_different_unknown_sizes_are_refused():
+    x = lazy(P, (5, 30))
+    with pytest.raises(ValueError, match=r"must have known sizes, got probs \(nan, 30\).*compute_chunk_sizes"):
+        softmax_backward(x[x[:, 0] > 0], lazy(G, (5, 15)))

@@ -236,3 +236,10 @@ def test_a_value_out_of_bounds_is_never_written(path, seconds):
 def test_the_file_that_a_cell_was_read_from_is_not_written(path):
     store.write(path, [msgspec.structs.replace(full_cell(1), file="elsewhere.jsonl")])
     assert b"elsewhere" not in path.read_bytes()
+
+
+def test_a_file_that_is_empty_or_missing_has_no_cells(tmp_path):
+    path = tmp_path / "results.jsonl"
+    assert store.read_whole(path) == []
+    path.touch()  # as an interrupted comparison leaves it
+    assert store.read_whole(path) == []

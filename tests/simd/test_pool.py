@@ -3,13 +3,16 @@
 import concurrent.futures
 import multiprocessing
 import threading
+import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from softmax_impls import softmax_backward
 from softmax_impls.backward import numba_simd
-from softmax_impls.simd import pool
+from softmax_impls.simd import columns, forward, pool
+from softmax_impls.simd.sizes import DONE
 from softmax_impls.threads import limit_threads, num_threads
 from tests.simd.problems import DTYPES, assert_right, compiled_only, problem, run_program
 
@@ -165,3 +168,32 @@ def test_limit_threads_affects_only_the_thread_that_calls_it():
 def test_a_bad_number_of_threads_is_refused(threads, error, match):
     with pytest.raises(error, match=match):
         softmax_backward([0.5, 0.5], [1.0, 0.0], threads=threads)
+
+
+@compiled_only
+@pytest.mark.parametrize(
+    ("module", "call"),
+    [
+        (forward, lambda p, g, out: forward.run(p, out)),
+        (numba_simd, numba_simd.run_large),
+        (columns, lambda p, g, out: columns.direct_call(p, g, out, 1)),
+    ],
+)
+def test_the_words_of_a_call_live_until_its_end_even_if_no_cache_holds_them(module, call, monkeypatch):
+    name = "_direct_words" if module is columns else "_words"
+    uncached, kept, alive = getattr(module, name).__wrapped__, [], []
+
+    def words(*arguments):
+        packed, place = uncached(*arguments)
+        kept.append(weakref.ref(packed))
+        return packed, place
+
+    def enter(*arguments):
+        alive.append(kept[-1]() is not None)
+        return DONE
+
+    monkeypatch.setattr(module, name, words)
+    monkeypatch.setattr(pool, "enter", SimpleNamespace(compiled=enter))
+    shape = (2, 3, 40) if module is columns else (300, 500)
+    call(*(np.ones(shape, np.float32) for _ in range(3)))
+    assert alive == [True]

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
 from pathlib import Path
 
+import distributed
 import msgspec
 from distributed import Client, Lock, wait
+from distributed.comm import CommClosedError
 
 from softmax_impls.choice.coverage import recommend, rejected
 from softmax_impls.choice.fleet import Fleet, KindKey, at_cells, join_hosts, kind_names, kind_of, summary
@@ -34,8 +36,9 @@ from softmax_impls.timing.records import Cell
 from softmax_impls.timing.workloads import CellKey
 
 CONNECT = 10.0  # seconds to find the scheduler
-POLL = 0.5  # seconds between two looks at which workers are alive
+POLL = 0.5  # seconds between two checks of which workers are alive
 
+ClosedClientError = getattr(distributed.client, "ClosedClientError", CommClosedError)  # old versions have none
 _DECODER = msgspec.json.Decoder(Message)
 
 
@@ -44,7 +47,7 @@ class SchedulerGoneError(Exception):
 
 
 class FleetComparison:
-    """A comparison on a fleet: after `run`, the results of all kinds, as `Comparison` has those of one machine."""
+    """A comparison on a fleet. After `run`, it has the results of all kinds."""
 
     def __init__(self, scheduler: str, order: Order, sources: Mapping[str, str], folder: Path) -> None:
         self._start, self._scheduler, self._order, self._sources = time.perf_counter(), scheduler, order, sources
@@ -63,7 +66,7 @@ class FleetComparison:
         return time.perf_counter() - self._start
 
     def open(self, resume: bool) -> None:
-        """Load the results to resume, or rename them; raises OSError or ResultsError if that is not possible."""
+        """If `resume`, load earlier results, else rename their file; OSError or ResultsError if that fails."""
         if not resume:
             store.start(self.file)
         for cell in store.read_whole(self.file) if resume else ():
@@ -83,7 +86,7 @@ class FleetComparison:
                     self._measure(client, line)
             except KeyboardInterrupt:
                 self.interrupted = True
-            except SchedulerGoneError as error:
+            except (SchedulerGoneError, CommClosedError, ClosedClientError) as error:
                 self.unfinished = True
                 self.problems.append(str(error))
             finally:
@@ -109,23 +112,28 @@ class FleetComparison:
         for kind in self.kinds:
             kind.message = None
         if client.status == "running" and (workers := [address for kind in self.kinds for address in kind.workers]):
-            client.run(tasks.stop, workers=workers, on_error="ignore")
+            with contextlib.suppress(OSError):  # the scheduler is gone
+                client.run(tasks.stop, workers=workers, on_error="ignore")
 
     def _find_kinds(self, client: Client, line: ProgressLine) -> None:
-        """Find the kinds among the workers; refuse workers with another version of this package, by name."""
+        """Group the workers by kind. Refuse workers with another version of this package, and name them."""
         found, refused = describe_workers(client, client.nthreads(), self._order.machine)
-        self.problems += refused
-        self.unfinished = bool(refused)
         kinds: dict[KindKey, list[str]] = {}
         for address, about in found.items():
             kinds.setdefault(kind_of(about), []).append(address)
         for (kind, addresses), name in zip(kinds.items(), kind_names(list(kinds)), strict=True):
             missing = [key for key in self._order.keys if (kind, key) not in self.done]
             hosts = {address: found[address].host for address in addresses}
+            same_machine = (other for other in self.kinds if other.key[0] == kind[0])
+            if both := {host for other in same_machine for host in other.workers.values()} & {*hosts.values()}:
+                refused.append(f"{name} not measured: {min(both)} has workers with other versions, too")
+                continue
             self.kinds.append(KindRun(name, kind, missing, hosts, finished=not missing))
             line.keep(f"{name}: {format_count(len(missing), 'cell')} to measure; {count_hosts(hosts)}")
         for text in refused:
             line.keep(text)
+        self.problems += refused
+        self.unfinished = bool(refused)
         if not kinds:
             raise ValueError("; ".join(refused) or f"the scheduler at {self._scheduler} has no workers")
 
@@ -164,7 +172,7 @@ class FleetComparison:
             self.unfinished = True
 
     def _receive(self, client: Client, kind: KindRun, line: ProgressLine) -> None:
-        """Take the next message of a kind, and ask for another."""
+        """Handle the next message of a kind, and ask for another message."""
         assert kind.message
         try:
             message: Message = _DECODER.decode(kind.message.result())
@@ -194,7 +202,7 @@ class FleetComparison:
                 self.wrong |= dict.fromkeys(message.failures)
 
     def _take_part(self, client: Client, kind: KindRun, message: Started) -> None:
-        """Begin to measure, unless an implementation is not the same there as here."""
+        """Note the steps of a kind. Refuse the kind if the code of an implementation differs from the code here."""
         kind.steps = kind.steps_done + message.steps
         self.problems += [f"{kind.name}: {name} not available: {why}" for name, why in message.unusable.items()]
         both = self._sources.keys() & message.sources.keys()
@@ -226,7 +234,7 @@ class FleetComparison:
 
     @property
     def answers(self) -> dict[CellKey, Fleet]:
-        """What to use in each cell that several kinds have."""
+        """The implementation to use on each kind, for each cell that several kinds have."""
         return at_cells(self.runs)
 
     @property

@@ -58,7 +58,7 @@ def carry_out(order: Order, send: Callable[[Message], None]) -> None:
 def main() -> None:
     """Read an order from standard input, and write messages to standard output."""
     messages = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # a kernel may print
+    os.dup2(2, 1)  # the output of a kernel that prints goes to standard error
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
     threading.Thread(target=_end_with_worker, args=(sys.stdin.buffer,), daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""The kinds of machines of a fleet: the workers that they have, and the measurement on one of these."""
+"""The kinds of machines of a fleet: the workers of each kind, and the measurement on one of its workers."""
 
 import importlib.metadata
 import time
@@ -19,7 +19,7 @@ from softmax_impls.timing.environment import environment
 from softmax_impls.timing.records import Environment
 from softmax_impls.timing.workloads import CellKey
 
-GONE = 15.0  # seconds without a worker, after which a kind is given up: a nanny replaces a worker faster
+GONE = 15.0  # seconds without a worker after which a kind is given up; a nanny replaces a worker faster
 TRIES = 2  # workers or processes that may die in a cell before it is skipped
 
 
@@ -32,15 +32,15 @@ class KindRun:
     missing: list[CellKey]
     workers: dict[str, str]  # names of hosts by address; workers that died are dropped
     worker: str = ""  # the address of the worker that measures
-    message: Future | None = None  # the next one; None while nothing is measured
-    now: CellKey | None = None  # that is measured; None while kernels are compiled and checked
+    message: Future | None = None  # the next message; None while nothing is measured
+    now: CellKey | None = None  # the cell that is measured; None while kernels are compiled and checked
     steps_done: int = 0
-    steps: int = 0  # of the plan
+    steps: int = 0  # of the whole plan
     seconds_left: float = 0.0
     lost: Counter[CellKey | None] = field(default_factory=Counter)  # how often a worker or a process died, by cell
-    last_seen: float = field(default_factory=time.perf_counter)  # when it had a worker
+    last_seen: float = field(default_factory=time.perf_counter)  # when the kind last had a worker
     finished: bool = False
-    is_gone: bool = False  # all of its workers are
+    is_gone: bool = False  # it has no workers any more
 
     def __str__(self) -> str:
         if self.finished:
@@ -55,7 +55,7 @@ class KindRun:
 
     @property
     def busy_host(self) -> str:
-        """The host that measures; "" if none does."""
+        """The host that measures; "" if no host measures."""
         return self.workers.get(self.worker, "") if self.message else ""
 
     def settle(self, cell: CellKey) -> None:
@@ -63,7 +63,7 @@ class KindRun:
         self.missing = [key for key in self.missing if key != cell]
 
     def start(self, client: Client, order: Order, busy: Collection[str]) -> None:
-        """Start to measure the missing cells in their share of the budget, if a host is not busy."""
+        """Start to measure the missing cells in their share of the budget, if a host of the kind is not busy."""
         for address, name in self.workers.items():
             if name not in busy:
                 share = len(self.missing) / len(order.keys)
@@ -92,7 +92,7 @@ class KindRun:
     def update_workers(
         self, client: Client, alive: Collection[str], known: Collection[str], machine: str | None
     ) -> None:
-        """Drop workers that died. Without a worker, look for new workers, and give the kind up after a while."""
+        """Drop workers that died. If none is left, look for new workers, and give the kind up after a while."""
         self.workers = {address: name for address, name in self.workers.items() if address in alive}
         if not self.workers:
             found, _ = describe_workers(client, set(alive).difference(known), machine)
@@ -108,7 +108,7 @@ def describe_workers(
 ) -> tuple[dict[str, Environment], list[str]]:
     """Return the machine and the software of the workers that have this version of the package, by address.
 
-    There is a line for each other worker.
+    Also return a line for each other worker, with the reason why it is refused.
     """
     ask: Any = {"workers": list(addresses), "on_error": "return"}
     versions = client.run(importlib.metadata.version, "softmax-impls", **ask) if ask["workers"] else {}

@@ -1,4 +1,4 @@
-"""What a comparison sends to a host of its fleet, and what the host answers. Each is a line of JSON."""
+"""The order that a comparison sends to a host of its fleet, and the host's messages. Each is a line of JSON."""
 
 from msgspec import Struct
 
@@ -7,10 +7,10 @@ from softmax_impls.timing.workloads import CellKey
 
 
 class Order(Struct):
-    """What a host has to measure, with the options of `compare`."""
+    """The cells that a host has to measure, with the options of `compare`."""
 
     keys: list[CellKey]
-    specs: list[str]  # of --impl
+    specs: list[str]  # values of --impl
     budget: float  # seconds
     peers: bool = False
     max_memory: int | None = None
@@ -20,12 +20,12 @@ class Order(Struct):
 
 
 class Started(Struct, tag=True):
-    """The implementations take part, and are not checked yet."""
+    """The implementations are loaded, and not checked yet."""
 
     environment: Environment
-    sources: dict[str, str]  # their fingerprints, by name
-    unusable: dict[str, str]  # the reasons of the others, by name
-    steps: int  # of the plan
+    sources: dict[str, str]  # fingerprints of the implementations, by name
+    unusable: dict[str, str]  # the reasons why other implementations are not available, by name
+    steps: int  # of the whole plan
 
 
 class Late(Struct, tag=True):
@@ -63,7 +63,7 @@ class Refused(Struct, tag=True):
 class Ended(Struct, tag=True):
     """All cells are measured or skipped."""
 
-    failures: list[str]  # of the checks
+    failures: list[str]  # lines about implementations that the checks reject
 
 
 Message = Started | Late | Measuring | Measured | NotMeasured | Refused | Ended

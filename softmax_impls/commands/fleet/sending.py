@@ -13,7 +13,7 @@ INSTALLED = ("site-packages", "dist-packages")  # folders of packages that each 
 def files_of(specs: Iterable[str]) -> dict[str, bytes]:
     """Return the Python files that ``package.module:function`` names, by path: a module, or its whole package.
 
-    The modules are imported already. An installed package is not sent. Raise ValueError if the files are too large.
+    The modules must be imported already. Installed packages are left out. Raise ValueError if the files are too large.
     """
     files: dict[str, bytes] = {}
     for top in sorted({spec.partition(":")[0].partition(".")[0] for spec in specs if ":" in spec}):

@@ -1,7 +1,8 @@
 """The tasks that run in a Dask worker. They start a process that measures, and pass its messages on.
 
-A kernel is not measured in the worker's own process. There Dask samples the threads every 10 ms, and its malloc returns
-memory to the system early: `closed_form` took 8 times as long as in a user's program (256×512 float64, znver3).
+Kernels are not measured in the worker's own process, because Dask samples its threads every 10 ms and makes malloc
+return memory to the system early. There, `closed_form` took 8 times as long as in a user's program (256×512 float64,
+znver3).
 """
 
 import os
@@ -15,7 +16,7 @@ from softmax_impls.timing.records import Environment
 
 
 class _Process:
-    """A process that measures. It ends when its standard input is closed, so it never outlives the worker."""
+    """A process that measures. It ends when its standard input is closed, so it ends with the worker."""
 
     def __init__(self, order: bytes) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # it is open as long as the process
@@ -48,7 +49,7 @@ class _Process:
         self._process.wait()
 
 
-_processes: list[_Process] = []  # of this worker, at the most one
+_processes: list[_Process] = []  # the process of this worker; at most one
 
 
 def describe(machine: str | None) -> Environment:
@@ -69,7 +70,7 @@ def next_message() -> bytes:
 
 
 def stop() -> None:
-    """End the process, if there is one here."""
+    """End the process, if this worker has one."""
     while _processes:
         _processes.pop().stop()
 
