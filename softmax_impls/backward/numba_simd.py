@@ -23,6 +23,7 @@ from softmax_impls.simd.sizes import (
     MIN_CHUNK_BYTES,
     MIN_CHUNK_ROWS,
     NONTEMPORAL_FROM,
+    NONTEMPORAL_SHARED,
     SHARED_FROM,
     VECTOR_BYTES,
 )
@@ -70,7 +71,7 @@ def _words(
     """Return the words of a large call, see `pool.words_of`."""
     dim, threads, dtype = shape[-1], team[0], np.dtype(f"f{itemsize}")
     batch, row_bytes = math.prod(shape[:-1]), 3 * itemsize * dim
-    nontemporal = batch * row_bytes > nontemporal_from
+    nontemporal = batch * row_bytes > nontemporal_from * (NONTEMPORAL_SHARED if threads > 1 else 1)
     if threads > 1 and batch < 2 * threads and row_bytes >= 2 * MIN_CHUNK_BYTES:
         part, first = parts.part_of_row, parts.rows_in_parts
         return pool.words_of(part, dtype, batch, team, 1, dim, nontemporal=nontemporal, first=first)

@@ -133,7 +133,7 @@ class RankedRun:
 
 
 def is_well_ahead(cell: Cell, best: str, name: str, ratio: Ratio) -> bool:
-    """Whether a kernel takes clearly longer than the fastest, by their ratio and the medians of all and of quiet rounds.
+    """Whether a kernel takes clearly longer than the fastest by their ratio and by medians of all and of quiet rounds.
 
     Beside other programs, the quieter part of the rounds and the usual round may see different kernels ahead.
     """

@@ -3,7 +3,7 @@
 from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.exponential import exp
 from softmax_impls.simd.jit import inner
-from softmax_impls.simd.sizes import TERMS_PER_LANE
+from softmax_impls.simd.sizes import TERMS_OF_COLUMN, TERMS_PER_LANE
 from softmax_impls.simd.vectors import Pointer, Vector
 
 
@@ -37,9 +37,9 @@ def column_sums(probs: Pointer, grad: Pointer, begin: int, end: int, step: int, 
     for k in range(begin + step, end, step):
         max_p, c = vec.update_max(vec.load(probs, k), vec.load(grad, k), max_p, c)
     zero = vec.broadcast(probs, 0)
-    total, rest, k, few = zero, zero, begin, end - begin <= TERMS_PER_LANE * step
+    total, rest, k, few = zero, zero, begin, end - begin <= 2 * TERMS_OF_COLUMN * step
     while k < end:
-        a, stop = zero, min(end, k + TERMS_PER_LANE * step)
+        a, stop = zero, min(end, k + (2 if few else 1) * TERMS_OF_COLUMN * step)
         while k < stop:
             a = a + vec.load(probs, k) * (vec.load(grad, k) - c)
             vec.prefetch(probs, k + ahead)

@@ -25,6 +25,9 @@ SHARED_FROM = 400_000
 # Bytes moved by a call. Larger calls use non-temporal stores. On Zen 3, whose cache other programs use, too, calls of
 # 12 to 25 MB took 0.7 to 0.85 of the time (512×1024 to 1500×1000), calls of 7 to 10 MB 0.8 to 1.1.
 NONTEMPORAL_FROM = LAST_LEVEL_CACHE // 3
+# The same for calls in several threads, as a multiple: two threads read and write the cache faster than the memory. On
+# Zen 3, rows of 256 to 65536 float32 that move 12.6 MB took 0.91 to 0.97 of the time with plain stores.
+NONTEMPORAL_SHARED = 1.5
 # Vectors that calls with non-temporal stores prefetch ahead, of p and of g. Zen 3: 1.05 to 1.15 times faster, with 32
 # vectors 1.0 to 1.1. On Zen 5, 32 to 64 were best in C.
 PREFETCHED = 16
@@ -48,6 +51,8 @@ DIRECT_BYTES = 16 * 1024
 
 # Terms that a lane adds in the arrays' dtype, before the sum goes on in float64.
 TERMS_PER_LANE = 32
+# The same in a lane that holds a column, up to twice as many in short columns. With 32, errors were up to 5.5 units.
+TERMS_OF_COLUMN = 8
 # g is shifted where |g at the largest p| is larger than this times |Σ p g - g at the largest p|. Elsewhere a shift
 # hardly makes the sum more accurate. At most 2: the error stays within the bound of `checks.bounds`.
 MAX_UNSHIFTED_RATIO = 2.0
