@@ -164,6 +164,7 @@ def softmax_backward(
         and grad_output.flags.carray
         and (out is None or (type(out) is ndarray and out.dtype == dtype and out.ndim == ndim and out.flags.carray))
     ):
+        kind = None
         try:
             try:
                 kernel, kind = registry.resolved[impl]
@@ -186,7 +187,7 @@ def softmax_backward(
                     run_guarded(kernel, kind == USERS, probs, grad_output, result)
                 return result
         except Exception as error:
-            if not falls_back(impl, error):
+            if not falls_back(impl, error, "numba_simd" if kind == SIMD else ""):
                 raise
             return softmax_backward(probs, grad_output, axis=axis, out=out, impl=impl, threads=threads)
     return general_path(probs, grad_output, axis, out, impl, threads)

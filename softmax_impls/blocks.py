@@ -19,7 +19,7 @@ from softmax_impls.layout import Axis, Layout
 Compute = Callable[..., Any]  # compute(*inputs, result): (outer, D, inner) each; the result may be one of the inputs
 
 NARROW_BLOCK = 1 << 15  # elements of narrow columns that are copied to rows at a time
-BLOCK_BYTES = 1 << 18  # of a block of an array: the second-level cache of a core holds three blocks
+BLOCK_BYTES = 1 << 18  # of a block of an array: small enough for the caches, large enough for NumPy's calls
 NARROWEST_BLOCK = 64  # columns: NumPy copies shorter pieces of a row more slowly
 PLAIN = (np.dtype(np.float32), np.dtype(np.float64))
 

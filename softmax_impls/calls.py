@@ -129,7 +129,7 @@ def softmax_rows(x: Array, out: Array) -> bool:
 
 
 def falls_back(impl: object, error: Exception, failed: str = "") -> bool:
-    """Whether "auto" failed to compile an implementation, by default its pick, and picks another for the next call."""
+    """Whether "auto" failed to compile the implementation `failed`, or its pick, and picks another from now on."""
     if not isinstance(impl, str) or impl != AUTO or isinstance(error, MemoryError | RecursionError):
         return False
     if not dispatch.fall_back(failed or dispatch.pick().impl, error):
@@ -155,8 +155,9 @@ def general_path(
     if count and not is_simd:
         with limit_threads(count):
             return general_path(probs, grad_output, axis, out, impl, None)
-    checked = _or_fall_back if impl == AUTO else lambda kernel: kernel
-    columns = checked(fast_path.columns if count is None else lambda *arrays: fast_path.columns(*arrays, count))
+    checked = _or_fall_back if impl == AUTO else lambda kernel, _: kernel
+    all_threads = fast_path.columns
+    columns = checked(all_threads if count is None else lambda *arrays: all_threads(*arrays, count), "numba_simd")
     try:
         if is_simd and (result := run_plain(columns, [probs, grad_output], axis, out)) is not None:
             return result
@@ -165,7 +166,7 @@ def general_path(
         if is_simd:
             return run_blocks(columns, [*arrays.values()], layout, out)
         implementation = _resolve(impl)
-        guarded, kernel = not registry.is_ours(implementation), checked(implementation.kernel)
+        guarded, kernel = not registry.is_ours(implementation), checked(implementation.kernel, implementation.name)
         return run_kernel(kernel, implementation.in_place, arrays, layout, out, guarded=guarded)
     except _FallenBackError:
         return general_path(probs, grad_output, axis, out, impl, threads)
@@ -175,14 +176,14 @@ class _FallenBackError(Exception):
     pass
 
 
-def _or_fall_back(kernel: Any) -> Any:
+def _or_fall_back(kernel: Any, name: str) -> Any:
     """Return a kernel that raises _FallenBackError if it cannot be compiled, and "auto" picks another."""
 
     def run(*arrays: Array, **out: Array) -> None:
         try:
             kernel(*arrays, **out)
         except Exception as error:
-            if falls_back(AUTO, error):
+            if falls_back(AUTO, error, name):
                 raise _FallenBackError from error
             raise
 

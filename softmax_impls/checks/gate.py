@@ -107,7 +107,10 @@ def _check_case(implementation: Implementation, case: Case, verdict: Verdict, ou
 
 
 def _required(implementation: Implementation, case: Case) -> NDArray[np.bool_]:
-    """Return which elements must be right, (B, D): where a kernel that computes the formula overflows, any may not."""
+    """Return which elements of the result must be right, as booleans of shape (B, D).
+
+    An implementation that computes the textbook formula may be wrong where the formula overflows.
+    """
     if implementation.accurate_for == "logits":
         return np.broadcast_to(case.finite[:, np.newaxis], case.in_range.shape)
     return case.in_range

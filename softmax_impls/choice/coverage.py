@@ -35,9 +35,9 @@ class Coverage:
 
 
 def cover(ranked: Iterable[Ranked], name: str, accurate: bool = False) -> Coverage | None:
-    """Return how an implementation does over all ranked cells; None if it is not ranked in each of them.
+    """Summarize the times of an implementation over all ranked cells. Return None if it is not ranked in some cell.
 
-    With `accurate`, it is compared only with implementations that stay accurate on saturated rows.
+    With `accurate`, times are compared only with those of implementations that stay accurate on saturated rows.
     """
     cells = [cell for cell in ranked if cell.comparison]
     comparisons = [cell.among_accurate if accurate else cell.comparison for cell in cells]

@@ -81,7 +81,7 @@ def exponentials(x: Pointer, out: Pointer, row: int, n: int, top: Any) -> Any:
 
 @inner(forceinline=True)
 def scale(out: Pointer, row: int, n: int, total: float) -> None:
-    """Divide more than a vector of elements by their sum."""
+    """Divide the exponentials of a row by `total`, their sum. The row is longer than a vector."""
     width = vec.lanes(out)
     factor = vec.broadcast(out, 1 / total)
     last = vec.load(out, row + n - width) * factor

@@ -135,7 +135,7 @@ def write(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sum
 
 @inner()
 def move(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, nontemporal: bool) -> None:
-    """Write p g: the least work of a pass over three arrays. The roofline times it."""
+    """Write p g. No pass that reads two arrays and writes a third does less work, so the roofline times it."""
     write(probs, grad, out, index, end, (0.0, 0.0), nontemporal)  # LLVM leaves the subtractions of 0 out
 
 

@@ -102,7 +102,7 @@ class Participant:
 
     @property
     def name(self) -> str:
-        """Of the implementation."""
+        """Name of the implementation."""
         return self.implementation.name
 
     def stop(self, status: Status, note: str = "") -> None:
@@ -235,5 +235,5 @@ class Participant:
 
 
 def _seconds(start: int, calls: int) -> float:
-    """Return seconds per call since `start`, in nanoseconds; a tiny number if the clock has not advanced."""
+    """Return the seconds of each of `calls` calls. They began at `start`, in nanoseconds. The result is never zero."""
     return max((time.perf_counter_ns() - start) / calls / 1e9, 1e-12)

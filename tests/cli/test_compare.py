@@ -225,6 +225,7 @@ def test_ctrl_c_in_the_middle_of_a_run_keeps_finished_cells():
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     for _ in range(600):
         if RESULTS.exists() and RESULTS.read_text().endswith("\n"):

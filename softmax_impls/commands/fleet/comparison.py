@@ -14,19 +14,8 @@ from distributed.comm import CommClosedError
 from softmax_impls.choice.coverage import recommend, rejected
 from softmax_impls.choice.fleet import Fleet, KindKey, at_cells, join_hosts, kind_names, kind_of, summary
 from softmax_impls.choice.ranking import RankedRun, rank_run
-from softmax_impls.commands.fleet import tasks
+from softmax_impls.commands.fleet import messages, tasks
 from softmax_impls.commands.fleet.kinds import KindRun, count_hosts, describe_workers
-from softmax_impls.commands.fleet.messages import (
-    Ended,
-    Late,
-    Measured,
-    Measuring,
-    Message,
-    NotMeasured,
-    Order,
-    Refused,
-    Started,
-)
 from softmax_impls.formatting import format_count, one_line
 from softmax_impls.report.terminal.cells import exclusions
 from softmax_impls.report.terminal.progress import ProgressLine, progress_line
@@ -39,7 +28,7 @@ CONNECT = 10.0  # seconds to find the scheduler
 POLL = 0.5  # seconds between two checks of which workers are alive
 
 ClosedClientError = getattr(distributed.client, "ClosedClientError", CommClosedError)  # old versions have none
-_DECODER = msgspec.json.Decoder(Message)
+_DECODER = msgspec.json.Decoder(messages.Message)
 
 
 class SchedulerGoneError(Exception):
@@ -49,7 +38,7 @@ class SchedulerGoneError(Exception):
 class FleetComparison:
     """A comparison on a fleet. After `run`, it has the results of all kinds."""
 
-    def __init__(self, scheduler: str, order: Order, sources: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, scheduler: str, order: messages.Order, sources: Mapping[str, str], folder: Path) -> None:
         self._start, self._scheduler, self._order, self._sources = time.perf_counter(), scheduler, order, sources
         self.file = folder / store.FILE
         self.kinds: list[KindRun] = []
@@ -152,9 +141,9 @@ class FleetComparison:
                     kind.start(client, self._order, [other.busy_host for other in self.kinds])
             left, cells = max(kind.seconds_left for kind in active), [str(kind.now) for kind in active if kind.now]
             line.show(f"{' | '.join(map(str, self.kinds))} | at most {left:.0f} s left | {', '.join(cells)}")
-            messages = [kind.message for kind in active if kind.message]
+            awaited = [kind.message for kind in active if kind.message]
             with contextlib.suppress(TimeoutError, CancelledError):  # cancelled if the scheduler is gone
-                wait(messages, timeout=POLL, return_when="FIRST_COMPLETED") if messages else time.sleep(POLL)
+                wait(awaited, timeout=POLL, return_when="FIRST_COMPLETED") if awaited else time.sleep(POLL)
             for kind in active:
                 if kind.message and kind.message.done() and client.status == "running":
                     self._receive(client, kind, line)
@@ -175,33 +164,33 @@ class FleetComparison:
         """Handle the next message of a kind, and ask for another message."""
         assert kind.message
         try:
-            message: Message = _DECODER.decode(kind.message.result())
+            message: messages.Message = _DECODER.decode(kind.message.result())
         except Exception as error:  # the process has ended, for instance
             self._lose(kind, one_line(error))
             return
         kind.ask(client, tasks.next_message)
         match message:
-            case Started():
+            case messages.Started():
                 self._take_part(client, kind, message)
-            case Late():
+            case messages.Late():
                 line.keep(f"{kind.name}: it will take about {message.seconds:.0f} s: kernels are compiled first")
-            case Measuring():
+            case messages.Measuring():
                 kind.now, kind.seconds_left = message.key, message.seconds_left
-            case Measured():
+            case messages.Measured():
                 kind.steps_done += 1
                 kind.settle(message.cell.key)
                 self.done[kind.key, message.cell.key] = message.cell
                 store.append(self.file, message.cell)
-            case NotMeasured():
+            case messages.NotMeasured():
                 kind.settle(message.key)
                 self.problems.append(f"{kind.name}: {message.key} not measured: {message.why}")
-            case Refused():
+            case messages.Refused():
                 self._refuse(kind, message.why)
-            case Ended():
+            case messages.Ended():
                 kind.message, kind.finished = None, True
                 self.wrong |= dict.fromkeys(message.failures)
 
-    def _take_part(self, client: Client, kind: KindRun, message: Started) -> None:
+    def _take_part(self, client: Client, kind: KindRun, message: messages.Started) -> None:
         """Note the steps of a kind. Refuse the kind if the code of an implementation differs from the code here."""
         kind.steps = kind.steps_done + message.steps
         self.problems += [f"{kind.name}: {name} not available: {why}" for name, why in message.unusable.items()]
@@ -239,7 +228,7 @@ class FleetComparison:
 
     @property
     def failed(self) -> bool:
-        """Whether an implementation is wrong, a kind or a worker is left out, or no cell was measured."""
+        """Whether the command exits with status 1: wrong implementations, missing kinds or workers, or no results."""
         wrong = any(rejected(run.cells) for run in self.runs)
         return bool(wrong or self.wrong or self.unfinished or not self.runs)
 

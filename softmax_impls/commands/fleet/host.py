@@ -10,17 +10,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from softmax_impls.commands.fleet.messages import (
-    Ended,
-    Late,
-    Measured,
-    Measuring,
-    Message,
-    NotMeasured,
-    Order,
-    Refused,
-    Started,
-)
+from softmax_impls.commands.fleet import messages
 from softmax_impls.formatting import format_count
 from softmax_impls.registry import from_specs
 from softmax_impls.report.terminal.tables import failures
@@ -29,42 +19,42 @@ from softmax_impls.timing.environment import environment, fingerprint, largest_t
 from softmax_impls.timing.session import Session, Skipped, plan
 
 
-def carry_out(order: Order, send: Callable[[Message], None]) -> None:
+def carry_out(order: messages.Order, send: Callable[[messages.Message], None]) -> None:
     """Check the implementations and measure the cells, as `compare` does on its own machine."""
     try:
         usable, unusable = from_specs(order.specs, peers=order.peers)
     except (ValueError, ImportError) as error:
-        send(Refused(str(error)))
+        send(messages.Refused(str(error)))
         return
     cores, here = available_cores(), environment(order.machine)
     keys = [key for key in order.keys if key.threads <= cores]
     sources = {name: fingerprint(record.kernel) for name, record in usable.items()}
-    send(Started(here, sources, unusable, len(plan(keys))))
+    send(messages.Started(here, sources, unusable, len(plan(keys))))
     for key in order.keys:
         if key.threads > cores:
-            send(NotMeasured(key, f"this kind has {format_count(cores, 'processor')}"))
+            send(messages.NotMeasured(key, f"this kind has {format_count(cores, 'processor')}"))
     memory = largest_temporaries() if order.max_memory is None else order.max_memory
     session = Session(usable, order.budget, memory, order.seed)
     if keys:
-        session.prepare(sorted({key.dtype for key in keys}), lambda seconds: send(Late(seconds)))
-    for outcome in session.run(keys, lambda key: send(Measuring(key, session.seconds_left))):
+        session.prepare(sorted({key.dtype for key in keys}), lambda seconds: send(messages.Late(seconds)))
+    for outcome in session.run(keys, lambda key: send(messages.Measuring(key, session.seconds_left))):
         if isinstance(outcome, Skipped):
-            send(NotMeasured(*outcome))
+            send(messages.NotMeasured(*outcome))
         else:
-            send(Measured(msgspec.structs.replace(outcome, environment=here)))
-    send(Ended(failures(session.verdicts.values())))
+            send(messages.Measured(msgspec.structs.replace(outcome, environment=here)))
+    send(messages.Ended(failures(session.verdicts.values())))
 
 
 def main() -> None:
     """Read an order from standard input, and write messages to standard output."""
-    messages = os.fdopen(os.dup(1), "wb")
+    output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # the output of a kernel that prints goes to standard error
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=messages.Order)
     threading.Thread(target=_end_with_worker, args=(sys.stdin.buffer,), daemon=True).start()
 
-    def send(message: Message) -> None:
-        messages.write(msgspec.json.encode(message) + b"\n")
-        messages.flush()
+    def send(message: messages.Message) -> None:
+        output.write(msgspec.json.encode(message) + b"\n")
+        output.flush()
 
     with tempfile.TemporaryDirectory() as folder:
         for name, content in order.files.items():
