@@ -155,7 +155,8 @@ def _print(comparison: "Comparison", picture: Path, notes: list[str], details: b
     for table in comparison_tables(comparison.ranked, details):
         console().print(table)
     cells = f"{format_count(len(comparison.ranked), 'cell')} in {comparison.seconds:.0f} s"
-    print_lines([*notes, "", *comparison.recommendation(), "", f"{cells}; {comparison.file}, {picture}"])
+    files = f"{comparison.file}, {picture}" if comparison.ranked else comparison.file
+    print_lines([*notes, "", *comparison.recommendation(), "", f"{cells}; {files}"])
 
 
 def _print_json(comparison: "Comparison", picture: Path, notes: list[str]) -> None:
