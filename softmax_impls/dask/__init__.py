@@ -111,10 +111,10 @@ def softmax_backward(probs: Any, grad_output: Any, *, axis: Axis = -1, impl: Imp
 
     Notes
     -----
-    If the classes are divided, each chunk reports its largest p, g at the largest p, and Σ p g in float64. The sum over
-    all chunks can lose its accuracy to cancellation, as on saturated rows. For such rows, each chunk also computes
-    Σ p (g - c), where c is g at the largest p of the row, and a second tree adds these sums. So saturated rows are as
-    accurate as in the plain function.
+    If the classes are divided, each chunk reports its largest p, g at the largest p, and Σ p g in float64, with the
+    part that rounding lost. The sum over all chunks can lose its accuracy to cancellation, as on saturated rows. For
+    such rows, each chunk also computes Σ p (g - c), where c is g at the largest p of the row, and a second tree adds
+    these sums. So saturated rows are as accurate as in the plain function.
 
     Examples
     --------

@@ -32,11 +32,12 @@ Axes = tuple[int, ...]
 Records = NDArray[Any]
 Floats = NDArray[np.float64]
 
-DOT = np.dtype(np.float64)
-TOP_AND_DOT = np.dtype([("p", DOT), ("g", DOT), ("dot", DOT)])  # the largest p, its g, Σ p g
-# The largest x, and Σ exp(x - max), which is "sum" + "rest". If longdouble has more digits than float64, the errors are
-# those of whole rows. Its bytes differ between processors, so reports do not contain it.
-MAX_AND_SUM = np.dtype([("max", DOT), ("sum", DOT), ("rest", DOT)])
+# A sum is "sum" + "rest", the part that rounding lost. So the error does not grow with the number of chunks. Sums are
+# added in longdouble. Its bytes differ between processors, so reports do not contain it.
+SUM = [("sum", np.float64), ("rest", np.float64)]
+DOT = np.dtype(SUM)  # Σ p h
+TOP_AND_DOT = np.dtype([("p", np.float64), ("g", np.float64), *SUM])  # the largest p, its g, Σ p g
+MAX_AND_SUM = np.dtype([("max", np.float64), *SUM])  # the largest x, Σ exp(x - max)
 
 # If Σ p g and g at the largest p are smaller, no difference of two g overflows: it rounds to a number in range.
 SMALL = 2.0**968
@@ -67,12 +68,14 @@ def softmax_report(x: Array, part: Array, axes: Axes) -> Records:
     """Return the largest x of a chunk, and its Σ exp(x - max x). A chunk that is -inf throughout has the sum 0."""
     largest = x.max(axis=axes, keepdims=True, initial=-np.inf)
     sums = 1 / part.max(axis=axes, keepdims=True, initial=0).astype(np.longdouble)
-    return _report_of(largest, np.where(largest == -np.inf, 0, sums))
+    return _report_of(MAX_AND_SUM, np.where(largest == -np.inf, 0, sums), max=largest)
 
 
-def _report_of(largest: Array, sums: Any) -> Records:
-    report = np.empty(largest.shape, MAX_AND_SUM)
-    report["max"], report["sum"] = largest, sums
+def _report_of(dtype: np.dtype[Any], sums: Any, **others: Array) -> Records:
+    report = np.empty(sums.shape, dtype)
+    for name, values in others.items():
+        report[name] = values
+    report["sum"] = sums
     report["rest"] = sums - report["sum"]
     return report
 
@@ -87,14 +90,14 @@ def merge_sums(reports: Records, axis: Axes, keepdims: bool = True) -> Records:
     largest = reports["max"].max(axis=axis, keepdims=True)
     sums = _sums_of(reports) * np.exp(reports["max"] - largest, dtype=np.longdouble)
     sums[reports["max"] == -np.inf] = 0  # also where all are -inf; `scaled` makes NaN of it
-    return _report_of(largest, sums.sum(axis=axis, keepdims=True))
+    return _report_of(MAX_AND_SUM, sums.sum(axis=axis, keepdims=True), max=largest)
 
 
 @np.errstate(all="ignore")
 def scaled(part: Array, report: Records, total: Records, result: Any) -> Array:
     """Return a chunk of the softmax of whole rows, from the softmax of the chunk alone."""
     share = _sums_of(report) * np.exp(report["max"] - total["max"], dtype=np.longdouble)
-    factor = (share / _sums_of(total)).astype(DOT)
+    factor = (share / _sums_of(total)).astype(np.float64)
     if (masked := report["max"] == -np.inf).any():
         part = np.where(masked, 0, part)  # the softmax of the chunk alone is NaN
     return np.asarray(np.multiply(part, factor, out=np.empty(part.shape, result), casting="same_kind"))
@@ -110,7 +113,7 @@ def backward_report(probs: Array, grad_output: Array, axes: Axes) -> Records:
         rows["p"], rows["g"] = p[top], g[top]
     else:
         rows["p"], rows["g"] = -1, 0  # every other chunk has a larger p
-    rows["dot"] = kernels.dots(p, g, np.ones(len(p)), np.zeros(len(p)))
+    rows["sum"], rows["rest"] = kernels.dots(p, g, np.ones(len(p)), np.zeros(len(p)))
     return reports
 
 
@@ -119,8 +122,8 @@ def merge_dots(reports: Records, axis: Axes, keepdims: bool = True) -> Records:
     """Merge the reports of chunks of the same rows. Of several equal p, the first counts as the largest."""
     chunks_first = np.moveaxis(reports, axis, range(len(axis)))
     flat = chunks_first.reshape(-1, *chunks_first.shape[len(axis) :])
-    merged = np.take_along_axis(flat, flat["p"].argmax(axis=0)[np.newaxis], axis=0)[0]
-    merged["dot"] = flat["dot"].sum(axis=0)
+    top = np.take_along_axis(flat, flat["p"].argmax(axis=0)[np.newaxis], axis=0)[0]
+    merged = _report_of(TOP_AND_DOT, _sums_of(flat).sum(axis=0), p=top["p"], g=top["g"])
     return np.asarray(np.expand_dims(merged, axis))
 
 
@@ -131,7 +134,7 @@ def _shifts(total: Records) -> tuple[NDArray[np.bool_], Floats, Floats]:
     factor is 1/4 if a difference of two g may overflow, else 1. A row that may overflow or contains NaN also needs a
     shift, because its Σ p g cannot be used.
     """
-    g, dot = total["g"].reshape(-1), total["dot"].reshape(-1)
+    g, dot = total["g"].reshape(-1), total["sum"].reshape(-1)
     small = (np.abs(g) < SMALL) & (np.abs(dot) < SMALL)
     needed = ~(small & (np.abs(g) <= MAX_UNSHIFTED_RATIO * np.abs(dot - g)))
     factor = np.where(small, 1.0, 0.25)
@@ -139,28 +142,29 @@ def _shifts(total: Records) -> tuple[NDArray[np.bool_], Floats, Floats]:
 
 
 @np.errstate(all="ignore")
-def shifted_dot(probs: Array, grad_output: Array, total: Records, axes: Axes) -> Floats:
+def shifted_dot(probs: Array, grad_output: Array, total: Records, axes: Axes) -> Records:
     """Return Σ p (factor·g - c) of a chunk for the rows that need a shift, 0 for the others."""
     needed, factor, shift = _shifts(total)
     if not needed.any():
-        return np.zeros(total.shape)
+        return np.zeros(total.shape, DOT)
     p, g, dots = _rows(probs, grad_output, axes, DOT)
-    dots.reshape(-1)[:] = kernels.dots(p, g, np.where(needed, factor, 0.0), shift)
+    rows = dots.reshape(-1)
+    rows["sum"], rows["rest"] = kernels.dots(p, g, np.where(needed, factor, 0.0), shift)
     return dots
 
 
 @np.errstate(all="ignore")
-def merge_shifted(dots: Floats, axis: Axes, keepdims: bool = True) -> Floats:
+def merge_shifted(dots: Records, axis: Axes, keepdims: bool = True) -> Records:
     """Add the results of `shifted_dot` of chunks of the same rows."""
-    return np.asarray(dots.sum(axis=axis, keepdims=keepdims))
+    return _report_of(DOT, _sums_of(dots).sum(axis=axis, keepdims=True))
 
 
 @np.errstate(all="ignore")
-def gradient(probs: Array, grad_output: Array, total: Records, dot: Floats, axes: Axes) -> Array:
+def gradient(probs: Array, grad_output: Array, total: Records, dot: Records, axes: Axes) -> Array:
     """Return a chunk of p (h - Σ p h), with the Σ p h of whole rows."""
-    arrays = {"probs": as_real_array("probs", probs), "grad_output": as_real_array("grad_output", grad_output)}
+    arrays = _real_arrays(probs, grad_output)
     needed, factor, shift = _shifts(total)
-    sums = np.where(needed, dot.reshape(-1), total["dot"].reshape(-1))
+    sums = np.where(needed, dot["sum"].reshape(-1), total["sum"].reshape(-1))
 
     def write(probs: Array, grad_output: Array, out: Array) -> None:
         kernels.write(read_only(probs), read_only(grad_output), factor, shift, sums, out)
@@ -170,11 +174,11 @@ def gradient(probs: Array, grad_output: Array, total: Records, dot: Floats, axes
 
 def _rows(probs: Array, grad_output: Array, axes: Axes, report: np.dtype[Any]) -> tuple[Array, Array, Records]:
     """Return a chunk as rows, (B, n) each and read-only, and an array for its reports."""
-    arrays = {"probs": as_real_array("probs", probs), "grad_output": as_real_array("grad_output", grad_output)}
+    arrays = _real_arrays(probs, grad_output)
     layout = Layout.of(arrays, axes)
     p, g = (read_only(layout.read(array)) for array in arrays.values())
-    return p, g, np.empty(_shape_of_reports(layout.shape, axes), report)
+    return p, g, np.empty([1 if axis in axes else size for axis, size in enumerate(layout.shape)], report)
 
 
-def _shape_of_reports(shape: tuple[int, ...], axes: Axes) -> list[int]:
-    return [1 if axis in axes else size for axis, size in enumerate(shape)]
+def _real_arrays(probs: Array, grad_output: Array) -> dict[str, Array]:
+    return {"probs": as_real_array("probs", probs), "grad_output": as_real_array("grad_output", grad_output)}

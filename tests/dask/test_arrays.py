@@ -1,17 +1,16 @@
 """Dask arrays: results are those of the plain functions for any chunks, and nothing is computed early."""
 
-import importlib
-
 import dask
 import dask.array as da
 import numpy as np
 import pytest
 
 import softmax_impls
-from softmax_impls import calls, dispatch
+from softmax_impls import calls
 from softmax_impls.checks import bounds
 from softmax_impls.checks.inputs import cases, problem
 from softmax_impls.dask import chunks, softmax, softmax_backward
+from softmax_impls.threads import limit_threads, num_threads
 
 P, G = problem(12, 30, "float32", 0)
 X = np.log(P)
@@ -77,6 +76,14 @@ def test_errors_are_within_the_bounds_of_whole_rows(dtype):
         assert (case.given_logits.error_of(gradient) <= bound)[finite].all(), case
         assert not np.isfinite(probs[~exists]).any(), case
         assert not np.isfinite(gradient[~finite]).any(), case
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant <= 52, reason="longdouble is float64")
+def test_sums_of_many_chunks_keep_what_rounding_loses():
+    p, g = np.full((1, 3000), 1 / 4096), np.ones((1, 3000))
+    g[0, ::3], g[0, 1::3] = 2.0**60, -(2.0**60)
+    found = softmax_backward(lazy(p, (1, 7)), lazy(g, (1, 7)))[0, 2::3]
+    np.testing.assert_array_equal(found, (1 - 1000 / 4096) / 4096)
 
 
 def test_a_chunk_of_masked_classes_gets_zeros_and_a_masked_row_nan():
@@ -152,22 +159,24 @@ def test_bits_do_not_depend_on_the_scheduler():
     np.testing.assert_array_equal(*results)
 
 
-@pytest.mark.skipif(not dispatch.has_compiler(), reason="interpreted loops have no threads")
 def test_a_chunk_is_computed_in_one_thread(monkeypatch):
-    simd, threads = importlib.import_module("softmax_impls.backward.numba_simd"), []
-    monkeypatch.setattr(simd.pool, "prepare", lambda number: threads.append(number) or (1, 0, 0))
-    monkeypatch.setattr(simd.pool, "run", lambda *arguments, **_: threads.append(arguments[5]))
-    p, g = (np.full((4, 100_000), 1e-5) for _ in range(2))
-    for chunk in ((2, 100_000), (2, 50_000)):
-        dask.compute(softmax(lazy(p, chunk)), softmax_backward(lazy(p, chunk), lazy(g, chunk)))
-    assert threads
-    assert set(threads) == {1}
+    numbers = []
+
+    def backward(probs, grad_output, threads, **_):
+        numbers.append(threads)
+        return probs
+
+    monkeypatch.setattr(chunks.api, "softmax", lambda x, axis: numbers.append(num_threads()) or x)
+    monkeypatch.setattr(chunks.api, "softmax_backward", backward)
+    with limit_threads(8):
+        dask.compute(softmax(lazy(P, (6, 8))), softmax_backward(lazy(P, (6, 30)), lazy(G, (6, 30))))
+    assert numbers.count(1) == len(numbers) == 2 * 4 + 2
 
 
 def test_the_second_sum_reads_no_chunk_where_no_row_needs_it():
-    total = np.array([[(0.5, 0.1, 1.0)], [(0.5, -0.1, 3.0)]], chunks.TOP_AND_DOT)
-    assert not chunks.shifted_dot(None, None, total, (1,)).any()
-    total["dot"][1] = -0.1  # Σ p g has cancelled
+    total = np.array([[(0.5, 0.1, 1.0, 0.0)], [(0.5, -0.1, 3.0, 0.0)]], chunks.TOP_AND_DOT)
+    assert not chunks.shifted_dot(None, None, total, (1,))["sum"].any()
+    total["sum"][1] = -0.1  # Σ p g has cancelled
     with pytest.raises(TypeError):
         chunks.shifted_dot(None, None, total, (1,))
 
@@ -222,7 +231,7 @@ def test_a_kernel_of_the_user_computes_whole_rows():
 
 
 def test_reports_have_the_same_bytes_on_every_processor():
-    for report in (chunks.TOP_AND_DOT, chunks.MAX_AND_SUM):
+    for report in (chunks.DOT, chunks.TOP_AND_DOT, chunks.MAX_AND_SUM):
         assert {field.str for field, _ in report.fields.values()} == {"<f8"}
 
 
