@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from softmax_impls.cli import options
+from softmax_impls.cli.outcomes import draw_winners, print_outcome
 from softmax_impls.formatting import format_count
 from softmax_impls.timing.workloads import GRID, OTHER_AXES, WORKLOADS, cell_keys
 
@@ -104,8 +105,10 @@ def compare(
         from softmax_impls.cli.fleet import compare_on_fleet
 
         return compare_on_fleet(context, keys, usable, picture)
+    from msgspec.structs import asdict
+
     from softmax_impls.commands.comparison import Comparison
-    from softmax_impls.results.store import ResultsError
+    from softmax_impls.results.reading import ResultsError
 
     comparison = Comparison(
         usable,
@@ -125,7 +128,8 @@ def compare(
     comparison.run()
     notes = [f"{name} not available: {why}" for name, why in unusable.items()] + _notes(comparison, picture)
     if as_json:
-        _print_json(comparison, picture, notes)
+        cells = [cell.as_dict() for cell in comparison.ranked]
+        print_outcome({"cells": cells, **asdict(comparison.environment)}, comparison, picture, notes)
     else:
         _print(comparison, picture, notes, details)
     return 130 if comparison.interrupted else 1 if comparison.failed else 0
@@ -133,19 +137,12 @@ def compare(
 
 def _notes(comparison: "Comparison", picture: Path) -> list[str]:
     """Draw the winners, and return lines about first calls and about all that was left out."""
-    from softmax_impls.report.maps import winners_map  # it imports matplotlib
-    from softmax_impls.report.style import save
     from softmax_impls.report.terminal.cells import first_calls
 
     notes = [*first_calls(comparison.ranked), *comparison.problems]
     if comparison.interrupted:
         notes[-1] += " To continue, run the same command with --resume."
-    if comparison.ranked:
-        try:
-            save(winners_map(comparison.ranked), picture)
-        except OSError as error:
-            notes.append(f"{picture} can't be written: {error}")
-    return notes
+    return notes + draw_winners({"": comparison.ranked}, picture)
 
 
 def _print(comparison: "Comparison", picture: Path, notes: list[str], details: bool) -> None:
@@ -157,22 +154,3 @@ def _print(comparison: "Comparison", picture: Path, notes: list[str], details: b
     cells = f"{format_count(len(comparison.ranked), 'cell')} in {comparison.seconds:.0f} s"
     files = f"{comparison.file}, {picture}" if comparison.ranked else comparison.file
     print_lines([*notes, "", *comparison.recommendation(), "", f"{cells}; {files}"])
-
-
-def _print_json(comparison: "Comparison", picture: Path, notes: list[str]) -> None:
-    from msgspec.structs import asdict
-
-    from softmax_impls.report.terminal.console import print_json
-
-    print_json(
-        {
-            "cells": [cell.as_dict() for cell in comparison.ranked],
-            "recommendation": comparison.recommendation(),
-            "interrupted": comparison.interrupted,
-            "seconds": comparison.seconds,
-            "results": str(comparison.file),
-            "picture": str(picture),
-            **asdict(comparison.environment),
-            "notes": notes,
-        }
-    )

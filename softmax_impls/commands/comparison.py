@@ -43,6 +43,7 @@ def compare(
     machine: str | None = None,
     seed: int = 0,
     progress: bool = True,
+    scheduler: str | None = None,
 ) -> Results:
     """Check and time implementations, as ``softmax-impls compare`` does.
 
@@ -77,6 +78,9 @@ def compare(
         Seed of the inputs and orders.
     progress : bool, optional
         Show progress in a line, at a terminal and in a notebook.
+    scheduler : str, optional
+        The address of a Dask scheduler: measure on each kind of machine among its workers. The modules of your
+        functions are sent to them. The recommendation states which implementation to use on which kind.
 
     Returns
     -------
@@ -89,6 +93,8 @@ def compare(
         If an argument names no implementation, no workload or no possible shape, dtype or number of threads.
     ResultsError
         With `resume`, if the results in `output` can't be continued.
+    ImportError, OSError
+        With `scheduler`, if Dask is not installed, or if there is no scheduler at the address.
 
     Examples
     --------
@@ -102,10 +108,15 @@ def compare(
     if not 0 < budget < math.inf:
         raise ValueError(f"budget must be a positive number of seconds, got {budget}")
     counts, cores = list(threads), available_cores()
-    if not all(1 <= number <= cores for number in counts):
+    if not all(1 <= number <= cores or (scheduler and number > cores) for number in counts):
         raise ValueError(f"threads must be from 1 to {cores}, the number of processors; got {counts}")
     keys = cell_keys(list(workloads), list(shapes), [np.dtype(dtype).name for dtype in dtypes], counts)
     folder = None if output is None else Path(output)
+    if scheduler is not None:
+        from softmax_impls.commands.fleet.call import compare_on_fleet
+
+        given = {"budget": budget, "peers": peers, "max_memory": max_memory, "machine": machine, "seed": seed}
+        return compare_on_fleet(scheduler, keys, usable, kernels is not None, folder, resume, progress, **given)
     comparison = Comparison(
         usable, keys, budget, folder, max_memory=max_memory, machine=machine, seed=seed, start=start
     )

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, Formatter, LogLocator, NullLocator, StrMethodFormatter
 
 from softmax_impls.choice.ranking import Ranked
-from softmax_impls.report.maps import winners_map
+from softmax_impls.report.maps import winners_maps
 from softmax_impls.report.panels import address, by_panel, representative, shape_text, short_name
 from softmax_impls.report.style import INK, PAGE, Style, Styles, add_legend, drawing
 from softmax_impls.results.runs import interval_of
@@ -46,7 +46,7 @@ def draw(kind: str, cells: Sequence[Ranked], styles: Styles) -> Figure | None:
     if not any(cell.winners for cell in cells):
         return None
     if kind == "winners":
-        return winners_map(cells, styles)
+        return winners_maps({"": cells}, styles)
     if kind == "times":
         on_last_axis = [cell for cell in cells if cell.key.axis == -1]  # the times of others are not comparable
         return _times(on_last_axis, styles) if on_last_axis else None
@@ -70,14 +70,14 @@ def draw(kind: str, cells: Sequence[Ranked], styles: Styles) -> Figure | None:
 
 
 def _times(cells: Sequence[Ranked], styles: Styles) -> Figure:
-    """Draw time against dim: an axis for each batch, and a row of axes, or several, for each dtype and threads."""
+    """Draw time against dim: an axis for each batch, and rows of axes for each dtype and number of threads."""
     batches = {panel: _batches(shown) for panel, shown in by_panel(cells).items()}
     columns = min(TIMES_COLUMNS, max(map(len, batches.values())))
     rows = [math.ceil(len(of_panel) / columns) for of_panel in batches.values()]
     width = min(TIMES_WIDTH, COLUMNS * WIDTH / columns)
     limits = min(cell.key.dim for cell in cells) / 2, max(cell.key.dim for cell in cells) * 2
     with drawing():
-        figure = Figure(figsize=(width * columns, TIMES_HEIGHT * sum(rows)))
+        figure = Figure(figsize=(max(WIDTH, width * columns), TIMES_HEIGHT * sum(rows)))
         grid = figure.add_gridspec(sum(rows), columns)
         for (panel, of_panel), first in zip(batches.items(), itertools.accumulate(rows, initial=0), strict=False):
             for number, (batch, shown) in enumerate(of_panel.items()):
@@ -98,7 +98,7 @@ def _draw_grid(axis: Axes) -> None:
 
 
 def _batches(cells: Sequence[Ranked]) -> dict[int, list[Ranked]]:
-    """Return the cells of each batch with several dims; of all batches if there is none, and of not too many."""
+    """Return the cells of each batch that has several dims, or of all batches; at most `MAX_BATCHES` batches."""
     found: dict[int, list[Ranked]] = defaultdict(list)
     for cell in sorted(cells, key=lambda cell: cell.key.batch):
         found[cell.key.batch].append(cell)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from softmax_impls.choice.fleet import Fleet, at_cells
 from softmax_impls.choice.ranking import RankedRun, rank_run
 from softmax_impls.formatting import format_count
 from softmax_impls.results.runs import load
+from softmax_impls.timing.workloads import CellKey
 
 if TYPE_CHECKING:  # imported where something is drawn
     import pandas as pd
@@ -69,6 +71,11 @@ class Results:
         from softmax_impls.results.frame import to_frame
 
         return to_frame([run.run for run in self.runs])
+
+    @property
+    def fleet(self) -> dict[CellKey, Fleet]:
+        """The implementation to use on each kind of machine, for each cell that several kinds have."""
+        return at_cells(self.runs)
 
     def plot(self, kind: str = "winners", run: int = 0) -> "Figure":
         """Draw a figure. A notebook shows it after ``%matplotlib inline``; `Figure.savefig` writes it to a file.

@@ -11,9 +11,11 @@ import time
 
 import pytest
 
+import softmax_impls
 from softmax_impls.cli import run
-from softmax_impls.commands.fleet import host, sending
+from softmax_impls.commands.fleet import host, sending, tasks
 from softmax_impls.commands.fleet.messages import Order
+from softmax_impls.commands.kernels import select_kernels
 from softmax_impls.report import figures
 from softmax_impls.results import store
 from softmax_impls.threads import available_cores
@@ -36,9 +38,9 @@ THREE = ["--batch", "4,8,16", "--dim", "8", *FEW]
 # ---------------------------------------------------------------- without Dask
 
 
-def carried_out(*keys, spec="pivoted"):
+def carried_out(*keys, spec="pivoted", **options):
     messages = []
-    host.carry_out(Order(keys=list(keys), specs=[spec], budget=1.0), messages.append)
+    host.carry_out(Order(keys=list(keys), specs=[spec], budget=1.0, **options), messages.append)
     return messages
 
 
@@ -52,6 +54,25 @@ def test_cells_of_more_threads_than_processors_are_not_measured():
 def test_an_implementation_that_is_lacking_is_named():
     (refused,) = carried_out(spec="no_such_module:mine")
     assert refused.why.startswith("impl 'no_such_module:mine' can't be loaded: ModuleNotFoundError")
+
+
+def test_beside_a_users_function_only_the_chosen_implementations_take_part():
+    started, _ = carried_out(spec="tests.commands.test_comparison:mine", only=["mine"])
+    assert started.sources.keys() == {"mine"}
+
+
+def test_functions_that_a_worker_cannot_import_under_their_name_are_refused():
+    selected, _ = select_kernels(["pivoted", "tests.commands.test_comparison:mine"], peers=False)
+    assert sending.specs_of(selected) == ["pivoted", "tests.commands.test_comparison:mine"]
+    for kernels in ([lambda p, g, out: None], {"other": "tests.commands.test_comparison:mine"}):
+        selected, _ = select_kernels(kernels, peers=False)
+        with pytest.raises(ValueError, match=r"^kernels: '(kernel|other)' must be a function of this name in a module"):
+            sending.specs_of(selected)
+
+
+def test_a_worker_that_has_restarted_says_so():
+    with pytest.raises(RuntimeError, match="the worker has restarted"):
+        tasks.next_message()
 
 
 def test_the_module_of_a_users_function_is_sent_with_its_package(tmp_path, monkeypatch):
@@ -68,6 +89,18 @@ def test_the_module_of_a_users_function_is_sent_with_its_package(tmp_path, monke
     monkeypatch.setattr(sending, "LARGEST", 10)
     with pytest.raises(ValueError, match="install them on the workers' machines"):
         sending.files_of(["sent_module:f"])
+
+
+def test_installed_parts_of_a_namespace_package_are_not_sent(tmp_path, monkeypatch):
+    for folder, name in (("site-packages", "installed.py"), ("own", "mine.py")):
+        file = tmp_path / folder / "sent_names" / name
+        file.parent.mkdir(parents=True)
+        file.touch()
+        monkeypatch.syspath_prepend(tmp_path / folder)
+    import sent_names.installed
+    import sent_names.mine  # noqa: F401
+
+    assert sending.files_of(["sent_names.installed:f"]).keys() == {"sent_names/mine.py"}
 
 
 class NoClient:
@@ -116,7 +149,8 @@ class Fleet:
     """A scheduler and workers in processes of their own, started by the commands of the document."""
 
     def __init__(self, folder):
-        self.folder, self.processes = folder, {}
+        self.folder, self.temporary, self.processes = folder, folder / "temporary", {}
+        self.temporary.mkdir()
         file = folder / "scheduler.json"
         options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
         self._start("scheduler", [*command_of("dask scheduler"), *options])
@@ -135,7 +169,7 @@ class Fleet:
     def worker(self, name, processors=None):
         """Start a worker on a host of this name, which has some of the processors of this machine."""
         command = [*command_of("dask worker", self.address), "--no-nanny", "--no-dashboard"]
-        self._start(name, command, processors, SOFTMAX_IMPLS_MACHINE=name)
+        self._start(name, command, processors, SOFTMAX_IMPLS_MACHINE=name, TMPDIR=str(self.temporary))
 
     def wait_for(self, workers):
         """Wait until the scheduler knows this number of workers."""
@@ -213,6 +247,10 @@ def test_from_two_kinds_to_the_page_though_workers_die(fleet, folder, capsys, mo
     assert run([*command_of("softmax-impls compare", fleet.address)[1:], *THREE]) == 1
     out, err = capsys.readouterr()
     assert set(killed) == {"host-b", "host-c"}
+    end = time.monotonic() + 10
+    while list(fleet.temporary.glob("tmp*")) and time.monotonic() < end:  # folders of the killed workers' modules
+        time.sleep(0.05)
+    assert not list(fleet.temporary.glob("tmp*"))
     assert all(f"its worker on {host} is gone" in err for host in killed)
     hosts = hosts_of(file)
     assert len(hosts) == 5
@@ -229,6 +267,12 @@ def test_from_two_kinds_to_the_page_though_workers_die(fleet, folder, capsys, mo
     assert re.fullmatch(r"pivoted serves all 2 kinds in . of 3 cells: fastest or tied .*", found["recommendation"][0])
     assert len(hosts_of(file)) == 6
     assert hosts.items() <= hosts_of(file).items()
+
+    shapes, options = [(4, 8), (8, 8), (16, 8)], {"dtypes": ["float64"], "output": "fleet", "resume": True}
+    results = softmax_impls.compare(["closed_form", "pivoted"], shapes, scheduler=fleet.address, **options)
+    assert [len(ranked.cells) for ranked in results.runs] == [3, 3]
+    assert list(results.recommendation) == found["recommendation"]
+    assert [answer.best_for_all for answer in results.fleet.values()] == ["pivoted"] * 3
 
     monkeypatch.setattr(figures, "KINDS", ("winners",))  # the others take seconds
     assert run(command_of("softmax-impls report")[1:]) == 0
@@ -260,8 +304,9 @@ def test_a_users_kernel_is_sent_and_what_a_worker_lacks_is_named(folder, capsys,
         assert "Interrupted: 1 of 2 cells are measured." in capsys.readouterr().out
         (cell,), _ = store.read(folder / "softmax-impls-report" / "results.jsonl")
         assert {kernel.name: kernel.verified for kernel in cell.kernels}["mine"]
-        assert run([*arguments, "--impl", "lacking_kernels:mine"]) == 1
-        assert "can't be loaded: ModuleNotFoundError: No module named 'no_such_package'" in capsys.readouterr().out
+        results = softmax_impls.compare(["lacking_kernels:mine"], [(4, 8)], scheduler=cluster.scheduler_address)
+        assert results.runs == ()
+        assert "can't be loaded: ModuleNotFoundError: No module named 'no_such_package'" in results.problems[0]
         with distributed.Client(cluster), distributed.Lock("softmax-impls compare"):
             assert run(arguments) == 2
         assert "another comparison uses the workers" in capsys.readouterr().err

@@ -5,6 +5,7 @@ import pytest
 from matplotlib.colors import to_hex, to_rgb
 
 from softmax_impls.report import figures
+from softmax_impls.report.maps import winners_maps
 from softmax_impls.report.panels import MAX_NAME, Panel, by_panel, representative, short_name
 from softmax_impls.report.style import COLOURS, MORE_COLOURS, styles_of
 from softmax_impls.results.runs import interval_of
@@ -150,7 +151,7 @@ def texts_of(axis):
 
 def test_map_splits_the_tile_of_a_tie_into_the_colours_of_the_implementations():
     run = ranked([cell({"pivoted": 1e-6, "numba_simd": 1.001e-6}), cell({"pivoted": 1e-6, "b": 9e-6}, dim=256)])
-    figure = figures.winners_map(run.cells)
+    figure = winners_maps({"": run.cells})
     assert labels(figure) == ["numba_simd", "pivoted", "split: no measurable difference"]
     (axis,) = figure.axes
     assert tiles_of(axis) == {
@@ -164,7 +165,7 @@ def test_map_splits_the_tile_of_a_tie_into_the_colours_of_the_implementations():
 
 def test_map_has_the_colour_of_an_accurate_implementation_and_names_a_faster_one():
     accurate, marked = kernel("numba_simd", 2e-6, accurate_for="logits"), kernel("rough", 1e-6, accurate_for="probs")
-    figure = figures.winners_map(ranked([cell([accurate, marked])]).cells)
+    figure = winners_maps({"": ranked([cell([accurate, marked])]).cells})
     assert figure.get_suptitle().endswith("\n† faster, but loses saturated rows")
     (axis,) = figure.axes
     assert list(tiles_of(axis).values()) == [[COLOURS["numba_simd"]]]
@@ -173,7 +174,7 @@ def test_map_has_the_colour_of_an_accurate_implementation_and_names_a_faster_one
 
 def test_map_shows_named_workloads_apart_from_the_grid():
     named = [cell({"a": 1e-6}, 1, dim, workload=f"w{dim}") for dim in (10, 20, 30, 40, 50)]
-    above, grid = figures.winners_map(ranked([*named, *square((16, 256))]).cells).axes
+    above, grid = winners_maps({"": ranked([*named, *square((16, 256))]).cells}).axes
     assert len(tiles_of(above)) == 5
     assert texts_of(above)[0] == "w10 1×10\na\n1.01 µs"
     assert [text.get_text() for text in grid.get_xticklabels()] == ["16", "256"]
@@ -197,13 +198,13 @@ def test_colour_of_an_implementation_does_not_depend_on_the_others():
 
 def test_map_without_styles_has_a_title():
     run = ranked([cell({"a": 1e-6})])
-    assert figures.winners_map(run.cells).get_suptitle() == "Fastest softmax backward, and the time of one call"
-    assert figures.winners_map(run.cells, STYLES).get_suptitle() == ""
+    assert winners_maps({"": run.cells}).get_suptitle() == "Fastest softmax backward, and the time of one call"
+    assert winners_maps({"": run.cells}, STYLES).get_suptitle() == ""
 
 
 def test_map_is_empty_where_nothing_is_ranked():
     run = ranked([cell({"a": 1e-6}), cell([kernel("a", 1e-6, status="wrong")], dim=256)])
-    (axis,) = figures.winners_map(run.cells).axes
+    (axis,) = winners_maps({"": run.cells}).axes
     assert list(tiles_of(axis)) == ["batch=16&dim=16&dtype=float32&threads=1"]
     assert [text.get_text() for text in axis.get_xticklabels()] == ["16", "256"]
 

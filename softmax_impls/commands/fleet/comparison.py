@@ -16,11 +16,15 @@ from softmax_impls.choice.fleet import Fleet, KindKey, at_cells, join_hosts, kin
 from softmax_impls.choice.ranking import RankedRun, rank_run
 from softmax_impls.commands.fleet import messages, tasks
 from softmax_impls.commands.fleet.kinds import KindRun, count_hosts, describe_workers
+from softmax_impls.commands.fleet.messages import Order
+from softmax_impls.commands.fleet.sending import files_of
 from softmax_impls.formatting import format_count, one_line
+from softmax_impls.implementation import Implementation
 from softmax_impls.report.terminal.cells import exclusions
 from softmax_impls.report.terminal.progress import ProgressLine, progress_line
 from softmax_impls.results import store
 from softmax_impls.results.runs import split
+from softmax_impls.timing.environment import fingerprint
 from softmax_impls.timing.records import Cell
 from softmax_impls.timing.workloads import CellKey
 
@@ -38,8 +42,10 @@ class SchedulerGoneError(Exception):
 class FleetComparison:
     """A comparison on a fleet. After `run`, it has the results of all kinds."""
 
-    def __init__(self, scheduler: str, order: messages.Order, sources: Mapping[str, str], folder: Path) -> None:
-        self._start, self._scheduler, self._order, self._sources = time.perf_counter(), scheduler, order, sources
+    def __init__(self, scheduler: str, order: Order, usable: Mapping[str, Implementation], folder: Path) -> None:
+        self._start, self._scheduler = time.perf_counter(), scheduler
+        self._order = msgspec.structs.replace(order, files=files_of(order.specs))
+        self._sources = {name: fingerprint(record.kernel) for name, record in usable.items()}
         self.file = folder / store.FILE
         self.kinds: list[KindRun] = []
         self.done: dict[tuple[KindKey, CellKey], Cell] = {}

@@ -1,8 +1,11 @@
-"""The process that measures on a host of a fleet: ``python -m softmax_impls.commands.fleet.host``."""
+"""The process that measures on a host of a fleet: ``python -m softmax_impls.commands.fleet.host FOLDER``.
+
+The user's modules are written to the folder, which is empty at first.
+"""
 
 import os
+import shutil
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +29,8 @@ def carry_out(order: messages.Order, send: Callable[[messages.Message], None]) -
     except (ValueError, ImportError) as error:
         send(messages.Refused(str(error)))
         return
+    if order.only is not None:
+        usable = {name: record for name, record in usable.items() if name in order.only or record.family == "peer"}
     cores, here = available_cores(), environment(order.machine)
     keys = [key for key in order.keys if key.threads <= cores]
     sources = {name: fingerprint(record.kernel) for name, record in usable.items()}
@@ -33,7 +38,7 @@ def carry_out(order: messages.Order, send: Callable[[messages.Message], None]) -
     for key in order.keys:
         if key.threads > cores:
             send(messages.NotMeasured(key, f"this kind has {format_count(cores, 'processor')}"))
-    memory = largest_temporaries() if order.max_memory is None else order.max_memory
+    memory = largest_temporaries() if order.max_memory is None else int(order.max_memory)
     session = Session(usable, order.budget, memory, order.seed)
     if keys:
         session.prepare(sorted({key.dtype for key in keys}), lambda seconds: send(messages.Late(seconds)))
@@ -50,23 +55,24 @@ def main() -> None:
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # the output of a kernel that prints goes to standard error
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=messages.Order)
-    threading.Thread(target=_end_with_worker, args=(sys.stdin.buffer,), daemon=True).start()
+    folder = sys.argv[1]
+    threading.Thread(target=_end_with_worker, args=(sys.stdin.buffer, folder), daemon=True).start()
 
     def send(message: messages.Message) -> None:
         output.write(msgspec.json.encode(message) + b"\n")
         output.flush()
 
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in order.files.items():
-            file = Path(folder, name)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
-        sys.path.insert(0, folder)
-        carry_out(order, send)
+    for name, content in order.files.items():
+        file = Path(folder, name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    sys.path.insert(0, folder)
+    carry_out(order, send)
 
 
-def _end_with_worker(stream: BinaryIO) -> None:
-    stream.read()
+def _end_with_worker(stream: BinaryIO, folder: str) -> None:
+    stream.read()  # until the worker has died
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 

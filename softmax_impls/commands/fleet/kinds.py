@@ -13,7 +13,7 @@ from distributed import Client, Future
 import softmax_impls
 from softmax_impls.choice.fleet import KindKey, kind_of
 from softmax_impls.commands.fleet.messages import Order
-from softmax_impls.commands.fleet.tasks import describe, start
+from softmax_impls.commands.fleet.tasks import start
 from softmax_impls.formatting import format_count, one_line
 from softmax_impls.timing.environment import environment
 from softmax_impls.timing.records import Environment
@@ -113,7 +113,7 @@ def describe_workers(
     ask: Any = {"workers": list(addresses), "on_error": "return"}
     versions = client.run(importlib.metadata.version, "softmax-impls", **ask) if ask["workers"] else {}
     ask["workers"] = [address for address, version in versions.items() if version == softmax_impls.__version__]
-    answers = client.run(describe, machine, **ask) if ask["workers"] else {}
+    answers = client.run(environment, machine, **ask) if ask["workers"] else {}
     reasons = {address: _reason(version, answers.get(address)) for address, version in versions.items()}
     usable = {address: about for address, about in answers.items() if not reasons[address]}
     return usable, [f"worker {address} refused: {why}" for address, why in reasons.items() if why]

@@ -13,9 +13,10 @@ class Order(Struct):
     specs: list[str]  # values of --impl
     budget: float  # seconds
     peers: bool = False
-    max_memory: int | None = None
+    max_memory: float | None = None  # bytes
     machine: str | None = None
     seed: int = 0
+    only: list[str] | None = None  # names; beside peers, no other implementations take part
     files: dict[str, bytes] = {}  # the user's modules, by path relative to a folder of `sys.path`
 
 

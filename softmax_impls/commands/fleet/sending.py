@@ -1,13 +1,33 @@
-"""The files of a user's modules, which are sent to the hosts of a fleet."""
+"""How hosts of a fleet find implementations: by name, or in modules of the user's that are sent to them."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from softmax_impls.formatting import format_bytes
+from softmax_impls.implementation import Implementation, qualified_name
+from softmax_impls.registry import from_spec, is_ours
 
 LARGEST = 10_000_000  # bytes in all
-INSTALLED = ("site-packages", "dist-packages")  # folders of packages that each host installs for itself
+INSTALLED = {"site-packages", "dist-packages"}  # folders of packages that each host installs for itself
+
+
+def specs_of(implementations: Mapping[str, Implementation]) -> list[str]:
+    """Return implementations as values of ``--impl``: names, or "package.module:function".
+
+    Raise ValueError if a worker cannot import a function under its name, as a function of a notebook.
+    """
+    specs = []
+    for name, record in implementations.items():
+        spec = name if is_ours(record) else qualified_name(record.kernel, ":")
+        try:
+            found = None if spec.startswith("__main__:") else from_spec(spec)
+        except ValueError:
+            found = None
+        if not found or (found.name, found.kernel) != (name, record.kernel):
+            raise ValueError(f"kernels: {name!r} must be a function of this name in a module that workers can import")
+        specs.append(spec)
+    return specs
 
 
 def files_of(specs: Iterable[str]) -> dict[str, bytes]:
@@ -29,11 +49,7 @@ def files_of(specs: Iterable[str]) -> dict[str, bytes]:
 def _python_files(top: str) -> Iterator[tuple[Path, Path]]:
     """Yield the folder that a top-level module or package is in, and each of its files."""
     module = sys.modules.get(top)
-    folders = [Path(folder) for folder in getattr(module, "__path__", ())]
-    file = Path(getattr(module, "__file__", None) or "none")
-    if {*INSTALLED} & {*file.parts} or top in sys.stdlib_module_names:
-        return
-    for folder in folders:
-        yield from ((folder.parent, path) for path in sorted(folder.rglob("*.py")))
-    if not folders and file.suffix == ".py":
-        yield file.parent, file
+    places = getattr(module, "__path__", None) or [getattr(module, "__file__", None) or "none"]
+    for place in map(Path, places):  # a namespace package may have several folders
+        if not (INSTALLED & {*place.parts} or top in sys.stdlib_module_names):
+            yield from ((place.parent, file) for file in sorted(place.rglob("*.py")) or [place] if file.suffix == ".py")

@@ -11,17 +11,18 @@ import sys
 import tempfile
 from contextlib import suppress
 
-from softmax_impls.timing.environment import environment
-from softmax_impls.timing.records import Environment
-
 
 class _Process:
-    """A process that measures. It ends when its standard input is closed, so it ends with the worker."""
+    """A process that measures. It ends when its standard input is closed, so it ends with the worker.
+
+    The folder of the user's modules is deleted by this worker, or by the process if the worker was killed.
+    """
 
     def __init__(self, order: bytes) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # it is open as long as the process
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "softmax_impls.commands.fleet.host"],
+            [sys.executable, "-m", "softmax_impls.commands.fleet.host", self._folder.name],
             env=_plain_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -47,14 +48,10 @@ class _Process:
         """End the process."""
         self._process.kill()
         self._process.wait()
+        self._folder.cleanup()
 
 
 _processes: list[_Process] = []  # the process of this worker; at most one
-
-
-def describe(machine: str | None) -> Environment:
-    """Return the machine and the software of this worker."""
-    return environment(machine)
 
 
 def start(order: bytes) -> bytes:
@@ -65,7 +62,9 @@ def start(order: bytes) -> bytes:
 
 
 def next_message() -> bytes:
-    """Return the next message."""
+    """Return the next message; RuntimeError if this worker has no process, as after a restart."""
+    if not _processes:
+        raise RuntimeError("the worker has restarted, and its measuring process has ended")
     return _processes[-1].read()
 
 
