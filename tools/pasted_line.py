@@ -57,12 +57,10 @@ class Pasted(Struct, frozen=True):
     machine: str
     commit: str | None
     use: str
-    sure: bool
     line: str
     stated: float
-    interval: tuple[float, float]  # nine of ten samples lie there
+    interval: tuple[float, float]  # the stated range
     hot: float  # median of the line's samples on a quiet processor
-    ratios: dict[str, float]  # of candidates that may be recommended: time over the time of the fastest, as stated
     cold: dict[str, float]  # median of calls of each candidate with cold caches
     choose_seconds: float  # that the command took
 
@@ -99,12 +97,10 @@ def measure_cell(batch: int, dim: int, dtype: str, threads: int) -> Pasted:
         machine=here.machine,
         commit=here.commit,
         use=answer["use"],
-        sure=answer["sure"],
         line=answer["code"],
         stated=pick["seconds"],
         interval=(pick["low"], pick["high"]),
         hot=hot,
-        ratios={name: float(f"{ratios[name]:.4g}") for name in rivals},
         cold={name: float(f"{seconds:.4g}") for name, seconds in cold.items()},
         choose_seconds=round(taken, 2),
     )
@@ -178,6 +174,7 @@ def rows(cells: Sequence[Pasted]) -> Iterator[list[str]]:
             title,
             str(len(group)),
             f"{np.mean([cell.right for cell in group]):.0%}",
+            f"{np.median([cell.interval[1] / cell.interval[0] for cell in group]):.1f}",
             " / ".join(f"{ratio:.2f}" for ratio in over),
             f"{np.median([cell.choose_seconds for cell in group]):.1f} s",
             f"{np.mean([ratio <= 1 + TOLERANCE for ratio in cold]):.0%}",
@@ -189,8 +186,8 @@ def block(cells: Sequence[Pasted] | None = None) -> str:
     """Return the table as Markdown, by default of the cells that are kept."""
     cells = read() if cells is None else cells
     headings = (
-        "cells", "number", "time as stated", "measured / stated (5, 50, 95 %)", "`choose` takes",
-        "cold: pick within 10 % of the fastest", "cold: at worst",
+        "cells", "number", "time as stated", "end / beginning of the range", "measured / stated (5, 50, 95 %)",
+        "`choose` takes", "cold: pick within 10 % of the fastest", "cold: at worst",
     )  # fmt: skip
     return table(headings, rows(cells)) + paragraph(
         f"As stated: within the stated range, or within {TOLERANCE:.0%} of the stated time. Cold: 64 MB are touched "

@@ -52,7 +52,7 @@ class Candidate:
 
     name: str
     seconds: float  # of a call
-    low: float  # nine of ten samples lie between `low` and `high`, also while other programs ran; NaN if unknown.
+    low: float  # nine of ten times lie between `low` and `high`, whether other programs run or not; NaN if unknown.
     high: float  # In several threads, so does the time of one. Of ten predictions, nine times lie there.
     temporary_bytes: float  # NaN if unknown
     error: float  # NaN if unknown, inf if it has no bound
@@ -164,8 +164,3 @@ def preferred(ratios: Mapping[str, float], margin: float = MIN_MARGIN) -> str:
     """Return the name with the least ratio; the default call's implementation if it is within `margin`; "" of none."""
     default, least = dispatch.pick().impl, min(ratios, key=ratios.__getitem__, default="")
     return default if default in ratios and ratios[default] <= ratios[least] * (1 + margin) else least
-
-
-def magnitude(error: float) -> float:
-    """Return the power of ten of an error. Errors of one magnitude count as equal."""
-    return math.floor(math.log10(max(error, 1e-20))) if math.isfinite(error) else math.inf

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from softmax_impls.choice.answer import Answer, Candidate, magnitude, preferred
+from softmax_impls.choice.answer import Answer, Candidate, preferred
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def front(candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
     ten count as equal, since they depend on the inputs. Candidates whose error or memory is not known are left out.
     """
     scores = {
-        name: (c.seconds, magnitude(c.error), c.temporary_bytes)
+        name: (c.seconds, _magnitude(c.error), c.temporary_bytes)
         for name, c in candidates.items()
         if not math.isnan(c.error + c.temporary_bytes)
     }
@@ -38,6 +38,11 @@ def front(candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
         return any(all(a <= b for a, b in zip(other, score, strict=True)) for other in better)
 
     return tuple(name for name in sorted(scores, key=lambda name: scores[name]) if not is_dominated(scores[name]))
+
+
+def _magnitude(error: float) -> float:
+    """Return the power of ten of an error."""
+    return math.floor(math.log10(max(error, 1e-20))) if math.isfinite(error) else math.inf
 
 
 def over_mix(answers: Sequence[tuple[float, Answer]]) -> list[InMix]:

@@ -10,8 +10,8 @@ from numpy.typing import DTypeLike
 
 from softmax_impls.choice.answer import Answer, Question
 from softmax_impls.choice.asking import ask_by_measuring, ask_results
+from softmax_impls.commands import FOLDER
 from softmax_impls.commands.kernels import Kernels, select_kernels
-from softmax_impls.commands.report import FOLDER
 from softmax_impls.report.notebook import existing
 from softmax_impls.report.terminal.console import kernels_to_stderr
 from softmax_impls.report.terminal.progress import progress_line

@@ -37,9 +37,10 @@ def _spin(steps: int) -> np.uint64:
 
 
 class Shortest:
-    """The time of the loop on a quiet processor, in seconds: the shortest since the machine was started.
+    """The shortest time of the loop since the machine was started, in seconds: its time on a quiet processor.
 
-    A process may run beside a busy program from its beginning to its end. So the time is kept in a file of the user's.
+    Another program may be busy for as long as this process runs. So a file of the user's keeps the time of earlier
+    processes.
     """
 
     def __init__(self, file: Path) -> None:
@@ -63,7 +64,7 @@ class Shortest:
 
 @functools.cache
 def shortest() -> Shortest:
-    """Return the shortest time of the loop, as this user's programs have seen it."""
+    """Return the shortest time of the loop that programs of this user have measured."""
     return Shortest(user_cache() / "quiet-loop")
 
 
@@ -75,12 +76,20 @@ def _identity() -> str:
     return f"{platform.node()} {boot} {numba.__version__} {STEPS}"
 
 
-def is_quiet(after_threads: bool = False) -> bool:
-    """Whether the loop takes as long as it takes at best; with `after_threads`, once numba_simd's threads sleep."""
+def slowdown(after_threads: bool = False) -> float:
+    """Return the time of the loop over its shortest time, at least 1.
+
+    With `after_threads`, the loop waits until numba_simd's threads sleep.
+    """
     if after_threads:
         time.sleep(HELPERS_SLEEP)
     seconds = min(_seconds() for _ in range(2))  # the first loop finds the caches as a kernel has left them
-    return seconds < LONGER * shortest().update(seconds)
+    return max(1.0, seconds / shortest().update(seconds))
+
+
+def is_quiet(after_threads: bool = False) -> bool:
+    """Whether the loop takes about as long as it takes at best."""
+    return slowdown(after_threads) < LONGER
 
 
 def running_side_by_side(threads: int) -> float:

@@ -3,6 +3,11 @@
 The rounds of a cell compare kernels on arrays with a fixed placement. In a program, the placement depends on the
 allocator, and changes the time by up to a tenth. So `choose` states a time that is measured on several sets of new
 arrays.
+
+The machine may be slower or faster some minutes later. So `choose` also states a range. It ends at the slow samples,
+which another program disturbed, and begins below the fastest sample. If another program slowed down nearly all samples,
+the stated time and the beginning of the range are estimates for a quiet processor: a kernel and the loop of `slowdown`
+are slowed down about alike.
 """
 
 import sys
@@ -14,19 +19,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from softmax_impls.threads import limit_threads
-from softmax_impls.timing.disturbance import is_quiet
+from softmax_impls.timing.disturbance import LONGER, slowdown
 from softmax_impls.timing.policy import DEFAULT
 from softmax_impls.usage import Usage
 
 FEWEST_SETS = 3  # sets of arrays, at least
 SAMPLES = 12  # on each set of arrays
 SAMPLES_ALONE = 4  # on each set of arrays, of the call in one thread
-FEWEST_QUIET = 12  # samples on a quiet processor; with fewer, the time is doubled, and then all samples count
+FEWEST_QUIET = 12  # samples on a quiet processor; with fewer, the time is doubled, and then estimates count
 SIDE_BY_SIDE = 0.6  # threads ran at the same time if the speedup over one thread is at least this share of their number
+SHARED_CORE = 2.0  # of two processors that share a core, each has at least half of its speed
+FASTER = 0.95  # ratio to the fastest sample that another process may reach: its code and arrays have other addresses
 
 
 class Times(NamedTuple):
-    """Seconds of a call: the median while the processor was quiet, and the range of nine samples in ten."""
+    """Seconds of a call: the median on a quiet processor, and the range that most times lie in, quiet or not."""
 
     seconds: float
     low: float
@@ -40,24 +47,28 @@ class _Line:
     code: str
     every: list[float] = field(default_factory=list)
     quiet: list[float] = field(default_factory=list)  # while no other program slowed the processor down
+    on_quiet: list[float] = field(default_factory=list)  # what each sample would be on a quiet processor: an estimate
 
-    def sample(self, names: dict[str, Any], samples: int, end: float) -> None:
-        """Take samples with the globals `names`: at least one, and none after `end` by `time.perf_counter`."""
+    def sample(self, names: dict[str, Any], samples: int, longest: float) -> None:
+        """Take samples with the globals `names`: at least one, and none after `longest` seconds."""
         timer = timeit.Timer(self.code, globals=names)
-        calls, was_quiet = _calls_per_sample(timer), is_quiet()
+        calls, before, end = _calls_per_sample(timer), slowdown(), time.perf_counter() + longest
         for _ in range(samples):
-            timer.timeit(1)  # not timed: before it, the caches are as the loop of `is_quiet` leaves them
-            self.every.append(timer.timeit(calls) / calls)
-            if was_quiet & (was_quiet := is_quiet(after_threads=True)):
-                self.quiet.append(self.every[-1])
+            timer.timeit(1)  # not timed: before it, the caches are as the loop of `slowdown` leaves them
+            seconds, after = timer.timeit(calls) / calls, slowdown(after_threads=True)
+            self.every.append(seconds)
+            self.on_quiet.append(seconds / min(before, after, SHARED_CORE))
+            if max(before, after) < LONGER:
+                self.quiet.append(seconds)
+            before = after
             if time.perf_counter() > end:
                 break
 
     def times(self, fewest: int) -> Times:
-        """Return the median of the quiet samples if there are at least `fewest`, else of all; and the range of all."""
-        median = float(np.median(self.quiet if len(self.quiet) >= fewest else self.every))
-        low, high = np.percentile(self.every, (5, 95)).tolist()
-        return Times(median, min(low, median), max(high, median))
+        """Return the median of the quiet samples if there are at least `fewest`, else of estimates; and the range."""
+        median = float(np.median(self.quiet if len(self.quiet) >= fewest else self.on_quiet))
+        low, high = np.percentile(self.on_quiet, 5), np.percentile(self.every, 95)
+        return Times(median, FASTER * min(*self.every, float(low)), max(median, float(high)))
 
 
 def time_pasted(usage: Usage, seconds: float, threads: int = 1, alone: Usage | None = None) -> Times:
@@ -73,11 +84,10 @@ def time_pasted(usage: Usage, seconds: float, threads: int = 1, alone: Usage | N
         names: dict[str, Any] = {**vars(sys.modules["__main__"])}  # a kernel may be defined there, as in a notebook
         exec(usage.setup, names)
         sets += 1
-        end = start + 2 * seconds * min(1.0, sets / FEWEST_SETS)
-        line.sample(names, SAMPLES, end)
+        line.sample(names, SAMPLES, seconds / FEWEST_SETS)
         if alone:
             with limit_threads(1):
-                line_alone.sample(names, SAMPLES_ALONE, end)
+                line_alone.sample(names, SAMPLES_ALONE, seconds / FEWEST_SETS)
     times = line.times(FEWEST_QUIET)
     return _spanning(times, line_alone.times(FEWEST_QUIET // 3), threads) if alone else times
 
@@ -85,7 +95,7 @@ def time_pasted(usage: Usage, seconds: float, threads: int = 1, alone: Usage | N
 def _spanning(times: Times, alone: Times, threads: int) -> Times:
     """Extend the range to the time of one thread; if the threads waited for each other, also to that / threads."""
     ran = times.seconds * SIDE_BY_SIDE * threads <= alone.seconds
-    low = times.low if ran else min(times.low, alone.low / threads)
+    low = times.low if ran else min(times.low, alone.seconds / threads)
     return Times(times.seconds, low, max(times.high, alone.high))
 
 

@@ -12,7 +12,7 @@ def pasted_line():
 
 def cell(pasted_line, hot, cold, **changes):
     about = {"batch": 1, "dim": 10, "dtype": "float32", "threads": 1, "machine": "a cpu", "commit": None, "use": "a"}
-    about |= {"sure": True, "line": "a()", "stated": 1.0, "interval": (0.8, 1.02), "ratios": {"a": 1.0}}
+    about |= {"line": "a()", "stated": 1.0, "interval": (0.8, 1.02)}
     return pasted_line.Pasted(**about | {"hot": hot, "cold": cold, "choose_seconds": 3.0} | changes)
 
 
@@ -27,8 +27,8 @@ def test_the_table_has_the_shares_of_right_times_and_of_picks_that_hold_when_col
         cell(pasted_line, 1.5, {"a": 2.0, "b": 1.0}, dtype="float64"),
     ]
     rows = {row[0]: row[1:] for row in pasted_line.rows(cells)}
-    assert rows["1 thread, float32"] == ["1", "100%", "1.00 / 1.00 / 1.00", "3.0 s", "100%", "1.00"]
-    assert rows["1 thread, float64"][1:] == ["0%", "1.50 / 1.50 / 1.50", "3.0 s", "0%", "2.00"]
+    assert rows["1 thread, float32"] == ["1", "100%", "1.3", "1.00 / 1.00 / 1.00", "3.0 s", "100%", "1.00"]
+    assert rows["1 thread, float64"][1:] == ["0%", "1.3", "1.50 / 1.50 / 1.50", "3.0 s", "0%", "2.00"]
     assert rows["all"][:2] == ["2", "50%"]
     assert "Machine: a cpu." in pasted_line.block(cells)
 
