@@ -31,10 +31,7 @@ from softmax_impls.timing.environment import environment
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "measurements" / "verdicts.jsonl"
 BUDGET = 60.0  # seconds, the default of `compare`
-COMPARED = (  # options of `compare`
-    ("--budget", str(BUDGET)),
-    ("--budget", "30", "--threads", "2", "--workload", "digits,imagenet,attention,bert"),
-)
+TWO_THREADS = ("--threads", "2", "--workload", "digits,imagenet,attention,bert")  # in half the time
 SHORTEST = 1e-5  # seconds; from here on, a slowdown of 5 % has to be found
 SIZES = {"10 to 100 µs": 1e-4, "100 µs to 1 ms": 1e-3, "1 to 10 ms": 1e-2, "longer": float("inf")}
 LOADS = {"alone": (False,), "beside a load": (True,), "all": (False, True)}
@@ -64,15 +61,16 @@ class Run(Struct, frozen=True):
     copied: str
     compared: list[Verdict]
     copies: list[Outcome]
+    budget: float = BUDGET  # seconds for the cells of one thread
 
 
-def compared() -> Iterator[Verdict]:
+def compared(budget: float) -> Iterator[Verdict]:
     """Yield the verdicts of `softmax-impls compare`, with one thread and with two."""
     cells = []
-    for options in COMPARED:
+    for seconds, options in ((budget, ()), (budget / 2, TWO_THREADS)):
         with tempfile.TemporaryDirectory() as folder:
-            command = ("-m", "softmax_impls", "compare", "--json", "--output", folder, *options)
-            cells += json.loads(_python(*command))["cells"]
+            command = ("-m", "softmax_impls", "compare", "--json", "--output", folder, "--budget", str(seconds))
+            cells += json.loads(_python(*command, *options))["cells"]
     for cell in cells:
         name = "{workload} {batch}×{dim} {dtype}".format(**cell)
         ranked = {name: kernel for name, kernel in cell["implementations"].items() if kernel["rounds"]}
@@ -99,15 +97,15 @@ def load_beside(seed: int) -> Iterator[None]:
         process.wait()
 
 
-def measure(number: int) -> Run:
+def measure(number: int, budget: float, copies_only: bool) -> Run:
     """Return a run; every second run has a load beside it."""
     loaded, copied = number % 2 == 0, COPIED[(number - 1) // 2 % len(COPIED)]
     here = environment()
     with load_beside(number) if loaded else tempfile.TemporaryDirectory():
-        verdicts = list(compared())
-        printed = _python(str(ROOT / "tools" / "ab_copies.py"), copied, "--budget", str(BUDGET))
+        verdicts = [] if copies_only else list(compared(budget))
+        printed = _python(str(ROOT / "tools" / "ab_copies.py"), copied, "--budget", str(budget))
     outcomes = msgspec.json.decode(printed, type=list[Outcome])
-    return Run(number, loaded, here.machine, here.commit, copied, verdicts, outcomes)
+    return Run(number, loaded, here.machine, here.commit, copied, verdicts, outcomes, budget)
 
 
 def read() -> list[Run]:
@@ -134,8 +132,10 @@ def rows(runs: Sequence[Run]) -> Iterator[list[str]]:
     """Yield the rows of the table: runs without load, beside a load, and all; with one thread and with two."""
     for threads, (kind, loads) in itertools.product((1, 2), LOADS.items()):
         kept = [run for run in runs if run.loaded in loads]
-        copies = _copies(kept) if threads == 1 else ["–"] * (1 + len(SIZES))
-        yield [f"{threads}, {kind}: {len(kept)}", *_figures(kept, threads), *copies]
+        copies = list(_copies(kept)) if threads == 1 else ["–"] * (1 + len(SIZES))
+        figures = list(_figures(kept, threads))
+        if {*figures, *copies} != {"–"}:
+            yield [f"{threads}, {kind}: {len(kept)}", *figures, *copies]
 
 
 def _figures(runs: Sequence[Run], threads: int) -> Iterator[str]:
@@ -143,6 +143,9 @@ def _figures(runs: Sequence[Run], threads: int) -> Iterator[str]:
     for verdict in (verdict for run in runs for verdict in run.compared if verdict.threads == threads):
         cells.setdefault(verdict.cell, []).append(verdict)
     verdicts = list(itertools.chain(*cells.values()))
+    if not verdicts:
+        yield from "––––"
+        return
     yield str(len(verdicts))
     yield _share([is_sure(verdict) for verdict in verdicts])
     against = [contradictions(verdicts) for verdicts in cells.values()]
@@ -168,20 +171,21 @@ def _share(verdicts: Sequence[bool]) -> str:
 
 
 def block(runs: Sequence[Run] | None = None) -> str:
-    """Return the block of docs/how-the-numbers-are-made.md: a table for each machine, by default of the kept runs."""
-    runs = read() if runs is None else runs
-    machines = dict.fromkeys(run.machine for run in runs)
-    return "".join(_of_machine([run for run in runs if run.machine == machine]) for machine in machines)
+    """Return the block of docs/how-the-numbers-are-made.md: a table for each machine and budget of the kept runs."""
+    tables: dict[tuple[str, float], list[Run]] = {}
+    for run in read() if runs is None else runs:
+        tables.setdefault((run.machine, run.budget), []).append(run)
+    return "".join(map(_of_runs, tables.values()))
 
 
-def _of_machine(runs: Sequence[Run]) -> str:
+def _of_runs(runs: Sequence[Run]) -> str:
     long = [outcome for run in runs for outcome in run.copies if outcome.seconds >= SHORTEST]
     low, usual, high = np.percentile([outcome.delay for outcome in long], (5, 50, 95))
     headings = ("threads, runs", "cells", "sure", "sure of two", "none in common", "A/A ties", *SIZES)
     return table(headings, rows(runs)) + paragraph(
         f"Of calls of {SHORTEST * 1e6:.0f} µs and more, the slower copy was found in {_share(list(map(found, long)))}. "
         f"Its measured delay was {usual:.2%} of the call ({low:.2%} to {high:.2%} in 90 % of the cells). "
-        f"Machine: {runs[-1].machine}."
+        f"Budget: {runs[-1].budget:.0f} s. Machine: {runs[-1].machine}."
     )
 
 
@@ -191,17 +195,19 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--times", type=click.IntRange(min=1), default=10, show_default=True, help="Runs of two minutes each.")
+@click.option("--times", type=click.IntRange(min=1), default=10, show_default=True, help="Number of runs.")
 @click.option("--fresh", is_flag=True, help="Replace the runs that are kept, instead of adding to them.")
-def run(times: int, fresh: bool) -> None:
-    """Measure. Ctrl-C keeps the runs that are finished."""
+@click.option("--budget", default=BUDGET, show_default=True, help="Seconds for the cells of one thread.")
+@click.option("--copies-only", is_flag=True, help="Compare copies of a kernel, not the implementations.")
+def run(times: int, fresh: bool, budget: float, copies_only: bool) -> None:
+    """Measure. With the default budget, a run takes two and a half minutes. Ctrl-C keeps the runs that are finished."""
     if fresh:
         RESULTS.write_bytes(b"")
     done = max((run.number for run in read()), default=0)
     for number in range(done + 1, done + times + 1):
         click.echo(f"run {number} of {done + times}", err=True)
         try:
-            line = msgspec.json.encode(measure(number))
+            line = msgspec.json.encode(measure(number, budget, copies_only))
         except KeyboardInterrupt:
             raise SystemExit(f"interrupted; {number - 1} runs are kept") from None
         with RESULTS.open("ab") as file:

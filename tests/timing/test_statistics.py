@@ -59,6 +59,12 @@ def test_intervals_cover_the_true_ratio_as_often_as_stated(rng, rounds, ratio_of
     assert hits >= 0.9 * 300  # 95 % is promised; 270 or fewer of 300 would have a chance of 1 in 2000
 
 
+def test_a_disturbed_sample_of_few_does_not_reverse_the_ratio():
+    ratio = quiet_ratio([6.7, 6.8], [1.3, 2000.0])
+    assert ratio.value == pytest.approx(6.7 / 1.3)
+    assert ratio.low < 1 < ratio.value < ratio.high, "the ratio of the other round is in the interval"
+
+
 def test_five_percent_are_found_under_disturbances_that_hide_them_from_the_median(rng):
     """Out of 100: chance takes 5 from the 95 or more that a sure method finds down to 88 about once in 300 times."""
     pairs = [(disturbed(rng, 1.05, 72), disturbed(rng, 1.0, 72)) for _ in range(100)]
