@@ -62,8 +62,6 @@ class Implementation:
         Whether it may use more than one thread.
     bind : callable or None
         For libraries with their own arrays: converts NumPy arrays ahead of the call. See `bind_call`.
-    allocates : bool
-        Whether each call allocates its result even if ``out`` is given.
     flush_to_zero : bool
         Whether it treats subnormal numbers as zero.
     set_num_threads : callable or None
@@ -83,7 +81,6 @@ class Implementation:
     requires: tuple[str, ...] = ()
     threaded: bool = False
     bind: Bind | None = None
-    allocates: bool = False
     flush_to_zero: bool = False
     set_num_threads: Callable[[int], int] | None = None
     usage: tuple[str, str] | None = None

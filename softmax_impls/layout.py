@@ -145,7 +145,7 @@ class Layout:
 
     @cached_property
     def rows(self) -> tuple[int, int]:
-        """(B, D): the product of the sizes of all other axes than `axes`, and of `axes`; an empty product is 1."""
+        """(B, D): the product of the sizes of the batch axes, and that of the class axes; an empty product is 1."""
         batch = math.prod(n for a, n in enumerate(self.shape) if a not in self.axes)
         return batch, math.prod(self.shape[a] for a in self.axes)
 

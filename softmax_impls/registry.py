@@ -25,16 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, overload
 
 from softmax_impls.formatting import KERNEL_ERRORS, one_line
-from softmax_impls.implementation import (
-    INPUTS,
-    Accuracy,
-    Backward,
-    Bind,
-    Family,
-    Implementation,
-    Temporaries,
-    qualified_name,
-)
+from softmax_impls.implementation import INPUTS, Accuracy, Backward, Family, Implementation, qualified_name
 
 ENTRY_POINT_GROUP = "softmax_impls.backward"
 K = TypeVar("K", bound=Callable[..., Any])
@@ -55,22 +46,7 @@ resolved: dict[object, tuple[Backward, int]] = {}  # for `api`: kernels and thei
 @overload
 def register(kernel: K, /) -> K: ...
 @overload
-def register(
-    *,
-    name: str | None = None,
-    summary: str | None = None,
-    family: Family = "user",
-    accurate_for: Accuracy = "probs",
-    temporaries: Temporaries | None = None,
-    in_place: Iterable[str] = (),
-    requires: Iterable[str] = (),
-    threaded: bool = False,
-    bind: Bind | None = None,
-    allocates: bool = False,
-    flush_to_zero: bool = False,
-    set_num_threads: Callable[[int], int] | None = None,
-    usage: tuple[str, str] | None = None,
-) -> Callable[[K], K]: ...
+def register(**record: Any) -> Callable[[K], K]: ...
 def register(kernel: K | None = None, /, **record: Any) -> K | Callable[[K], K]:
     """Register a kernel, so that every part of the package finds it by name; return the kernel.
 

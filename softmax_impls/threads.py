@@ -28,6 +28,11 @@ def default_threads() -> int:
     """Return NUMBA_NUM_THREADS; without it, the number of processors."""
     if (numba := sys.modules.get("numba")) is not None:
         return numba.config.NUMBA_NUM_THREADS  # type: ignore[no-any-return]
+    return _number_of_environment()
+
+
+@functools.cache  # it takes 1 µs
+def _number_of_environment() -> int:
     variable = os.environ.get("NUMBA_NUM_THREADS", "")
     return max(1, int(variable)) if variable.isdecimal() else available_cores()
 

@@ -14,7 +14,7 @@ from markdown import paragraph, terminal
 from rich.console import Console
 
 from softmax_impls.choice import coverage
-from softmax_impls.report.maps import winners_map
+from softmax_impls.report.maps import winners_maps
 from softmax_impls.report.style import save
 from softmax_impls.report.terminal import times
 
@@ -49,4 +49,4 @@ def recommendation() -> str:
 
 
 if __name__ == "__main__":
-    save(winners_map(how_to_choose.measured().cells), PICTURE)
+    save(winners_maps({"": how_to_choose.measured().cells}), PICTURE)

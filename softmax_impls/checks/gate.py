@@ -118,7 +118,7 @@ def _required(implementation: Implementation, case: Case) -> NDArray[np.bool_]:
 
 @functools.cache
 def numeric_gradients(case: Case) -> tuple[tuple[str, bounds.Floats, bounds.Floats], ...]:
-    """Return (method, gradient, bound) by each method, (B, D); nothing if the case is float32 or of another family."""
+    """Return the name, the gradient and its bound, (B, D), of each method; only for float64 `NUMERIC_FAMILIES`."""
     if case.family not in NUMERIC_FAMILIES or case.probs.dtype != np.float64:
         return ()
 
@@ -132,6 +132,12 @@ def numeric_gradients(case: Case) -> tuple[tuple[str, bounds.Floats, bounds.Floa
         bound = bounds.numeric(case.probs, case.grad_output, method, step)
         found.append((f"{method} differences, step {step:g}", gradient, bound))
     return tuple(found)
+
+
+@functools.cache
+def _bound(case: Case, flush_to_zero: bool) -> bounds.Floats:
+    """Return the bound on the error of each element, (B, D), given the probabilities."""
+    return case.sums.bound(case.probs, flush_to_zero)
 
 
 def _as_passed(implementation: Implementation, *arrays: Array) -> list[Array]:
@@ -160,7 +166,7 @@ def _value(
     implementation: Implementation, case: Case, out: Array, value: Check = "value", non_finite: Check = "non-finite"
 ) -> Iterator[Failure]:
     """Compare with p (g - Σ p g) for the p and g of the case. Rows with NaN or inf must have no finite results."""
-    required, bound = _required(implementation, case), case.sums.bound(case.probs, implementation.flush_to_zero)
+    required, bound = _required(implementation, case), _bound(case, implementation.flush_to_zero)
     error = case.given_probs.error_of(out)
     yield from _compare(value, case, error[required], bound[required])
     if np.isfinite(out[~case.finite]).any():
@@ -227,5 +233,5 @@ def _pairs(outputs: Outputs, others: Outputs, other: str, flush_to_zero: bool) -
     """Require that two implementations differ by no more than the sum of their bounds."""
     for case in (case for case in outputs if case in others):
         difference = np.abs(outputs[case].astype(np.float64) - others[case])
-        bound = 2 * case.sums.bound(case.probs, flush_to_zero)
+        bound = 2 * _bound(case, flush_to_zero)
         yield from _compare("pairs", f"{case}, against {other}", difference[case.in_range], bound[case.in_range])

@@ -153,14 +153,14 @@ def _non_finite(rng: Generator) -> Drawn:
     return logits, grad_output
 
 
-def _opposite_gradients(rng: Generator, batch: int, pairs: int) -> Drawn:
+def _opposite(rng: Generator, batch: int, pairs: int) -> Drawn:
     """Draw pairs of equal logits and opposite gradients: Σ p g is 0, so only a shift of g can overflow."""
     logits, size = rng.standard_normal((batch, pairs)), rng.uniform(0.55, 0.95, (batch, pairs))
     order = rng.permutation(2 * pairs)
     return np.tile(logits, 2)[:, order], np.hstack([size, -size])[:, order]
 
 
-def _uniform_gradients(rng: Generator, batch: int, dim: int, largest: float) -> Drawn:
+def _uniform(rng: Generator, batch: int, dim: int, largest: float) -> Drawn:
     return rng.standard_normal((batch, dim)), rng.uniform(-largest, largest, (batch, dim))
 
 
@@ -205,18 +205,12 @@ FAMILIES: dict[str, tuple[Kind, Draw]] = {
     "a fully masked row among good ones": ("hostile", _fully_masked),
     "NaN and inf, each in one row": ("hostile", _non_finite),
     SUBNORMAL: ("hostile", partial(_normal, batch=8, dim=12)),  # `cases` lowers every other logit
-    "opposite gradients near the largest number": ("hostile", partial(_opposite_gradients, batch=8, pairs=3)),
-    "opposite gradients near the largest number, long rows": (
-        "hostile",
-        partial(_opposite_gradients, batch=4, pairs=73),
-    ),
-    "gradients up to the largest number": ("hostile", partial(_uniform_gradients, batch=32, dim=13, largest=0.95)),
-    "gradients up to the largest number, long rows": (
-        "hostile",
-        partial(_uniform_gradients, batch=8, dim=133, largest=0.95),
-    ),
-    "gradients near the smallest normal number": ("hostile", partial(_uniform_gradients, batch=8, dim=11, largest=4)),
-    "subnormal gradients": ("hostile", partial(_uniform_gradients, batch=8, dim=6, largest=1000)),
+    "opposite gradients near the largest number": ("hostile", partial(_opposite, batch=8, pairs=3)),
+    "opposite gradients near the largest number, long rows": ("hostile", partial(_opposite, batch=4, pairs=73)),
+    "gradients up to the largest number": ("hostile", partial(_uniform, batch=32, dim=13, largest=0.95)),
+    "gradients up to the largest number, long rows": ("hostile", partial(_uniform, batch=8, dim=133, largest=0.95)),
+    "gradients near the smallest normal number": ("hostile", partial(_uniform, batch=8, dim=11, largest=4)),
+    "subnormal gradients": ("hostile", partial(_uniform, batch=8, dim=6, largest=1000)),
     "logits near the largest number": ("hostile", _large_logits),
     "dim 1": ("hostile", partial(_normal, batch=7, dim=1)),
     "batch 0": ("hostile", partial(_normal, batch=0, dim=5)),

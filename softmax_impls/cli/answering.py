@@ -10,30 +10,28 @@ from softmax_impls.choice.asking import Implementations, ask_by_measuring, ask_r
 from softmax_impls.choice.candidates import code_for_mix
 from softmax_impls.choice.fleet import Fleet, ask_kinds
 from softmax_impls.choice.tradeoffs import front, over_mix
+from softmax_impls.cli import options
+from softmax_impls.commands import FOLDER
 from softmax_impls.report.terminal import answers
 from softmax_impls.report.terminal.console import console, kernels_to_stderr, print_json, print_lines
 from softmax_impls.results.runs import load
 from softmax_impls.timing.first_calls import first_calls
 
 
-def from_results(
+def ask(
     questions: Sequence[Question], usable: Implementations, paths: Sequence[Path], any_threads: bool
-) -> list[Answer]:
-    """Answer from results."""
-    return ask_results(questions, usable, paths, _say, any_threads)
+) -> tuple[list[Answer], Fleet | None]:
+    """Answer from results, or without `paths` by measuring the shapes now.
 
-
-def for_all_kinds(question: Question, usable: Implementations, paths: Sequence[Path]) -> Fleet | None:
-    """Answer from results for each kind of machine; None if the results are of a single kind."""
-    return ask_kinds(question, load(paths).runs, usable)
-
-
-def by_measuring(questions: Sequence[Question], usable: Implementations, folder: Path) -> list[Answer]:
-    """Answer questions by measuring their shapes now. The measurements are added to a file in `folder`."""
+    If the results are of several kinds of machines, also answer the first question for each kind.
+    """
+    if paths:
+        found = ask_results(questions, usable, paths, options.say, any_threads)
+        return found, ask_kinds(found[0].question, load(paths).runs, usable)
     shapes = ", ".join(f"{question.batch}×{question.dim}" for question in questions)
     with console(stderr=True).status(f"measuring {shapes}"), kernels_to_stderr():
         try:
-            return ask_by_measuring(questions, usable, folder, _say)
+            return ask_by_measuring(questions, usable, FOLDER, options.say), None
         except ValueError as error:
             raise click.ClickException(str(error)) from None
 
@@ -88,7 +86,3 @@ def print_mix(weighted: Sequence[tuple[float, Answer]], usable: Implementations,
             console().print(answers.mix_table(weighted, ranked))
         print_lines([*answers.mix_sentences(weighted, ranked), *(["", code] if code else [])])
     return 0 if pick else 1
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)

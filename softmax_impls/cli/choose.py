@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from softmax_impls.cli import options
+from softmax_impls.commands import FOLDER
 from softmax_impls.threads import available_cores, default_threads
 from softmax_impls.timing.workloads import WORKLOADS
 
@@ -38,8 +39,11 @@ from softmax_impls.timing.workloads import WORKLOADS
     metavar="PATH",
     help="Do not measure: answer from results of compare, asv or pytest-benchmark, or from a folder of results.",
 )
-@click.option("--no-measure", is_flag=True, help=f"Do not measure: answer from the results in {options.FOLDER}.")
-@click.option("--measure", is_flag=True, hidden=True)  # the default
+@click.option(
+    "--measure/--no-measure",
+    default=None,
+    help=f"Measure, which is the default, or answer from the results in {FOLDER}.",
+)
 @click.option("--startup", is_flag=True, help="Also time the first call, and count the calls after which it pays off.")
 @options.impl
 @options.peers
@@ -54,8 +58,7 @@ def choose(
     max_error: float | None,
     any_accuracy: bool,
     paths: tuple[Path, ...],
-    no_measure: bool,
-    measure: bool,
+    measure: bool | None,
     startup: bool,
     specs: tuple[str, ...],
     peers: bool,
@@ -79,8 +82,8 @@ def choose(
         raise click.UsageError("either --batch and --dim, or --workload, must be given")
     if mix and startup:
         raise click.UsageError("--startup needs --batch and --dim instead of --workload")
-    if measure and (paths or no_measure):
-        raise click.UsageError(f"--measure and {'--from' if paths else '--no-measure'} exclude each other")
+    if measure and paths:
+        raise click.UsageError("--measure and --from exclude each other")
     if threads is not None:
         options.check_threads(threads)
     usable, unusable = options.select(specs, peers)
@@ -96,12 +99,9 @@ def choose(
         tuple(usable) if any(":" not in spec for spec in specs) else (),
     )
     questions = [Question(batch, dim, *about) for batch, dim, _ in parts]
-    fleet = None
-    if paths or no_measure:
-        found = answering.from_results(questions, usable, paths or (options.FOLDER,), any_threads=threads is None)
-        fleet = answering.for_all_kinds(found[0].question, usable, paths or (options.FOLDER,))
-    else:
-        found = answering.by_measuring(questions, usable, options.FOLDER)
+    if measure is False and not paths:
+        paths = (FOLDER,)
+    found, fleet = answering.ask(questions, usable, paths, any_threads=threads is None)
     if mix:
         return answering.print_mix(list(zip((part[2] for part in parts), found, strict=True)), usable, as_json)
     return answering.print_answer(found[0], fleet, usable, unusable, startup, as_json)

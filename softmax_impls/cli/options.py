@@ -5,21 +5,24 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from softmax_impls.commands import FOLDER
 from softmax_impls.implementation import Implementation
 from softmax_impls.registry import from_specs
 from softmax_impls.threads import available_cores
 from softmax_impls.timing.workloads import WORKLOADS
 
-FOLDER = Path("softmax-impls-report")  # the default folder of results
 FOLDER_PATH = click.Path(file_okay=False, path_type=Path)
 DTYPES = ("float32", "float64")
 SIZE = click.IntRange(1, 2**40)  # of batch and of dim
 SIZE.name = "whole number"  # in messages
+
+say = partial(click.echo, err=True)  # print a line about what could not be read or kept
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -71,7 +74,7 @@ class Number(click.FloatRange):
 
 
 def select(specs: Sequence[str], peers: bool) -> tuple[dict[str, Implementation], dict[str, str]]:
-    """Return the implementations that --impl and --peers select, and why others of them are not available."""
+    """Return the implementations that --impl and --peers select, and for the unavailable ones the reason."""
     try:
         with redirect_stdout(sys.stderr):  # a user's module may print
             return from_specs(specs, peers=peers)

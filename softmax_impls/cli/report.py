@@ -32,7 +32,7 @@ def report(paths: tuple[Path, ...], output: Path, as_json: bool) -> int:
 
     loaded = load(paths)
     for line in loaded.problems:
-        click.echo(line, err=True)
+        options.say(line)
     cells = sum(len(run.cells) for run in loaded.runs)
     if not cells:
         raise click.UsageError(f"no results in {', '.join(map(str, paths))}")

@@ -4,10 +4,9 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
+from softmax_impls.commands import FOLDER
 from softmax_impls.report.notebook import existing
 from softmax_impls.results.runs import load
-
-FOLDER = Path("softmax-impls-report")  # the default folder of results
 
 
 def write_report(paths: str | Path | Iterable[str | Path] = FOLDER, output: str | Path = FOLDER) -> Path:

@@ -52,7 +52,6 @@ def set_num_threads(number: int) -> int:
 @register_peer(
     summary="the closed form, compiled by JAX; allocates its result",
     requires=("jax",),
-    allocates=True,
     flush_to_zero=True,
     set_num_threads=set_num_threads,
     usage=(

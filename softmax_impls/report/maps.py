@@ -42,17 +42,13 @@ class Block(NamedTuple):
         return len(self.columns) <= NAMES_COLUMNS
 
 
-def winners_map(cells: Sequence[Ranked], styles: Styles | None = None) -> Figure:
-    """Draw the implementation to use in each cell. A map without `styles` is a picture of its own, with a title.
-
-    A tile is split where implementations tie, and missing where nothing is ranked. An implementation that loses
-    saturated rows is named in the last line if it is faster.
-    """
-    return winners_maps({"": cells}, styles)
-
-
 def winners_maps(machines: Mapping[str, Sequence[Ranked]], styles: Styles | None = None) -> Figure:
-    """Draw the maps of several machines, by name, side by side. The same shape is at the same place in all of them."""
+    """Draw the implementation to use in each cell: the maps of several machines, by name, side by side.
+
+    The same shape is at the same place in all maps. A tile is split where implementations tie, and missing where
+    nothing is ranked. Its last line names an implementation that is faster but loses saturated rows. Maps without
+    `styles` are a picture of their own, with a title.
+    """
     cells = [cell for of_machine in machines.values() for cell in of_machine]
     bests = [found for cell in cells if (found := best(cell))]
     panels: dict[str, list[Block]] = {}

@@ -50,7 +50,7 @@ def workload_name(key: CellKey) -> str:
 
 
 def address(key: CellKey, kernel: str | None = None) -> str:
-    """Return the part of the page's address that shows a cell, and opens the raw result of a kernel."""
+    """Return the end of the page's address, from "#" on, that shows a cell, or the raw result of a kernel in it."""
     fields = {"batch": key.batch, "dim": key.dim, "dtype": key.dtype, "threads": key.threads}
     return "#" + urlencode(fields | ({"kernel": kernel} if kernel else {}))
 

@@ -169,10 +169,10 @@ def read_cells(data: bytes, folder: str, problems: Problems) -> list[Cell]:
 def _environment(file: AsvFile, folder: str, problems: Problems) -> Environment:
     def stated(name: str, otherwise: str = "") -> str:
         value = file.params.get(name)
-        return records.printable(value, 200) if value and isinstance(value, str) else otherwise
+        return records.storable(value, 200) if value and isinstance(value, str) else otherwise
 
     python = {"python": file.python} if file.python[:1].isdigit() else {}  # it may be the path of an executable
-    host, system = stated("machine", records.printable(folder, 200)), stated("os").partition(" ")[0]
+    host, system = stated("machine", records.storable(folder, 200)), stated("os").partition(" ")[0]
     return Environment(
         machine=machine_name(host, stated("cpu"), stated("num_cpu"), system, stated("arch")),
         host=host,

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from softmax_impls.results.reading import Problems, decode_json, read_fields, read_versions
 from softmax_impls.timing.environment import machine_name
-from softmax_impls.timing.records import Cell, Dtype, Environment, KernelResult, Name, Samples, Seconds, Size, printable
+from softmax_impls.timing.records import Cell, Dtype, Environment, KernelResult, Name, Samples, Seconds, Size, storable
 from softmax_impls.timing.workloads import CellKey
 
 NOTCH = 1.57  # quartile ranges over sqrt(n): half a 95 % interval of a median (McGill, Tukey and Larsen, 1978)
@@ -109,7 +109,7 @@ def _environment(file: _File, versions: dict[str, Any], problems: Problems) -> E
     processor = str(about.cpu.get("brand_raw") or "")
     return Environment(
         machine=machine_name(about.node, processor, about.cpu.get("count", ""), about.system, about.machine),
-        host=printable(about.node, 200),
+        host=storable(about.node, 200),
         versions=read_versions(versions, problems),
         commit=f"{commit.id}+changes" if commit.id and commit.dirty else commit.id,
     )

@@ -68,7 +68,7 @@ def read_fields(content: object, kind: type[Fields], problems: "Problems", posit
 
 
 def read_versions(stated: Mapping[str, Any], problems: "Problems") -> dict[str, str]:
-    """Return the versions that can be read. Tools state "" or null for a package of any version, or of none."""
+    """Return the versions that can be read. Tools may state "" or null instead of a version."""
     found: dict[str, str] = {}
     for package, version in stated.items():
         if version:

@@ -102,7 +102,7 @@ def range_of(kernel: KernelResult) -> tuple[float, float] | None:
 
 
 def _files(path: Path) -> list[Path]:
-    """Return the files to read: `path`, whatever it is; of a folder, the files that are named as results are."""
+    """Return the files to read: `path` itself, or the files in a folder that have a suffix of results."""
     if not os.path.isdir(path):
         return [path]
     files = [file for suffix in SUFFIXES for file in path.rglob(f"*{suffix}")]

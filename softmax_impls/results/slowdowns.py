@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from softmax_impls.results import asv
 from softmax_impls.results.asv import Benchmark
@@ -62,6 +63,16 @@ class Change:
         """Time after over time before."""
         return self.after / self.before
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the change for JSON."""
+        return {
+            **_name(self.benchmark),
+            "ratio": self.ratio,
+            "smallest_reported_factor": size_class(min(self.before, self.after)).factor,
+            "before_seconds": self.before,
+            "after_seconds": self.after,
+        }
+
 
 @dataclass(frozen=True)
 class CommitComparison:
@@ -72,6 +83,18 @@ class CommitComparison:
     compared: int  # number of benchmarks that both commits have
     slower: tuple[Change, ...]
     faster: tuple[Change, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the comparison for JSON, where `print_json` writes the dates as text."""
+        sides = {"base": self.base, "head": self.head}
+        return {
+            "machine": self.base.machine,
+            "environment": self.base.environment,
+            "compared": self.compared,
+            **{name: {"commit": of.commit, "date": of.date, "measured": of.measured} for name, of in sides.items()},
+            "slower": [change.as_dict() for change in self.slower],
+            "faster": [change.as_dict() for change in self.faster],
+        }
 
 
 @dataclass(frozen=True)
@@ -86,6 +109,14 @@ class Slowdown:
     def on_all(self) -> bool:
         """Whether several kinds have the benchmark and all are slower, so that the commit is the likely cause."""
         return len(self.ratios) > 1 and not self.other_kinds
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the slowdown for JSON."""
+        return {**vars(self), **_name(self.benchmark), "on_all": self.on_all}
+
+
+def _name(benchmark: Benchmark) -> dict[str, Any]:
+    return {"benchmark": benchmark.name, "params": benchmark.params}
 
 
 def by_kind(comparisons: Iterable[CommitComparison]) -> list[Slowdown]:

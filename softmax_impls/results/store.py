@@ -19,11 +19,6 @@ from softmax_impls.timing.records import SCHEMA, Cell, Control, Environment, Ker
 from softmax_impls.timing.workloads import CellKey
 from softmax_impls.user_cache import replacing
 
-__all__ = [
-    "FILE", "ResultsError", "append", "continue_from", "decode", "read", "read_whole", "refuse_if_different", "start",
-    "write",
-]  # fmt: skip
-
 FILE = "results.jsonl"
 OLD_SCHEMA = "written by an earlier edition (schema {}): measure again with 'softmax-impls compare'"
 NEW_SCHEMA = "written by a later edition (schema {}): install a newer softmax-impls"
@@ -73,7 +68,7 @@ def read(path: Path) -> tuple[list[Cell], list[str]]:
 
 
 def decode(data: bytes, problems: Problems) -> list[Cell]:
-    """Return the cells of a file, in its order; of a measurement that was stored after each step, the last record.
+    """Return the cells of a file, in its order. If a cell was stored after each of its steps, the last record counts.
 
     A line that cannot be read costs itself, and a kernel, control or roofline that cannot be read costs only itself.
     """

@@ -29,13 +29,13 @@ from softmax_impls.timing.elimination import Reference, Rounds, admit, decisions
 from softmax_impls.timing.environment import environment
 from softmax_impls.timing.kernel import CellArrays, Participant
 from softmax_impls.timing.policy import SamplingPolicy
-from softmax_impls.timing.records import Cell, Control, Roofline, printable, rounded
+from softmax_impls.timing.records import Cell, Control, Roofline, rounded, storable
 from softmax_impls.timing.roofline import ROOFLINE
 from softmax_impls.timing.workloads import CellKey
 
 
 class CellRun:
-    """A cell while it is measured, in steps. A kernel that needs more bytes than `memory` for a call is not started."""
+    """A cell that is measured in steps. Kernels that need more than `memory` bytes for a call are not started."""
 
     def __init__(
         self, key: CellKey, implementations: Iterable[Implementation], memory: int, seed: int, policy: SamplingPolicy
@@ -98,7 +98,7 @@ class CellRun:
             **dataclasses.asdict(self._key),
             environment=environment(),
             kernels=tuple(kernel.result(errors, first_calls) for kernel in self.kernels.values()),
-            control=control and Control(name=printable(control[0].name, 200), samples=rounded(control[1])),
+            control=control and Control(name=storable(control[0].name, 200), samples=rounded(control[1])),
             roofline=next(rooflines, None),
             blocks=tuple(self._taken.blocks) if self._small else (),
             disturbed=tuple(self._taken.disturbed),
@@ -124,9 +124,7 @@ class CellRun:
         if check_inputs and arrays.restore_inputs():  # a kernel that was eliminated may have modified them
             kernels = [kernel for kernel in self.kernels.values() if kernel.status in ("timed", "eliminated")]
         for kernel in kernels:
-            kernel.verify(arrays)
-            if check_inputs and arrays.restore_inputs():
-                kernel.stop("wrong", "modified its inputs")
+            kernel.verify(arrays, check_inputs)
         return all(kernel.verified for kernel in kernels)
 
     def _start_over(self, arrays: CellArrays) -> None:
@@ -221,7 +219,7 @@ class CellRun:
         return is_late and self._rounds >= self._policy.first_look
 
     def _eliminate(self, arrays: CellArrays) -> bool:
-        """Eliminate the kernels that are clearly slower than the fastest of their kind; return False if it is wrong."""
+        """Eliminate the kernels that are clearly slower than the fastest; return False if the fastest is wrong."""
         last = not self._small or self._steps >= self._policy.passes
         found = decisions(
             self.kernels, self._control, self._taken, self._policy,
@@ -241,9 +239,7 @@ class CellRun:
         if arrays.modified and not self._verify(arrays, check_inputs=True):
             return False
         if kernel.status == "timed":
-            kernel.verify(arrays)
-            if arrays.restore_inputs():
-                kernel.stop("wrong", "modified its inputs")
+            kernel.verify(arrays, check_inputs=True)
             for why in filter(None, (impossible(kernel, roofline, self._policy) for roofline in self._rooflines)):
                 kernel.stop("wrong", why)
         return kernel.verified

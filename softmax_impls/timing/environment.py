@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from softmax_impls.implementation import LARGEST_TEMPORARIES
 from softmax_impls.threads import available_cores, limit_threads
-from softmax_impls.timing.records import Environment, printable
+from softmax_impls.timing.records import Environment, storable
 
 PACKAGES = ("softmax-impls", "numpy", "numba", "llvmlite", "scipy", "torch", "jax", "numexpr")  # if installed
 CHECKOUT = Path(__file__).parents[2]  # if this package is not installed from a wheel
@@ -42,9 +42,9 @@ def environment(host: str | None = None) -> Environment:
         with suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
     system = f"{platform.system()} {platform.machine()}"
-    machine = printable(f"{llvm.get_host_cpu_name()}, {available_cores()} cores, {system}", 200)
+    machine = storable(f"{llvm.get_host_cpu_name()}, {available_cores()} cores, {system}", 200)
     host = host or os.environ.get("SOFTMAX_IMPLS_MACHINE") or platform.node()
-    host = _hashed(platform.node()) if host == HASHED else printable(host, 200)
+    host = _hashed_name() if host == HASHED else storable(host, 200)
     memory = psutil.virtual_memory().total
     return Environment(machine=machine, host=host, memory_bytes=memory, versions=versions, commit=commit(CHECKOUT))
 
@@ -113,18 +113,11 @@ def limit_all_threads(threads: int) -> Iterator[None]:
 def fingerprint(kernel: Callable[..., Any]) -> str:
     """Return 12 characters that change with the file, or the notebook's cell, that defines a kernel; "?" without it."""
     function = inspect.unwrap(getattr(kernel, "py_func", kernel))
-    for source in (_file_of, _lines_of):
-        with suppress(TypeError, OSError):
-            return hashlib.sha256(source(function)).hexdigest()[:12]
+    with suppress(TypeError, OSError):
+        return _digest(Path(inspect.getfile(function)).read_bytes(), 12)
+    with suppress(TypeError, OSError):
+        return _digest(inspect.getsource(function).encode(), 12)  # IPython keeps the lines of cells
     return "?"
-
-
-def _file_of(function: Callable[..., Any]) -> bytes:
-    return Path(inspect.getfile(function)).read_bytes()
-
-
-def _lines_of(function: Callable[..., Any]) -> bytes:
-    return inspect.getsource(function).encode()  # IPython keeps the lines of cells
 
 
 def _git(folder: Path, *arguments: str) -> str:
@@ -135,7 +128,7 @@ def _git(folder: Path, *arguments: str) -> str:
 def _description(processor: str, cores: object, system: str, architecture: str) -> str:
     number = f"{cores} cores" if cores else ""
     parts = (" ".join(part.split()) for part in (processor or "unknown processor", number, f"{system} {architecture}"))
-    return printable(", ".join(part for part in parts if part), 200)
+    return storable(", ".join(part for part in parts if part), 200)
 
 
 @functools.cache
@@ -151,9 +144,13 @@ def _processor() -> str:
 
 
 def _is_this(host: str) -> bool:
-    """Whether this machine has this name, or had it before it was given another."""
-    return host in (environment().host, platform.node(), _hashed(platform.node()))
+    """Whether this machine has this name: the name in its results, its name in the network, or the hash of that."""
+    return host in (environment().host, platform.node(), _hashed_name())
 
 
-def _hashed(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()[:8]
+def _hashed_name() -> str:
+    return _digest(platform.node().encode(), 8)
+
+
+def _digest(content: bytes, digits: int) -> str:
+    return hashlib.sha256(content).hexdigest()[:digits]

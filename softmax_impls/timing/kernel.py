@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +17,7 @@ from softmax_impls.timing import workloads
 from softmax_impls.timing.environment import fingerprint
 from softmax_impls.timing.extrapolation import UNKNOWN, Prediction, predict
 from softmax_impls.timing.policy import SamplingPolicy
-from softmax_impls.timing.records import KernelResult, Status, finite, printable, rounded
+from softmax_impls.timing.records import KernelResult, Status, finite, rounded, storable
 from softmax_impls.timing.workloads import CellKey
 
 
@@ -113,15 +114,23 @@ class Participant:
             self.verified = False
             self.samples.clear()
 
+    @contextmanager
+    def stopped_if_it_fails(self) -> Iterator[None]:
+        """Stop the kernel if the body raises an error of it."""
+        try:
+            yield
+        except KERNEL_ERRORS as error:
+            self.stop("failed", one_line(error))
+
     def release(self) -> None:
         """Drop the calls, so that the arrays can be freed."""
         self.bound, self._arrays = (), None
 
     def admit(self, arrays: CellArrays, allowance: float, largest_temporaries: int) -> None:
-        """Stop it if a call would need too many bytes of temporary memory; else predict the time of a call."""
+        """Stop the kernel if a call would need too many bytes of temporary memory; else predict its time."""
         key, dtype = arrays.key, arrays.probs.dtype
         copied = usage.copied_bytes(self.implementation, key.axis, 3 * arrays.out.nbytes)
-        try:
+        with self.stopped_if_it_fails():
             if self.implementation.temporaries:
                 bytes_of_kernel = max(0, int(self.implementation.temporary_bytes(key.batch, key.dim, dtype)))
                 self.temporary_bytes = min(copied + bytes_of_kernel, 2**62)
@@ -130,17 +139,18 @@ class Participant:
                 return
             copying = arrays.copy_seconds if copied else 0.0
             self.prediction = predict(self.implementation, *arrays.input_rows[0], allowance - copying, copying)
-        except KERNEL_ERRORS as error:
-            self.stop("failed", one_line(error))
 
-    def verify(self, arrays: CellArrays) -> None:
-        """Call it on one gradient and the next time on the other; stop it if it raises or its result is wrong."""
+    def verify(self, arrays: CellArrays, check_inputs: bool = False) -> None:
+        """Check the result of a call, on the two gradients in turn; stop the kernel if it raises or is wrong.
+
+        With `check_inputs`, also stop it if it modifies its inputs, and restore these.
+        """
         self._verified_on = 1 - self._verified_on
         if arrays.last == self._verified_on:  # else `out` has the results of the other gradient, which are wrong
             arrays.out.fill(np.nan)
         arrays.last = self._verified_on
         sums, inputs = arrays.sums[arrays.last], arrays.input_rows[arrays.last]
-        try:
+        with self.stopped_if_it_fails():
             self.bind(arrays)
             call, read = self.bound[arrays.last]
             start = time.perf_counter()
@@ -151,8 +161,8 @@ class Participant:
             self.discrepancy, self.verified = worst.ratio, not worst.wrong
             if worst.wrong:
                 self.stop("wrong", worst.in_words())
-        except KERNEL_ERRORS as error:
-            self.stop("failed", one_line(error))
+        if check_inputs and arrays.restore_inputs():
+            self.stop("wrong", "modified its inputs")
 
     def bind(self, arrays: CellArrays) -> None:
         """Prepare the calls on these arrays, unless they are prepared."""
@@ -164,32 +174,25 @@ class Participant:
             )
 
     def move(self, arrays: CellArrays) -> bool:
-        """Prepare the calls on these arrays, and make a call; stop it and return False if it fails."""
-        try:
+        """Prepare the calls on these arrays, and make a call; stop the kernel and return False if it fails."""
+        with self.stopped_if_it_fails():
             self.bind(arrays)
             arrays.last = 1 - arrays.last
             self.bound[arrays.last][0]()
-        except KERNEL_ERRORS as error:
-            self.stop("failed", one_line(error))
         return bool(self.bound)
 
     def calibrate(self, target: float, policy: SamplingPolicy) -> None:
         """Choose how many calls make a sample of `target` seconds; a longer call is a sample of its own."""
-        try:
-            self._calibrate(target, policy)
-        except KERNEL_ERRORS as error:
-            self.stop("failed", one_line(error))
-
-    def _calibrate(self, target: float, policy: SamplingPolicy) -> None:
-        self.calls_per_sample = 1
-        seconds = min(self.seconds, self.sample())
-        while seconds * self.calls_per_sample < target / 2:
-            self.calls_per_sample *= 4
-            seconds = min(seconds, self.sample())
-        if seconds < target:
-            seconds = min(seconds, *(self.sample() for _ in range(policy.calibration_samples - 1)))
-        self.seconds = seconds
-        self.calls_per_sample = max(1, 2 * round(target / seconds / 2))
+        with self.stopped_if_it_fails():
+            self.calls_per_sample = 1
+            seconds = min(self.seconds, self.sample())
+            while seconds * self.calls_per_sample < target / 2:
+                self.calls_per_sample *= 4
+                seconds = min(seconds, self.sample())
+            if seconds < target:
+                seconds = min(seconds, *(self.sample() for _ in range(policy.calibration_samples - 1)))
+            self.seconds = seconds
+            self.calls_per_sample = max(1, 2 * round(target / seconds / 2))
 
     def sample(self, settling: float = 0.0) -> float:
         """Return seconds per call, measured after `settling` seconds of the same calls."""
@@ -217,9 +220,9 @@ class Participant:
         samples = rounded(self.samples)
         predicted = self.prediction.seconds if self.status == "extrapolated" else None
         return KernelResult(
-            name=printable(self.name, 200),
+            name=storable(self.name, 200),
             status=self.status,
-            note=printable(self.note, 2000),
+            note=storable(self.note, 2000),
             verified=self.verified,
             samples=samples,
             seconds=float(np.median(samples)) if samples else finite(predicted or None, 1e18),
@@ -229,7 +232,7 @@ class Participant:
             accurate_for=self.implementation.accurate_for,
             errors={kind: finite(error) for kind, error in errors.get(self.name, {}).items()},
             source=fingerprint(self.implementation.kernel),
-            spec="" if is_ours(self.implementation) else printable(self.implementation.spec, 2000),
+            spec="" if is_ours(self.implementation) else storable(self.implementation.spec, 2000),
             first_call_seconds=first_calls.get(self.name, 0.0),
         )
 

@@ -176,7 +176,7 @@ class Cell(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="sch
         return {kernel.name: kernel for kernel in self.kernels}
 
 
-def printable(text: str, longest: int) -> str:
+def storable(text: str, longest: int) -> str:
     """Return text that a `Name` or a `Note` may hold: without control characters, and cut to `longest` characters."""
     return "".join(character if character.isprintable() else " " for character in text)[:longest]
 

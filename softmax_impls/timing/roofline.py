@@ -1,9 +1,8 @@
 """The roofline: two reads and one write of (B, D), with the threads and the non-temporal stores of `numba_simd`."""
 
-from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
-
 from softmax_impls.implementation import Array, BoundCall, Implementation
 from softmax_impls.simd import pool
+from softmax_impls.simd.jit import DISABLE_JIT
 from softmax_impls.simd.parts import moved_part
 from softmax_impls.simd.sizes import MIN_CHUNK_BYTES, NONTEMPORAL_FROM, SHARED_FROM
 from softmax_impls.threads import num_threads

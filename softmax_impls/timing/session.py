@@ -74,7 +74,7 @@ class Session:
     def prepare(self, dtypes: Sequence[str], late: Callable[[float], None] = lambda seconds: None) -> None:
         """Time the first call of each implementation, which may compile it, and check it. Call it once before `run`.
 
-        If the run will take longer than the budget, call `late` with the seconds in all, before most have passed.
+        If the run will take longer than the budget, call `late` with the seconds that it will take in all.
         """
         self._compiler_start = start_compiler()
         for number, dtype in enumerate(map(np.dtype, dtypes)):

@@ -295,7 +295,6 @@ def test_mix_without_results_has_no_answer(output, kept):
     ("options", "message"),
     [
         (["--workload", "16x16", "--startup"], "--startup needs --batch and --dim instead of --workload"),
-        ([*SHAPE, "--measure", "--no-measure"], "--measure and --no-measure exclude each other"),
         ([*SHAPE, "--measure", "--from", "."], "--measure and --from exclude each other"),
         ([*SHAPE, "--workload", "16x16"], "either --batch and --dim, or --workload, must be given"),
         ([*SHAPE, "--threads", 3], "--threads: 3 threads, but this process has 2 processors"),

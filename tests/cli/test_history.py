@@ -1,6 +1,5 @@
 """`softmax-impls history` compares two commits from the results of asv."""
 
-import importlib
 import json
 import subprocess
 
@@ -153,7 +152,7 @@ def test_several_folders_show_which_slowdowns_all_kinds_of_machines_have(commits
 
 
 def test_a_list_of_changes_is_bounded(commits, record, monkeypatch):
-    monkeypatch.setattr(importlib.import_module("softmax_impls.cli.history"), "MAX_LISTED", 1)
+    monkeypatch.setattr("softmax_impls.report.terminal.changes.MAX_LISTED", 1)
     record(commits[0], [1e-6], [1e-4])
     record(commits[1], [2e-6], [3e-4])
     lines = run(commits[0], commits[1])[1].splitlines()

@@ -43,7 +43,7 @@ def test_bound_calls_write_out_or_allocate_a_result(peer, dtype):
     out = np.full_like(probs, np.nan)
     call, read = peer.bind_call(probs, grad, out)
     result = read(call())
-    assert (result is out) == (not peer.allocates)
+    assert (result is out) == (peer.name != "jax")  # JAX cannot write into a given array
     call, read = peer.bind_call(probs, grad, None)
     allocated = read(call())
     assert not np.shares_memory(allocated, out)

@@ -4,12 +4,12 @@ import math
 
 import pytest
 
-from softmax_impls.timing.records import KernelResult, finite, printable, rounded
+from softmax_impls.timing.records import KernelResult, finite, rounded, storable
 
 
 def test_control_characters_are_replaced_and_long_text_is_cut():
-    assert printable("a\x1b[31m\u202eb\nc", 100) == "a [31m b c"
-    assert printable("x" * 3000, 2000) == "x" * 2000
+    assert storable("a\x1b[31m\u202eb\nc", 100) == "a [31m b c"
+    assert storable("x" * 3000, 2000) == "x" * 2000
 
 
 def test_samples_have_six_significant_digits():

@@ -69,9 +69,10 @@ def _predictions(runs: Sequence[RankedRun], index: Mapping[str, int], notes: lis
 
 
 def _panel(run: RankedRun, panel: Panel, index: Mapping[str, int]) -> Json:
-    """Return the errors by index of name; code; and shapes: batch, dim, measured, pick, code, and candidates as lists.
+    """Return the predictions of a panel.
 
-    The pick and the code are indexes, or None.
+    A shape is a list: batch, dim, whether it was measured, pick, code, and a list for each candidate. A candidate and
+    the pick are indexes into the names, the code is an index into "code"; None if there is none.
     """
     measured, codes = Measurements(run, panel.dtype, panel.threads), dict[str, int]()
     shapes = []
@@ -90,7 +91,10 @@ def _panel(run: RankedRun, panel: Panel, index: Mapping[str, int]) -> Json:
 
 
 def _raw(runs: Sequence[RankedRun], notes: list[str]) -> dict[str, Json]:
-    """Return all cells; a kernel as a list of the values of "fields", environments and errors as positions in lists."""
+    """Return all cells. A kernel is a list of values, in the order of "fields".
+
+    Environments and errors are indexes into lists, because many cells have the same.
+    """
     records = [(number, ranked.cell) for number, run in enumerate(runs) for ranked in run.cells]
     kept = _samples_per_kernel([len(kernel.samples) for _, cell in records for kernel in cell.kernels], notes)
     environments, errors = dict[str, int](), dict[str, int]()  # indexes by JSON text

@@ -40,8 +40,7 @@ def make_page(loaded: Loaded, ranked: Sequence[RankedRun], styles: Styles) -> tu
     notes = list(loaded.notes)
     runs = _first_cells(ranked, notes)
     shared = side_by_side(runs)
-    with_maps = bool(shared.summary) and "winners" in figures.KINDS
-    maps = _maps(runs[: len(shared.titles)], styles) if with_maps else []
+    maps = _maps(runs[: len(shared.titles)], styles) if shared.summary else []
     with_figures = _figures(runs, styles, notes, [kind for kind in figures.KINDS if not (maps and kind == "winners")])
     data = embedded.data(runs, ranked[: len(runs)], notes)
     if len(runs) > len(shared.titles):

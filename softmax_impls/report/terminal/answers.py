@@ -118,7 +118,7 @@ def _certainty(answer: Answer) -> str:
 
 
 def notes(answer: Answer, unavailable: Mapping[str, str]) -> list[str]:
-    """Return lines about implementations that were ruled out or are not available, and about other machines."""
+    """Return lines about implementations that were ruled out or are not available, and about the source."""
     reasons: dict[str, list[str]] = {}
     for name, why in answer.ruled_out.items():
         reasons.setdefault(why, []).append(name)
@@ -128,7 +128,7 @@ def notes(answer: Answer, unavailable: Mapping[str, str]) -> list[str]:
 
 
 def _about_source(answer: Answer) -> list[str]:
-    """Return lines about times of other versions, commits, tools and machines."""
+    """Return lines that say if the times are of other versions, commits, tools or machines than those in use here."""
     lines, source = [], answer.source
     if source is None or answer.just_measured:
         return []
@@ -146,7 +146,7 @@ def _about_source(answer: Answer) -> list[str]:
 
 
 def startup(pick: Candidate, plain: Candidate | None, seconds: Sequence[tuple[float, float]]) -> list[str]:
-    """Return lines about first calls, in seconds without and with cached code of each; `plain` needs no compiler."""
+    """Return lines about first calls. `seconds` has those of `pick` and `plain`, without and with cached code each."""
     cold, cached = map(format_seconds, seconds[0])
     lines = [f"The first call of {pick.name} in a new process takes {cold}, with cached code {cached}."]
     if plain:
