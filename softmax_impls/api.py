@@ -175,14 +175,14 @@ def softmax_backward(
                 if kind == SIMD and fast_path.direct(probs, grad_output, result, axis, threads):
                     return result
             elif kind == SIMD:
-                state = fast_path.small(id(probs), id(grad_output), id(result), fast_path.table)
+                state = fast_path.small(probs, grad_output, result, fast_path.table)
                 if state == LARGE:
                     fast_path.large(probs, grad_output, result, threads)
                 if state != UNFIT:
                     return result
             elif fast_path.fits(probs, grad_output, result):
                 if kind == COMPILED:  # it does not warn, and np.errstate takes longer than a small call
-                    kernel(probs, grad_output, result)
+                    kernel[probs.itemsize](probs, grad_output, result)  # type: ignore[index]
                 else:
                     run_guarded(kernel, kind == USERS, probs, grad_output, result)
                 return result

@@ -14,7 +14,6 @@ from softmax_impls.implementation import Array
 from softmax_impls.registry import register
 from softmax_impls.simd.jit import jit
 from softmax_impls.simd.passes import overflows, scaled_row
-from softmax_impls.simd.rows import are_small
 from softmax_impls.simd.vectors import address, pointer
 
 
@@ -29,13 +28,22 @@ from softmax_impls.simd.vectors import address, pointer
 @jit()
 def numba_pivoted(probs: Array, grad_output: Array, out: Array) -> None:
     """p (h - Σ p h), with h = g - g[argmax p]."""
-    p, g, o = pointer(probs), pointer(grad_output), pointer(out)
-    in_place = address(o) == address(p) or address(o) == address(g)
-    ordinary = not in_place or are_small(g, 0, grad_output.size)  # in place, a first attempt would lose the inputs
+    p, g, o = address(pointer(probs)), address(pointer(grad_output)), address(pointer(out))
+    in_place = o in (p, g)
+    ordinary = not in_place or _are_small(grad_output)  # in place, a first attempt would lose the inputs
     if ordinary:
         ordinary = np.isfinite(_compute(probs, grad_output, out)) or in_place
     if not ordinary:
         _compute_carefully(probs, grad_output, out)
+
+
+@jit(fastmath={"reassoc", "contract"})
+def _are_small(grad_output: Array) -> bool:
+    """Whether all g are so small that nothing overflows: no g - c, no h - Σ p h, and no sum of (Σ p h)²."""
+    g, total = pointer(grad_output), grad_output.dtype.type(0)
+    for k in range(grad_output.size):
+        total += g[k] * g[k]
+    return bool(np.isfinite(16 * total))  # |Σ p h| is at most twice the largest |g| of its row
 
 
 @jit()  # without "reassoc", which could turn (g - shift) - dot into g - (shift + dot), which cancels

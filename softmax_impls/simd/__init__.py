@@ -3,9 +3,9 @@
 The kernel computes p (h - Σ p h) for each row, where h = g - c and c is g at the row's largest p, as in
 `softmax_impls.backward.pivoted`. Where c = 0 is accurate enough, it saves the pass that computes the shifted sum.
 Read `sizes` (the tunable numbers), `vectors` (operations on 64 bytes), `passes` (over a row), `rows` (the order of the
-passes), `pool` (a call, and the threads that share it), `tasks` (small calls) and `parts` (threads share a row), then
+passes), `pool` (a call, and the threads that share it), `tasks` (calls on rows) and `parts` (threads share a row), then
 `columns` (the classes on another axis) and `forward` (the forward pass). `jit`, `lean` and `lowering` state how Numba
-compiles it all, and `arrays` how compiled code reads a NumPy array.
+compiles it all, `objects` how machine code is kept and called, and `arrays` how it reads a NumPy array.
 
 A long row takes two or three passes. The first pass waits for memory; the others read the row from the cache. So rows
 are pipelined: each step reduces a row and writes the row before it::

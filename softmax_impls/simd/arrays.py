@@ -1,4 +1,4 @@
-"""NumPy arrays in compiled code: a function gets the address of the Python object, so it takes arrays of any kind.
+"""NumPy arrays in compiled code: a function gets a pointer to the Python object, so it takes arrays of any kind.
 
 NumPy's C API defines the members of an array object, see PyArrayObject_fields in numpy/ndarraytypes.h. After the head
 of a Python object, these are the data, the number of dimensions, the shape, the strides, the base and the dtype.
@@ -10,19 +10,14 @@ import ctypes
 from typing import Any
 
 import numpy as np
-from numba import types
-from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 
-from softmax_impls.simd.jit import inner
-from softmax_impls.simd.lowering import INT32, INT64, operation
+from softmax_impls.simd.jit import DISABLE_JIT, inner, lowering, operation, types
 from softmax_impls.simd.vectors import Pointer, address
 
-Array = Any  # compiled: the address of the object; interpreted: the array
+Array = Any  # compiled: a pointer to the object; interpreted: the array
 HEAD = object.__basicsize__  # bytes
 DATA, DIMENSIONS, SHAPE, DTYPE = HEAD, HEAD + 8, HEAD + 16, HEAD + 40
 NUMBER_OF_DTYPE, DOUBLE = HEAD + 12, 12  # offset of a dtype's number, and the number of float64
-
-reference: Any = (lambda array: array) if DISABLE_JIT else id  # array -> the argument of a compiled function
 
 
 def _has_this_layout(array: Any) -> bool:
@@ -38,13 +33,14 @@ if not (DISABLE_JIT or _has_this_layout(np.ones((3, 5)))):
     raise ImportError("this version of NumPy stores arrays in another way")
 
 
-def _member(builder: Any, address: Any, offset: int, kind: Any = INT64) -> Any:
-    return builder.load(builder.inttoptr(builder.add(address, INT64(offset)), kind.as_pointer()))
+def _member(builder: Any, array: Any, offset: int, kind: str = "INT64") -> Any:
+    place = builder.gep(array, [lowering.INT64(offset)])
+    return builder.load(builder.bitcast(place, getattr(lowering, kind).as_pointer()))
 
 
 @operation(
-    lambda array: types.CPointer(types.int64)(types.int64),
-    lambda builder, array: builder.inttoptr(_member(builder, array, DATA), INT64.as_pointer()),
+    lambda array: types.CPointer(types.int64)(array),
+    lambda builder, array: builder.inttoptr(_member(builder, array, DATA), lowering.INT64.as_pointer()),
 )
 def data(array: Array) -> Pointer:
     """Return a pointer to the first element of a C-contiguous array."""
@@ -52,8 +48,8 @@ def data(array: Array) -> Pointer:
 
 
 @operation(
-    lambda array: types.int64(types.int64),
-    lambda builder, array: builder.zext(_member(builder, array, DIMENSIONS, INT32), INT64),
+    lambda array: types.int64(array),
+    lambda builder, array: builder.zext(_member(builder, array, DIMENSIONS, "INT32"), lowering.INT64),
 )
 def dimensions(array: Array) -> int:
     """Return the number of dimensions."""
@@ -61,9 +57,9 @@ def dimensions(array: Array) -> int:
 
 
 @operation(
-    lambda array, axis: types.int64(types.int64, types.int64),
+    lambda array, axis: types.int64(array, types.int64),
     lambda builder, array, axis: builder.load(
-        builder.gep(builder.inttoptr(_member(builder, array, SHAPE), INT64.as_pointer()), [axis])
+        builder.gep(builder.inttoptr(_member(builder, array, SHAPE), lowering.INT64.as_pointer()), [axis])
     ),
 )
 def length(array: Array, axis: int) -> int:
@@ -72,11 +68,12 @@ def length(array: Array, axis: int) -> int:
 
 
 def _emit_itemsize(builder: Any, array: Any) -> Any:
-    number = _member(builder, _member(builder, array, DTYPE), NUMBER_OF_DTYPE, INT32)
-    return builder.select(builder.icmp_signed("==", number, INT32(DOUBLE)), INT64(8), INT64(4))
+    dtype = builder.inttoptr(_member(builder, array, DTYPE), lowering.BYTES)
+    is_double = builder.icmp_signed("==", _member(builder, dtype, NUMBER_OF_DTYPE, "INT32"), lowering.INT32(DOUBLE))
+    return builder.select(is_double, lowering.INT64(8), lowering.INT64(4))
 
 
-@operation(lambda array: types.int64(types.int64), _emit_itemsize)
+@operation(lambda array: types.int64(array), _emit_itemsize)
 def itemsize(array: Array) -> int:
     """Return the bytes of an element of a float32 or float64 array."""
     return int(array.itemsize)

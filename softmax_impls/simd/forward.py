@@ -7,24 +7,18 @@ NaN and +inf make x - max x NaN, in at least one element, and so the sum and all
 with NaN does not matter.
 """
 
-import functools
-import math
 from typing import Any
 
 import numpy as np
-from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 
 from softmax_impls.implementation import Array
 from softmax_impls.simd import pool, rows
 from softmax_impls.simd import vectors as vec
-from softmax_impls.simd.arrays import reference
 from softmax_impls.simd.exponential import exp
 from softmax_impls.simd.jit import inner, task
 from softmax_impls.simd.parts import RESULTS, SUMS, begin, loop
-from softmax_impls.simd.sizes import MIN_CHUNK_BYTES, MIN_CHUNK_ROWS, SHARED_FROM
 from softmax_impls.simd.tasks import Tasks
 from softmax_impls.simd.vectors import Pointer, Vector
-from softmax_impls.threads import num_threads
 
 MAXIMUM, EXPONENTIALS, SCALE = range(3)  # the passes over a part of a row
 # Exponentials that a lane adds before their sum is added to the total, and the rounding error of that is kept.
@@ -146,23 +140,9 @@ def rows_in_parts(call: Pointer, x: Pointer, _: Pointer, out: Pointer, start: in
     return stop
 
 
-TASKS = Tasks(*[whole_rows] * len(rows.TASKS))
-
-
-@functools.lru_cache(1024)
-def _words(shape: tuple[int, ...], dtype: np.dtype[Any], team: tuple[int, Any, int]) -> tuple[Any, Any]:
-    """Return the words of a call, see `pool.words_of`."""
-    dim, batch, threads = shape[-1], math.prod(shape[:-1]), team[0]
-    row_bytes = 3 * dtype.itemsize * dim
-    if threads > 1 and batch < 2 * threads and row_bytes >= 2 * MIN_CHUNK_BYTES:
-        return pool.words_of(part_of_row, dtype, batch, team, 1, dim, first=rows_in_parts)
-    TASKS.compile(dtype.itemsize, *range(len(rows.TASKS)))
-    smallest = max(MIN_CHUNK_BYTES // row_bytes, min(MIN_CHUNK_ROWS, batch // threads))
-    return pool.words_of(whole_rows, dtype, batch, team, smallest, dim)
+TASKS = Tasks(*[whole_rows] * len(rows.TASKS), rows_in_parts, part_of_row)
 
 
 def run(x: Array, out: Array, threads: int | None = None) -> None:
     """Compute the softmax of the rows of a C-contiguous array of any size; `out` may be `x`."""
-    team = pool.prepare(1 if DISABLE_JIT or 3 * x.nbytes < SHARED_FROM else threads or num_threads())
-    words = _words(x.shape, x.dtype, team)  # the cache may drop them: another thread may have made the same words
-    pool.enter.compiled(reference(x), reference(x), reference(out), words[1])
+    TASKS.run(x, x, out, threads)

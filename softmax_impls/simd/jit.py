@@ -1,117 +1,96 @@
-"""`jit`, `entry`, `task` and `inner`: how Numba compiles the functions of this package.
+"""`jit`, `Entry`, `task`, `inner` and `operation`: decorators for the functions that Numba compiles.
 
-========= =========================================== ====================== ================= ====================
-decorator the function is called                      its arguments          its machine code  its target
-========= =========================================== ====================== ================= ====================
-`jit`     by Python                                   any                    is cached on disk Numba's
-`entry`   by Python                                   64-bit integers        is cached on disk `lean`
-`task`    by compiled functions, through its address  see `Task`             is cached on disk `lean`
-`inner`   by compiled functions                       numbers, pointers, …   is part of theirs that of its callers
-========= =========================================== ====================== ================= ====================
+=========== =========================================== =========================== ================= =================
+decorator   the function is called                      its arguments               its machine code  its target
+=========== =========================================== =========================== ================= =================
+`jit`       by Python                                   any                         is kept in a file Numba's
+`Entry`     by Python                                   objects, and numbers (int)  is kept in a file `lean`
+`task`      by compiled functions, through its address  see `Task`                  is kept in a file `lean`
+`inner`     by compiled functions                       numbers, pointers, …        is part of theirs of its callers
+`operation` by compiled functions                       numbers, pointers, …        is part of theirs of its callers
+=========== =========================================== =========================== ================= =================
 
-A change to any file in this folder invalidates the cache.
+A change to any file in this folder invalidates the files. Numba is imported when the first function is compiled.
 """
 
-# mypy: allow-untyped-calls
-
-import contextlib
 import functools
+import importlib
+import os
+import sys
+import threading
 from collections.abc import Callable
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import numpy as np
-from numba import njit, types
-from numba.core import cgutils, compiler, event
-from numba.core.caching import FunctionCache
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
-from numba.core.registry import cpu_target
-from numba.core.typing.templates import AbstractTemplate, builtin_registry
-from numba.np.numpy_support import from_dtype
 
-from softmax_impls import threads
-from softmax_impls.simd.lean import LEAN, Part
-from softmax_impls.simd.sizes import LAST_LEVEL_CACHE
+from softmax_impls.simd import objects
 
+DISABLE_JIT = os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0")
 WORD = np.dtype(np.int64)  # the dtype for tasks that are the same for every dtype
 F = TypeVar("F", bound=Callable[..., Any])
-_numba: Any = compiler
+_LEAN = "softmax_impls.simd.lean"
+_undefined: list[Callable[[Any], None]] = []  # functions that define a function for Numba, given the module `lean`
+_lock = threading.RLock()  # of a thread that compiles or loads
 
-# The files whose functions and constants Numba compiles into kernels of other files, by time of change and size.
-_FILES = (*sorted(Path(__file__).parent.glob("*.py")), Path(threads.__file__))
-_HELPERS = LAST_LEVEL_CACHE, *((file.stat().st_mtime, file.stat().st_size) for file in _FILES)  # it may be elsewhere
+
+class _Later:
+    """A module that is imported when it is first used."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(importlib.import_module(self._name), attribute)
+
+
+types, lowering = _Later("numba.core.types"), _Later("softmax_impls.simd.lowering")
+
+
+def compiler() -> Any:
+    """Return the module `lean`, with the functions that are decorated by `inner` and `operation`. It imports Numba."""
+    with _lock:
+        lean = importlib.import_module(_LEAN)
+        importlib.import_module("softmax_impls.simd.lowering")
+        while _undefined:
+            _undefined.pop(0)(lean)
+    return lean
+
+
+def _define(definition: Callable[[Any], None]) -> None:
+    _undefined.append(definition)
+    if _LEAN in sys.modules:
+        compiler()
 
 
 def jit(**options: Any) -> Callable[[F], F]:
-    """Return `numba.njit` with these options; compiled code is cached where a folder for the cache is writable."""
-
-    def decorate(function: Any) -> Any:
-        dispatcher: Any = njit(**{"no_cfunc_wrapper": True, **options})(function)
-        if not DISABLE_JIT:
-            dispatcher._cache = _cache_of(function) or dispatcher._cache
-        return dispatcher
-
-    return decorate
+    """Return `numba.njit` with these options; compiled code is kept where a folder for it is writable."""
+    return compiler().jit(**options)  # type: ignore[no-any-return]
 
 
-def _cache_of(function: Any) -> Any:
-    """Return a cache of Numba that depends on all files of this folder; None if there is no folder for it."""
-    try:
-        cache: Any = FunctionCache(function)
-    except (RuntimeError, OSError):  # "cannot cache function: no locator available", or there is no such folder
-        return None
-    if hasattr(cache, "_cache_file"):  # Numba checks only the file that defines the function
-        cache._cache_file._source_stamp = (cache._cache_file._source_stamp, _HELPERS)
-    return cache
-
-
-def _compile(function: Any, signature: Any, options: dict[str, Any]) -> Any:
-    """Return the result of Numba's compiler for an entry or a task, from the cache if it is there."""
-    with global_compiler_lock:
-        cache, context = _cache_of(function), LEAN.target_context
-        # Not `load_overload`: it first refreshes the context, which takes longer.
-        with cache._guard_against_spurious_io_errors() if cache else contextlib.nullcontext():  # on Windows
-            if cache and (cached := cache._load_overload(signature, context)):
-                return cached
-        with event.trigger_event("numba:compile", {"dispatcher": SimpleNamespace(py_func=function)}):
-            result = _run(LEAN, function, signature.args, signature.return_type, options, None)
-        if cache:
-            cache.save_overload(signature, result)
-        return result
-
-
-def _run(target: Any, function: Any, arguments: Any, returned: Any, options: dict[str, Any], part: Any) -> Any:
-    flags = _numba.Flags()
-    target.options.parse_as_flags(flags, {"nopython": True, "error_model": "numpy", **options})
-    flags.nrt, flags.no_cfunc_wrapper = False, True
-    if part:
-        flags.no_compile = flags.no_cpython_wrapper = True
-    pipeline = getattr(target, "compiler", _numba.Compiler)
-    return _numba.compile_extra(
-        target.typing_context, target.target_context, function, arguments, returned, flags, {}, part, pipeline
-    )
+def _compile(function: Any, options: dict[str, Any], dtype: Any = None) -> int:
+    """Return the address of the machine code of a task for a dtype, or of an entry; from its file if it is there."""
+    with _lock:
+        if (code := objects.read(function, dtype)) is None:
+            code = compiler().compile_function(function, dtype, options)
+            objects.write(function, dtype, code)
+        return objects.load(code)
 
 
 class Entry:
-    """A function of 64-bit integers that Python calls. It is compiled when it is first needed."""
+    """A function that Python calls. It gets the addresses of objects, and numbers where a parameter is an int.
 
-    def __init__(self, function: Any, options: dict[str, Any]) -> None:
-        self.py_func, self._options = function, options
+    It is compiled when it is first needed.
+    """
+
+    def __init__(self, function: Any) -> None:
+        self.py_func = function
 
     @functools.cached_property
     def compiled(self) -> Any:
         """The compiled function."""
         if DISABLE_JIT:
             return self.py_func
-        signature = types.int64(*[types.int64] * self.py_func.__code__.co_argcount)
-        return _compile(self.py_func, signature, self._options).entry_point
-
-
-def entry(**options: Any) -> Callable[[F], Entry]:
-    """Return a decorator that makes an entry of a function; the options are Numba's."""
-    return lambda function: Entry(function, options)
+        return objects.callable_at(_compile(self.py_func, {}), self.py_func.__name__)
 
 
 class Task:
@@ -122,17 +101,11 @@ class Task:
     """
 
     def __init__(self, function: Any, options: dict[str, Any]) -> None:
-        self.function, self._options = function, {"nogil": True, "no_cpython_wrapper": True, **options}
+        self.function, self._options = function, options
         self.address = functools.cache(self._address)  # by dtype
 
     def _address(self, dtype: Any) -> Any:
-        if DISABLE_JIT:
-            return self.function
-        pointer_to: Any = types.CPointer
-        words, elements = pointer_to(types.int64), pointer_to(from_dtype(dtype))
-        signature = types.int64(words, elements, elements, elements, types.int64, types.int64)
-        result = _compile(self.function, signature, self._options)
-        return result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+        return self.function if DISABLE_JIT else _compile(self.function, self._options, dtype)
 
 
 def task(**options: Any) -> Callable[[F], Task]:
@@ -148,69 +121,33 @@ def inner(**options: Any) -> Callable[[F], F]:
     """
 
     def decorate(function: Any) -> Any:
-        results: dict[Any, Any] = {}
-
-        def typed(target: Any, *arguments: Any) -> Any:
-            if (target, arguments) not in results:
-                part = Part(target.target_context.codegen(), function.__name__)
-                results[target, arguments] = _run(target, function, arguments, None, options, part)
-
-            def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-                result = results[_target_of(context.typing_context), arguments]
-                context.active_code_library.add_linking_library(result.library)
-                return context.call_internal(builder, result.fndesc, signature, values)
-
-            return results[target, arguments].signature, emit
-
-        return function if DISABLE_JIT else define(function, typed)
+        if not DISABLE_JIT:
+            _define(lambda lean: lean.define_inner(function, options))
+        return function
 
     return decorate
 
 
-def _target_of(typing: Any) -> Any:
-    return LEAN if typing is LEAN.typing_context else cpu_target
+def operation(signature: Callable[..., Any], emit: Callable[..., Any] | None = None) -> Callable[[F], F]:
+    """Define an operation by a Python function, for the interpreter, and by instructions, for Numba.
 
-
-def define(function: F, typed: Callable[..., Any], registry: Any = builtin_registry) -> F:
-    """Define a function for Numba by ``typed(target, *types)``, which returns a signature and an emitter of code.
-
-    Numba's own `intrinsic` loads all of Numba for each call of the function that it compiles.
+    `signature` turns Numba's types of the arguments into Numba's signature. `emit` emits the instructions, by default
+    the function of `lowering` that has the operation's name.
     """
-    emitters: dict[Any, Any] = {}
 
-    class Template(AbstractTemplate):
-        key = function
+    def decorate(interpreted: Any) -> Any:
+        def typed(_: Any, *arguments: Any) -> Any:
+            emitter = emit or getattr(lowering, interpreted.__name__)
+            return signature(*arguments), lambda context, builder, signature, values: emitter(builder, *values)
 
-        def generic(self, arguments: Any, _: Any) -> Any:
-            target = _target_of(self.context)
-            if found := typed(target, *arguments):
-                emit = emitters.setdefault(found[0].args, found[1])
-                target.target_context.insert_func_defn([(emit, emit, found[0].args)])
-            return found and found[0]
+        if not DISABLE_JIT:
+            _define(lambda lean: lean.define(interpreted, typed))
+        return interpreted
 
-        def get_impl_key(self, signature: Any) -> Any:
-            return emitters[signature.args]
-
-    registry.register_global(function, types.Function(Template))
-    return function
+    return decorate
 
 
-def _call(address: Any, call: Any, probs: Any, grad: Any, out: Any, start: Any, stop: Any) -> Any:
+@operation(lambda address, *rest: types.int64(types.int64, *rest[:4], types.int64, types.int64))
+def call_task(address: Any, call: Any, probs: Any, grad: Any, out: Any, start: int, stop: int) -> Any:
+    """Call the task at an address, and return its result."""
     return address(call, probs, grad, out, start, stop)
-
-
-def _typed_call(_: Any, *arguments: Any) -> Any:
-    stack_slot: Any = cgutils.alloca_once
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        # Numba's convention: a pointer to the result and a pointer to an exception, then the arguments.
-        function = context.call_conv.get_function_type(types.int64, signature.args[1:])
-        result, exception = (stack_slot(builder, pointer.pointee) for pointer in function.args[:2])
-        builder.call(builder.inttoptr(values[0], function.as_pointer()), [result, exception, *values[1:]])
-        return builder.load(result)
-
-    return types.int64(types.int64, *arguments[1:5], types.int64, types.int64), emit
-
-
-# call_task(address, call, probs, grad, out, start, stop): call the task at an address, and return its result.
-call_task: Any = _call if DISABLE_JIT else define(_call, _typed_call)

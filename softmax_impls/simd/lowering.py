@@ -1,21 +1,20 @@
 """How operations become LLVM instructions: a Numba type for vectors, and functions that emit instructions."""
 
 import operator
+import os
+import platform
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 from numba.extending import models, register_model
 
-from softmax_impls.simd.jit import define
-from softmax_impls.simd.lean import REGISTRY
+from softmax_impls.simd.lean import REGISTRY, define
 from softmax_impls.simd.sizes import VECTOR_BYTES
 
-F = TypeVar("F", bound=Callable[..., Any])
 INT32, INT64, VOID, BYTES = ir.IntType(32), ir.IntType(64), ir.VoidType(), ir.IntType(8).as_pointer()
 
 
@@ -31,21 +30,6 @@ class VectorType(types.Type):
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, vector: VectorType) -> None:
         super().__init__(manager, vector, ir.VectorType(manager.lookup(vector.dtype).get_value_type(), vector.lanes))
-
-
-def operation(signature: Callable[..., Any], emit: Callable[..., Any]) -> Callable[[F], F]:
-    """Define an operation by a Python function, for the interpreter, and by instructions, for Numba.
-
-    `signature` turns Numba's types of the arguments into Numba's signature. `emit` emits the instructions.
-    """
-
-    def decorate(interpreted: Any) -> Any:
-        def typed(_: Any, *arguments: Any) -> Any:
-            return signature(*arguments), lambda context, builder, signature, values: emit(builder, *values)
-
-        return interpreted if DISABLE_JIT else define(interpreted, typed)
-
-    return decorate
 
 
 def vector_of(pointer: Any, element: Any = None) -> VectorType:
@@ -204,3 +188,34 @@ def prefetch(builder: Any, pointer: Any, index: Any) -> None:
     """Emit a prefetch of the cache line of an element."""
     address = builder.bitcast(builder.gep(pointer, [index]), BYTES)
     external(builder, "llvm.prefetch.p0", VOID, address, INT32(0), INT32(3), INT32(1))
+
+
+def call_task(builder: Any, address: Any, *values: Any) -> Any:
+    """Emit a call by Numba's convention: pointers to the result and to an exception come before the arguments."""
+    result, exception = cgutils.alloca_once(builder, INT64), cgutils.alloca_once(builder, BYTES)
+    function = ir.FunctionType(INT32, [result.type, exception.type, *(value.type for value in values)])
+    builder.call(builder.inttoptr(address, function.as_pointer()), [result, exception, *values])
+    return builder.load(result)
+
+
+def spin_pause(builder: Any) -> None:
+    """Emit an instruction that the processor has for loops that wait."""
+    if platform.machine() in ("x86_64", "AMD64"):
+        external(builder, "llvm.x86.sse2.pause", VOID)
+
+
+def yield_processor(builder: Any) -> None:
+    """Emit a call that lets another thread run."""
+    if os.name == "posix":
+        external(builder, "sched_yield", INT32)
+
+
+def release_gil(builder: Any) -> Any:
+    """Emit a call that releases Python's global lock, and the address of the thread's state."""
+    return builder.ptrtoint(external(builder, "PyEval_SaveThread", BYTES), INT64)
+
+
+def acquire_gil(builder: Any, state: Any) -> None:
+    """Emit a call that acquires Python's global lock again, unless the state is 0."""
+    with builder.if_then(builder.icmp_signed("!=", state, INT64(0))):
+        external(builder, "PyEval_RestoreThread", VOID, builder.inttoptr(state, BYTES))

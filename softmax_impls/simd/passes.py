@@ -133,12 +133,6 @@ def write(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sum
     write_edge(probs, grad, out, index, end, sums)
 
 
-@inner()
-def move(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, nontemporal: bool) -> None:
-    """Write p g. No pass that reads two arrays and writes a third does less work, so the roofline times it."""
-    write(probs, grad, out, index, end, (0.0, 0.0), nontemporal)  # LLVM leaves the subtractions of 0 out
-
-
 @inner(forceinline=True)
 def reduce_at(probs: Pointer, grad: Pointer, index: int, a: Vector, max_p: Vector, max_g: Vector) -> tuple[Vector, ...]:
     """Add a vector of p g to `a`, and update the largest p and their g, lane by lane."""

@@ -21,7 +21,7 @@ The threads share 64-bit words::
 
     TICKET           number of the loop | 32 bits, one per chunk: 1 = taken, or there is no such chunk
     COMPLETED        number of completed chunks of this loop
-    CALL … THREADS   description of the loop, written before its ticket
+    CALL, CHUNKS, …  the call, and the number of chunks of the loop, written before its ticket
     BUSY             1 during a loop
 
 To take a chunk, a thread sets the chunk's bit in TICKET by a compare_exchange, which fails if the ticket has changed.
@@ -36,27 +36,26 @@ from array import array
 from typing import Any
 
 import numpy as np
-from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 
 from softmax_impls.implementation import Array
 from softmax_impls.simd import arrays
 from softmax_impls.simd import vectors as vec
-from softmax_impls.simd.arrays import reference
-from softmax_impls.simd.jit import WORD, Task, call_task, entry, inner, task
+from softmax_impls.simd.jit import DISABLE_JIT, WORD, Entry, Task, call_task, inner, task
 from softmax_impls.simd.sizes import CHUNKS_PER_THREAD, DONE, IDLE_POLLS, LARGE, POLLS_PER_YIELD, UNFIT, VECTOR_BYTES
 from softmax_impls.simd.vectors import Pointer
 from softmax_impls.threads import MAX_THREADS, available_cores
 
 # Words of a call: for the task, for `lead`, for `enter`. TABLE is the address of a table of addresses of other tasks.
-DIM, INNER, NONTEMPORAL, IN_PLACE, CAREFUL, SUMS, TABLE, LEAD, POOL, TASK, STEP, THREADS = range(12)
-FIRST, ALIASED, ITEMS = range(12, 15)  # the first task, whether `out` may be an input, and the number of items
-CALL_WORDS = 15
+DIM, INNER, NONTEMPORAL, IN_PLACE, SUMS, TABLE, LEAD, POOL, TASK, STEP, THREADS = range(11)
+FIRST, ALIASED, ITEMS = range(11, 14)  # the first task, whether `out` may be an input, and the number of items
+GIVEN = 14  # these are given; `enter` and `lead` write the others
+PROBS, GRAD, OUT, START, STOP, FAILED = range(GIVEN, GIVEN + 6)
+CALL_WORDS = GIVEN + 6
 
 # Words of the pool. TICKET and COMPLETED have a cache line each, because threads poll them.
 LINE = 8  # words
-TICKET, COMPLETED = 0, LINE
-BUSY, FAILED, WORKERS, CHUNKS, CHUNK, TASK_OF, CALL, PROBS, GRAD, OUT, START, STOP = range(2 * LINE, 2 * LINE + 12)
-WORDS = 4 * LINE
+TICKET, COMPLETED, BUSY, CALL, CHUNKS, WORKERS = 0, LINE, *range(2 * LINE, 2 * LINE + 4)
+WORDS = 3 * LINE
 MAX_CHUNKS = 2 * MAX_THREADS
 ALL_CHUNKS = (1 << MAX_CHUNKS) - 1
 
@@ -70,21 +69,21 @@ def _take_chunk(words: Pointer, ticket: int, first: int) -> bool:
         if not ticket >> chunk & 1:
             if vec.compare_exchange(words, TICKET, ticket, ticket | 1 << chunk):
                 call, word = vec.pointer_to(words[CALL], np.int64(0)), np.int64(0)
-                p, g = vec.pointer_to(words[PROBS], word), vec.pointer_to(words[GRAD], word)
-                o = vec.pointer_to(words[OUT], word)
-                start = words[START] + chunk * words[CHUNK]
-                stop = words[STOP] if chunk == chunks - 1 else start + words[CHUNK]
-                if call_task(words[TASK_OF], call, p, g, o, start, stop) != stop:
-                    words[FAILED] = 1
+                p, g = vec.pointer_to(call[PROBS], word), vec.pointer_to(call[GRAD], word)
+                o = vec.pointer_to(call[OUT], word)
+                start = call[START] + chunk * call[STEP]
+                stop = call[STOP] if chunk == chunks - 1 else start + call[STEP]
+                if call_task(call[TASK], call, p, g, o, start, stop) != stop:
+                    call[FAILED] = 1
                 vec.fetch_add(words, COMPLETED, 1)
             return True
     return False
 
 
-@entry(nogil=True)
+@Entry
 def _help(memory: int, thread: int, idle_polls: int) -> int:
     """Compute chunks of calls until `idle_polls` polls in succession find none; return 0."""
-    words = vec.pointer_to(memory, np.int64(0))
+    words, state = vec.pointer_to(memory, np.int64(0)), vec.release_gil()
     idle = 0
     while idle < idle_polls:
         ticket = vec.load_acquire(words, TICKET)
@@ -96,109 +95,108 @@ def _help(memory: int, thread: int, idle_polls: int) -> int:
             vec.spin_pause()
         else:  # the caller may wait for this processor
             vec.yield_processor()
+    vec.acquire_gil(state)
     return 0
 
 
 @task()
 def lead(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
     """Compute the task call[TASK] in chunks of call[STEP] items, together with helpers if the pool is free."""
-    words, step = vec.pointer_to(call[POOL], np.int64(0)), call[STEP]
-    chunks = max(1, (stop - start) // step)
-    if not vec.compare_exchange(words, BUSY, 0, 1):
-        failed = 0
-        for chunk in range(chunks):  # the same chunks as with helpers, so that the result is the same
-            first = start + chunk * step
-            last = stop if chunk == chunks - 1 else first + step
-            failed |= call_task(call[TASK], call, probs, grad, out, first, last) ^ last
-        return start if failed else stop
+    shared, own = vec.pointer_to(call[POOL], np.int64(0)), vec.stack_words(WORDS)
+    # A call that finds the pool in use takes the same chunks alone, so that the result is the same.
+    words = shared if vec.compare_exchange(shared, BUSY, 0, 1) else own
+    chunks = max(1, (stop - start) // call[STEP])
     # No thread can take a chunk until the next ticket, so the words may change.
     number = (vec.load_acquire(words, TICKET) >> MAX_CHUNKS) + 1
     vec.store_release(words, TICKET, vec.load_acquire(words, TICKET) | ALL_CHUNKS)
-    words[CALL], words[TASK_OF], words[WORKERS] = vec.address(call), call[TASK], call[THREADS]
-    words[PROBS], words[GRAD], words[OUT] = vec.address(probs), vec.address(grad), vec.address(out)
-    words[START], words[STOP], words[CHUNK], words[CHUNKS], words[FAILED] = start, stop, step, chunks, 0
+    call[PROBS], call[GRAD], call[OUT] = vec.address(probs), vec.address(grad), vec.address(out)
+    call[START], call[STOP], call[FAILED] = start, stop, 0
+    words[CALL], words[CHUNKS], words[WORKERS] = vec.address(call), chunks, call[THREADS]
     vec.store_release(words, COMPLETED, 0)
     vec.store_release(words, TICKET, number << MAX_CHUNKS | (ALL_CHUNKS ^ ((1 << chunks) - 1)))
     while vec.load_acquire(words, COMPLETED) < chunks:
         if not _take_chunk(words, vec.load_acquire(words, TICKET), 0):
             vec.spin_pause()
-    failed = words[FAILED]
     vec.store_release(words, BUSY, 0)
-    return start if failed else stop
+    return start if call[FAILED] else stop
 
 
-@entry()
-def enter(probs: Any, grad: Any, out: Any, words: Any) -> int:
+@Entry
+def enter(probs: Any, grad: Any, out: Any, words: int) -> int:
     """Compute a call on three C-contiguous arrays of one dtype, float32 or float64, which `words` describe.
 
-    Each array is passed as the result of `arrays.reference`. Return DONE; UNFIT if the shapes differ or `out` partly
-    overlaps an input; or LARGE if the task did not compute all items. If ITEMS is 0, it is a small call on all rows,
-    see `tasks`.
+    Return DONE; UNFIT if the shapes differ or `out` partly overlaps an input; or LARGE if the task did not compute all
+    items. If ITEMS is 0, it is a call on all rows, see `tasks`. A small call has no THREADS.
     """
     size = arrays.common_size(probs, grad, out)
     if size <= 0:
         return UNFIT if size < 0 else DONE
     p, g, o = arrays.data(probs), arrays.data(grad), arrays.data(out)
     given, call, state = vec.pointer_to(words, np.int64(0)), vec.stack_words(CALL_WORDS), 0
-    for k in range(CALL_WORDS):
+    for k in range(GIVEN):
         call[k] = given[k]
     if vec.address(o) == vec.address(p) or vec.address(o) == vec.address(g):
         if not call[ALIASED]:
             return LARGE
         call[IN_PLACE] = 1
-    if call[ITEMS] == 0:
+    if call[ITEMS] == 0:  # a call on all rows
         call[DIM] = arrays.length(probs, arrays.dimensions(probs) - 1)
         call[ITEMS] = size // call[DIM]
         call[INNER] = VECTOR_BYTES // arrays.itemsize(probs)
-    else:
+    if call[THREADS] > 0:
         state = vec.release_gil()
     done = call_task(call[FIRST], call, p, g, o, 0, call[ITEMS])
     vec.acquire_gil(state)
     return DONE if done == call[ITEMS] else LARGE
 
 
+Team = tuple[int, Any, int]  # the number of threads of a call, the address of `lead`, and that of the pool's words
+
+
 class Pool:
     """At most `max_threads` - 1 helper threads, each started when it is first needed, and their shared memory."""
 
     def __init__(self, max_threads: int) -> None:
-        self._max_threads, self._leader = max_threads, 0
+        self._max_threads = max_threads
         self.reset()
 
     def reset(self) -> None:
         """Begin with no helpers, as in a child process after a fork."""
         self._sleeping: list[Any] = []  # a lock per helper: the helper acquires it to sleep, a caller releases it
+        self._teams: dict[int, tuple[Team, list[Any]]] = {}  # by number of threads, with the locks of its helpers
         self._starting = threading.Lock()
         memory = np.zeros(WORDS + LINE, np.int64)
         self._words = memory[-memory.ctypes.data // 8 % LINE :]  # it begins at a cache line
         self._words[TICKET] = ALL_CHUNKS
-        self._memory = self._words.ctypes.data
 
-    def prepare(self, threads: int) -> tuple[int, Any, int]:
-        """Return the number of threads that a call gets, the address of `lead`, and the address of the pool's words."""
-        threads = min(threads, self._max_threads)
-        if threads > 1:
-            self._wake(threads - 1)
-            self._leader = self._leader or lead.address(WORD)
-        return threads, self._leader, self._memory
-
-    def _wake(self, helpers: int) -> None:
-        """Wake helper threads that sleep; start those that were not needed before."""
-        if len(self._sleeping) < helpers:
-            _help.compiled(self._memory, 0, 0)  # compiled here: a helper never compiles
-            with self._starting, contextlib.suppress(RuntimeError):  # "can't start new thread": fewer are enough
-                while (number := len(self._sleeping) + 1) <= helpers:  # the caller is number 0
-                    lock, name = threading.Lock(), f"softmax-impls-{number}"
-                    threading.Thread(target=self._serve, args=(number, lock), name=name, daemon=True).start()
-                    self._sleeping.append(lock)
-        for lock in self._sleeping[:helpers]:
+    def prepare(self, threads: int) -> Team:
+        """Wake the helpers of a call, and return its team."""
+        team, sleeping = self._teams.get(threads) or self._start(threads)
+        for lock in sleeping:
             if lock.locked():
                 with contextlib.suppress(RuntimeError):  # another caller has just released it
                     lock.release()
+        return team
 
-    def _serve(self, number: int, lock: Any) -> None:
+    def _start(self, threads: int) -> tuple[Team, list[Any]]:
+        """Start helpers that were not needed before."""
+        memory, helpers = self._words.ctypes.data, min(threads, self._max_threads) - 1
+        if helpers > 0:
+            _help.compiled(memory, 0, 0)  # compiled here: a helper never compiles
+            with self._starting, contextlib.suppress(RuntimeError):  # "can't start new thread": fewer are enough
+                while (number := len(self._sleeping) + 1) <= helpers:  # the caller is number 0
+                    lock, name = threading.Lock(), f"softmax-impls-{number}"
+                    threading.Thread(target=self._serve, args=(memory, number, lock), name=name, daemon=True).start()
+                    self._sleeping.append(lock)
+        team = (helpers + 1, lead.address(WORD) if helpers > 0 else 0, memory), self._sleeping[: max(helpers, 0)]
+        self._teams[threads] = team
+        return team
+
+    @staticmethod
+    def _serve(memory: int, number: int, lock: Any) -> None:
         while True:  # help with calls, and sleep in between
             lock.acquire()
-            _help.compiled(self._memory, number, IDLE_POLLS)
+            _help.compiled(memory, number, IDLE_POLLS)
 
 
 _pool = Pool(min(available_cores(), MAX_THREADS))
@@ -206,32 +204,30 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: _pool.reset())
 
 
-def prepare(threads: int) -> tuple[int, Any, int]:
+def prepare(threads: int) -> Team:
     """Wake the helpers of a call, see `Pool.prepare`."""
     return _pool.prepare(threads)
 
 
 def words_of(
-    task: Task, dtype: np.dtype[Any], items: int, team: tuple[int, Any, int], smallest: int = 1, dim: int = 0,
-    inner: int = 0, nontemporal: bool = False, table: Any = 0, first: Task | None = None, in_place: bool = True,
-    careful: bool = False,
+    task: Task, dtype: np.dtype[Any], items: int, team: Team, smallest: int = 1, dim: int = 0,
+    inner: int = 0, nontemporal: bool = False, table: Any = 0, in_place: bool = True,
 ) -> tuple[Any, Any]:  # fmt: skip
     """Return the words of a call, and their address as the argument of `enter`; `team` is the result of `prepare`.
 
-    A chunk has at least `smallest` items. `first` is a task that calls `lead` for `task`. If `out` is an input and
-    `in_place` is false, nothing is computed. If `careful`, every call is computed as if `out` were an input.
+    A chunk has at least `smallest` items. If `out` is an input and `in_place` is false, nothing is computed.
     """
     (threads, leader, memory), address = team, task.address(dtype)
     step = max(1, smallest, items // min(CHUNKS_PER_THREAD * threads, MAX_THREADS))  # at most MAX_CHUNKS chunks
-    begin = first.address(dtype) if first else leader if threads > 1 else address
-    return pack(
-        dim, inner, nontemporal, careful, 0, 0, table, leader, memory, address, step, threads, begin, in_place, items
-    )
+    first = leader if threads > 1 else address
+    words = {DIM: dim, INNER: inner, NONTEMPORAL: nontemporal, TABLE: table, ITEMS: items, ALIASED: in_place}
+    return pack(words | {LEAD: leader, POOL: memory, TASK: address, STEP: step, THREADS: threads, FIRST: first})
 
 
-def pack(*words: Any) -> tuple[Any, Any]:
-    """Return an object that holds words, and their address."""
-    packed: Any = words if DISABLE_JIT else array("q", words)
+def pack(words: dict[int, Any]) -> tuple[Any, Any]:
+    """Return an object that holds the words of a call, 0 where none is given, and their address."""
+    packed: Any = [words.get(k, 0) for k in range(GIVEN)]
+    packed = packed if DISABLE_JIT else array("q", packed)
     return packed, packed if DISABLE_JIT else packed.buffer_info()[0]
 
 
@@ -240,4 +236,4 @@ def run(
 ) -> bool:
     """Compute the items of a call, see `words_of`; return whether the task computed them all."""
     words = words_of(task, probs.dtype, items, prepare(threads), *rest, **options)
-    return bool(enter.compiled(reference(probs), reference(grad), reference(out), words[1]) == DONE)
+    return bool(enter.compiled(probs, grad, out, words[1]) == DONE)

@@ -3,12 +3,12 @@
 Tiny rows have up to a vector, short rows up to two, medium rows up to eight. Long rows are written without gaps in
 memory: a vector may begin in a row and end in the next row. Streamed rows are long rows with non-temporal stores.
 
-A row in which g - c or h - Σ p h overflows is left to `scaled_row`. A function stops before such a row, with all rows
-before it written, and returns the number of the row; `careful_rows` computes it and goes on. For rows of up to eight
-vectors, a comparison for each row would take 4 to 40 % of the time. So they are all written first, and the squares of
-their sums are added up. If the total is not finite, the function returns `start`, and the rows are computed again by a
-`careful` function, which compares. In place, this would lose the inputs: there the squares of g are added up before, in
-blocks. The results of tiny and short rows are p h - p Σ p h, where only h can overflow.
+A row in which g - c or h - Σ p h overflows is left to `scaled_row`. Long rows stop before such a row, with all rows
+before it written, and return the number of the row. For rows of up to eight vectors, a comparison for each row would
+take 4 to 40 % of the time. So they are all written first, and the squares of their sums are added up. If the total is
+not finite, the function returns `start`, and `careful_rows` computes the rows again, one by one. In place, this would
+lose the inputs. So there, `careful_rows` writes blocks of rows to the stack first. The results of tiny and short rows
+are p h - p Σ p h, where only h can overflow.
 """
 
 from typing import Any
@@ -31,12 +31,12 @@ from softmax_impls.simd.passes import (
     write_body,
     write_edge,
 )
-from softmax_impls.simd.sizes import IN_PLACE_BLOCK, PIPELINED_ABOVE
-from softmax_impls.simd.vectors import Pointer, Vector
+from softmax_impls.simd.sizes import BLOCK_ELEMENTS, PIPELINED_ABOVE
+from softmax_impls.simd.vectors import Mask, Pointer, Vector
 
 # Kinds of rows, which are indices of their tasks. The task CAREFUL is for rows of any kind, where `out` is an input, or
-# where g may overflow.
-TINY, SHORT, MEDIUM, LONG, STREAMED, CAREFUL = range(6)
+# where g may overflow. For SHARED and PART, see `parts`.
+TINY, SHORT, MEDIUM, LONG, STREAMED, CAREFUL, SHARED, PART = range(8)
 
 
 @inner(forceinline=True)
@@ -53,7 +53,7 @@ def kind_of(dim: int, width: int, nontemporal: bool) -> int:
 
 @inner(forceinline=True)
 def place(kind: int, width: int) -> int:
-    """Return the index of a task in the table of a call, see `numba_simd`."""
+    """Return the index of a task in the table of a call, see `tasks`."""
     return 2 * kind + (width == 8)
 
 
@@ -72,117 +72,100 @@ def streamed_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, st
 @task()
 def careful_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
     """Compute rows of any kind where `out` is an input, or where rows may overflow."""
-    dim, in_place, table = call[pool.DIM], call[pool.IN_PLACE], vec.pointer_to(call[pool.TABLE], np.int64(0))
-    width = vec.lanes(probs)
+    dim, width, table = call[pool.DIM], vec.lanes(probs), vec.pointer_to(call[pool.TABLE], np.int64(0))
     kind = kind_of(dim, width, call[pool.NONTEMPORAL] != 0)
-    careful = kind >= LONG
-    if table[place(kind, width)] == 0 or table[place(LONG, width)] == 0:  # not compiled yet
+    rows = table[place(kind, width)]
+    if rows == 0:  # not compiled yet
         return start
-    own = vec.stack_words(pool.CALL_WORDS)
-    own[pool.DIM], own[pool.IN_PLACE], own[pool.NONTEMPORAL] = dim, in_place, call[pool.NONTEMPORAL]
-    while start < stop:
-        end = stop
-        if in_place and kind < LONG:
-            end = min(stop, start + max(1, IN_PLACE_BLOCK // dim))
-            careful = not are_small(grad, start * dim, end * dim)
-        own[pool.CAREFUL] = careful
-        rows = table[place(LONG if careful and kind == MEDIUM else kind, width)]
-        computed = call_task(rows, own, probs, grad, out, start, end)
-        if computed < end and careful:
-            scaled_row(probs, grad, out, computed * dim, dim, 1)
-            computed += 1
-        elif in_place:
-            computed = end
-        careful, start = True, computed
+    if kind >= LONG:
+        while start < stop:
+            start = call_task(rows, call, probs, grad, out, start, stop)
+            if start < stop:
+                scaled_row(probs, grad, out, start * dim, dim, 1)
+                start += 1
+        return stop
+    block = max(1, BLOCK_ELEMENTS // dim)
+    results = vec.stack(probs, BLOCK_ELEMENTS)
+    for first in range(start, stop, block):
+        p, g, o = vec.advance(probs, first * dim), vec.advance(grad, first * dim), vec.advance(out, first * dim)
+        n = min(block, stop - first)
+        if call_task(rows, call, p, g, results, 0, n) != n:
+            for i in range(n):
+                if call_task(rows, call, p, g, results, i, i + 1) == i:
+                    scaled_row(p, g, results, i * dim, dim, 1)
+        for k in range(n * dim):
+            o[k] = results[k]
     return stop
 
 
-@inner(fastmath={"reassoc", "contract"})
-def are_small(grad: Pointer, begin: int, end: int) -> bool:
-    """Whether elements of g are so small that nothing overflows: no g - c, no h - Σ p h, and no sum of (Σ p h)²."""
-    total = vec.as_element(grad, 0.0)
-    for k in range(begin, end):
-        total += grad[k] * grad[k]
-    return bool(np.isfinite(16 * total))  # |Σ p h| is at most twice the largest |g| of its row
+@inner(forceinline=True)
+def _first_masked_row(dim: int, elements: int, start: int, stop: int) -> int:
+    # Loads and stores of earlier rows may pass the end of their row: the next rows overwrite these lanes. The last rows
+    # have no next rows.
+    return max(start, stop - (elements - 1) // dim)
 
 
 @inner(forceinline=True)
-def _first_masked_row(dim: int, elements: int, start: int, stop: int, in_place: bool) -> int:
-    # Loads and stores of earlier rows may pass the end of the row: the next rows overwrite these lanes. The last rows
-    # have no next rows. In place, such lanes would overwrite an input.
-    return start if in_place and dim < elements else max(start, stop - (elements - 1) // dim)
+def _load(pointer: Pointer, index: int, used: Mask, masked: bool) -> Vector:
+    """Load a row's last vector, with 0 in the lanes that are not used. `masked` is a constant."""
+    if masked:
+        return vec.masked_load(pointer, index, used)
+    return vec.select(used, vec.load(pointer, index), vec.broadcast(pointer, 0))
 
 
 @task(fastmath={"contract"})
 def tiny_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
     """Compute rows of up to a vector in registers, two at a time, because they do not wait for each other."""
-    dim, in_place, careful = call[pool.DIM], call[pool.IN_PLACE] != 0, call[pool.CAREFUL] != 0
-    width, zero = vec.lanes(probs), vec.broadcast(probs, 0)
-    used = vec.first_lanes(probs, dim)
-    total = vec.as_element(probs, 0.0)
-    masked = start if careful else _first_masked_row(dim, width, start, stop, in_place)
+    dim, width, total = call[pool.DIM], vec.lanes(probs), vec.as_element(probs, 0.0)
+    used, masked = vec.first_lanes(probs, dim), _first_masked_row(dim, width, start, stop)
     masked -= (masked - start) % 2
     for i in range(start, masked, 2):
         k0, k1 = i * dim, (i + 1) * dim
-        p0, g0 = vec.select(used, vec.load(probs, k0), zero), vec.select(used, vec.load(grad, k0), zero)
-        p1, g1 = vec.select(used, vec.load(probs, k1), zero), vec.select(used, vec.load(grad, k1), zero)
+        p0, g0 = _load(probs, k0, used, False), _load(grad, k0, used, False)
+        p1, g1 = _load(probs, k1, used, False), _load(grad, k1, used, False)
         c0, c1 = vec.argmax(p0, g0)[1], vec.argmax(p1, g1)[1]
-        h0, h1 = g0 - vec.broadcast(probs, c0), g1 - vec.broadcast(probs, c1)
-        t0, t1 = p0 * h0, p1 * h1
+        t0, t1 = p0 * (g0 - vec.broadcast(probs, c0)), p1 * (g1 - vec.broadcast(probs, c1))
         s0, s1 = vec.reduce_add(t0), vec.reduce_add(t1)
         total += s0 * s0 + s1 * s1
         vec.store(out, k0, t0 - p0 * vec.broadcast(probs, s0))
         vec.store(out, k1, t1 - p1 * vec.broadcast(probs, s1))
-    for i in range(masked, stop):
-        k = i * dim
+    for k in range(masked * dim, stop * dim, dim):
         p, g = vec.masked_load(probs, k, used), vec.masked_load(grad, k, used)
-        h = g - vec.broadcast(probs, vec.argmax(p, g)[1])
-        t = p * h
+        t = p * (g - vec.broadcast(probs, vec.argmax(p, g)[1]))
         s = vec.reduce_add(t)
         total += s * s
-        if careful and not np.isfinite(s):
-            return i
         vec.masked_store(out, k, used, t - p * vec.broadcast(probs, s))
-    return stop if careful or np.isfinite(total) else start
+    return stop if np.isfinite(total) else start
 
 
 @task(fastmath={"contract"})
 def short_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
     """Compute rows of more than a vector and up to two, in registers."""
-    dim, in_place, careful = call[pool.DIM], call[pool.IN_PLACE] != 0, call[pool.CAREFUL] != 0
-    width, zero = vec.lanes(probs), vec.broadcast(probs, 0)
-    used = vec.first_lanes(probs, dim - width)  # of the second vector
-    total = vec.as_element(probs, 0.0)
-    masked = start if careful else _first_masked_row(dim, 2 * width, start, stop, in_place)
+    dim, width, total = call[pool.DIM], vec.lanes(probs), vec.as_element(probs, 0.0)
+    used, masked = vec.first_lanes(probs, dim - width), _first_masked_row(dim, 2 * width, start, stop)
     for i in range(start, masked):
-        k0, k1 = i * dim, i * dim + width
-        p0, g0 = vec.load(probs, k0), vec.load(grad, k0)
-        p1, g1 = vec.select(used, vec.load(probs, k1), zero), vec.select(used, vec.load(grad, k1), zero)
-        t0, t1, dot = _short_row(probs, p0, g0, p1, g1)
-        total += dot * dot
-        s = vec.broadcast(probs, dot)
-        vec.store(out, k0, t0 - p0 * s)
-        vec.store(out, k1, t1 - p1 * s)
+        total += _short_row(probs, grad, out, i * dim, used, False)
     for i in range(masked, stop):
-        k0, k1 = i * dim, i * dim + width
-        p0, g0 = vec.load(probs, k0), vec.load(grad, k0)
-        p1, g1 = vec.masked_load(probs, k1, used), vec.masked_load(grad, k1, used)
-        t0, t1, dot = _short_row(probs, p0, g0, p1, g1)
-        total += dot * dot
-        if careful and not np.isfinite(dot):
-            return i
-        s = vec.broadcast(probs, dot)
-        vec.store(out, k0, t0 - p0 * s)
-        vec.masked_store(out, k1, used, t1 - p1 * s)
-    return stop if careful or np.isfinite(total) else start
+        total += _short_row(probs, grad, out, i * dim, used, True)
+    return stop if np.isfinite(total) else start
 
 
 @inner(forceinline=True)
-def _short_row(probs: Pointer, p0: Vector, g0: Vector, p1: Vector, g1: Vector) -> tuple[Vector, Vector, Any]:
-    """Return p h in two vectors, and its sum."""
+def _short_row(probs: Pointer, grad: Pointer, out: Pointer, row: int, used: Mask, masked: bool) -> Any:
+    """Compute a row; return (Σ p h)²."""
+    second = row + vec.lanes(probs)
+    p0, g0 = vec.load(probs, row), vec.load(grad, row)
+    p1, g1 = _load(probs, second, used, masked), _load(grad, second, used, masked)
     c = vec.broadcast(probs, vec.argmax(*vec.update_max(p1, g1, p0, g0))[1])
     t0, t1 = p0 * (g0 - c), p1 * (g1 - c)
-    return t0, t1, vec.reduce_add(t0 + t1)
+    s = vec.reduce_add(t0 + t1)
+    vec.store(out, row, t0 - p0 * vec.broadcast(probs, s))
+    result = t1 - p1 * vec.broadcast(probs, s)
+    if masked:
+        vec.masked_store(out, second, used, result)
+    else:
+        vec.store(out, second, result)
+    return s * s
 
 
 @task(fastmath={"contract"})
@@ -246,4 +229,4 @@ def _write_across(
     write_at(probs, grad, out, index, c, s, nontemporal)
 
 
-TASKS = (tiny_rows, short_rows, medium_rows, long_rows, streamed_rows, careful_rows)  # by kind
+TASKS = (tiny_rows, short_rows, medium_rows, long_rows, streamed_rows, careful_rows)  # by kind, up to CAREFUL

@@ -20,7 +20,9 @@ def _last_level_cache() -> int:
 
 
 LAST_LEVEL_CACHE = _last_level_cache()  # bytes
-# Bytes moved by a call. Larger calls are shared among threads: two are faster, even if the helper has to wake up first.
+# Bytes moved by a call. Larger calls are shared among threads. On Zen 3, calls of 0.46 to 0.77 MB took 0.6 of the time
+# in two threads in a loop, and 1.1 to 1.2 after a pause, when the helper has to wake up first. With 250 kB, calls of
+# 300 kB took 0.85 of the time in a loop, and 1.05 in one thread or after a pause.
 SHARED_FROM = 400_000
 # Bytes moved by a call. Larger calls use non-temporal stores. On Zen 3, whose cache other programs use, too, calls of
 # 12 to 25 MB took 0.7 to 0.85 of the time (512×1024 to 1500×1000), calls of 7 to 10 MB 0.8 to 1.1.
@@ -35,8 +37,8 @@ PREFETCHED = 16
 # Vectors per row. Longer rows are pipelined. Shorter rows take 0.7 to 0.9 of that time one after the other.
 PIPELINED_ABOVE = 8
 
-# Elements of g that are tested for large numbers before they are overwritten. The cache of a core holds them.
-IN_PLACE_BLOCK = 4096
+# Elements of a block of results that careful_rows keeps on the stack. The first-level cache holds them.
+BLOCK_ELEMENTS = 1024
 
 # Bytes of p and g in a block of columns. The second-level cache of a core holds them.
 BLOCK_BYTES = 192 * 1024
@@ -60,8 +62,9 @@ MAX_UNSHIFTED_RATIO = 2.0
 # Times that an idle helper polls for the next call before it sleeps: 20 to 100 µs. Polling, it starts within 1 µs.
 IDLE_POLLS = 2000
 # Polls after which an idle helper lets other threads run. Where another library's thread spins on the second processor,
-# helper and caller share the first: without this, 512×1000 float32 took 1.6 times as long as on one thread.
-POLLS_PER_YIELD = 32
+# helper and caller share the first: without this, 512×1000 float32 took 1.6 times as long as on one thread. With 32
+# polls, helpers noticed calls later: 256×1000 float32 took 1.05 to 1.2 times as long.
+POLLS_PER_YIELD = 256
 # Chunks of work per thread. More than one, so that the caller waits only shortly for the last chunk.
 CHUNKS_PER_THREAD = 2
 # Rows per chunk. In a chunk of fewer rows, most rows are not pipelined.

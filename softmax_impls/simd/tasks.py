@@ -1,49 +1,106 @@
-"""The tasks of a pass over rows, compiled when a call needs them, and the task that small calls begin with."""
+"""Calls on rows: which task computes them, compiled when a call needs it, in how many chunks, and by which stores."""
 
 import functools
 from typing import Any
 
 import numpy as np
-from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 
-from softmax_impls.simd import pool, rows
+from softmax_impls.implementation import Array
+from softmax_impls.simd import pool, rows, sizes
 from softmax_impls.simd import vectors as vec
-from softmax_impls.simd.jit import WORD, Task, call_task, task
-from softmax_impls.simd.sizes import SHARED_FROM, VECTOR_BYTES
+from softmax_impls.simd.jit import DISABLE_JIT, WORD, Task, call_task, inner, task
 from softmax_impls.simd.vectors import Pointer
+from softmax_impls.threads import MAX_THREADS, num_threads
+
+SMALL, ALONE = (0, 0, 0), (1, 0, 0)  # the team of a small call, and of another call in one thread, see `pool.prepare`
 
 
 class Tasks:
     """The tasks for each kind of rows, and the table of their addresses by kind and dtype; 0 if not compiled yet."""
 
     def __init__(self, *tasks: Task) -> None:
-        self._tasks, self._packed = tasks, list[Any]()
+        self._tasks, self._kept = tasks, list[Any]()
         addresses: Any = np.zeros(2 * len(tasks), np.int64)
-        self.addresses = [task.function for task in tasks for _ in range(2)] if DISABLE_JIT else addresses
-        self.table = self.addresses if DISABLE_JIT else addresses.ctypes.data
+        self._addresses = [task.function for task in tasks for _ in range(2)] if DISABLE_JIT else addresses
+        self.table = self._addresses if DISABLE_JIT else addresses.ctypes.data
 
     @functools.cached_property
     def small(self) -> Any:
         """The words of a small call, as the argument of `pool.enter`."""
-        words = {pool.TABLE: self.table, pool.FIRST: choose.address(WORD), pool.ALIASED: 1}
-        packed, place = pool.pack(*(words.get(k, 0) for k in range(pool.CALL_WORDS)))
-        self._packed.append(packed)  # all of them: several threads may make the words at once, and keep a place
-        return place
+        words = _words(self, SMALL, sizes.NONTEMPORAL_FROM, False)
+        self._kept.append(words)  # all of them: several threads may make the words at once, and keep their address
+        return words[1]
 
-    def compile(self, itemsize: int, *kinds: int) -> None:
-        """Compile tasks for a dtype."""
+    def run(self, probs: Array, grad: Array, out: Array, threads: int | None = None) -> None:
+        """Compute a call that a small call left: the arrays are large, or a task has to be compiled first."""
+        # The arrays have pushed Python's own data out of the caches, so each operation counts: calls of 0.4 to 0.8 MB
+        # take 0.92 to 0.95 of the time if a single thread does not wake helpers.
+        if DISABLE_JIT or 3 * probs.nbytes < sizes.SHARED_FROM:
+            threads = 1
+        elif threads is None:
+            threads = num_threads()
+        team, enter = pool.prepare(threads) if threads > 1 else ALONE, pool.enter.compiled
+        for careful in (False, True):
+            words = _words(self, team, sizes.NONTEMPORAL_FROM, careful)
+            if enter(probs, grad, out, words[1]) == sizes.DONE:
+                return
+            self._compile(probs, team[0], careful)
+            if enter(probs, grad, out, words[1]) == sizes.DONE:
+                return
+
+    def _compile(self, probs: Array, threads: int, careful: bool) -> None:
+        """Compile the tasks of a call."""
+        dim, width = probs.shape[-1], sizes.VECTOR_BYTES // probs.itemsize
+        if _is_shared(probs.size // dim, 3 * probs.itemsize * dim, threads):
+            kinds = [rows.PART, rows.SHARED]
+        elif careful:
+            kinds = [rows.CAREFUL]
+        else:
+            kinds = [rows.kind_of(dim, width, 3 * probs.nbytes > _nontemporal_above(sizes.NONTEMPORAL_FROM, threads))]
         for kind in kinds:
-            place = rows.place(kind, VECTOR_BYTES // itemsize)
-            if not self.addresses[place]:
-                self.addresses[place] = self._tasks[kind].address(np.dtype(f"f{itemsize}"))
+            self._addresses[rows.place(kind, width)] = self._tasks[kind].address(probs.dtype)
+
+
+@functools.lru_cache(1024)
+def _words(tasks: Tasks, team: tuple[int, Any, int], nontemporal_from: int, careful: bool) -> tuple[Any, Any]:
+    """Return the words of a call, see `pool.pack`. If `careful`, it is computed as if `out` were an input."""
+    (threads, leader, memory), above = team, _nontemporal_above(nontemporal_from, team[0])
+    words = {pool.TABLE: tasks.table, pool.FIRST: choose.address(WORD), pool.ALIASED: 1, pool.IN_PLACE: careful}
+    return pool.pack(words | {pool.NONTEMPORAL: above, pool.THREADS: threads, pool.LEAD: leader, pool.POOL: memory})
+
+
+def _nontemporal_above(nontemporal_from: int, threads: int) -> int:
+    return int(nontemporal_from * (sizes.NONTEMPORAL_SHARED if threads > 1 else 1))
+
+
+@inner(forceinline=True)
+def _is_shared(items: int, row_bytes: int, threads: int) -> bool:
+    """Whether threads compute each row together, because rows are few and long."""
+    return threads > 1 and items < 2 * threads and row_bytes >= 2 * sizes.MIN_CHUNK_BYTES
 
 
 @task()
 def choose(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute a small call by the task for its rows, if that is compiled. INNER is the number of lanes of a vector."""
-    dim, width, table = call[pool.DIM], call[pool.INNER], vec.pointer_to(call[pool.TABLE], np.int64(0))
-    if 3 * VECTOR_BYTES // width * dim * stop >= SHARED_FROM:
+    """Compute a call by the task for its rows, if that is compiled.
+
+    INNER is the number of lanes of a vector, THREADS is 0 in a small call, and NONTEMPORAL is the number of bytes moved
+    above which a call uses non-temporal stores.
+    """
+    dim, width, threads = call[pool.DIM], call[pool.INNER], call[pool.THREADS]
+    row_bytes, table = 3 * sizes.VECTOR_BYTES // width * dim, vec.pointer_to(call[pool.TABLE], np.int64(0))
+    if threads == 0 and row_bytes * stop >= sizes.SHARED_FROM:
         return start
-    kind = rows.CAREFUL if call[pool.IN_PLACE] else rows.kind_of(dim, width, False)
-    chosen = table[rows.place(kind, width)]
-    return start if chosen == 0 else call_task(chosen, call, probs, grad, out, start, stop)
+    call[pool.NONTEMPORAL] = row_bytes * stop > call[pool.NONTEMPORAL]
+    kind = rows.CAREFUL if call[pool.IN_PLACE] else rows.kind_of(dim, width, call[pool.NONTEMPORAL] != 0)
+    if _is_shared(stop, row_bytes, threads):
+        kind = rows.SHARED
+    first = table[rows.place(kind, width)]
+    if first == 0:
+        return start
+    if kind == rows.SHARED:
+        call[pool.TASK] = table[rows.place(rows.PART, width)]
+    elif threads > 1:
+        smallest = max(sizes.MIN_CHUNK_BYTES // row_bytes, min(sizes.MIN_CHUNK_ROWS, max(1, stop // threads)))
+        call[pool.STEP] = max(smallest, stop // min(sizes.CHUNKS_PER_THREAD * threads, MAX_THREADS))
+        call[pool.TASK], first = first, call[pool.LEAD]
+    return call_task(first, call, probs, grad, out, start, stop)  # type: ignore[no-any-return]

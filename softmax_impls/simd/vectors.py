@@ -7,17 +7,12 @@ Helpers take pointers, not arrays: Numba counts references to arrays, by two ato
 rows these took more time than the arithmetic.
 """
 
-import os
-import platform
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import types
 
-from softmax_impls.simd import lowering
-from softmax_impls.simd.jit import inner
-from softmax_impls.simd.lowering import BYTES, INT32, INT64, VOID, F, operation, vector_of
+from softmax_impls.simd.jit import F, inner, lowering, operation, types
 from softmax_impls.simd.sizes import VECTOR_BYTES
 
 Pointer = Any  # compiled: a pointer to elements; interpreted: a one-dimensional view of the array
@@ -32,7 +27,7 @@ def pointer(array: Any) -> Pointer:
     return array.reshape(-1)
 
 
-@operation(lambda pointer: types.intp(pointer), lambda builder, pointer: builder.ptrtoint(pointer, INT64))
+@operation(lambda pointer: types.intp(pointer), lambda builder, pointer: builder.ptrtoint(pointer, lowering.INT64))
 def address(pointer: Pointer) -> int:
     """Return the address that a pointer points to."""
     return int(pointer.ctypes.data)
@@ -53,13 +48,22 @@ def advance(pointer: Pointer, n: int) -> Pointer:
     return pointer[n:]
 
 
-@operation(lambda n: types.CPointer(types.int64)(types.intp), lambda builder, n: builder.alloca(INT64, size=n))
+@operation(lambda n: types.CPointer(types.int64)(types.intp), lambda builder, n: builder.alloca(lowering.INT64, size=n))
 def stack_words(n: int) -> Pointer:
     """Return a pointer to n 64-bit words of this function's stack."""
     return [0] * n
 
 
-@operation(lambda pointer: types.intp(pointer), lambda builder, pointer: INT64(lowering.lanes(pointer)))
+@operation(
+    lambda pointer, n: pointer(pointer, types.intp),
+    lambda builder, pointer, n: builder.alloca(pointer.type.pointee, size=n),
+)
+def stack(pointer: Pointer, n: int) -> Pointer:
+    """Return a pointer to n elements of this function's stack, of the dtype of those of `pointer`."""
+    return np.empty(n, pointer.dtype)
+
+
+@operation(lambda pointer: types.intp(pointer), lambda builder, pointer: lowering.INT64(lowering.lanes(pointer)))
 def lanes(pointer: Pointer) -> int:
     """Return the number of elements of a vector."""
     return VECTOR_BYTES // int(pointer.itemsize)
@@ -78,25 +82,25 @@ def as_element(pointer: Pointer, value: Any) -> Any:
     return pointer.dtype.type(value)
 
 
-@operation(lambda pointer, index: vector_of(pointer)(pointer, types.intp), lowering.load)
+@operation(lambda pointer, index: lowering.vector_of(pointer)(pointer, types.intp))
 def load(pointer: Pointer, index: int) -> Vector:
     """Load a vector."""
     return pointer[index : index + lanes(pointer)].copy()
 
 
-@operation(lambda pointer, index, vector: types.void(pointer, types.intp, vector), lowering.store)
+@operation(lambda pointer, index, vector: types.void(pointer, types.intp, vector))
 def store(pointer: Pointer, index: int, vector: Vector) -> None:
     """Store a vector."""
     pointer[index : index + len(vector)] = vector
 
 
-@operation(lambda pointer, index, vector: types.void(pointer, types.intp, vector), lowering.store_nontemporal)
+@operation(lambda pointer, index, vector: types.void(pointer, types.intp, vector))
 def store_nontemporal(pointer: Pointer, index: int, vector: Vector) -> None:
     """Store a vector to memory without caching it. If its address is not a multiple of 64, the process crashes."""
     pointer[index : index + len(vector)] = vector
 
 
-@operation(lambda pointer, index, mask: vector_of(pointer)(pointer, types.intp, mask), lowering.masked_load)
+@operation(lambda pointer, index, mask: lowering.vector_of(pointer)(pointer, types.intp, mask))
 def masked_load(pointer: Pointer, index: int, mask: Mask) -> Vector:
     """Load the elements where the mask is true. The others are 0, and their memory is not accessed."""
     vector = np.zeros(len(mask), pointer.dtype)
@@ -104,19 +108,19 @@ def masked_load(pointer: Pointer, index: int, mask: Mask) -> Vector:
     return vector
 
 
-@operation(lambda pointer, index, mask, vector: types.void(pointer, types.intp, mask, vector), lowering.masked_store)
+@operation(lambda pointer, index, mask, vector: types.void(pointer, types.intp, mask, vector))
 def masked_store(pointer: Pointer, index: int, mask: Mask, vector: Vector) -> None:
     """Store the elements where the mask is true."""
     pointer[index : index + len(mask)][mask[: len(pointer) - index]] = vector[mask]
 
 
-@operation(lambda pointer, value: vector_of(pointer)(pointer, pointer.dtype), lowering.broadcast)
+@operation(lambda pointer, value: lowering.vector_of(pointer)(pointer, pointer.dtype))
 def broadcast(pointer: Pointer, value: Any) -> Vector:
     """Return a vector of the pointer's element type with the same value in all lanes."""
     return np.full(lanes(pointer), value, pointer.dtype)
 
 
-@operation(lambda pointer, n: vector_of(pointer, types.boolean)(pointer, types.intp), lowering.first_lanes)
+@operation(lambda pointer, n: lowering.vector_of(pointer, types.boolean)(pointer, types.intp))
 def first_lanes(pointer: Pointer, n: int) -> Mask:
     """Return the mask that is true in the first n lanes."""
     return np.arange(lanes(pointer)) < n
@@ -128,13 +132,13 @@ def select(mask: Mask, a: Vector, b: Vector) -> Vector:
     return np.where(mask, a, b)
 
 
-@operation(lambda vector: vector.dtype(vector), lowering.reduce_add)
+@operation(lambda vector: vector.dtype(vector))
 def reduce_add(vector: Vector) -> Any:
     """Return the sum of a vector's elements."""
     return vector.sum()
 
 
-@operation(lambda vector: types.float64(vector), lowering.reduce_add_double)
+@operation(lambda vector: types.float64(vector))
 def reduce_add_double(vector: Vector) -> Any:
     """Return the sum of a vector's elements, added in float64."""
     return vector.sum(dtype=np.float64)
@@ -147,87 +151,69 @@ def update_max(p: Vector, g: Vector, max_p: Vector, max_g: Vector) -> tuple[Vect
     return select(larger, p, max_p), select(larger, g, max_g)
 
 
-@operation(lambda keys, values: types.UniTuple(keys.dtype, 2)(keys, values), lowering.argmax)
+@operation(lambda keys, values: types.UniTuple(keys.dtype, 2)(keys, values))
 def argmax(keys: Vector, values: Vector) -> tuple[Any, Any]:
     """Return the largest key and the value in its lane. Of equal keys, any may be taken."""
     lane = np.argmax(keys)
     return keys[lane], values[lane]
 
 
-@operation(lambda vector: vector(vector), lowering.power_of_two)
+@operation(lambda vector: vector(vector))
 def power_of_two(vector: Vector) -> Vector:
     """Return the vector whose sign and exponent are the lowest bits of each lane, and whose mantissa is 0."""
     integer, bits = (np.int64, 52) if vector.itemsize == 8 else (np.int32, 23)
     return (vector.view(integer) << bits).view(vector.dtype)
 
 
-@operation(lambda pointer, index: types.void(pointer, types.intp), lowering.prefetch)
+@operation(lambda pointer, index: types.void(pointer, types.intp))
 def prefetch(pointer: Pointer, index: int) -> None:
     """Begin to load the cache line of an element. The address need not be valid."""
 
 
-def _atomic(result: Any, emit: Callable[..., Any]) -> Callable[[F], F]:
+def _atomic(result: str, emit: Callable[..., Any]) -> Callable[[F], F]:
     """Define an operation of compiled code only. `emit` takes LLVM's builder, a pointer to a word, and other words."""
     return operation(
-        lambda words, index, *values: result(words, types.intp, *[types.int64] * len(values)),
+        lambda words, index, *values: getattr(types, result)(words, types.intp, *[types.int64] * len(values)),
         lambda builder, words, index, *values: emit(builder, builder.gep(words, [index]), *values),
     )
 
 
-@_atomic(types.int64, lambda builder, word: builder.load_atomic(word, "acquire", 8))
+@_atomic("int64", lambda builder, word: builder.load_atomic(word, "acquire", 8))
 def load_acquire(words: Pointer, index: int) -> Any:
     """Load a word. Later loads see everything that was written before its `store_release`."""
 
 
-@_atomic(types.void, lambda builder, word, value: builder.store_atomic(value, word, "release", 8))
+@_atomic("void", lambda builder, word, value: builder.store_atomic(value, word, "release", 8))
 def store_release(words: Pointer, index: int, value: Any) -> None:
     """Store a word after everything that was written before."""
 
 
-@_atomic(types.int64, lambda builder, word, value: builder.atomic_rmw("add", word, value, "acq_rel"))
+@_atomic("int64", lambda builder, word, value: builder.atomic_rmw("add", word, value, "acq_rel"))
 def fetch_add(words: Pointer, index: int, value: Any) -> Any:
     """Add to a word, and return its old value."""
 
 
-@_atomic(types.boolean, lambda builder, *words: builder.extract_value(builder.cmpxchg(*words, "acq_rel", "acquire"), 1))
+@_atomic("boolean", lambda builder, *words: builder.extract_value(builder.cmpxchg(*words, "acq_rel", "acquire"), 1))
 def compare_exchange(words: Pointer, index: int, old: Any, new: Any) -> Any:
     """Store `new` if the word equals `old`, and return whether it did."""
 
 
-def _emit_pause(builder: Any) -> None:
-    if platform.machine() in ("x86_64", "AMD64"):
-        lowering.external(builder, "llvm.x86.sse2.pause", VOID)
-
-
-@operation(lambda: types.void(), _emit_pause)
+@operation(lambda: types.void())
 def spin_pause() -> None:
     """Tell the processor that it executes a loop that waits."""
 
 
-def _emit_yield(builder: Any) -> None:
-    if os.name == "posix":
-        lowering.external(builder, "sched_yield", INT32)
-
-
-@operation(lambda: types.void(), _emit_yield)
+@operation(lambda: types.void())
 def yield_processor() -> None:
     """Let another thread run on this processor if one waits for it."""
 
 
-@operation(
-    lambda: types.int64(),
-    lambda builder: builder.ptrtoint(lowering.external(builder, "PyEval_SaveThread", BYTES), INT64),
-)
+@operation(lambda: types.int64())
 def release_gil() -> int:
     """Release Python's global lock, so that other threads run, and return what `acquire_gil` needs."""
     return 0
 
 
-def _emit_acquire(builder: Any, state: Any) -> None:
-    with builder.if_then(builder.icmp_signed("!=", state, INT64(0))):
-        lowering.external(builder, "PyEval_RestoreThread", VOID, builder.inttoptr(state, BYTES))
-
-
-@operation(lambda state: types.void(types.int64), _emit_acquire)
+@operation(lambda state: types.void(types.int64))
 def acquire_gil(state: int) -> None:
     """Acquire Python's global lock again if `state` is a result of `release_gil`; do nothing if it is 0."""

@@ -31,7 +31,10 @@ print(time.perf_counter() - start)
 
 
 def first_calls(name: str, batch: int, dim: int, dtype: str) -> tuple[float, float]:
-    """Return seconds of the first call in a new process, compiled and loaded from the cache, or raise RuntimeError."""
+    """Return the seconds of the first call in a new process, which compiles, and in another, which loads from a cache.
+
+    Raise RuntimeError if a process fails.
+    """
     with tempfile.TemporaryDirectory() as cache:
         command = [sys.executable, "-c", _FIRST_CALL, name, str(batch), str(dim), dtype]
         seconds, variables = [], {**os.environ, "NUMBA_CACHE_DIR": cache}
@@ -59,7 +62,7 @@ def first_call_seconds(implementation: Implementation, dtype: np.dtype[Any]) -> 
 
 
 def start_compiler() -> float:
-    """Start Numba's compiler and return the seconds that takes; otherwise the first kernel would be charged with it."""
+    """Start Numba's compiler; return the seconds that it takes, which would else count for the first kernel."""
     start = time.perf_counter()
     if numba := sys.modules.get("numba"):
         numba.njit(lambda: None)()

@@ -15,6 +15,7 @@ from numba.core.config import DISABLE_JIT
 from softmax_impls import softmax, softmax_backward
 from softmax_impls.backward import numba_simd
 from softmax_impls.checks import reference
+from softmax_impls.simd import sizes
 
 ROOT = Path(__file__).parents[2]
 DTYPES = ["float32", "float64"]
@@ -33,7 +34,7 @@ def assert_right(probs, grad, out):
 
 def run_as_large(probs, grad, out, nontemporal_from):
     """Compute a call of any size in this thread as a large call, with non-temporal stores above a number of bytes."""
-    with mock.patch.multiple(numba_simd, SHARED_FROM=0, NONTEMPORAL_FROM=nontemporal_from):
+    with mock.patch.object(sizes, "NONTEMPORAL_FROM", nontemporal_from):
         numba_simd.run_large(probs, grad, out, threads=1)
 
 

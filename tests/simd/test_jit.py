@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from softmax_impls.simd import objects
 from tests.simd.problems import ROOT, compiled_only, run_program
 
 pytestmark = compiled_only
@@ -18,6 +19,21 @@ from softmax_impls.backward.numba_rows import numba_rows
 numba_rows(*np.ones((3, 2, 5)))
 print(sum(numba_rows.stats.cache_hits.values()), sum(numba_rows.stats.cache_misses.values()))
 """
+FIRST_SMALL_CALL = """
+import sys
+import numpy as np
+from softmax_impls import softmax_backward
+probs = np.full((1, 10), 0.1, "float32")
+softmax_backward(probs, probs)
+print(*(name in sys.modules for name in ("numba.np.arrayobj", "numba")))
+"""
+
+
+def output_of(program, package, cache):
+    """Return what a program prints in a new process, with the package in a folder and a folder for the cache."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(package)}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, cwd=cache.parent, env=environment, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize("helper", ["simd/passes.py", "threads.py"])
@@ -26,10 +42,7 @@ def test_a_changed_helper_file_invalidates_the_cache_of_kernels_in_other_files(h
     shutil.copytree(ROOT / "softmax_impls", copy, ignore=shutil.ignore_patterns("__pycache__"))
 
     def hits_and_misses():
-        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)}
-        program = [sys.executable, "-c", HITS_AND_MISSES]
-        done = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-        return done.stdout.split()
+        return output_of(HITS_AND_MISSES, tmp_path, tmp_path / "cache").split()
 
     assert hits_and_misses() == ["0", "1"]
     assert hits_and_misses() == ["1", "0"]
@@ -38,20 +51,44 @@ def test_a_changed_helper_file_invalidates_the_cache_of_kernels_in_other_files(h
     assert hits_and_misses() == ["0", "1"]
 
 
-FIRST_SMALL_CALL = """
-import sys
-probs = np.full((1, 10), 0.1, "float32")
-softmax_backward(probs, probs)
-print(*(name in sys.modules for name in ("numba.np.arrayobj", "numba.cpython.rangeobj")))
-"""
+@pytest.mark.parametrize("changed", ["stamp", "processor", "setting", "source"])
+def test_machine_code_is_read_from_its_file_only_by_the_same_sources_and_settings(changed, tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(objects, "surroundings", objects.surroundings.__wrapped__)
+    source, code = tmp_path / "kernel.py", ("its_name", b"\0machine\0code")
+    source.write_text("def kernel(): pass\n")
+    exec(compile(source.read_text(), source, "exec"), names := {"__name__": "kernel"})
+    objects.write(names["kernel"], "float32", code)
+    assert objects.read(names["kernel"], "float32") == code
+    assert objects.read(names["kernel"], "float64") is None
+    if changed == "stamp":
+        monkeypatch.setattr(objects, "STAMP", ())
+    elif changed == "processor":
+        monkeypatch.setattr(objects.binding, "get_host_cpu_name", lambda: "another")
+    elif changed == "setting":
+        monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
+    else:
+        source.write_text("def kernel(): return\n")
+    assert objects.read(names["kernel"], "float32") is None
+
+
+def test_a_damaged_file_of_machine_code_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    objects.write(output_of, None, ("its_name", b"code"))
+    (file,) = tmp_path.iterdir()
+    content = file.read_bytes()
+    for length in (0, 20, len(content) - 10, len(content) - 1):
+        file.write_bytes(content[:length])
+        assert objects.read(output_of, None) is None
 
 
 @pytest.mark.slow
-def test_a_first_small_call_compiles_three_functions_without_arrays_and_then_loads_them_without_the_compiler(tmp_path):
-    assert run_program(FIRST_SMALL_CALL, NUMBA_CACHE_DIR=str(tmp_path)) == "False True\n"
-    compiled = sorted(file.name.split("-")[0] for file in tmp_path.rglob("*.nbc"))
+def test_a_first_small_call_compiles_three_functions_without_arrays_and_then_loads_them_without_numba(tmp_path):
+    cache = tmp_path / "cache"
+    assert output_of(FIRST_SMALL_CALL, ROOT, cache) == "False True\n"
+    compiled = sorted(file.name.split("-")[0] for file in cache.iterdir())
     assert compiled == ["pool.enter", "rows.tiny_rows", "tasks.choose"]
-    assert run_program(FIRST_SMALL_CALL, NUMBA_CACHE_DIR=str(tmp_path)) == "False False\n"
+    assert output_of(FIRST_SMALL_CALL, ROOT, cache) == "False False\n"
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 
 from softmax_impls import softmax_backward
 from softmax_impls.backward import numba_simd
-from softmax_impls.simd import columns, forward, pool
+from softmax_impls.simd import columns, forward, pool, sizes, tasks
 from softmax_impls.simd.sizes import DONE
 from softmax_impls.threads import limit_threads, num_threads
 from tests.simd.problems import DTYPES, assert_right, compiled_only, problem, run_program
@@ -21,7 +21,7 @@ from tests.simd.problems import DTYPES, assert_right, compiled_only, problem, ru
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(1, 300_001), (3, 40_000), (64, 1003), (5000, 10), (997, 33)])
 def test_three_threads_with_nontemporal_stores_give_the_result_of_one_thread(shape, dtype, monkeypatch):
-    monkeypatch.setattr(numba_simd, "NONTEMPORAL_FROM", 0)
+    monkeypatch.setattr(sizes, "NONTEMPORAL_FROM", 0)
     monkeypatch.setattr(pool, "_pool", pool.Pool(3))
     probs, grad = problem(*shape, dtype)
     expected = softmax_backward(probs, grad, threads=1)
@@ -172,15 +172,14 @@ def test_a_bad_number_of_threads_is_refused(threads, error, match):
 
 @compiled_only
 @pytest.mark.parametrize(
-    ("module", "call"),
+    ("module", "name", "call"),
     [
-        (forward, lambda p, g, out: forward.run(p, out)),
-        (numba_simd, numba_simd.run_large),
-        (columns, lambda p, g, out: columns.direct_call(p, g, out, 1)),
+        (tasks, "_words", lambda p, g, out: forward.run(p, out)),
+        (tasks, "_words", numba_simd.run_large),
+        (columns, "_direct_words", lambda p, g, out: columns.direct_call(p, g, out, 1)),
     ],
 )
-def test_the_words_of_a_call_live_until_its_end_even_if_no_cache_holds_them(module, call, monkeypatch):
-    name = "_direct_words" if module is columns else "_words"
+def test_the_words_of_a_call_live_until_its_end_even_if_no_cache_holds_them(module, name, call, monkeypatch):
     uncached, kept, alive = getattr(module, name).__wrapped__, [], []
 
     def words(*arguments):
