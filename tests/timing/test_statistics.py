@@ -6,6 +6,7 @@ from scipy import stats
 
 from softmax_impls.timing.statistics import (
     MIN_MARGIN,
+    Ratio,
     compare_samples,
     decide,
     margin_from,
@@ -119,6 +120,12 @@ def test_the_margin_is_the_smallest_likely_difference_of_the_control(rng, times)
     margin = margin_from(quiet_ratio(noisy(rng, times), samples["a"]))
     assert 0.13 < margin < 0.16
     assert compare_samples(samples, margin).ties == ("b",)
+
+
+def test_the_margin_is_at_least_half_of_the_difference_between_two_times_of_the_control():
+    assert margin_from(Ratio(1.05, 0.9, 1.2)) == pytest.approx(0.025)
+    assert margin_from(Ratio(1.01, 0.9, 1.2)) == MIN_MARGIN
+    assert margin_from(Ratio(1.05, 1.04, 1.06)) == pytest.approx(0.04)
 
 
 def test_a_wide_spread_is_not_settled(rng):
