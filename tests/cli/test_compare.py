@@ -219,14 +219,16 @@ def test_interrupted_run_shows_and_keeps_finished_cells_and_resume_continues(out
 @pytest.mark.slow
 def test_ctrl_c_in_the_middle_of_a_run_keeps_finished_cells():
     arguments = ["compare", "--workload", "sample-10,gpt2", "--dtype", "float64", "--budget", "60", *FEW]
+    # A shell's background jobs ignore the signal, and so would the process that they start.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "softmax_impls", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
+    signal.signal(signal.SIGINT, handler)
     for _ in range(600):
         if RESULTS.exists() and RESULTS.read_text().endswith("\n"):
             break

@@ -159,12 +159,13 @@ class Fleet:
         self.address = json.loads(file.read_text())["address"]
 
     def _start(self, name, command, processors=None, **variables):
-        pin = (lambda: os.sched_setaffinity(0, processors)) if processors else None
-        command = [sys.executable, "-m", *command]
+        command, usual = [sys.executable, "-m", *command], os.sched_getaffinity(0)
+        os.sched_setaffinity(0, processors or usual)  # the process inherits it
         with (self.folder / f"{name}.log").open("w") as log:
             self.processes[name] = subprocess.Popen(
-                command, cwd=self.folder, env={**os.environ, **variables}, preexec_fn=pin, stdout=log, stderr=log
+                command, cwd=self.folder, env={**os.environ, **variables}, stdout=log, stderr=log
             )
+        os.sched_setaffinity(0, usual)
 
     def worker(self, name, processors=None):
         """Start a worker on a host of this name, which has some of the processors of this machine."""
