@@ -111,7 +111,7 @@ def run_rows(compute: Callable[..., object], *arrays: Array) -> None:
 
 
 def _columns(shape: tuple[int, ...], first: int, stop: int) -> tuple[int, int, int]:
-    """Return (outer, D, inner) of a shape with the classes on the axes from `first` to `stop`."""
+    """Return (outer, D, inner): the elements before, on and after the classes' axes `first` to `stop`, exclusive."""
     return math.prod(shape[:first]), math.prod(shape[first:stop]), math.prod(shape[stop:])
 
 

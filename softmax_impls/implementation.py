@@ -121,7 +121,7 @@ Impl = str | Callable[..., Any] | Implementation  # what an ``impl=`` argument a
 
 
 def invoke(kernel: Callable[..., Any], *inputs: Array, out: Array) -> None:
-    """Call a kernel without floating-point warnings; TypeError if it returns something else than None or `out`."""
+    """Call a kernel without floating-point warnings. Raise TypeError if it returns neither None nor `out`."""
     if hasattr(kernel, "py_func"):  # Numba's kernels do not warn, and np.errstate takes longer than a small call
         returned = kernel(*inputs, out)
     else:

@@ -15,7 +15,7 @@ MAX_RUNS = 4  # runs whose figures are written: each takes seconds
 
 
 def write(loaded: Loaded, folder: Path) -> tuple[Path, list[Path], list[str]]:
-    """Write the page and the figures of at least one run; return their paths, and a line for all that is left out."""
+    """Write the page and the figures. Return their paths, and a line for each thing that is left out."""
     runs = [rank_run(run) for run in join_hosts(loaded.runs)]
     styles = styles_of(name for run in runs for cell in run.cells for name in cell.kernels)
     html, notes = make_page(loaded, runs, styles)

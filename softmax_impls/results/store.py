@@ -126,7 +126,7 @@ def read_whole(path: Path) -> list[Cell]:
 
 
 def refuse_if_different(path: Path, what: str, before: object, now: object) -> None:
-    """Raise `ResultsError` if a file was measured with something else than is used now."""
+    """Raise `ResultsError` if `before`, which the file was measured with, differs from `now`. `what` names both."""
     if before != now:
         raise ResultsError(f"{path} was measured with different {what}: {_difference(before, now)}")
 

@@ -49,7 +49,7 @@ Block = tuple[int, int, int]  # index of its first row, column of its first vect
 
 
 def backward(probs: Array, grad: Array, out: Array, threads: int | None = None) -> None:
-    """Compute the backward pass of C-contiguous (outer, D, inner) arrays, where a vector fits into `inner`."""
+    """Compute the backward pass of C-contiguous (outer, D, inner) arrays. `inner` is at least the lanes of a vector."""
     if not direct_call(probs, grad, out, 1, threads):
         _run(backward_blocks, probs, grad, out, 3 * out.nbytes, threads)
 
@@ -80,7 +80,7 @@ def _direct_words(shape: tuple[int, ...], axis: int, itemsize: int, team: tuple[
 
 
 def forward(x: Array, out: Array, threads: int | None = None) -> None:
-    """Compute the forward pass of C-contiguous (outer, D, inner) arrays, where a vector fits into `inner`."""
+    """Compute the forward pass of C-contiguous (outer, D, inner) arrays. `inner` is at least the lanes of a vector."""
     _run(forward_blocks, x, x, out, 2 * out.nbytes, threads)
 
 
@@ -135,7 +135,7 @@ def direct(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: in
 
 @task()
 def backward_blocks(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute the backward pass of blocks."""
+    """Compute the backward pass of the blocks from `start` to `stop`."""
     block = (0, 0, 0)
     for number in range(start, stop + 1):
         buffer, block = _exchange(call, probs, grad, out, block, number, start, stop, False)
@@ -145,7 +145,7 @@ def backward_blocks(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, 
 
 @task()
 def forward_blocks(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute the forward pass of blocks."""
+    """Compute the forward pass of the blocks from `start` to `stop`."""
     block = (0, 0, 0)
     for number in range(start, stop + 1):
         buffer, block = _exchange(call, probs, grad, out, block, number, start, stop, True)

@@ -52,12 +52,12 @@ def _vector_at(builder: Any, pointer: Any, index: Any) -> Any:
 
 
 def load(builder: Any, pointer: Any, index: Any) -> Any:
-    """Emit a load of a vector, which is aligned as its elements are."""
+    """Emit a load of a vector from an address that is aligned for an element, not for a vector."""
     return builder.load(_vector_at(builder, pointer, index), align=_element_bytes(pointer))
 
 
 def store(builder: Any, pointer: Any, index: Any, vector: Any) -> None:
-    """Emit a store of a vector, which is aligned as its elements are."""
+    """Emit a store of a vector to an address that is aligned for an element, not for a vector."""
     builder.store(vector, _vector_at(builder, pointer, index), align=_element_bytes(pointer))
 
 
@@ -135,7 +135,7 @@ def argmax(builder: Any, keys: Any, values: Any) -> Any:
 
 
 def _builtin(function: Callable[..., Any], result: Callable[..., Any], emit: Callable[..., Any]) -> None:
-    """Define an operator or a function of Python, where `result` returns the type of its result."""
+    """Define an operator or a function of Python for vectors; `result` returns the type of the result, or None."""
 
     def typed(_: Any, *arguments: Any) -> Any:
         found = result(*arguments)

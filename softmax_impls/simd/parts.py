@@ -22,7 +22,7 @@ SUMS = RESULTS + pool.LINE * pool.MAX_CHUNKS
 
 @inner()
 def begin(call: Pointer, like: Pointer, words: Pointer) -> None:
-    """Choose the length of a part, and clear the sums, which `words` are."""
+    """Choose the length of a part, and keep the sums in `words`."""
     dim, width, chunks = call[pool.DIM], vec.lanes(like), min(CHUNKS_PER_THREAD * call[pool.THREADS], MAX_THREADS)
     call[pool.STEP] = max(MIN_CHUNK_BYTES // (192 // width), dim // chunks) // width * width
     call[pool.SUMS] = vec.address(words)

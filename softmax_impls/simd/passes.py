@@ -49,7 +49,7 @@ def scaled_row(probs: Pointer, grad: Pointer, out: Pointer, row: int, n: int, st
 
 @inner(forceinline=True)
 def row_sums(probs: Pointer, grad: Pointer, row: int, n: int, max_g: Any, dot: float) -> Sums:
-    """Return the shift and the sum of n elements from the results of the first pass; with a second pass if needed."""
+    """Return the shift and Σ p (g - shift) of n elements. A second pass computes the sum if the first loses digits."""
     if needs_shift(max_g, dot):
         return np.float64(max_g), shifted_dot(probs, grad, row, n, np.float64(max_g))
     return 0.0, dot
