@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from softmax_impls.formatting import KERNEL_ERRORS
 from softmax_impls.implementation import Accuracy, Implementation
 from softmax_impls.registry import get, is_ours
 from softmax_impls.results.runs import Run, interval_of
@@ -160,7 +161,7 @@ def is_from(run: Run, machine: str) -> bool:
 @cache
 def ours(name: str) -> Implementation | None:
     """Return this package's implementation of a name; None if there is none, or if it can't be used here."""
-    with suppress(ValueError, ImportError):
+    with suppress(*KERNEL_ERRORS):  # importing another library can fail in any way
         record = get(name)
         return record if is_ours(record) else None
     return None
