@@ -128,6 +128,17 @@ def test_the_margin_is_the_distance_to_the_nearer_end_of_the_interval_of_the_con
     assert margin_from(Ratio(0.95, 0.94, 0.96)) == pytest.approx(1 / 0.96 - 1)
 
 
+def test_a_kernel_whose_undisturbed_samples_are_faster_ties(rng):
+    slowed = np.where(np.arange(200) % 20 == 0, 0.9, 1.2)  # most of the time, another program disturbs only this kernel
+    assert compare_samples({"a": noisy(rng, 1.0, 200, 0.001), "b": slowed.tolist()}).ties == ("b",)
+
+
+def test_three_lucky_samples_of_thousands_do_not_tie(rng):
+    lucky = noisy(rng, 1.05, 2000, 0.001)
+    lucky[:3] = [0.8, 0.8, 0.8]
+    assert compare_samples({"a": noisy(rng, 1.0, 2000, 0.001), "b": lucky}).ties == ()
+
+
 def test_a_wide_spread_is_not_settled(rng):
     pairs = [{"a": noisy(rng, 1.0, 8, 0.5), "b": noisy(rng, 1.05, 8, 0.5)} for _ in range(100)]
     assert sum(len(compare_samples(pair).ties) == 1 and not decide(pair).settled for pair in pairs) > 85
