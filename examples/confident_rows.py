@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from softmax_impls import softmax, softmax_backward
 
 try:
+    from matplotlib.figure import Figure
     from sklearn.datasets import load_digits
 except ImportError as error:
     raise SystemExit("this example needs scikit-learn and matplotlib: pip install scikit-learn matplotlib") from error
@@ -92,8 +93,6 @@ def train(impl: str, steps: int, rate: float = 2.0, seed: int = 0) -> History:
 
 def draw(textbook: History, accurate: History, path: Path) -> None:
     """Draw the loss, the norm of the gradients, and the share of gradients that are exactly zero."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     axes = figure.subplots(1, 3)
     for history, label, style in ((textbook, "textbook", "-"), (accurate, "accurate", "--")):
@@ -118,6 +117,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2.0, help="learning rate")
     parser.add_argument("--output", type=Path, default=Path("confident_rows.png"))
     options = parser.parse_args()
+    if options.steps < 1:
+        parser.error(f"--steps must be at least 1, got {options.steps}")
+    options.output.parent.mkdir(parents=True, exist_ok=True)
     textbook, accurate = (train(impl, options.steps, options.rate) for impl in (TEXTBOOK, ACCURATE))
     draw(textbook, accurate, options.output)
     for name, history in (("textbook", textbook), ("accurate", accurate)):

@@ -8,7 +8,7 @@ from numpy import empty, ndarray
 from numpy.typing import ArrayLike
 
 from softmax_impls import registry
-from softmax_impls.blocks import run_blocks, run_plain
+from softmax_impls.blocks import run_arrays
 from softmax_impls.calls import (
     COMPILED,
     SIMD,
@@ -21,7 +21,7 @@ from softmax_impls.calls import (
     softmax_rows,
 )
 from softmax_impls.implementation import Array, Impl
-from softmax_impls.layout import Axis, Layout, as_real_array
+from softmax_impls.layout import Axis
 from softmax_impls.simd.sizes import LARGE, UNFIT
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -78,10 +78,7 @@ def softmax(x: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array
         result = empty(x.shape, dtype) if out is None else out
         if softmax_rows(x, result):
             return result
-    if (plain := run_plain(softmax_columns, [x], axis, out)) is not None:
-        return plain
-    arrays = {"x": as_real_array("x", x)}
-    return run_blocks(softmax_columns, [arrays["x"]], Layout.of(arrays, axis), out)
+    return run_arrays(softmax_columns, {"x": x}, axis, out)
 
 
 def softmax_backward(

@@ -1,9 +1,9 @@
-"""Compute arrays as they lie in memory: as (outer, D, inner), without copies, or block by block.
+"""Compute arrays of any layout, without copies of whole arrays.
 
-Registered kernels take (B, D) rows, which `layout` copies from other arrays; that takes longer than the computation.
-The functions here are for computations of C-contiguous (outer, D, inner) arrays. Many arrays can be seen as such: those
-whose axes are contiguous in any order, with the classes on adjacent axes. Other arrays (strided, float16, in different
-orders) are copied in blocks that stay in the cache.
+A computation takes C-contiguous arrays (outer, D, inner), with the classes on the axis in the middle. Most arrays can
+be viewed like this: those that are contiguous, with their axes in any order, and have the classes on adjacent axes.
+Other arrays (strided, float16, in different orders) are copied block by block, and a block fits the cache. `layout`
+copies whole arrays to rows, as the registered kernels need them; that takes longer than the computation.
 """
 
 import itertools
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from softmax_impls.implementation import Array
-from softmax_impls.layout import Axis, Layout
+from softmax_impls.layout import Axis, Layout, as_real_arrays
 
 Compute = Callable[..., Any]  # compute(*inputs, result): (outer, D, inner) each; the result may be one of the inputs
 
@@ -24,7 +24,15 @@ NARROWEST_BLOCK = 64  # columns: NumPy copies shorter pieces of a row more slowl
 PLAIN = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-def run_plain(compute: Compute, inputs: list[Any], axis: Axis, out: Any) -> Array | None:
+def run_arrays(compute: Compute, given: dict[str, Any], axis: Axis, out: Array | None) -> Array:
+    """Compute any arrays, by argument name, and return the result in the caller's layout."""
+    if (result := _run_plain(compute, [*given.values()], axis, out)) is not None:
+        return result
+    arrays = as_real_arrays(given)
+    return _run_blocks(compute, [*arrays.values()], Layout.of(arrays, axis), out)
+
+
+def _run_plain(compute: Compute, inputs: list[Any], axis: Axis, out: Any) -> Array | None:
     """Compute C- or F-contiguous arrays of one dtype, with the classes on one axis; return None for other arguments."""
     # On a small call, this function takes as long as the computation. So it asks NumPy as little as it can.
     first = inputs[0]
@@ -39,9 +47,11 @@ def run_plain(compute: Compute, inputs: list[Any], axis: Axis, out: Any) -> Arra
         if type(array) is not np.ndarray or array.dtype != dtype or array.shape != shape:
             return None
         flags = array.flags
-        if not (flags.fnc and flags.behaved if transposed else flags.carray):
+        if not (flags.fnc and flags.aligned if transposed else flags.carray or (flags.c_contiguous and flags.aligned)):
             return None
         owned += flags.owndata
+    if out is not None and not out.flags.writeable:
+        return None
     if owned < len(arrays) and out is not None:  # different arrays that own their memory do not overlap
         for array in inputs:
             if array is not out and np.may_share_memory(array, out):
@@ -57,8 +67,7 @@ def run_plain(compute: Compute, inputs: list[Any], axis: Axis, out: Any) -> Arra
     return result
 
 
-def run_blocks(compute: Compute, inputs: list[Array], layout: Layout, out: Array | None) -> Array:
-    """Compute any arrays that `layout` describes, and return the result in the caller's layout."""
+def _run_blocks(compute: Compute, inputs: list[Array], layout: Layout, out: Array | None) -> Array:
     order, first, stop = _order(inputs[0], layout)
     shape = tuple(layout.shape[axis] for axis in order)
     if out is None:

@@ -1,21 +1,21 @@
-"""What is behind the two calls of `api`: the compiled functions, the path of all other arguments, and the fallback.
+"""The parts of the two calls of `api`: functions for their fast paths, their general paths, and the fallback.
 
-Where `numba_simd` cannot be compiled, as with another version of Numba, "auto" picks the next implementation.
+Where `numba_simd` cannot be compiled, as with another version of Numba, "auto" falls back to the next implementation.
 """
 
 import contextlib
-import importlib
+import functools
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from softmax_impls import dispatch, registry
-from softmax_impls.blocks import run_blocks, run_plain, run_rows
+from softmax_impls.blocks import run_arrays, run_rows
 from softmax_impls.implementation import Array, Impl, Implementation, invoke, read_only
-from softmax_impls.layout import Axis, Layout, as_real_array, as_thread_count, run_kernel
+from softmax_impls.layout import Axis, as_thread_count, run_kernel
 from softmax_impls.simd.sizes import LARGE, UNFIT, VECTOR_BYTES
-from softmax_impls.threads import limit_threads
 
 AUTO = "auto"
 MAX_RESOLVED = 100  # kernels that calls find without `registry`
@@ -29,58 +29,12 @@ class _Compiled(dict[int, Any]):
         self._kernel = kernel
 
     def __missing__(self, itemsize: int) -> Any:
+        from numba import typeof
+
         arrays = [np.zeros((1, 1), f"f{itemsize}") for _ in range(3)]
         self._kernel(*arrays)  # compiles it
-        types = tuple(map(importlib.import_module("numba").typeof, arrays))
+        types = tuple(map(typeof, arrays))
         return self.setdefault(itemsize, self._kernel.overloads[types].entry_point)
-
-
-class FastPath:
-    """What calls on plain arrays need, loaded by the first call that needs it.
-
-    ``small(probs, grad_output, out, table)`` computes a small call of `numba_simd` and returns DONE; or LARGE for a
-    call that `large` has to compute, or UNFIT if the shapes differ or `out` partly overlaps an input. Another kernel
-    is called if ``fits(probs, grad_output, out)``: the arrays have one shape (B, D), and `out` overlaps no input.
-    """
-
-    __slots__ = ("columns", "direct", "fits", "forward", "forward_columns", "large", "small", "table")
-
-    def __init__(self) -> None:
-        self.small: Any = None
-        self.table: Any = None
-        self.large: Any = None
-        self.direct: Any = None  # for classes on another axis than the last; it returns whether it computed the call
-        self.columns: Any = None  # as `large`, for (outer, D, inner) arrays
-        self.fits: Any = _fits
-        self.forward_columns: Any = None  # the same for (outer, D, inner) arrays
-        self.forward: Any = None  # the module of the compiled forward pass
-
-    def load_forward(self) -> None:
-        """Load the forward pass in SIMD vectors, if it can be compiled."""
-        if dispatch.compiles("numba_simd"):
-            self.small = importlib.import_module("softmax_impls.simd.pool").enter.compiled
-            self.forward_columns = importlib.import_module("softmax_impls.simd.columns").forward
-            self.forward = importlib.import_module("softmax_impls.simd.forward")
-
-    def load(self, impl: object) -> tuple[Any, int]:
-        """Return the kernel that `impl` stands for and its kind; the next call finds them in `registry.resolved`."""
-        record = _resolve(impl)
-        kernel: Any = record.kernel
-        kind = OURS if registry.is_ours(record) else USERS
-        if "numba" in record.requires and dispatch.has_compiler() and kind == OURS:
-            kind, kernel = (SIMD, kernel) if record.name == "numba_simd" else (COMPILED, _Compiled(kernel))
-        if "numba" in record.requires and (kind == SIMD or dispatch.compiles("numba_simd")):
-            module = importlib.import_module("softmax_impls.backward.numba_simd")
-            self.large, self.columns, self.direct = module.run_large, module.run_columns, module.columns.direct_call
-            self.fits = _compiled_fits
-            if kind == SIMD:
-                self.small, self.table = module.pool.enter.compiled, module.TASKS.small
-        if not (isinstance(impl, str) and ":" in impl):  # its module may be imported again
-            with contextlib.suppress(TypeError):  # a kernel that is not hashable
-                if len(registry.resolved) >= MAX_RESOLVED:  # a program may make a new kernel for each call
-                    registry.resolved.clear()
-                registry.resolved[impl] = kernel, kind
-        return kernel, kind
 
 
 def _fits(probs: Array, grad_output: Array, out: Array) -> bool:
@@ -92,8 +46,71 @@ def _fits(probs: Array, grad_output: Array, out: Array) -> bool:
 
 def _compiled_fits(*arrays: Array) -> int:
     """Load `numba_simd.fits`, which later calls use directly."""
-    fast_path.fits = importlib.import_module("softmax_impls.backward.numba_simd").fits.compiled
+    from softmax_impls.backward.numba_simd import fits
+
+    fast_path.fits = fits.compiled
     return fast_path.fits(*arrays)  # type: ignore[no-any-return]
+
+
+@dataclass(slots=True)
+class FastPath:
+    """What calls on plain arrays need, loaded by the first call that needs it.
+
+    ``small(probs, grad_output, out, table)`` computes a small call of `numba_simd` and returns DONE. It returns LARGE
+    for a call that `large` has to compute, and UNFIT if the shapes differ or `out` partly overlaps an input.
+    ``fits(probs, grad_output, out)`` states whether the arrays have one shape (B, D) and `out` overlaps no input, so
+    that any other kernel may be called.
+    """
+
+    small: Any = None
+    table: Any = None
+    large: Any = None
+    direct: Any = None  # for classes on another axis than the last; it returns whether it computed the call
+    columns: Any = None  # as `large`, for (outer, D, inner) arrays
+    fits: Any = _fits
+    forward: Any = None  # the module of the compiled forward pass
+    forward_columns: Any = None  # the forward pass of (outer, D, inner) arrays
+
+    def load_forward(self) -> None:
+        """Load the forward pass in SIMD vectors, if it can be compiled."""
+        if dispatch.compiles("numba_simd"):
+            from softmax_impls.simd import columns, forward, pool
+
+            self.small, self.forward_columns, self.forward = pool.enter.compiled, columns.forward, forward
+
+    def load(self, impl: object) -> tuple[Any, int]:
+        """Return the kernel that `impl` stands for and its kind; the next call finds them in `registry.resolved`."""
+        picked = dispatch.pick().impl
+        try:
+            kernel, kind = self._load(impl)
+        except Exception as error:
+            if not falls_back(impl, error, picked):
+                raise
+            return self.load(impl)
+        if not (isinstance(impl, str) and ":" in impl):  # its module may be imported again
+            with contextlib.suppress(TypeError):  # a kernel that is not hashable
+                if len(registry.resolved) >= MAX_RESOLVED:  # a program may make a new kernel for each call
+                    registry.resolved.clear()
+                registry.resolved[impl] = kernel, kind
+        return kernel, kind
+
+    def _load(self, impl: object) -> tuple[Any, int]:
+        record = _resolve(impl)
+        kernel: Any = record.kernel
+        if not registry.is_ours(record):
+            return kernel, USERS
+        if "numba" not in record.requires or not dispatch.has_compiler():
+            return kernel, OURS
+        is_simd = record.name == "numba_simd"
+        if is_simd or dispatch.compiles("numba_simd"):
+            from softmax_impls.backward import numba_simd
+            from softmax_impls.simd import columns, pool
+
+            self.large, self.columns, self.direct = numba_simd.run_large, numba_simd.run_columns, columns.direct_call
+            self.fits = _compiled_fits
+            if is_simd:
+                self.small, self.table = pool.enter.compiled, numba_simd.TASKS.small
+        return (kernel, SIMD) if is_simd else (_Compiled(kernel), COMPILED)
 
 
 fast_path = FastPath()
@@ -110,7 +127,6 @@ def softmax_columns(x: Array, out: Array) -> None:
     except Exception as error:
         if not falls_back(AUTO, error, "numba_simd"):
             raise
-        fast_path.forward = None
     run_rows(_forward, x, out)
 
 
@@ -128,19 +144,25 @@ def softmax_rows(x: Array, out: Array) -> bool:
     except Exception as error:
         if not falls_back(AUTO, error, "numba_simd"):
             raise
-        fast_path.forward = None
         return False
 
 
 def falls_back(impl: object, error: Exception, failed: str = "") -> bool:
-    """Whether "auto" failed to compile the implementation `failed`, or its pick, and picks another from now on."""
-    if not isinstance(impl, str) or impl != AUTO or isinstance(error, MemoryError | RecursionError):
+    """Return whether "auto" goes on with another implementation, because it cannot compile `failed` or its pick."""
+    if not isinstance(impl, str) or impl != AUTO or not _may_be_of_the_compiler(error):
         return False
     if not dispatch.fall_back(failed or dispatch.pick().impl, error):
         return False
     registry.resolved.clear()
-    fast_path.fits = _fits
+    fast_path.fits, fast_path.forward = _fits, None
     return True
+
+
+def _may_be_of_the_compiler(error: Exception) -> bool:
+    """Return False for exceptions that come from elsewhere, as those that a signal handler raises."""
+    if type(error) is Exception or isinstance(error, MemoryError | RecursionError | TimeoutError):
+        return False
+    return type(error).__module__.partition(".")[0] in ("builtins", "llvmlite", "numba")
 
 
 def run_guarded(kernel: Any, is_users: bool, probs: Array, grad_output: Array, result: Array) -> None:
@@ -155,23 +177,15 @@ def general_path(
     probs: ArrayLike, grad_output: ArrayLike, axis: Axis, out: Array | None, impl: Impl, threads: int | None
 ) -> Array:
     """Compute any call: validate its arguments, and convert the arrays to the rows or columns that kernels take."""
-    is_simd, count = _is_simd(impl), None if threads is None else as_thread_count(threads)
-    if count and not is_simd:
-        with limit_threads(count):
-            return general_path(probs, grad_output, axis, out, impl, None)
+    given, count = {"probs": probs, "grad_output": grad_output}, None if threads is None else as_thread_count(threads)
     checked = _or_fall_back if impl == AUTO else lambda kernel, _: kernel
-    all_threads = fast_path.columns
-    columns = checked(all_threads if count is None else lambda *arrays: all_threads(*arrays, count), "numba_simd")
     try:
-        if is_simd and (result := run_plain(columns, [probs, grad_output], axis, out)) is not None:
-            return result
-        arrays = {"probs": as_real_array("probs", probs), "grad_output": as_real_array("grad_output", grad_output)}
-        layout = Layout.of(arrays, axis)
-        if is_simd:
-            return run_blocks(columns, [*arrays.values()], layout, out)
-        implementation = _resolve(impl)
-        guarded, kernel = not registry.is_ours(implementation), checked(implementation.kernel, implementation.name)
-        return run_kernel(kernel, implementation.in_place, arrays, layout, out, guarded=guarded)
+        if _kind_of(impl) == SIMD:  # it takes other axes than the last without copies
+            columns = functools.partial(fast_path.columns, threads=count) if count else fast_path.columns
+            return run_arrays(checked(columns, "numba_simd"), given, axis, out)
+        record = _resolve(impl)
+        kernel = checked(record.kernel, record.name)
+        return run_kernel(kernel, record.in_place, given, axis, out, guarded=not registry.is_ours(record))
     except _FallenBackError:
         return general_path(probs, grad_output, axis, out, impl, threads)
 
@@ -194,28 +208,17 @@ def _or_fall_back(kernel: Any, name: str) -> Any:
     return run
 
 
-def _is_simd(impl: object) -> bool:
-    """Whether `impl` stands for `numba_simd`, compiled, which takes other axes than the last without copies."""
+def _kind_of(impl: object) -> int:
     try:
-        return registry.resolved[impl][1] == SIMD
+        return registry.resolved[impl][1]
     except (KeyError, TypeError):
-        try:
-            return bool(fast_path.load(impl)[1] == SIMD)
-        except Exception as error:
-            if not falls_back(impl, error):
-                raise
-            return _is_simd(impl)
+        return fast_path.load(impl)[1]
 
 
 def _resolve(impl: object) -> Implementation:
     """Return the implementation that a name, a record or a kernel stands for."""
     if isinstance(impl, str):
-        try:
-            return registry.from_spec(dispatch.pick().impl if impl == AUTO else impl)
-        except Exception as error:
-            if not falls_back(impl, error):
-                raise
-            return _resolve(impl)
+        return registry.from_spec(dispatch.pick().impl if impl == AUTO else impl)
     if isinstance(impl, Implementation):
         return impl
     if callable(impl):

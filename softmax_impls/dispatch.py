@@ -21,7 +21,7 @@ from softmax_impls.threads import MAX_THREADS, available_cores, num_threads
 
 @functools.cache
 def has_compiler() -> bool:
-    """Whether Numba is installed and compiles; found out without importing it."""
+    """Whether Numba is installed and not switched off. This does not import it."""
     switched_off = os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0")
     return not switched_off and importlib.util.find_spec("numba") is not None
 
@@ -40,11 +40,11 @@ def fall_back(impl: str, error: Exception) -> bool:
         return False
     if impl in _failures:  # another thread has recorded it
         return True
-    if not _failures:
+    _failures.add(impl)
+    if len(_failures) == 1:
         rest = " or ".join(rule.impl for rule in RULES if rule.impl != impl)
         message = f"{impl} can't be compiled here, so impl='auto' uses {rest}. {one_line(error)}"
         warnings.warn(message, RuntimeWarning, stacklevel=4)
-    _failures.add(impl)
     return True
 
 

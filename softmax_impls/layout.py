@@ -8,6 +8,7 @@ where it must, and runs the kernel:
                       (dtype, masks)  (shape, axis)  (B, D) rows            only where out is not rows itself
 """
 
+import contextlib
 import math
 import operator
 import sys
@@ -53,7 +54,7 @@ class _RefusedError(Exception):
 
 
 def _checked(value: object) -> Any:
-    """Return `value` with arrays that lists contain converted one by one: NumPy drops their masks."""
+    """Return `value`, in which arrays inside of lists are converted one by one: NumPy would drop their masks."""
     if type(value) is list and {float}.issuperset(map(type, value)):  # the usual case, without further tests
         return value
     if hasattr(value, "__dask_graph__") and hasattr(value, "__array__") and value.__dask_graph__() is not None:
@@ -78,6 +79,11 @@ def as_real_array(name: str, value: object) -> Array:
     return array if array.dtype == dtype else array.astype(dtype)
 
 
+def as_real_arrays(given: dict[str, object]) -> dict[str, Array]:
+    """Return `as_real_array` of each value, by argument name."""
+    return {name: as_real_array(name, value) for name, value in given.items()}
+
+
 def real_dtype(name: str, dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype of `as_real_array` for an array of this dtype; TypeError if that refuses it."""
     if dtype.kind in "biu":
@@ -96,10 +102,7 @@ def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(ndim))
     axes = axis if isinstance(axis, tuple) else (axis,)
-    for each in axes:
-        if isinstance(each, bool | np.bool_) or not hasattr(each, "__index__"):
-            raise TypeError(f"axis must be an int, a tuple of ints or None, got {axis!r}")
-    indices = tuple(operator.index(each) for each in axes)
+    indices = [_as_int(each, f"axis must be an int, a tuple of ints or None, got {axis!r}") for each in axes]
     for index in indices:
         if abs(index) > sys.maxsize >> 32:  # NumPy cannot convert it
             raise np.exceptions.AxisError(f"axis: axis {index} is out of bounds for array of dimension {ndim}")
@@ -109,11 +112,16 @@ def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
 
 def as_thread_count(threads: object) -> int:
     """Return `threads` as an int; TypeError if it is not an integer, ValueError if it is less than 1."""
-    if isinstance(threads, bool) or not hasattr(threads, "__index__"):
-        raise TypeError(f"threads must be an int or None, got {threads!r}")
-    if (number := operator.index(threads)) < 1:
+    if (number := _as_int(threads, f"threads must be an int or None, got {threads!r}")) < 1:
         raise ValueError(f"threads must be at least 1, got {number}")
     return number
+
+
+def _as_int(value: Any, message: str) -> int:
+    if not isinstance(value, bool | np.bool_):
+        with contextlib.suppress(TypeError):
+            return operator.index(value)
+    raise TypeError(message)
 
 
 @dataclass(frozen=True)
@@ -182,17 +190,19 @@ class Layout:
 def run_kernel(
     kernel: Callable[..., Any],
     in_place: tuple[str, ...],
-    arrays: dict[str, Array],
-    layout: Layout,
+    given: dict[str, Any],
+    axis: Axis,
     out: Array | None,
     guarded: bool = False,
 ) -> Array:
-    """Run a kernel on a caller's arrays, and return the result in the caller's layout.
+    """Run a kernel on a caller's arrays, by argument name, and return the result in the caller's layout.
 
     The kernel writes straight into the result where the result is contiguous rows and does not overlap an input, or
     is exactly one of the inputs in `in_place`. Otherwise it writes into new rows that are then copied. `guarded` is for
     kernels that this package's tests do not cover: their inputs are read-only, and their ``out`` starts as NaN.
     """
+    arrays = as_real_arrays(given)
+    layout = Layout.of(arrays, axis)
     result = np.empty(layout.shape, layout.result) if out is None else layout.checked_out(out)
     if 0 not in layout.shape:
         inputs = {name: layout.read(array) for name, array in arrays.items()}

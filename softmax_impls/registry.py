@@ -108,18 +108,19 @@ def describe(kernel: Callable[..., Any], **record: Any) -> Implementation:
         raise ValueError(f"name must be an identifier other than 'auto', got {name!r}: pass name=")
     first_line = (kernel.__doc__ or "").strip().partition("\n")[0]
     summary = record.pop("summary", None) or first_line or "(no description)"
-    given = record.pop("in_place", ())
-    in_place = (given,) if isinstance(given, str) else tuple(given)
-    implementation = Implementation(name, kernel, summary, in_place=in_place, **record)
-    words = [
+    for option in {"in_place", "requires"} & record.keys():
+        words = record[option]
+        record[option] = (words,) if isinstance(words, str) else tuple(words)
+    implementation = Implementation(name, kernel, summary, **record)
+    choices = [
         ("family", implementation.family, get_args(Family)),
         ("accurate_for", implementation.accurate_for, get_args(Accuracy)),
-        *(("in_place", argument, INPUTS) for argument in in_place),
+        *(("in_place", argument, INPUTS) for argument in implementation.in_place),
     ]
-    for option, word, allowed in words:
+    for option, word, allowed in choices:
         if word not in allowed:
             raise ValueError(f"{option} must be one of {', '.join(allowed)}; got {word!r}")
-    with contextlib.suppress(TypeError, ValueError):  # of the call, or if its result is not a number
+    with contextlib.suppress(ArithmeticError, TypeError, ValueError):  # of the call, or if its result is not a number
         if implementation.temporaries is None or int(implementation.temporaries(1, 1, 8)) >= 0:
             return implementation
     raise TypeError(f"temporaries must be a function of (batch, dim, itemsize), got {implementation.temporaries!r}")
@@ -202,7 +203,8 @@ def from_spec(spec: str) -> Implementation:
     if not colon or spec in _registered:
         return get(spec)
     try:
-        sys.path[:0] = {os.getcwd()}.difference(sys.path)
+        with contextlib.suppress(FileNotFoundError):  # the current folder was deleted
+            sys.path[:0] = {os.getcwd()}.difference(sys.path)
         kernel = operator.attrgetter(attribute)(importlib.import_module(module_name))
     except KERNEL_ERRORS as error:  # the user's module may raise anything
         raise ValueError(f"impl {spec!r} can't be loaded: {one_line(error)}") from error
@@ -214,7 +216,7 @@ def from_spec(spec: str) -> Implementation:
 def from_specs(specs: Iterable[str], *, peers: bool = False) -> tuple[dict[str, Implementation], dict[str, str]]:
     """Return the implementations that ``--impl`` and ``--peers`` select, and for the unavailable ones the reason.
 
-    A name selects only the named implementations. A function ``module:function`` takes part beside the others.
+    If there are names, only the named implementations are selected. A function ``module:function`` is always added.
     """
     given = {spec: from_spec(spec) for spec in specs}
     named = [record.name for spec, record in given.items() if ":" not in spec]

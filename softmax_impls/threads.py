@@ -26,9 +26,8 @@ def num_threads() -> int:
 
 def default_threads() -> int:
     """Return NUMBA_NUM_THREADS; without it, the number of processors."""
-    if (numba := sys.modules.get("numba")) is not None:
-        return numba.config.NUMBA_NUM_THREADS  # type: ignore[no-any-return]
-    return _number_of_environment()
+    config = sys.modules.get("numba.core.config")  # without the number while another thread imports it
+    return getattr(config, "NUMBA_NUM_THREADS", 0) or _number_of_environment()
 
 
 @functools.cache  # it takes 1 µs

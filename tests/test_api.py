@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import special
 
 from softmax_impls import implementations, softmax, softmax_backward
+from softmax_impls.dispatch import has_compiler
 from softmax_impls.registry import names, register
 
 RNG = np.random.default_rng(0)
@@ -93,6 +94,7 @@ def test_an_empty_tuple_of_axes_means_rows_of_one_element():
         ("last", TypeError, "axis must be an int"),
         ([0], TypeError, "axis must be an int"),
         (True, TypeError, "axis must be an int"),
+        (np.array([0, 1]), TypeError, r"axis must be an int, a tuple of ints or None, got array\(\[0, 1\]\)"),
         (2**31, ValueError, "axis 2147483648 is out of bounds"),
         ((0, 10**30), ValueError, "is out of bounds"),
     ],
@@ -400,12 +402,27 @@ def test_impl_may_be_the_place_of_a_function(tmp_path, monkeypatch):
 @pytest.mark.parametrize("threads", [None, 1, 2])
 def test_plain_arrays_take_the_fast_path_with_any_implementation(name, threads, monkeypatch):
     expected = softmax_backward(P, G, impl=name)
-    monkeypatch.setattr("softmax_impls.calls.Layout", None)  # the general path needs it
+    monkeypatch.setattr("softmax_impls.api.general_path", None)
     for impl in (name, implementations()[name].kernel, implementations()[name]):
         out = np.full_like(P, np.nan)
         assert softmax_backward(P, G, out=out, impl=impl, threads=threads) is out
         np.testing.assert_array_equal(out, expected)
         np.testing.assert_array_equal(softmax_backward(P, G, impl=impl, threads=threads), expected)
+
+
+def test_read_only_arrays_are_computed_without_copies_and_a_read_only_out_is_refused(monkeypatch):
+    p, g, out = P.copy(), G.copy(), np.empty_like(P)
+    p.flags.writeable = g.flags.writeable = False
+    expected = [softmax(G), softmax_backward(P, G)]
+    monkeypatch.setattr("softmax_impls.blocks.Layout", None)  # arrays that may need copies
+    if has_compiler():
+        np.testing.assert_array_equal(softmax_backward(p, g), expected[1])
+    np.testing.assert_array_equal(softmax(g), expected[0])
+    monkeypatch.undo()
+    out.flags.writeable = False
+    for call in (lambda: softmax(G, out=out), lambda: softmax_backward(P.T, G.T, axis=0, out=out.T)):
+        with pytest.raises(ValueError, match="out must be writeable"):
+            call()
 
 
 def test_the_fast_path_does_not_let_a_kernel_of_the_users_change_inputs():

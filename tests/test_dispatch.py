@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from softmax_impls import api, calls, dispatch, explain, implementations, registry, softmax_backward
+from softmax_impls import api, calls, dispatch, explain, implementations, registry, softmax, softmax_backward
 
 
 @pytest.fixture
@@ -139,6 +139,30 @@ def test_an_implementation_that_fails_in_several_threads_costs_no_other_implemen
         assert [dispatch.fall_back("numba_simd", ValueError("no")) for _ in range(3)] == [True] * 3
     assert len(warned) == 1
     assert dispatch.compiles("numba_pivoted") == dispatch.has_compiler()
+
+
+@pytest.mark.skipif(not dispatch.has_compiler(), reason="runs where Numba compiles")
+@pytest.mark.parametrize("error", [TimeoutError, Exception, type("Alarm", (Exception,), {})])
+def test_an_exception_of_a_signal_handler_is_raised_and_no_reason_to_fall_back(error, unloaded, monkeypatch):
+    def interrupted(*arguments):
+        raise error("time is up")
+
+    array = np.full((1, 2), 0.5)
+    softmax_backward(array, array)
+    softmax(array)
+    monkeypatch.setattr(api.fast_path, "small", interrupted)
+    for call in (lambda: softmax_backward(array, array), lambda: softmax(array)):
+        with pytest.raises(error, match="time is up"):
+            call()
+    assert explain(3).impl == "numba_simd"
+
+
+def test_auto_works_where_warnings_are_errors_from_the_second_call_on(monkeypatch):
+    monkeypatch.setattr(dispatch, "_failures", set())
+    with pytest.raises(RuntimeWarning, match="can't be compiled here"):
+        dispatch.fall_back("numba_simd", ValueError("no"))
+    assert dispatch.fall_back("numba_simd", ValueError("no"))
+    assert explain(3).impl != "numba_simd"
 
 
 def test_a_new_kernel_for_each_call_is_not_kept_for_ever(monkeypatch):

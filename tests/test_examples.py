@@ -30,13 +30,20 @@ def test_first_step_with_mostly_zero_gradients_comes_after_the_last_step_without
     assert example.History(loss=[1.0], confident=[10], zero=[5]).mostly_zero_from is None
 
 
-def test_example_prints_both_results_and_draws_a_picture(tmp_path):
+def test_example_refuses_to_train_without_steps(example, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["confident_rows.py", "--steps", "0"])
+    with pytest.raises(SystemExit):
+        example.main()
+    assert "--steps must be at least 1, got 0" in capsys.readouterr().err
+
+
+def test_example_prints_both_results_and_draws_a_picture_in_a_new_folder(tmp_path):
     pytest.importorskip("sklearn")
-    command = [sys.executable, str(ROOT / "examples" / "confident_rows.py"), "--steps", "20", "--output", "x.png"]
+    command = [sys.executable, str(ROOT / "examples" / "confident_rows.py"), "--steps", "20", "--output", "new/x.png"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "textbook: loss" in done.stdout
     assert "accurate: loss" in done.stdout
-    assert Path(tmp_path, "x.png").read_bytes().startswith(b"\x89PNG")
+    assert Path(tmp_path, "new", "x.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_textbook_gradient_is_zero_where_the_probability_of_the_label_rounds_to_one(example):

@@ -89,6 +89,7 @@ def test_a_taken_name_is_refused_even_if_its_file_was_not_imported_yet(registry,
         ({"temporaries": lambda rows: 8}, TypeError, "temporaries must be a function of"),
         ({"temporaries": lambda *sizes: None}, TypeError, "temporaries must be a function of"),
         ({"temporaries": lambda *sizes: float("nan")}, TypeError, "temporaries must be a function of"),
+        ({"temporaries": lambda *sizes: 1 / 0}, TypeError, "temporaries must be a function of"),
         ({"name": "auto"}, ValueError, "name must be an identifier other than 'auto'"),
         ({"name": "two words"}, ValueError, "name must be an identifier"),
         ({"nmae": "typo"}, TypeError, "nmae"),
@@ -117,6 +118,11 @@ def test_a_name_may_be_any_python_identifier(registry):
         out[...] = 0
 
     assert register(σ).__name__ in implementations()
+
+
+def test_one_word_may_stand_for_a_tuple_of_words():
+    record = describe(kernel, in_place="probs", requires="numba")
+    assert (record.in_place, record.requires) == (("probs",), ("numba",))
 
 
 def test_describe_refuses_what_is_not_callable():
@@ -151,6 +157,15 @@ def test_a_spec_is_a_known_name_or_a_function_of_a_module(module):
     assert finder.from_spec("users_kernels:mine").name == "mine"
     assert finder.from_spec("users_kernels:closed_form").name == "users_kernels:closed_form"
     assert finder.from_spec("pivoted").name == "pivoted"
+
+
+def test_a_function_is_found_where_the_current_folder_was_deleted(module, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert finder.from_spec("users_kernels:mine").name == "mine"
 
 
 @pytest.mark.parametrize(

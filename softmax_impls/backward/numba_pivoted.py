@@ -86,7 +86,7 @@ def _shifted_dot(probs: Array, grad_output: Array, i: int, shift: np.floating) -
 
 @jit()
 def _argmax(bits: Any, i: int) -> int:
-    """Return the index of the largest p of row i, the first if several are equal; that of a NaN if there is one."""
+    """Return the index of the largest p of row i, the first if several are equal; any index where a p is NaN."""
     largest = bits[i, 0]
     for j in range(bits.shape[1]):
         largest = max(largest, bits[i, j])

@@ -39,6 +39,13 @@ overflows, is an error: the formula has no such difference.
 includes that p does not sum to 1. So the error of the result is at most γ_{D+6} P_i (|h_i| + 2 E + |g_k|). Where
 |g_k| ≤ K |Σ P g - g_k|, which is at most K E, this is within the bound given the logits for K ≤ 2.
 
+**The same without k.** For any two classes i and j, p_i |h_i| + p_j |h_j| is at least min(p_i, p_j) |g_i - g_j|,
+whatever k is. So E is at least the sum S of that over disjoint pairs of classes. Let N be the smaller of Σ P|g| over
+the positive g and over the negative g. Then Σ P|g| = |Σ P g| + 2 N, and N ≤ E, because g_k has one sign. So where
+|Σ P g| ≤ K S, the error of a sum that rounds each term at most r times is at most γ_r (K + 2) E. With the roundings of
+h and of the result, this is within the bound given the logits for (K + 2) r + 3 ≤ 4 (D + 6). For K = 4, r may be
+D / 2 + 3. In `simd.passes.medium_sums`, r is at most 8 + D / 16, and D is at least 17.
+
 **Numeric gradients.** The loss is L(x) = Σ g · softmax(x); its gradient is the backward pass of g. The error of central
 differences with step h is at most h²/6 max|L'''|. If x_j alone changes, p = p_j has the third derivative
 p (1 - p) (1 - 6 p (1 - p)), at most 1/8 in size, and the other probabilities share 1 - p in fixed proportion. So

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from softmax_impls import api
 from softmax_impls.dask import kernels
 from softmax_impls.implementation import Array, Impl, read_only
-from softmax_impls.layout import Layout, as_real_array, run_kernel
+from softmax_impls.layout import Layout, as_real_arrays, run_kernel
 from softmax_impls.simd.sizes import MAX_UNSHIFTED_RATIO
 from softmax_impls.threads import limit_threads
 
@@ -162,23 +162,18 @@ def merge_shifted(dots: Records, axis: Axes, keepdims: bool = True) -> Records:
 @np.errstate(all="ignore")
 def gradient(probs: Array, grad_output: Array, total: Records, dot: Records, axes: Axes) -> Array:
     """Return a chunk of p (h - Σ p h), with the Σ p h of whole rows."""
-    arrays = _real_arrays(probs, grad_output)
     needed, factor, shift = _shifts(total)
     sums = np.where(needed, dot["sum"].reshape(-1), total["sum"].reshape(-1))
 
     def write(probs: Array, grad_output: Array, out: Array) -> None:
         kernels.write(read_only(probs), read_only(grad_output), factor, shift, sums, out)
 
-    return run_kernel(write, (), arrays, Layout.of(arrays, axes), None)
+    return run_kernel(write, (), {"probs": probs, "grad_output": grad_output}, axes, None)
 
 
 def _rows(probs: Array, grad_output: Array, axes: Axes, report: np.dtype[Any]) -> tuple[Array, Array, Records]:
     """Return a chunk as rows, (B, n) each and read-only, and an array for its reports."""
-    arrays = _real_arrays(probs, grad_output)
+    arrays = as_real_arrays({"probs": probs, "grad_output": grad_output})
     layout = Layout.of(arrays, axes)
     p, g = (read_only(layout.read(array)) for array in arrays.values())
     return p, g, np.empty([1 if axis in axes else size for axis, size in enumerate(layout.shape)], report)
-
-
-def _real_arrays(probs: Array, grad_output: Array) -> dict[str, Array]:
-    return {"probs": as_real_array("probs", probs), "grad_output": as_real_array("grad_output", grad_output)}

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from softmax_impls.implementation import Array
 from softmax_impls.simd.jit import inner, jit
+from softmax_impls.simd.vectors import two_sum
 
 Floats = NDArray[np.float64]
 
@@ -29,22 +30,14 @@ def dots(probs: Array, grad_output: Array, factor: Floats, shift: Floats) -> tup
         totals[:] = lost[:] = 0.0
         for start in range(0, whole, LANES):
             for k in range(LANES):  # a constant number: else LLVM makes code that takes three times as long
-                totals[k], lost[k] = _add(totals[k], lost[k], _term(probs, grad_output, i, start + k, f, c))
+                totals[k], lost[k] = two_sum(totals[k], lost[k], _term(probs, grad_output, i, start + k, f, c))
         for k in range(dim - whole):
-            totals[k], lost[k] = _add(totals[k], lost[k], _term(probs, grad_output, i, whole + k, f, c))
+            totals[k], lost[k] = two_sum(totals[k], lost[k], _term(probs, grad_output, i, whole + k, f, c))
         for k in range(1, LANES):
-            totals[0], lost[0] = _add(totals[0], lost[0] + lost[k], totals[k])
+            totals[0], lost[0] = two_sum(totals[0], lost[0] + lost[k], totals[k])
         sums[i] = totals[0] + lost[0]
         rests[i] = lost[0] - (sums[i] - totals[0])
     return sums, rests
-
-
-@inner(forceinline=True)
-def _add(total: float, lost: float, term: float) -> tuple[float, float]:
-    """Add a term to a sum, and what rounding loses to a second sum (Knuth's TwoSum)."""
-    result = total + term
-    added = result - total
-    return result, lost + ((total - (result - added)) + (term - added))
 
 
 @inner(forceinline=True)

@@ -20,7 +20,8 @@ def _closed_form_into(p: Any, g: Any, out: Any) -> None:
 
 @functools.cache
 def _compiled(function: Any) -> Any:
-    library._dynamo.config.recompile_limit = 64  # sizes of 1 are compiled all the same; beyond the limit, nothing is
+    # Sizes of 1 are compiled all the same, and beyond this limit nothing is. The name is that of PyTorch 2.3 and later.
+    library._dynamo.config.cache_size_limit = 64
     return library.compile(function, dynamic=True, fullgraph=True)  # not for each new shape, which would take seconds
 
 

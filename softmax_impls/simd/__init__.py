@@ -1,6 +1,6 @@
 """The parts of the kernel numba_simd and of the forward pass: vectors, passes over a row, rows, columns, and threads.
 
-The kernel computes p (h - Σ p h) for each row, where h = g - c and c is g at the row's largest p, as in
+The kernel computes p (h - Σ p h) for each row, where h = g + c and -c is g at the row's largest p, as in
 `softmax_impls.backward.pivoted`. Where c = 0 is accurate enough, it saves the pass that computes the shifted sum.
 Read `sizes` (the tunable numbers), `vectors` (operations on 64 bytes), `passes` (over a row), `rows` (the order of the
 passes), `pool` (a call, and the threads that share it), `tasks` (calls on rows) and `parts` (threads share a row), then
@@ -13,7 +13,7 @@ are pipelined: each step reduces a row and writes the row before it::
     step                        0         1         2         3
     reduce: read from memory    row 0     row 1     row 2                max p, g there, Σ p g
     shifted_dot: from cache     (row 0)   (row 1)   (row 2)              only where Σ p g lost its accuracy
-    write: read from cache                row 0     row 1     row 2      p ((g - c) - Σ p h)
+    write: read from cache                row 0     row 1     row 2      p ((g + c) - Σ p h)
 
 In a step, loads of the reduced row and stores of the written row alternate, so the processor waits for neither. Where
 the beginning of a row shows that Σ p g will lose its accuracy (a p above ½), its reduce ends there. Calls that the

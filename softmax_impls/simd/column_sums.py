@@ -42,7 +42,7 @@ def column_sums(probs: Pointer, grad: Pointer, begin: int, end: int, step: int) 
         return c, _partial_sum(probs, grad, begin, end, step, c)
     total, rest = zero, zero
     for k in range(begin, end, terms):
-        total, rest = _add(total, rest, _partial_sum(probs, grad, k, min(end, k + terms), step, c))
+        total, rest = vec.two_sum(total, rest, _partial_sum(probs, grad, k, min(end, k + terms), step, c))
     return c, total + rest
 
 
@@ -77,7 +77,7 @@ def reduce_forward(buffer: Pointer, dim: int, n: int) -> None:
         begin, end = base + 2 * width, base + (2 * dim + 2) * width
         largest = vec.load(buffer, begin)
         for k in range(begin + 2 * width, end, 2 * width):
-            largest = vec.update_max(vec.load(buffer, k), zero, largest, zero)[0]
+            largest = vec.larger(vec.load(buffer, k), largest)
         total, rest, k = zero, zero, begin
         while k < end:
             a, stop = zero, min(end, k + 2 * TERMS_PER_LANE * width)
@@ -86,15 +86,7 @@ def reduce_forward(buffer: Pointer, dim: int, n: int) -> None:
                 vec.store(buffer, k, e)
                 a = a + e
                 k += 2 * width
-            total, rest = _add(total, rest, a)
+            total, rest = vec.two_sum(total, rest, a)
         vec.store(buffer, base + width, total + rest)
         for k in range(base + width, base + 2 * width):
             buffer[k] = vec.as_element(buffer, 1) / buffer[k]
-
-
-@inner(forceinline=True)
-def _add(total: Vector, rest: Vector, a: Vector) -> tuple[Vector, Vector]:
-    """Add a to the sum total + rest. Only the additions to rest have rounding errors (Knuth's TwoSum)."""
-    new = total + a
-    added = new - total
-    return new, rest + ((total - (new - added)) + (a - added))

@@ -23,27 +23,13 @@ from typing import Any
 import numpy as np
 
 from softmax_impls.implementation import Array
-from softmax_impls.simd import pool
+from softmax_impls.simd import pool, sizes
 from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.column_sums import column_sums, reduce_backward, reduce_forward
 from softmax_impls.simd.jit import DISABLE_JIT, Task, inner, task
 from softmax_impls.simd.passes import result_at
-from softmax_impls.simd.sizes import (
-    BLOCK_BYTES,
-    CHUNKS_PER_THREAD,
-    DIRECT_BYTES,
-    DONE,
-    LARGE_BLOCK_BYTES,
-    MAX_BLOCK_VECTORS,
-    MIN_BLOCK_VECTORS,
-    MIN_CHUNK_BYTES,
-    NONTEMPORAL_FROM,
-    SHARED_FROM,
-    VECTOR_BYTES,
-)
-from softmax_impls.simd.tasks import ALONE
 from softmax_impls.simd.vectors import Pointer
-from softmax_impls.threads import num_threads
+from softmax_impls.threads import MAX_THREADS
 
 Block = tuple[int, int, int]  # index of its first row, column of its first vector, number of vectors
 
@@ -57,25 +43,24 @@ def backward(probs: Array, grad: Array, out: Array, threads: int | None = None) 
 def direct_call(probs: Array, grad: Array, out: Array, axis: int, threads: int | None = None) -> bool:
     """Compute the backward pass of C-contiguous arrays by `direct` if possible; return whether it was possible.
 
-    It is possible if the first-level cache holds an outer index, `out` overlaps no input and nothing overflows. Beyond
-    the caches it is left to blocks, which take 0.8 of the time (Zen 3, 1600×10×100).
+    It is possible if the first-level cache holds the elements of an outer index, `out` overlaps no input and nothing
+    overflows. Arrays beyond the caches are refused: by blocks, they take 0.8 of the time (Zen 3, 1600×10×100).
     """
     moved = 3 * out.nbytes
-    if moved > NONTEMPORAL_FROM:
+    if moved > sizes.NONTEMPORAL_FROM:
         return False
-    threads = _threads(moved, threads)
-    _, words = _direct_words(out.shape, axis, out.itemsize, pool.prepare(threads) if threads > 1 else ALONE)
-    return bool(words and pool.enter.compiled(probs, grad, out, words) == DONE)
+    _, words = _direct_words(out.shape, axis, out.itemsize, pool.team_for(moved, threads))
+    return bool(words and pool.enter.compiled(probs, grad, out, words) == sizes.DONE)
 
 
 @functools.lru_cache(1024)
-def _direct_words(shape: tuple[int, ...], axis: int, itemsize: int, team: tuple[int, Any, int]) -> tuple[Any, Any]:
+def _direct_words(shape: tuple[int, ...], axis: int, itemsize: int, team: pool.Team) -> tuple[Any, Any]:
     """Return the words of a call, see `pool.words_of`; 0 where `direct` takes longer, or `inner` is too small."""
     axis, bytes_of = axis % len(shape), math.prod(shape[axis:]) * itemsize  # of an outer index
     outer, dim, columns = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis:][1:])
-    if columns * itemsize < VECTOR_BYTES or not 0 < bytes_of <= DIRECT_BYTES:
+    if columns * itemsize < sizes.VECTOR_BYTES or not 0 < bytes_of <= sizes.DIRECT_BYTES:
         return 0, 0
-    smallest, dtype = 1 + MIN_CHUNK_BYTES // (3 * bytes_of), np.dtype(f"f{itemsize}")
+    smallest, dtype = 1 + sizes.MIN_CHUNK_BYTES // (3 * bytes_of), np.dtype(f"f{itemsize}")
     return pool.words_of(direct, dtype, outer, team, smallest, dim, columns, in_place=False)
 
 
@@ -84,38 +69,32 @@ def forward(x: Array, out: Array, threads: int | None = None) -> None:
     _run(forward_blocks, x, x, out, 2 * out.nbytes, threads)
 
 
-def _threads(moved: int, threads: int | None) -> int:
-    return 1 if DISABLE_JIT or moved < SHARED_FROM else threads or num_threads()
-
-
 def _run(blocks_of: Task, probs: Array, grad: Array, out: Array, moved: int, threads: int | None) -> None:
-    (outer, dim, columns), threads = out.shape, _threads(moved, threads)
-    blocks, largest = _split(dim, columns, VECTOR_BYTES // out.itemsize)
+    (outer, dim, columns), team = out.shape, pool.team_for(moved, threads)
+    blocks, largest = split(dim, columns, sizes.VECTOR_BYTES // out.itemsize)
     blocks *= outer
-    step = -(-blocks // (1 if threads == 1 else CHUNKS_PER_THREAD * threads))
+    step = -(-blocks // (1 if team[0] == 1 else min(sizes.CHUNKS_PER_THREAD * team[0], MAX_THREADS)))
     lines = largest * (2 * dim + 3)  # of a chunk's buffer
-    memory = np.empty((lines * -(-blocks // step) + 1) * VECTOR_BYTES, np.uint8)
+    memory = np.empty((lines * -(-blocks // step) + 1) * sizes.VECTOR_BYTES, np.uint8)
     address = memory.__array_interface__["data"][0]
-    first = -address % VECTOR_BYTES
-    buffer = memory[first : first - VECTOR_BYTES].view(out.dtype) if DISABLE_JIT else address + first
-    pool.run(blocks_of, probs, grad, out, blocks, threads, step, dim, columns, moved > NONTEMPORAL_FROM, buffer)
+    first = -address % sizes.VECTOR_BYTES
+    buffer = memory[first : first - sizes.VECTOR_BYTES].view(out.dtype) if DISABLE_JIT else address + first
+    pool.run(blocks_of, probs, grad, out, blocks, team, step, dim, columns, moved > sizes.NONTEMPORAL_FROM, buffer)
 
 
-def _split(dim: int, columns: int, width: int) -> tuple[int, int]:
+@inner()
+def split(dim: int, columns: int, width: int) -> tuple[int, int]:
     """Return the number of blocks of an outer index, and the largest number of vectors of a block."""
-    vector = 2 * VECTOR_BYTES * dim  # bytes
-    most = max(BLOCK_BYTES // vector, min(MIN_BLOCK_VECTORS, LARGE_BLOCK_BYTES // vector))
-    most = max(3, min(MAX_BLOCK_VECTORS, most))  # 3: at least 2 in each block
+    vector = 2 * sizes.VECTOR_BYTES * dim  # bytes
+    most = max(sizes.BLOCK_BYTES // vector, min(sizes.MIN_BLOCK_VECTORS, sizes.LARGE_BLOCK_BYTES // vector))
+    most = max(3, min(sizes.MAX_BLOCK_VECTORS, most))  # 3: at least 2 in each block
     blocks = (columns // width + most - 1) // most
     return blocks, columns // width // blocks + 1
 
 
-split: Any = inner()(_split)
-
-
 @task()
 def direct(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute the backward pass if the first-level cache holds an outer index; stop if a column overflows."""
+    """Compute the backward pass, an outer index after the other; stop at an index where a column may overflow."""
     dim, columns, width = call[pool.DIM], call[pool.INNER], vec.lanes(probs)
     size = dim * columns
     for row in range(start * size, stop * size, size):
@@ -123,9 +102,9 @@ def direct(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: in
         for column in range(0, columns, width):
             begin = row + min(column, columns - width)
             c, s = column_sums(probs, grad, begin, begin + size, columns)
-            k = begin
+            shift, k = vec.broadcast(probs, 0) - c, begin
             while k < begin + size:
-                vec.store(out, k, result_at(probs, grad, k, c, s))
+                vec.store(out, k, result_at(probs, grad, k, shift, s))
                 k += columns
             squares = squares + s * s
         if not np.isfinite(vec.reduce_add(squares)):

@@ -1,7 +1,7 @@
 """The forward pass for rows, p = exp(x - max x) / Σ exp(x - max x), in three passes: maximum, exponentials, scale.
 
-While it computes exponentials, a row prefetches the next row: 1.2 times faster beyond the caches. Non-temporal stores,
-from a buffer of rows, took 1.1 to 1.3 times as long as plain stores (Zen 3, 4096×1024, 40000×100).
+The pass that computes exponentials prefetches the next row. Calls beyond the caches are 1.2 times as fast with this.
+Stores are not non-temporal: from a buffer of rows, these took 1.1 to 1.3 times as long (Zen 3, 4096×1024, 40000×100).
 
 NaN and +inf make x - max x NaN, in at least one element, and so the sum and all p of their row. The maximum of a row
 with NaN does not matter.
@@ -18,17 +18,11 @@ from softmax_impls.simd.exponential import exp
 from softmax_impls.simd.jit import inner, task
 from softmax_impls.simd.parts import RESULTS, SUMS, begin, loop
 from softmax_impls.simd.tasks import Tasks
-from softmax_impls.simd.vectors import Pointer, Vector
+from softmax_impls.simd.vectors import Pointer
 
 MAXIMUM, EXPONENTIALS, SCALE = range(3)  # the passes over a part of a row
 # Exponentials that a lane adds before their sum is added to the total, and the rounding error of that is kept.
 POWERS_PER_LANE = 6
-
-
-@inner(forceinline=True)
-def larger(a: Vector, b: Vector) -> Vector:
-    """Return the larger of two vectors, lane by lane."""
-    return vec.select(a > b, a, b)
 
 
 @inner(forceinline=True)
@@ -38,15 +32,15 @@ def maximum(x: Pointer, row: int, n: int) -> Any:
     body = row + (n - 1) // width * width
     m0 = m1 = m2 = m3 = vec.load(x, row + n - width)
     while j + 4 * width <= body:  # four maxima: a comparison does not wait for the previous comparison
-        m0 = larger(vec.load(x, j), m0)
-        m1 = larger(vec.load(x, j + width), m1)
-        m2 = larger(vec.load(x, j + 2 * width), m2)
-        m3 = larger(vec.load(x, j + 3 * width), m3)
+        m0 = vec.larger(vec.load(x, j), m0)
+        m1 = vec.larger(vec.load(x, j + width), m1)
+        m2 = vec.larger(vec.load(x, j + 2 * width), m2)
+        m3 = vec.larger(vec.load(x, j + 3 * width), m3)
         j += 4 * width
     while j < body:
-        m0 = larger(vec.load(x, j), m0)
+        m0 = vec.larger(vec.load(x, j), m0)
         j += width
-    m = larger(larger(m0, m1), larger(m2, m3))
+    m = vec.larger(vec.larger(m0, m1), vec.larger(m2, m3))
     return vec.argmax(m, m)[0]
 
 

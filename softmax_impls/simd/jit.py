@@ -1,14 +1,14 @@
 """`jit`, `Entry`, `task`, `inner` and `operation`: decorators for the functions that Numba compiles.
 
-=========== =========================================== =========================== ================= =================
-decorator   the function is called                      its arguments               its machine code  its target
-=========== =========================================== =========================== ================= =================
-`jit`       by Python                                   any                         is kept in a file Numba's
-`Entry`     by Python                                   objects, and numbers (int)  is kept in a file `lean`
-`task`      by compiled functions, through its address  see `Task`                  is kept in a file `lean`
-`inner`     by compiled functions                       numbers, pointers, …        is part of theirs of its callers
-`operation` by compiled functions                       numbers, pointers, …        is part of theirs of its callers
-=========== =========================================== =========================== ================= =================
+=========== ========================================== ========================== ===================== ===========
+decorator   the function is called                     with                       its machine code is   target
+=========== ========================================== ========================== ===================== ===========
+`jit`       by Python                                  any arguments              in a file             Numba's
+`Entry`     by Python                                  objects, and numbers (int) in a file             `lean`
+`task`      by compiled functions, through its address the arguments of `Task`    in a file             `lean`
+`inner`     by compiled functions                      numbers, pointers, …       a part of its callers its callers'
+`operation` by compiled functions                      numbers, pointers, …       a part of its callers its callers'
+=========== ========================================== ========================== ===================== ===========
 
 A change to any file in this folder invalidates the files. Numba is imported when the first function is compiled.
 """
@@ -30,6 +30,7 @@ WORD = np.dtype(np.int64)  # the dtype for tasks that are the same for every dty
 F = TypeVar("F", bound=Callable[..., Any])
 _LEAN = "softmax_impls.simd.lean"
 _undefined: list[Callable[[Any], None]] = []  # functions that define a function for Numba, given the module `lean`
+_addresses: dict[tuple[Any, Any], int] = {}  # of machine code, by function and dtype
 _lock = threading.RLock()  # of a thread that compiles or loads
 
 
@@ -52,7 +53,8 @@ def compiler() -> Any:
         lean = importlib.import_module(_LEAN)
         importlib.import_module("softmax_impls.simd.lowering")
         while _undefined:
-            _undefined.pop(0)(lean)
+            _undefined[0](lean)
+            del _undefined[0]  # only now: Ctrl-C may have come before
     return lean
 
 
@@ -70,16 +72,18 @@ def jit(**options: Any) -> Callable[[F], F]:
 def _compile(function: Any, options: dict[str, Any], dtype: Any = None) -> int:
     """Return the address of the machine code of a task for a dtype, or of an entry; from its file if it is there."""
     with _lock:
-        if (code := objects.read(function, dtype)) is None:
-            code = compiler().compile_function(function, dtype, options)
-            objects.write(function, dtype, code)
-        return objects.load(code)
+        if (function, dtype) not in _addresses:
+            if (code := objects.read(function, dtype)) is None:
+                code = compiler().compile_function(function, dtype, options)
+                objects.write(function, dtype, code)
+            _addresses[function, dtype] = objects.load(code)
+        return _addresses[function, dtype]
 
 
 class Entry:
-    """A function that Python calls. It gets the addresses of objects, and numbers where a parameter is an int.
+    """A function that Python calls, compiled when it is first needed.
 
-    It is compiled when it is first needed.
+    Compiled, it gets the address of each argument; the number itself where a parameter is annotated as an int.
     """
 
     def __init__(self, function: Any) -> None:

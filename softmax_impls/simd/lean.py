@@ -121,6 +121,12 @@ class LEAN:
     target_context = _Context(typing_context, "cpu")
 
 
+class _Cache(FunctionCache):
+    def save_overload(self, *arguments: Any) -> None:
+        with contextlib.suppress(OSError):  # the disk is full
+            super().save_overload(*arguments)
+
+
 def jit(**options: Any) -> Callable[[Any], Any]:
     """See `softmax_impls.simd.jit.jit`."""
 
@@ -128,7 +134,7 @@ def jit(**options: Any) -> Callable[[Any], Any]:
         dispatcher: Any = njit(**{"no_cfunc_wrapper": True, **options})(function)
         if not DISABLE_JIT:
             with contextlib.suppress(RuntimeError, OSError):  # there is no folder for the cache
-                dispatcher._cache = cache = FunctionCache(function)
+                dispatcher._cache = cache = _Cache(function)
                 if hasattr(cache, "_cache_file"):  # Numba checks only the file that defines the function
                     cache._cache_file._source_stamp = (cache._cache_file._source_stamp, STAMP)
         return dispatcher

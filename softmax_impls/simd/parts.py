@@ -14,7 +14,7 @@ from softmax_impls.simd.vectors import Pointer
 from softmax_impls.threads import MAX_THREADS
 
 REDUCE, SHIFTED_DOT, WRITE = range(3)  # the loops; the word INNER of a call states which
-# Indices of the sums of a row, in float64: the shift, Σ p (g - shift), and a cache line for the results of each part: a
+# Indices of the sums of a row, in float64: the shift, Σ p (g + shift), and a cache line for the results of each part: a
 # sum, a key, and the value that belongs to it.
 SHIFT, DOT, RESULTS = 0, 1, pool.LINE
 SUMS = RESULTS + pool.LINE * pool.MAX_CHUNKS
@@ -50,7 +50,7 @@ def rows_in_parts(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, st
         sums[SHIFT] = 0.0
         dot, _, max_g = loop(call, probs, grad, out, row, REDUCE)
         if needs_shift(max_g, dot):
-            sums[SHIFT] = max_g
+            sums[SHIFT] = -max_g
             dot = loop(call, probs, grad, out, row, SHIFTED_DOT)[0]
         if overflows(probs, dot):
             scaled_row(probs, grad, out, row, dim, 1)
@@ -78,5 +78,5 @@ def part_of_row(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, star
 @task()
 def moved_part(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
     """Write p g. No pass that reads two arrays and writes a third does less work, so the roofline times it."""
-    write(probs, grad, out, start, stop, (0.0, 0.0), call[pool.NONTEMPORAL] != 0)  # LLVM leaves out g - 0
+    write(probs, grad, out, start, stop, (-0.0, 0.0), call[pool.NONTEMPORAL] != 0)  # LLVM leaves out g + -0
     return stop

@@ -1,7 +1,10 @@
-"""The passes over a row: reduce, shifted_dot and write. The result is p (h - Σ p h), where h = g - shift.
+"""The passes over a row: reduce, shifted_dot and write. The result is p (h - Σ p h), where h = g + shift.
 
-The shift is g at the largest p where Σ p g lost its accuracy to cancellation (`needs_shift`). Elsewhere it is 0, and
-shifted_dot is left out. An index counts elements from the beginning of the arrays, across rows.
+The shift is -g at the largest p where Σ p g may have lost its accuracy to cancellation (`needs_shift`, `medium_sums`).
+Elsewhere it is 0, and shifted_dot is left out. The shift is added, not subtracted, because processors load and add in
+one instruction: 256×256 float32 took 0.96 to 0.98 of the time.
+
+An index counts elements from the beginning of the arrays, across rows.
 """
 
 from typing import Any
@@ -10,21 +13,21 @@ import numpy as np
 
 from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.jit import inner
-from softmax_impls.simd.sizes import MAX_UNSHIFTED_RATIO, PREFETCHED, TERMS_PER_LANE
+from softmax_impls.simd.sizes import MAX_DOT, MAX_UNSHIFTED_RATIO, MIN_SPREAD, PREFETCHED, TERMS_PER_LANE
 from softmax_impls.simd.vectors import Pointer, Vector
 
-Sums = tuple[float, float]  # of a row: the shift and Σ p (g - shift)
+Sums = tuple[float, float]  # of a row: the shift and Σ p (g + shift)
 
 
 @inner(forceinline=True)
 def needs_shift(max_g: Any, dot: float) -> bool:
-    """Whether Σ p g is too inaccurate, so that g must be shifted by max_g, its value at the largest p; see `bounds`."""
+    """Whether Σ p g is too inaccurate, so that -max_g, the negative g at the largest p, is added to g; see `bounds`."""
     return not abs(np.float64(max_g)) <= MAX_UNSHIFTED_RATIO * abs(dot - np.float64(max_g))
 
 
 @inner(forceinline=True)
 def overflows(probs: Pointer, dot: Any) -> bool:
-    """Whether p (h - dot) may overflow, where dot = Σ p h and h = g - c; then `scaled_row` has to compute the row."""
+    """Whether p (h - dot) may overflow, where dot = Σ p h and h = g + c; then `scaled_row` has to compute the row."""
     # If an h overflowed, dot is inf or NaN. If not, |h| is at most the largest number, and h - dot rounds to a finite
     # number where |dot| is less than half a unit in the last place of that number. (The other half: dot is rounded.)
     return not abs(dot) < vec.as_element(probs, 2.0**969 if vec.lanes(probs) == 8 else 2.0**102)
@@ -49,10 +52,49 @@ def scaled_row(probs: Pointer, grad: Pointer, out: Pointer, row: int, n: int, st
 
 @inner(forceinline=True)
 def row_sums(probs: Pointer, grad: Pointer, row: int, n: int, max_g: Any, dot: float) -> Sums:
-    """Return the shift and Σ p (g - shift) of n elements. A second pass computes the sum if the first loses digits."""
+    """Return the shift and Σ p (g + shift) of n elements. A second pass computes the sum if the first loses digits."""
     if needs_shift(max_g, dot):
-        return np.float64(max_g), shifted_dot(probs, grad, row, n, np.float64(max_g))
+        return -np.float64(max_g), shifted_dot(probs, grad, row, n, -np.float64(max_g))
     return 0.0, dot
+
+
+@inner(forceinline=True)
+def medium_sums(probs: Pointer, grad: Pointer, row: int, n: int) -> tuple[Any, Any]:
+    """Return the shift and Σ p (g + shift) of more than two vectors of elements, in their dtype.
+
+    If g varies enough between the first two vectors, Σ p g is accurate, and the largest p is not searched. On Zen 3,
+    ordinary rows of 48 to 129 float32 took 0.85 to 0.92 of the time of a search in every row.
+    """
+    width, last = vec.lanes(probs), row + n - vec.lanes(probs)
+    p, g = vec.load(probs, row), vec.load(grad, row)
+    next_p, next_g = vec.load(probs, row + width), vec.load(grad, row + width)
+    p = vec.select(p > next_p, next_p, p)
+    spread = vec.reduce_add(vec.larger(p * g - p * next_g, p * next_g - p * g))  # Σ min(p, next p) |g - next g|
+    if spread >= vec.as_element(probs, MIN_SPREAD) * abs(grad[row]):
+        dot = medium_dot(probs, grad, row, n, vec.as_element(probs, -0.0))
+        if abs(dot) <= vec.as_element(probs, MAX_DOT) * spread:
+            return vec.as_element(probs, -0.0), dot
+    max_p, max_g = vec.load(probs, last), vec.load(grad, last)
+    for k in range(row, last, width):
+        max_p, max_g = vec.update_max(vec.load(probs, k), vec.load(grad, k), max_p, max_g)
+    shift = -vec.argmax(max_p, max_g)[1]
+    return shift, medium_dot(probs, grad, row, n, shift)
+
+
+@inner(forceinline=True)
+def medium_dot(probs: Pointer, grad: Pointer, row: int, n: int, shift: Any) -> Any:
+    """Return Σ p (g + shift) of more than two vectors of elements, in their dtype."""
+    width, last, c = vec.lanes(probs), row + n - vec.lanes(probs), vec.broadcast(probs, shift)
+    a, b, k = vec.load(probs, row) * (vec.load(grad, row) + c), vec.broadcast(probs, 0), row + width
+    while k + width < last:  # two sums: an addition does not wait for the previous addition
+        b = b + vec.load(probs, k) * (vec.load(grad, k) + c)
+        a = a + vec.load(probs, k + width) * (vec.load(grad, k + width) + c)
+        k += 2 * width
+    if k < last:
+        b = b + vec.load(probs, k) * (vec.load(grad, k) + c)
+    added = vec.first_lanes(probs, (width - n) % width)  # of the last vector: they are in the vector before, too
+    p = vec.select(added, vec.broadcast(probs, 0), vec.load(probs, last))
+    return vec.reduce_add(a + p * (vec.load(grad, last) + c) + b)
 
 
 @inner(forceinline=True)
@@ -64,22 +106,22 @@ def head(probs: Pointer, row: int, n: int) -> tuple[Vector, int]:
 
 @inner()
 def shifted_dot(probs: Pointer, grad: Pointer, row: int, n: int, shift: float) -> float:
-    """Return Σ p (g - shift) over n elements, in float64."""
+    """Return Σ p (g + shift) over n elements, in float64."""
     width, end = vec.lanes(probs), row + n
     zero, c = vec.broadcast(probs, 0), vec.broadcast(probs, shift)
     p, first = head(probs, row, n)
-    s0, k, result = p * (vec.load(grad, row) - c), row + first, 0.0
+    s0, k, result = p * (vec.load(grad, row) + c), row + first, 0.0
     while True:
         stop = min(end, k + 4 * TERMS_PER_LANE * width)
         s1, s2, s3 = zero, zero, zero  # four sums: an addition does not wait for the previous addition
         while k + 3 * width < stop:
-            s0 = s0 + vec.load(probs, k) * (vec.load(grad, k) - c)
-            s1 = s1 + vec.load(probs, k + width) * (vec.load(grad, k + width) - c)
-            s2 = s2 + vec.load(probs, k + 2 * width) * (vec.load(grad, k + 2 * width) - c)
-            s3 = s3 + vec.load(probs, k + 3 * width) * (vec.load(grad, k + 3 * width) - c)
+            s0 = s0 + vec.load(probs, k) * (vec.load(grad, k) + c)
+            s1 = s1 + vec.load(probs, k + width) * (vec.load(grad, k + width) + c)
+            s2 = s2 + vec.load(probs, k + 2 * width) * (vec.load(grad, k + 2 * width) + c)
+            s3 = s3 + vec.load(probs, k + 3 * width) * (vec.load(grad, k + 3 * width) + c)
             k += 4 * width
         while k < stop:
-            s0 = s0 + vec.load(probs, k) * (vec.load(grad, k) - c)
+            s0 = s0 + vec.load(probs, k) * (vec.load(grad, k) + c)
             k += width
         result += vec.reduce_add((s0 + s1) + (s2 + s3))
         if k == end:
@@ -89,8 +131,8 @@ def shifted_dot(probs: Pointer, grad: Pointer, row: int, n: int, shift: float) -
 
 @inner(forceinline=True)
 def result_at(probs: Pointer, grad: Pointer, index: int, c: Vector, s: Vector) -> Vector:
-    """Return a vector of the result, p ((g - c) - s)."""
-    return vec.load(probs, index) * ((vec.load(grad, index) - c) - s)
+    """Return a vector of the result, p ((g + c) - s)."""
+    return vec.load(probs, index) * ((vec.load(grad, index) + c) - s)
 
 
 @inner(forceinline=True)
@@ -118,7 +160,7 @@ def write_edge(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int
     """Write the result element by element, at an edge of less than a vector."""
     c, s = vec.as_element(probs, sums[0]), vec.as_element(probs, sums[1])
     for k in range(index, end):
-        out[k] = probs[k] * ((grad[k] - c) - s)
+        out[k] = probs[k] * ((grad[k] + c) - s)
 
 
 @inner(forceinline=True)

@@ -1,10 +1,10 @@
 """How the passes of many rows are ordered, so that they wait neither for memory nor for each other.
 
-Tiny rows have up to a vector, short rows up to two, medium rows up to eight. Long rows are written without gaps in
+Tiny rows have up to a vector, short rows up to two, medium rows up to twelve. Long rows are written without gaps in
 memory: a vector may begin in a row and end in the next row. Streamed rows are long rows with non-temporal stores.
 
-A row in which g - c or h - Σ p h overflows is left to `scaled_row`. Long rows stop before such a row, with all rows
-before it written, and return the number of the row. For rows of up to eight vectors, a comparison for each row would
+A row in which g + c or h - Σ p h overflows is left to `scaled_row`. Long rows stop before such a row, with all rows
+before it written, and return the number of the row. For rows of up to twelve vectors, a comparison for each row would
 take 4 to 40 % of the time. So they are all written first, and the squares of their sums are added up. If the total is
 not finite, the function returns `start`, and `careful_rows` computes the rows again, one by one. In place, this would
 lose the inputs. So there, `careful_rows` writes blocks of rows to the stack first. The results of tiny and short rows
@@ -20,10 +20,8 @@ from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.jit import call_task, inner, task
 from softmax_impls.simd.passes import (
     Sums,
-    head,
+    medium_sums,
     overflows,
-    reduce_at,
-    result_at,
     row_sums,
     scaled_row,
     write_and_reduce,
@@ -31,7 +29,7 @@ from softmax_impls.simd.passes import (
     write_body,
     write_edge,
 )
-from softmax_impls.simd.sizes import BLOCK_ELEMENTS, PIPELINED_ABOVE
+from softmax_impls.simd.sizes import BLOCK_ELEMENTS, PIPELINED_ABOVE, PREFETCHED
 from softmax_impls.simd.vectors import Mask, Pointer, Vector
 
 # Kinds of rows, which are indices of their tasks. The task CAREFUL is for rows of any kind, where `out` is an input, or
@@ -171,23 +169,14 @@ def _short_row(probs: Pointer, grad: Pointer, out: Pointer, row: int, used: Mask
 @task(fastmath={"contract"})
 def medium_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
     """Compute rows of a few vectors one after the other: the processor itself overlaps a row with the next rows."""
-    dim = call[pool.DIM]
-    width, last = vec.lanes(probs), dim - vec.lanes(probs)  # the beginning of the last vector
-    total = vec.as_element(probs, 0.0)
-    for i in range(start, stop):
-        row = i * dim
-        max_p, first = head(probs, row, dim)
-        max_g = vec.load(grad, row)
-        a = max_p * max_g
-        for k in range(row + first, row + dim, width):
-            a, max_p, max_g = reduce_at(probs, grad, k, a, max_p, max_g)
-        sums = row_sums(probs, grad, row, dim, vec.argmax(max_p, max_g)[1], np.float64(vec.reduce_add(a)))
-        c, s, dot = vec.broadcast(probs, sums[0]), vec.broadcast(probs, sums[1]), vec.as_element(probs, sums[1])
+    dim, width, total = call[pool.DIM], vec.lanes(probs), vec.as_element(probs, 0.0)
+    for row in range(start * dim, stop * dim, dim):
+        shift, dot = medium_sums(probs, grad, row, dim)
         total += dot * dot
-        last_result = result_at(probs, grad, row + last, c, s)  # it may share elements with the vector before
-        for k in range(row, row + last, width):
-            vec.store(out, k, result_at(probs, grad, k, c, s))
-        vec.store(out, row + last, last_result)
+        c, s, last = vec.broadcast(probs, shift), vec.broadcast(probs, dot), row + dim - width
+        for k in range(row, last, width):
+            write_at(probs, grad, out, k, c, s, False)
+        write_at(probs, grad, out, last, c, s, False)  # it may share elements with the vector before
     return stop if np.isfinite(total) else start
 
 
@@ -206,8 +195,13 @@ def _long_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int
             _write_across(probs, grad, out, index, row - dim, sums_before, sums, nontemporal)
             index += vec.lanes(probs)
         if i < stop:
-            index, _, max_g, dot = write_and_reduce(probs, grad, out, index, row, sums, nontemporal, row, dim)
-            newest = row_sums(probs, grad, row, dim, max_g, dot)
+            if nontemporal and dim <= PIPELINED_ABOVE * vec.lanes(probs):  # the result is that of `medium_rows`
+                c, s = medium_sums(probs, grad, row, dim)
+                newest: Sums = np.float64(c), np.float64(s)
+                index = _write_and_prefetch(probs, grad, out, index, row, sums)
+            else:
+                index, _, max_g, dot = write_and_reduce(probs, grad, out, index, row, sums, nontemporal, row, dim)
+                newest = row_sums(probs, grad, row, dim, max_g, dot)
             if overflows(probs, newest[1]):
                 stop = i
                 break
@@ -216,6 +210,19 @@ def _long_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int
             index = write_body(probs, grad, out, index, row, sums, nontemporal)
     write_edge(probs, grad, out, index, stop * dim, sums)
     return stop
+
+
+@inner(forceinline=True)
+def _write_and_prefetch(probs: Pointer, grad: Pointer, out: Pointer, index: int, row: int, sums: Sums) -> int:
+    """Write vectors up to `row` by non-temporal stores, and prefetch as many of later rows; return the next index."""
+    width, c, s = vec.lanes(probs), vec.broadcast(probs, sums[0]), vec.broadcast(probs, sums[1])
+    ahead = row + 2 * PREFETCHED * width
+    while index + width <= row:
+        vec.prefetch(probs, ahead)
+        vec.prefetch(grad, ahead)
+        write_at(probs, grad, out, index, c, s, True)
+        index, ahead = index + width, ahead + width
+    return index
 
 
 @inner(forceinline=True)

@@ -1,4 +1,7 @@
-"""Calls on rows: which task computes them, compiled when a call needs it, in how many chunks, and by which stores."""
+"""Calls on rows: the choice of the task, of the number of chunks, and of plain or non-temporal stores.
+
+A task is compiled when a call first needs it.
+"""
 
 import functools
 from typing import Any
@@ -10,13 +13,13 @@ from softmax_impls.simd import pool, rows, sizes
 from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.jit import DISABLE_JIT, WORD, Task, call_task, inner, task
 from softmax_impls.simd.vectors import Pointer
-from softmax_impls.threads import MAX_THREADS, num_threads
+from softmax_impls.threads import MAX_THREADS
 
-SMALL, ALONE = (0, 0, 0), (1, 0, 0)  # the team of a small call, and of another call in one thread, see `pool.prepare`
+SMALL: pool.Team = (0, 0, 0)  # the team of a small call
 
 
 class Tasks:
-    """The tasks for each kind of rows, and the table of their addresses by kind and dtype; 0 if not compiled yet."""
+    """The tasks for each kind of rows, and a table of their addresses by kind and dtype: 0 until a task is compiled."""
 
     def __init__(self, *tasks: Task) -> None:
         self._tasks, self._kept = tasks, list[Any]()
@@ -28,28 +31,22 @@ class Tasks:
     def small(self) -> Any:
         """The words of a small call, as the argument of `pool.enter`."""
         words = _words(self, SMALL, sizes.NONTEMPORAL_FROM, False)
-        self._kept.append(words)  # all of them: several threads may make the words at once, and keep their address
+        self._kept.append(words)  # not only the last: two threads may make words at once, and each keeps an address
         return words[1]
 
     def run(self, probs: Array, grad: Array, out: Array, threads: int | None = None) -> None:
-        """Compute a call that a small call left: the arrays are large, or a task has to be compiled first."""
-        # The arrays have pushed Python's own data out of the caches, so each operation counts: calls of 0.4 to 0.8 MB
-        # take 0.92 to 0.95 of the time if a single thread does not wake helpers.
-        if DISABLE_JIT or 3 * probs.nbytes < sizes.SHARED_FROM:
-            threads = 1
-        elif threads is None:
-            threads = num_threads()
-        team, enter = pool.prepare(threads) if threads > 1 else ALONE, pool.enter.compiled
+        """Compute a call that is too large for a small call, needs a task that is not compiled, or may overflow."""
+        team, enter = pool.team_for(3 * probs.nbytes, threads), pool.enter.compiled
         for careful in (False, True):
             words = _words(self, team, sizes.NONTEMPORAL_FROM, careful)
             if enter(probs, grad, out, words[1]) == sizes.DONE:
                 return
-            self._compile(probs, team[0], careful)
-            if enter(probs, grad, out, words[1]) == sizes.DONE:
+            compiled = self._compile(probs, team[0], careful)  # False, too, if another thread was faster
+            if (compiled or careful) and enter(probs, grad, out, words[1]) == sizes.DONE:
                 return
 
-    def _compile(self, probs: Array, threads: int, careful: bool) -> None:
-        """Compile the tasks of a call."""
+    def _compile(self, probs: Array, threads: int, careful: bool) -> bool:
+        """Compile the tasks of a call; return False if they were compiled before."""
         dim, width = probs.shape[-1], sizes.VECTOR_BYTES // probs.itemsize
         if _is_shared(probs.size // dim, 3 * probs.itemsize * dim, threads):
             kinds = [rows.PART, rows.SHARED]
@@ -57,12 +54,14 @@ class Tasks:
             kinds = [rows.CAREFUL]
         else:
             kinds = [rows.kind_of(dim, width, 3 * probs.nbytes > _nontemporal_above(sizes.NONTEMPORAL_FROM, threads))]
-        for kind in kinds:
+        missing = [kind for kind in kinds if not self._addresses[rows.place(kind, width)]]
+        for kind in missing:
             self._addresses[rows.place(kind, width)] = self._tasks[kind].address(probs.dtype)
+        return bool(missing)
 
 
 @functools.lru_cache(1024)
-def _words(tasks: Tasks, team: tuple[int, Any, int], nontemporal_from: int, careful: bool) -> tuple[Any, Any]:
+def _words(tasks: Tasks, team: pool.Team, nontemporal_from: int, careful: bool) -> tuple[Any, Any]:
     """Return the words of a call, see `pool.pack`. If `careful`, it is computed as if `out` were an input."""
     (threads, leader, memory), above = team, _nontemporal_above(nontemporal_from, team[0])
     words = {pool.TABLE: tasks.table, pool.FIRST: choose.address(WORD), pool.ALIASED: 1, pool.IN_PLACE: careful}

@@ -151,6 +151,20 @@ def update_max(p: Vector, g: Vector, max_p: Vector, max_g: Vector) -> tuple[Vect
     return select(larger, p, max_p), select(larger, g, max_g)
 
 
+@inner(forceinline=True)
+def larger(a: Vector, b: Vector) -> Vector:
+    """Return the larger of two vectors, lane by lane; b where a is NaN."""
+    return select(a > b, a, b)
+
+
+@inner(forceinline=True)
+def two_sum(total: Any, rest: Any, term: Any) -> tuple[Any, Any]:
+    """Add a vector or a number to the sum total + rest. Only additions to rest are rounded (Knuth's TwoSum)."""
+    new = total + term
+    added = new - total
+    return new, rest + ((total - (new - added)) + (term - added))
+
+
 @operation(lambda keys, values: types.UniTuple(keys.dtype, 2)(keys, values))
 def argmax(keys: Vector, values: Vector) -> tuple[Any, Any]:
     """Return the largest key and the value in its lane. Of equal keys, any may be taken."""

@@ -2,17 +2,15 @@
 
 from softmax_impls.implementation import Array, BoundCall, Implementation
 from softmax_impls.simd import pool
-from softmax_impls.simd.jit import DISABLE_JIT
 from softmax_impls.simd.parts import moved_part
-from softmax_impls.simd.sizes import MIN_CHUNK_BYTES, NONTEMPORAL_FROM, SHARED_FROM
-from softmax_impls.threads import num_threads
+from softmax_impls.simd.sizes import MIN_CHUNK_BYTES, NONTEMPORAL_FROM
 
 
 def move_bytes(probs: Array, grad_output: Array, out: Array) -> None:
     """Write ``probs * grad_output`` to `out`, as fast as memory allows; on small arrays, it is the call overhead."""
     moved, smallest = 3 * probs.nbytes, MIN_CHUNK_BYTES // (3 * probs.itemsize)
-    threads = 1 if DISABLE_JIT or moved < SHARED_FROM else num_threads()
-    pool.run(moved_part, probs, grad_output, out, probs.size, threads, smallest, nontemporal=moved > NONTEMPORAL_FROM)
+    team, nontemporal = pool.team_for(moved), moved > NONTEMPORAL_FROM
+    pool.run(moved_part, probs, grad_output, out, probs.size, team, smallest, nontemporal=nontemporal)
 
 
 def _bind(probs: Array, grad_output: Array, out: Array | None) -> BoundCall:

@@ -1,14 +1,18 @@
 """Compiled code is cached on disk; the cache is right after any change, and not needed."""
 
 import concurrent.futures
+import errno
 import os
 import shutil
 import subprocess
 import sys
+import time
+from types import SimpleNamespace
 
 import pytest
+from numba.core import caching
 
-from softmax_impls.simd import objects
+from softmax_impls.simd import jit, objects
 from tests.simd.problems import ROOT, compiled_only, run_program
 
 pytestmark = compiled_only
@@ -80,6 +84,43 @@ def test_a_damaged_file_of_machine_code_is_not_read(tmp_path, monkeypatch):
     for length in (0, 20, len(content) - 10, len(content) - 1):
         file.write_bytes(content[:length])
         assert objects.read(output_of, None) is None
+
+
+def test_threads_that_need_a_function_at_once_load_its_machine_code_once(monkeypatch):
+    loaded = []
+
+    def load(code):
+        time.sleep(0.01)
+        return len(loaded) or loaded.append(code) or 1
+
+    monkeypatch.setattr(jit, "objects", SimpleNamespace(read=lambda function, dtype: ("its_name", b""), load=load))
+    task = jit.Task(lambda: None, {})
+    with concurrent.futures.ThreadPoolExecutor(4) as executor:
+        assert list(executor.map(task.address, ["float32"] * 4)) == [1] * 4
+    assert len(loaded) == 1
+
+
+def test_an_interrupt_while_functions_are_defined_loses_none_of_them(monkeypatch):
+    calls = []
+
+    def define(lean):
+        calls.append(lean)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(jit, "_undefined", [define])
+    with pytest.raises(KeyboardInterrupt):
+        jit.compiler()
+    jit.compiler()
+    assert (len(calls), jit._undefined) == (2, [])
+
+
+def test_a_disk_without_space_for_the_cache_is_no_error(monkeypatch):
+    def save(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(caching.IndexDataCacheFile, "save", save)
+    assert jit.jit()(lambda x: x + 1)(1) == 2
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import pytest
 
 from softmax_impls import implementations, softmax, softmax_backward
 from softmax_impls.backward import numba_simd
+from softmax_impls.checks import bounds
 from tests.simd.problems import (
     DISABLE_JIT,
     DTYPES,
@@ -93,6 +94,21 @@ def test_gradients_near_the_largest_number_are_right_and_change_no_other_row(dim
         assert (memory[-32:] == 7).all()
 
 
+@pytest.mark.parametrize("dim", [33, 100, 192])
+def test_medium_rows_are_accurate_however_large_their_sum_is_relative_to_the_spread_of_their_gradient(dim):
+    rng = np.random.default_rng(dim)
+    exact_probs = softmax(rng.uniform(0, 6, (300, 1)) * rng.standard_normal((300, dim)))
+    grad = rng.standard_normal((300, dim))
+    (p, q), (g, h) = (np.split(array[:, :32], 2, axis=1) for array in (exact_probs, grad))
+    spread = (np.minimum(p, q) * np.abs(g - h)).sum(axis=1, keepdims=True)
+    grad += spread * 10 ** rng.uniform(-1, 5, (300, 1))  # `medium_sums` compares Σ p g with 4 spread
+    grad = grad.astype(np.float32)
+    found = softmax_backward(exact_probs.astype(np.float32), grad)
+    shifted = grad - np.take_along_axis(grad, exact_probs.argmax(-1, keepdims=True), -1).astype(np.float64)
+    expected = exact_probs * (shifted - np.vecdot(exact_probs, shifted)[:, np.newaxis])
+    assert (np.abs(found - expected) <= bounds.given_logits(exact_probs, grad)).all()
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_saturated_rows_are_accurate_in_one_thread_and_where_threads_share_a_row(threads):
     dim = 60_000
@@ -109,7 +125,7 @@ def test_saturated_rows_are_accurate_in_one_thread_and_where_threads_share_a_row
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_arrays_from_softmax_take_the_fast_path(dtype, monkeypatch):
     probs = softmax(np.zeros((2, 3), dtype))
-    monkeypatch.setattr("softmax_impls.api.Layout", None)  # the general path needs it
+    monkeypatch.setattr("softmax_impls.api.general_path", None)
     for grad in (np.ones_like(probs), np.ones_like(probs).astype(np.dtype(dtype).newbyteorder("="))):
         assert softmax_backward(probs, grad, axis=1).dtype is np.dtype(dtype)
 

@@ -2,9 +2,10 @@
 
 import concurrent.futures
 import multiprocessing
+import sys
 import threading
 import weakref
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -48,6 +49,24 @@ def test_gradients_near_the_largest_number_are_right_in_rows_that_threads_share(
     for found in (softmax_backward(probs, huge, threads=3), softmax_backward(probs, in_place, out=in_place, threads=3)):
         assert_right(probs, huge, found)
         np.testing.assert_array_equal(np.delete(found, 1, axis=0), np.delete(expected, 1, axis=0))
+
+
+@compiled_only
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_call_with_nan_is_computed_even_if_another_thread_compiles_its_tasks_first(in_place, monkeypatch):
+    compiling = tasks.Tasks._compile
+
+    def compile_twice(*arguments):
+        compiling(*arguments)  # the other thread
+        return compiling(*arguments)
+
+    probs, grad = problem(50, 10, "float32")
+    probs[3] = np.nan
+    expected, out = softmax_backward(probs, grad), grad if in_place else np.zeros_like(grad)
+    monkeypatch.setattr(tasks.Tasks, "_compile", compile_twice)
+    numba_simd.TASKS._addresses[:] = 0
+    numba_simd.run_large(probs, grad, out, threads=1)
+    np.testing.assert_array_equal(out, expected)
 
 
 @compiled_only
@@ -147,6 +166,13 @@ print(num_threads(), explain((400, 5000)).threads)
     assert run_program(code, NUMBA_NUM_THREADS="1") == "1 1\n"
 
 
+def test_the_number_of_threads_is_known_while_another_thread_imports_numba(monkeypatch):
+    expected = num_threads()
+    for name in ("numba", "numba.core.config"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))  # without attributes yet
+    assert num_threads() == expected
+
+
 def test_limit_threads_affects_only_the_thread_that_calls_it():
     seen = []
     with limit_threads(1):
@@ -163,6 +189,7 @@ def test_limit_threads_affects_only_the_thread_that_calls_it():
         (0, ValueError, "threads must be at least 1, got 0"),
         (1.5, TypeError, "threads must be an int or None, got 1.5"),
         (True, TypeError, "threads must be an int or None, got True"),
+        (np.array([1, 2]), TypeError, r"threads must be an int or None, got array\(\[1, 2\]\)"),
     ],
 )
 def test_a_bad_number_of_threads_is_refused(threads, error, match):
