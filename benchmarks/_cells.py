@@ -71,9 +71,8 @@ class Skipped:
 def arrays(batch: int, dim: int, dtype: str) -> Arrays:
     """Return probabilities, gradient and `out`, (B, D) each; the same values each time."""
     key = _workloads["CellKey"](_workloads["CUSTOM"], batch, dim, dtype, 1)
-    probs, grad_output, out = _workloads["arrays"](key, 0)
-    out.fill(np.nan)
-    return probs, grad_output, out
+    placed: Arrays = _workloads["arrays"](key, 0)
+    return placed
 
 
 def kernel(name: str, batch: int, dim: int, dtype: str) -> Any:
@@ -99,14 +98,7 @@ def verified(name: str, batch: int, dim: int, dtype: str) -> Call | None:
         If the result is wrong. asv reports the benchmark as failed.
     """
     run = kernel(name, batch, dim, dtype)
-    if run is None:
-        return None
-    probs, grad_output, out = arrays(batch, dim, dtype)
-    run(probs, grad_output, out=out)
-    worst = reference.worst(probs, grad_output, out, reference.row_sums(probs, grad_output))
-    if worst.wrong:
-        raise AssertionError(f"{name} is wrong at {batch}×{dim} {dtype}: {worst}")
-    return functools.partial(run, probs, grad_output, out=out)
+    return run and _verified(run, arrays(batch, dim, dtype), -1, f"{name} is wrong at {batch}×{dim} {dtype}")
 
 
 def verified_on_axis(name: str, workload: str, dtype: str) -> Call | None:
@@ -115,15 +107,21 @@ def verified_on_axis(name: str, workload: str, dtype: str) -> Call | None:
     run = kernel(name, math.prod(shape) // shape[axis], shape[axis], dtype)
     if run is None:
         return None
-    probs, grad_output, out = _workloads["arrays_on_axis"](shape, axis, dtype, 0)
+    placed = _workloads["arrays_on_axis"](shape, axis, dtype, 0)
+    return _verified(functools.partial(run, axis=axis), placed, axis, f"{name} is wrong for {workload} {dtype}")
+
+
+def _verified(run: Callable[..., Any], placed: Arrays, axis: int, problem: str) -> Call:
+    """Return the call on these arrays, with the classes on an axis; AssertionError if its result is wrong."""
+    probs, grad_output, out = placed
     out.fill(np.nan)
-    call = functools.partial(run, probs, grad_output, axis=axis, out=out)
+    call = functools.partial(run, probs, grad_output, out=out)
     call()
-    moved = (np.ascontiguousarray(np.moveaxis(array, axis, -1)) for array in (probs, grad_output, out))
-    p, g, result = (array.reshape(-1, shape[axis]) for array in moved)
+    moved = (np.ascontiguousarray(np.moveaxis(array, axis, -1)) for array in placed)
+    p, g, result = (array.reshape(-1, array.shape[-1]) for array in moved)
     worst = reference.worst(p, g, result, reference.row_sums(p, g))
     if worst.wrong:
-        raise AssertionError(f"{name} is wrong for {workload} {dtype}: {worst}")
+        raise AssertionError(f"{problem}: {worst}")
     return call
 
 

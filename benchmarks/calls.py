@@ -14,14 +14,14 @@ ARGUMENTS = ("out", "none", "threads", "impl", "kernel")  # of the call, besides
 def prepare_public(dtype: str, given: str) -> Call:
     """Return the public call at 1×10, after a first call."""
     probs, grad_output, out = arrays(1, 10, dtype)
-    arguments: dict[str, Any] = {"out": out}
-    if given == "none":
-        arguments = {}
-    elif given == "threads":
-        arguments["threads"] = 1
-    elif given in ("impl", "kernel"):
-        arguments["impl"] = "numba_rows" if given == "impl" else implementations()["numba_rows"].kernel
-    call = functools.partial(softmax_backward, probs, grad_output, **arguments)
+    arguments: dict[str, dict[str, Any]] = {
+        "none": {},
+        "out": {"out": out},
+        "threads": {"out": out, "threads": 1},
+        "impl": {"out": out, "impl": "numba_rows"},
+        "kernel": {"out": out, "impl": implementations()["numba_rows"].kernel},
+    }
+    call = functools.partial(softmax_backward, probs, grad_output, **arguments[given])
     call()
     return call
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from softmax_impls.checks.bounds import Floats
+from softmax_impls.checks.bounds import LARGEST, Floats
 from softmax_impls.layout import as_array, as_real_array
 
 Function = Callable[[NDArray[Any]], Any]
@@ -91,7 +91,8 @@ class _Difference(NamedTuple):
 
 
 def _difference(f: Function, point: Floats, index: tuple[int, ...], step: float) -> _Difference:
-    x, above, below = (float(point[index] + h) for h in (0, step, -step))
+    x = float(point[index])
+    above, below = min(x + step, max(x, LARGEST)), max(x - step, min(x, -LARGEST))
     values = _value_at(f, point, index, above), _value_at(f, point, index, below)
     with np.errstate(all="ignore"):
         dtypes = {np.result_type(value.dtype, np.float16) for value in values}

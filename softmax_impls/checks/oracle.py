@@ -10,7 +10,7 @@ The answers to the inputs of the checks take seconds, so they are kept in the us
 
 import functools
 import hashlib
-import zipfile
+import io
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ from softmax_impls.implementation import Array
 from softmax_impls.user_cache import replacing, user_cache
 
 DIGITS = 400
+DIGEST_BYTES = 32  # at the beginning of a file, of SHA-256
 
 _Row = tuple[Any, ...]  # of mpmath.mpf
 
@@ -54,12 +55,16 @@ def answers(problems: Sequence[tuple[Array, Array]]) -> list[Answers]:
     key = hashlib.sha256(Path(__file__).read_bytes() + mpmath.__version__.encode())
     for array in (array for problem in problems for array in problem):
         key.update(f"{array.dtype} {array.shape} ".encode() + array.tobytes())
-    file = user_cache() / f"exact-{key.hexdigest()[:16]}.npz"
-    with suppress(OSError, ValueError, EOFError, zipfile.BadZipFile), np.load(file) as kept:
-        return [Answers(*(Exact(*halves) for halves in numbers)) for numbers in kept.values()]
-    computed = [_answer(*problem) for problem in problems]
+    file = user_cache() / f"exact-{key.hexdigest()[:16]}"
+    with suppress(OSError):
+        digest, content = (kept := file.read_bytes())[:DIGEST_BYTES], kept[DIGEST_BYTES:]
+        if digest == hashlib.sha256(content).digest():  # the file is not damaged
+            stored = np.load(io.BytesIO(content)).values()
+            return [Answers(*(Exact(*halves) for halves in numbers)) for numbers in stored]
+    computed, buffer = [_answer(*problem) for problem in problems], io.BytesIO()
+    np.savez(buffer, *(np.stack([(exact.high, exact.low) for exact in answer]) for answer in computed))
     with suppress(OSError), replacing(file) as opened:  # a read-only home, for instance
-        np.savez(opened, *(np.stack([(exact.high, exact.low) for exact in answer]) for answer in computed))
+        opened.write(hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
     return computed
 
 

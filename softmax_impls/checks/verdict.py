@@ -65,7 +65,8 @@ class Verdict:
             dtype = case.probs.dtype
             relative = error[rows].max(axis=-1) / np.maximum(size[rows], float(np.finfo(dtype).smallest_normal))
             of_dtype = self.errors.setdefault(str(dtype), {})
-            of_dtype[kind] = max(of_dtype.get(kind, 0.0), float(relative.max()))
+            worst = float(np.nan_to_num(relative, nan=np.inf, posinf=np.inf).max())
+            of_dtype[kind] = max(of_dtype.get(kind, 0.0), worst)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the verdict for JSON. Infinite errors become None, because JSON has no inf."""

@@ -40,6 +40,10 @@ class Question:
     any_accuracy: bool = False  # whether an implementation that loses saturated rows may be recommended
     only: tuple[str, ...] = ()  # names of the implementations to choose from; empty for all
 
+    def __post_init__(self) -> None:
+        if math.isnan(self.max_memory) or math.isnan(self.max_error):
+            raise ValueError(f"max_memory and max_error must be numbers, got {self.max_memory}, {self.max_error}")
+
     def is_about(self, cell: Cell) -> bool:
         """Whether a cell has the shape, dtype and number of threads of the question."""
         wanted = self.batch, self.dim, self.dtype, self.threads
@@ -52,8 +56,8 @@ class Candidate:
 
     name: str
     seconds: float  # of a call
-    low: float  # nine of ten times lie between `low` and `high`, whether other programs run or not; NaN if unknown.
-    high: float  # In several threads, so does the time of one. Of ten predictions, nine times lie there.
+    low: float  # Nine of ten times are from `low` to `high`, also beside other programs. NaN if unknown. For several
+    high: float  # threads, the range includes the time of one thread. A predicted range is right in nine of ten cases.
     temporary_bytes: float  # NaN if unknown
     error: float  # NaN if unknown, inf if it has no bound
     accurate_for: Accuracy | None = None  # None if unknown
@@ -101,7 +105,7 @@ class Answer:
 
     @property
     def pick(self) -> Candidate | None:
-        """The candidate to use: of the winners the default call's implementation, else the one with least ratio."""
+        """The winner to use: the implementation of the default call if it is a winner, else the fastest."""
         name = preferred({name: self.ratio(name).value for name in self.winners}, margin=math.inf)
         return self.candidates[name] if name else None
 
@@ -130,7 +134,7 @@ class Answer:
         """Return the time of a candidate over the time of the fastest that can be recommended; NaN without these."""
         if self.comparison is None:
             return Ratio(math.nan, math.nan, math.nan)
-        return self.comparison.ratios.get(name) or Ratio(1.0, 1.0, 1.0)
+        return Ratio(1.0, 1.0, 1.0) if name == self.comparison.best else self.comparison.ratios[name]
 
     def __repr__(self) -> str:
         use = f"use {self.pick.name}, {format_seconds(self.pick.seconds)}" if self.pick else "nothing to recommend"
@@ -161,6 +165,9 @@ class Answer:
 
 
 def preferred(ratios: Mapping[str, float], margin: float = MIN_MARGIN) -> str:
-    """Return the name with the least ratio; the default call's implementation if it is within `margin`; "" of none."""
+    """Return the name with the smallest ratio; "" if there are no names.
+
+    If the implementation of the default call is at most `margin` slower, return its name instead.
+    """
     default, least = dispatch.pick().impl, min(ratios, key=ratios.__getitem__, default="")
     return default if default in ratios and ratios[default] <= ratios[least] * (1 + margin) else least

@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -10,25 +10,25 @@ from pathlib import Path
 import msgspec
 
 from softmax_impls.choice.answer import Answer, Question
-from softmax_impls.choice.candidates import usage_of
+from softmax_impls.choice.candidates import Implementations, usage_of
 from softmax_impls.choice.choose import choose
 from softmax_impls.choice.ranking import RankedRun, rank_run
 from softmax_impls.formatting import KERNEL_ERRORS, format_count
-from softmax_impls.implementation import Implementation
 from softmax_impls.results import store
-from softmax_impls.results.runs import Run, load
+from softmax_impls.results.runs import Loaded, Run, load
 from softmax_impls.timing.environment import environment, largest_temporaries, limit_all_threads
 from softmax_impls.timing.pasted_code import time_pasted
+from softmax_impls.timing.policy import DEFAULT
 from softmax_impls.timing.records import Cell
 from softmax_impls.timing.session import Session, Skipped
 from softmax_impls.timing.workloads import CUSTOM, CellKey
 
 FILE = "measured.jsonl"
 SECONDS = 2.0  # to measure a shape, besides the checks
+SETUPS = 2.0  # at least as many times the seconds that making the arrays takes
 PASTED_SECONDS = 1.0  # to time the code of the answer; more if few sets of arrays take longer
 ATTEMPTS = 3  # to find the processor quiet
 
-Implementations = Mapping[str, Implementation]
 Say = Callable[[str], None]  # receives lines about what could not be read or kept
 
 
@@ -43,7 +43,7 @@ def ask_by_measuring(
     file = folder / FILE
     if why := _not_writable(file):
         say(f"{file} can't be written ({why}): the result is not kept")
-    old = _runs(sorted(folder.glob("*.jsonl")), lambda cell: any(q.is_about(cell) for q in questions), say)
+    old = _runs(load(sorted(folder.glob("*.jsonl"))), lambda cell: any(q.is_about(cell) for q in questions), say)
     here, answers = environment(), []
     for question, cell in zip(questions, _measure(questions, implementations), strict=True):
         if not why:
@@ -57,7 +57,7 @@ def ask_by_measuring(
         if run.cells[0].comparison is None:
             reasons = "; ".join(f"{kernel.name} {kernel.status}: {kernel.note}" for kernel in cell.kernels)
             raise ValueError(f"nothing could be timed at {cell.key}: {reasons}")
-        answer = choose(question, [run, *old], here.machine, implementations)
+        answer = choose(question, [run], here.machine, implementations, old)
         answers.append(_as_pasted(replace(answer, just_measured=True), implementations))
     return answers
 
@@ -80,7 +80,7 @@ def _as_pasted(answer: Answer, implementations: Implementations) -> Answer:
 def ask_results(
     questions: Sequence[Question],
     implementations: Implementations,
-    paths: Iterable[Path],
+    loaded: Loaded,
     say: Say,
     any_threads: bool = False,
 ) -> list[Answer]:
@@ -89,7 +89,7 @@ def ask_results(
     With `any_threads`, results with fewer threads answer if there are none with as many.
     """
     dtype, threads = questions[0].dtype, questions[0].threads
-    runs = _runs(paths, lambda cell: cell.dtype == dtype and cell.threads <= threads, say)
+    runs = _runs(loaded, lambda cell: cell.dtype == dtype and cell.threads <= threads, say)
     measured = {cell.key.threads for run in runs for cell in run.cells}
     if any_threads and measured and threads not in measured:
         fewer = max(measured)
@@ -116,6 +116,7 @@ def _measure(questions: Sequence[Question], implementations: Implementations) ->
 
 def _measure_cell(session: Session, key: CellKey) -> Cell:
     """Return the record of a cell that is measured alone; ValueError if it cannot be measured."""
+    session.budget = max(SECONDS, SETUPS * DEFAULT.setup_cost * key.elements)
     session.restart()
     *_, last = session.run([key])  # it has the samples of all steps
     if isinstance(last, Skipped):
@@ -123,9 +124,8 @@ def _measure_cell(session: Session, key: CellKey) -> Cell:
     return last
 
 
-def _runs(paths: Iterable[Path], wanted: Callable[[Cell], bool], say: Say) -> list[RankedRun]:
-    """Return the runs of results files with the wanted cells, ranked; `say` receives what could not be read."""
-    loaded = load(paths)
+def _runs(loaded: Loaded, wanted: Callable[[Cell], bool], say: Say) -> list[RankedRun]:
+    """Return the runs with the wanted cells, ranked; `say` receives lines about what could not be read."""
     for line in loaded.problems:
         say(line)
     runs = (replace(run, cells=tuple(filter(wanted, run.cells))) for run in loaded.runs)
@@ -134,7 +134,7 @@ def _runs(paths: Iterable[Path], wanted: Callable[[Cell], bool], say: Say) -> li
 
 def _not_writable(file: Path) -> str:
     """Return why a file cannot be written; "" if it can."""
-    place = next(path for path in (file.absolute(), *file.absolute().parents) if path.exists())
+    place = next(path for path in (file.absolute(), *file.absolute().parents) if os.path.exists(path))
     if place.is_file() and place.name != file.name:
         return f"{place} is not a folder"
     return "" if os.access(place, os.W_OK) else "no permission"

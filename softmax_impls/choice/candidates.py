@@ -29,7 +29,7 @@ def answer_from(
     compare: Compare,
     implementations: Implementations,
 ) -> Answer:
-    """Answer with the candidates that meet the requirements, sorted by their ratios: these decide ties, not times.
+    """Answer with the candidates that meet the requirements, sorted by their ratios, because ratios decide ties.
 
     `not_timed` has the reasons why there is no time of other implementations.
     """
@@ -51,8 +51,11 @@ def answer_from(
 def usage_of(candidate: Candidate, question: Question, implementations: Implementations) -> Usage | None:
     """Return the code that calls a candidate at the shape of a question; None if its place is not known."""
     record = implementations.get(candidate.name) or ours(candidate.name)
-    name = candidate.name if record else candidate.spec
-    if record or re.fullmatch(r"[\w.]+:[\w.]+", name):  # text from a results file must not become other code
+    place = record.spec if record else candidate.spec
+    known = record and (is_ours(record) or record.usage)
+    # Text from a results file must not become other code, and a lambda or an inner function cannot be imported.
+    if known or re.fullmatch(r"[\w.]+:[\w.]+", place):
+        name = candidate.name if record else place
         return usage(name, record, question.batch, question.dim, question.dtype, question.threads)
     return None
 
@@ -68,7 +71,7 @@ def code_for_mix(name: str, answers: Iterable[Answer], implementations: Implemen
 
 
 def _with_record(candidate: Candidate, question: Question, implementations: Implementations) -> Candidate:
-    """Add what the implementation's record states and the results do not."""
+    """Return a candidate whose unknown memory, error and accuracy are those of its implementation's record."""
     record = implementations.get(candidate.name) or ours(candidate.name)
     if record is None:
         return candidate

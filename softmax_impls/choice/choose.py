@@ -18,11 +18,18 @@ from softmax_impls.timing.statistics import MIN_MARGIN, Comparison, Ratio
 STEPS = [2 ** (exponent / 2) for exponent in range(81)]  # sizes of the grid
 
 
-def choose(question: Question, runs: Sequence[RankedRun], here: str, implementations: Implementations) -> Answer:
+def choose(
+    question: Question,
+    runs: Sequence[RankedRun],
+    here: str,
+    implementations: Implementations,
+    others: Sequence[RankedRun] = (),
+) -> Answer:
     """Answer from the run that fits best; `here` is the name of this machine, as results have it.
 
     Runs on this machine come first, then runs of `compare`, then newer runs. The first run that measured the shape
     answers. If no run did, the first run that can predict its time answers. Times of different runs are never mixed.
+    The `others` do not answer, but can make the answer less sure.
     """
     newest = sorted(runs, key=lambda run: run.run.time or OLDEST, reverse=True)
     ordered = sorted(newest, key=lambda run: (not is_from(run.run, here), run.run.tool != "compare"))
@@ -31,7 +38,8 @@ def choose(question: Question, runs: Sequence[RankedRun], here: str, implementat
     for measured in usable:
         if answer := _answer_at_measured(question, measured, implementations):
             cell = measured.cells[question.batch, question.dim]
-            return replace(answer, source=measured.source(here, [cell]), doubts=doubts(answer, cell.every_round, runs))
+            doubted = doubts(answer, cell.every_round, [*runs, *others])
+            return replace(answer, source=measured.source(here, [cell]), doubts=doubted)
     for measured in usable:
         if answer := _answer_between(question, measured, implementations):
             return replace(answer, source=measured.source(here))
@@ -39,9 +47,10 @@ def choose(question: Question, runs: Sequence[RankedRun], here: str, implementat
 
 
 def _fullest(run: RankedRun, question: Question) -> RankedRun:
-    """Return a run without cells of the shape that lack implementations which another cell of the shape has.
+    """Return a run in which the cells of the question's shape have as many of the needed implementations as possible.
 
-    Implementations that the question names count, or that of the default call.
+    The question may name the implementations that it needs; otherwise, it needs that of the default call. A cell of the
+    shape is left out if another cell of the shape has more of them.
     """
     needed = set(question.only or [dispatch.pick().impl])
     at_shape = [(len(needed & cell.kernels.keys()), cell) for cell in run.cells if question.is_about(cell.cell)]

@@ -15,8 +15,7 @@ def doubts(answer: Answer, cell: Cell, runs: Iterable[RankedRun]) -> tuple[str, 
     """Return the reasons why the single winner of an answer is not sure; `cell` is what the answer is based on."""
     if len(answer.winners) != 1:
         return ()
-    others = (other for other in _of_shape(answer.question, runs) if other.time != cell.time)
-    newest_first = sorted(others, key=lambda other: other.time or OLDEST, reverse=True)
+    newest_first = sorted(_of_shape(answer.question, runs), key=lambda other: other.time or OLDEST, reverse=True)
     against = (line for other in newest_first if (line := _contradiction(answer, cell, other)))
     busy = "Other programs used the processor in most rounds of the measurement." if cell.is_busy else ""
     return tuple(filter(None, (_short_lead(answer, cell), busy, _not_side_by_side(cell), next(against, ""))))

@@ -74,6 +74,11 @@ def join_hosts(runs: Iterable[Run]) -> list[Run]:
     return joined
 
 
+def rank_runs(runs: Iterable[Run]) -> list[RankedRun]:
+    """Rank runs, after those of the hosts of a kind are joined."""
+    return [rank_run(run) for run in join_hosts(runs)]
+
+
 def _can_join(run: Run, other: Run) -> bool:
     same = run.tool == other.tool == "compare" and run.commit == other.commit
     kinds, of_other = ({kind_of(cell.environment) for cell in cells} for cells in (run.cells, other.cells))
@@ -185,14 +190,15 @@ def summary(answers: Mapping[CellKey, Fleet]) -> Iterator[str]:
     """Yield lines about all cells: how often one implementation serves all kinds, and where the kinds disagree."""
     if not answers:
         return
-    kinds = max((fleet.kinds for fleet in answers.values()), key=len)
+    counts = {len(fleet.kinds) for fleet in answers.values()}
+    kinds = f"{max(counts)} kinds" if len(counts) == 1 else "kinds"
     served = Counter(fleet.best_for_all for fleet in answers.values() if fleet.serves_all)
     cells = format_count(len(answers), "cell")
     for name, count in served.most_common():
         by_name = [fleet for fleet in answers.values() if fleet.serves_all and fleet.best_for_all == name]
         fastest = sum(all(name in on.winners for on in fleet.kinds) for fleet in by_name)
         rest = f", and within {_percent(SERVES)} of the best in the others" if fastest < count else ""
-        yield f"{name} serves all {len(kinds)} kinds in {count} of {cells}: fastest or tied on each in {fastest}{rest}."
+        yield f"{name} serves all {kinds} in {count} of {cells}: fastest or tied on each in {fastest}{rest}."
     apart = [f"{key}: {fleet}." for key, fleet in answers.items() if not fleet.serves_all]
     yield from apart[:MAX_LISTED]
     if len(apart) > MAX_LISTED:

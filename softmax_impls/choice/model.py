@@ -38,7 +38,7 @@ UNKNOWN = 2.0  # factor to assume at least while there are too few errors for th
 class CostModel:
     """The costs of a kernel, fitted to its times at `MIN_SHAPES` shapes or more.
 
-    If the times are not the measured times, `measured` has those that predictions are compared with.
+    Predictions are compared with the `measured` times, which are the same by default.
     """
 
     def __init__(

@@ -154,7 +154,7 @@ def ran_side_by_side(cell: Cell) -> bool:
 
 
 def is_from(run: Run, machine: str) -> bool:
-    """Whether a run is from a machine, of that name; if that is this machine, whether it is from this host, too."""
+    """Whether a run is from the machine of this name. If that is this machine, the run's host has to be this host."""
     return run.machine == machine and (machine != environment().machine or is_here(machine, run.host))
 
 
@@ -168,7 +168,7 @@ def ours(name: str) -> Implementation | None:
 
 
 def accuracy_of(kernel: KernelResult) -> Accuracy | None:
-    """Return what a result is accurate for; if it does not state that, what our implementation of that name is."""
+    """Return what a result is accurate for: as it states, else as the record of our implementation states."""
     record = ours(kernel.name) if kernel.accurate_for is None else None
     return record.accurate_for if record else kernel.accurate_for
 
@@ -178,7 +178,7 @@ def rank(cell: Cell) -> Ranked:
     kernels = {name: kernel for name, kernel in cell.by_name.items() if kernel.ranked}
     control, ratio = cell.control, None
     if control and control.samples and control.name in kernels:
-        ratio = statistics.quiet_ratio(control.samples, kernels[control.name].samples, blocks=_blocks(cell))
+        ratio = statistics.control_ratio(control.samples, kernels[control.name].samples, _blocks(cell))
     noise = max(ratio.value, 1 / ratio.value) - 1 if ratio else None
     comparison = _compare(cell, kernels, statistics.margin_from(ratio)) if kernels else None
     quiet = cell.undisturbed()

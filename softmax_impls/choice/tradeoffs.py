@@ -46,9 +46,9 @@ def _magnitude(error: float) -> float:
 
 
 def over_mix(answers: Sequence[tuple[float, Answer]]) -> list[InMix]:
-    """Rank the implementations that are candidates at every shape of a mix; each answer comes after its weight.
+    """Rank the implementations that are candidates at every shape of a mix, given each shape's weight and answer.
 
-    The first is the implementation to use, if it can be recommended: the default call's, if no other is faster.
+    If the first can be recommended, use it. It is the implementation of the default call unless another is faster.
     """
     if not all(answer.comparison for _, answer in answers):
         return []  # at one of the shapes, no candidate can be recommended

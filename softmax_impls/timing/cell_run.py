@@ -43,7 +43,7 @@ class CellRun:
         self.kernels = {implementation.name: Participant(implementation) for implementation in implementations}
         self._rooflines = [Participant(ROOFLINE)] if key.moved_bytes > LAST_LEVEL_CACHE else []  # none in a cache
         self._started = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-        self._concurrency: list[float] = []  # of each block
+        self._concurrency: list[float] = []  # how many threads ran at the same time, for each block
         self._control: Reference | None = None
         self._settled = False  # by the last decisions
         self._key, self._memory, self._seed, self._policy = key, memory, seed, policy
@@ -84,7 +84,7 @@ class CellRun:
             self._deadline = max(self._deadline, time.perf_counter() + self._policy.sampling_share * seconds)
             if not self._taken.blocks:
                 self._calibrate(self._deadline - time.perf_counter())
-            if self._take_blocks(arrays) and self._verify(arrays, check_inputs=True):
+            if self.active and self._take_blocks(arrays) and self._verify(arrays, check_inputs=True):
                 break
             self._start_over(arrays)
         self._release()
@@ -119,7 +119,7 @@ class CellRun:
             participant.release()
 
     def _verify(self, arrays: CellArrays, check_inputs: bool) -> bool:
-        """Verify the active kernels, with `check_inputs` also their inputs; return whether all of them are right."""
+        """Verify the active kernels; return whether all are right. With `check_inputs`, none may modify the inputs."""
         kernels = self.active
         if check_inputs and arrays.restore_inputs():  # a kernel that was eliminated may have modified them
             kernels = [kernel for kernel in self.kernels.values() if kernel.status in ("timed", "eliminated")]
@@ -168,11 +168,8 @@ class CellRun:
         return True
 
     def _place_again(self, arrays: CellArrays) -> bool:
-        """Move the arrays to new memory, and call each participant there once; return False if a kernel is wrong."""
-        modified = arrays.modified
+        """Move the arrays to new memory, and call each participant there once; return False if a kernel fails."""
         arrays.place_again()
-        if modified:
-            return self._bind(arrays, check_inputs=True)
         self._release()
         return all(participant.move(arrays) for participant in (*self.active, *self._rooflines))
 
@@ -180,6 +177,7 @@ class CellRun:
         self._taken.blocks.append(0)
         if self._is_shared:
             self._concurrency.append(running_side_by_side(self._key.threads))
+        was_collecting = gc.isenabled()
         gc.disable()
         try:
             for _ in range(self._policy.block_rounds):
@@ -193,7 +191,8 @@ class CellRun:
                     break
             return True
         finally:
-            gc.enable()
+            if was_collecting:
+                gc.enable()
 
     def _take_round(self, rng: np.random.Generator) -> bool:
         """Take a sample of each participant, in random order; return False as soon as a kernel fails."""
@@ -235,7 +234,7 @@ class CellRun:
         return True
 
     def _is_still_right(self, kernel: Participant, arrays: CellArrays) -> bool:
-        """Verify a kernel after its samples, before it eliminates others: it may skip work on arrays that it knows."""
+        """Verify a kernel again before it eliminates others: by now it may skip work, because it knows the arrays."""
         if arrays.modified and not self._verify(arrays, check_inputs=True):
             return False
         if kernel.status == "timed":

@@ -15,10 +15,10 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from softmax_impls.simd.jit import jit
+from softmax_impls.simd.jit import DISABLE_JIT, jit
 from softmax_impls.user_cache import replacing, user_cache
 
-STEPS = 20_000  # of the loop: about 20 µs
+STEPS = 20 if DISABLE_JIT else 20_000  # of the loop: about 20 µs
 LOOPS, ATTEMPTS = 40, 3  # of each thread: about 800 µs, much longer than it takes to wake a thread up
 HELPERS_SLEEP = 3e-4  # seconds after a call, from which the idle threads of numba_simd sleep
 LONGER = 1.15  # ratio of its time to the shortest time, from which a processor is not quiet
@@ -36,11 +36,15 @@ def _spin(steps: int) -> np.uint64:
     return a + b + c + d
 
 
+if DISABLE_JIT:  # NumPy warns of overflow, which compiled code does not
+    _spin = np.errstate(over="ignore")(_spin)
+
+
 class Shortest:
     """The shortest time of the loop since the machine was started, in seconds: its time on a quiet processor.
 
-    Another program may be busy for as long as this process runs. So a file of the user's keeps the time of earlier
-    processes.
+    Another program may be busy for as long as this process runs. So the shortest time of all processes is kept in a
+    file.
     """
 
     def __init__(self, file: Path) -> None:
@@ -97,8 +101,8 @@ def running_side_by_side(threads: int) -> float:
 
     The best of a few attempts counts: a thread that has slept may first share the processor of another thread.
     """
-    pool = _pool(threads)
-    attempts = [(_seconds_in(pool, 1), _seconds_in(pool, threads)) for _ in range(ATTEMPTS)]
+    with ThreadPoolExecutor(threads) as pool:  # a new one each time: a forked process has none of its parent's threads
+        attempts = [(_seconds_in(pool, 1), _seconds_in(pool, threads)) for _ in range(ATTEMPTS)]
     alone, together = np.min(attempts, axis=0).tolist()
     return float(min(threads * alone / together, threads))
 
@@ -107,11 +111,6 @@ def _seconds() -> float:
     start = time.perf_counter()
     _spin(STEPS)
     return time.perf_counter() - start
-
-
-@functools.cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads)
 
 
 def _seconds_in(pool: ThreadPoolExecutor, threads: int) -> float:

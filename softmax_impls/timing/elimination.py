@@ -88,10 +88,11 @@ def decisions(
     min_rounds: int,
     last: bool,
 ) -> list[Decision]:
-    """Return a decision among the accurate kernels, and a decision about the other kernels, compared with all.
+    """Decide among the kernels that stay accurate on saturated rows, and then among all kernels.
 
-    If `with_blocks`, blocks of samples are compared, else rounds. With fewer rounds than `min_rounds`, the cell is not
-    settled. `last` is true in the last step of the cell.
+    The second decision eliminates only kernels that are not accurate. If `with_blocks`, blocks of samples are compared,
+    else rounds. With fewer rounds than `min_rounds`, the cell is not settled. `last` is true in the last step of the
+    cell.
     """
     early = policy.too_slow if with_blocks else policy.early_ratio
     sampled = {name: kernel for name, kernel in kernels.items() if kernel.samples}

@@ -40,7 +40,7 @@ def environment(host: str | None = None) -> Environment:
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         with suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
+            versions[package] = importlib.metadata.version(package) or "unknown"  # of a damaged installation
     system = f"{platform.system()} {platform.machine()}"
     machine = storable(f"{llvm.get_host_cpu_name()}, {available_cores()} cores, {system}", 200)
     host = host or os.environ.get("SOFTMAX_IMPLS_MACHINE") or platform.node()
@@ -55,10 +55,10 @@ def is_here(machine: str, host: str) -> bool:
 
 
 def machine_name(host: str, processor: str, cores: object, system: str, architecture: str) -> str:
-    """Return the name that `Environment` has for a machine that asv or pytest-benchmark describes.
+    """Return the `machine` of an `Environment`, for a machine that asv or pytest-benchmark describes.
 
-    For this machine, that is the name from LLVM, which these tools do not know; so one machine has one name. For other
-    machines, it is their description.
+    These tools do not know LLVM's name of a processor. So if the description fits this machine, return the name that
+    this machine has in results of `compare`: one machine has one name. Otherwise return the description.
     """
     here = (_processor(), os.cpu_count(), platform.system(), platform.machine())
     found = _description(processor, cores, system, architecture)
@@ -66,7 +66,7 @@ def machine_name(host: str, processor: str, cores: object, system: str, architec
 
 
 def from_old_to_new(commits: Iterable[str]) -> list[str]:
-    """Return those of the commits that git knows here, in the order of their history: a parent before its children."""
+    """Return the commits that git knows here, in the order of their history: a parent before its children."""
     hashes = {commit for commit in commits if re.fullmatch("[0-9a-f]{7,40}", commit)}
     for folder in (Path.cwd(), CHECKOUT) if hashes else ():
         with suppress(OSError, subprocess.SubprocessError):
@@ -122,7 +122,8 @@ def fingerprint(kernel: Callable[..., Any]) -> str:
 
 def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    done = subprocess.run(command, capture_output=True, errors="surrogateescape", check=True, timeout=10)
+    return done.stdout.strip()
 
 
 def _description(processor: str, cores: object, system: str, architecture: str) -> str:

@@ -20,7 +20,7 @@ from softmax_impls.implementation import Array, Implementation, invoke
 
 FIRST_DIM = 16  # of the first probe, a single row
 STEP = 4  # factor between two probe sizes
-LARGEST_PROBE = 4  # the whole is at least so many times as large as a further probe
+LARGEST_PROBE = 4  # a further probe is made only if the whole arrays are more than so many times as large
 
 Probe = tuple[int, int, float]  # a call on part of the arrays: batch, dim, seconds
 
@@ -41,8 +41,8 @@ def predict(
 ) -> Prediction:
     """Predict the time of one call on these arrays, (B, D) each; it and its probes may take `allowance` seconds.
 
-    `copying` are seconds that the call takes besides the kernel.
-    Only calls count as time of the probes: another process may have the processor between calls.
+    `copying` are the seconds that the call takes to copy rows. The time between probes does not count: another process
+    may have the processor then.
     """
     batch, dim = probs.shape
     spent, probes = 0.0, list[Probe]()

@@ -62,7 +62,7 @@ def first_call_seconds(implementation: Implementation, dtype: np.dtype[Any]) -> 
 
 
 def start_compiler() -> float:
-    """Start Numba's compiler; return the seconds that it takes, which would else count for the first kernel."""
+    """Start Numba's compiler, so that this does not count for the first kernel; return the seconds that it takes."""
     start = time.perf_counter()
     if numba := sys.modules.get("numba"):
         numba.njit(lambda: None)()

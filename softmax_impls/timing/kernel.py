@@ -10,7 +10,7 @@ import numpy as np
 
 from softmax_impls import usage
 from softmax_impls.checks import reference
-from softmax_impls.formatting import KERNEL_ERRORS, one_line
+from softmax_impls.formatting import KERNEL_ERRORS, format_bytes, one_line
 from softmax_impls.implementation import Array, BoundCall, Implementation
 from softmax_impls.registry import is_ours
 from softmax_impls.timing import workloads
@@ -131,11 +131,11 @@ class Participant:
         key, dtype = arrays.key, arrays.probs.dtype
         copied = usage.copied_bytes(self.implementation, key.axis, 3 * arrays.out.nbytes)
         with self.stopped_if_it_fails():
+            needed = copied + max(0, int(self.implementation.temporary_bytes(key.batch, key.dim, dtype)))
             if self.implementation.temporaries:
-                bytes_of_kernel = max(0, int(self.implementation.temporary_bytes(key.batch, key.dim, dtype)))
-                self.temporary_bytes = min(copied + bytes_of_kernel, 2**62)
-            if reason := self.implementation.too_large(key.batch, key.dim, dtype, largest_temporaries - copied):
-                self.stop("pruned", reason)
+                self.temporary_bytes = min(needed, 2**62)
+            if needed > largest_temporaries:
+                self.stop("pruned", f"needs {format_bytes(needed)}")
                 return
             copying = arrays.copy_seconds if copied else 0.0
             self.prediction = predict(self.implementation, *arrays.input_rows[0], allowance - copying, copying)

@@ -16,8 +16,8 @@ from softmax_impls.timing.workloads import CellKey
 
 SCHEMA = 3  # 2: kernels were timed without the public call
 
-# No control characters, and none that reverse the direction of text.
-_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]*$"
+# No control characters, none that reverse the direction of text, and no surrogates, which cannot be encoded.
+_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]*$"
 
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=_PRINTABLE)]
 Note = Annotated[str, Meta(max_length=2000, pattern=_PRINTABLE)]

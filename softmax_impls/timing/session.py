@@ -1,7 +1,7 @@
 """A comparison: each cell is measured in its share of a budget, and recorded.
 
-Small cells have several passes. Between two passes, large cells have their only step. Time that is left goes to cells
-that are not settled.
+A small cell is measured in several steps: one in each pass over the small cells. A large cell has a single step,
+between two passes. Time that is left goes to cells that are not settled.
 """
 
 import itertools
@@ -14,7 +14,7 @@ import numpy as np
 
 from softmax_impls.checks.gate import judge
 from softmax_impls.checks.verdict import Verdict
-from softmax_impls.formatting import format_bytes, format_seconds
+from softmax_impls.formatting import KERNEL_ERRORS, format_bytes, format_seconds, one_line
 from softmax_impls.implementation import Implementation
 from softmax_impls.registry import is_ours
 from softmax_impls.threads import available_cores
@@ -42,8 +42,12 @@ class Step(NamedTuple):
     cost: float  # share of the budget, relative to other steps
 
 
+# Each row has five sums for each of two gradients, and the terms of its bound. With few classes, they take most memory.
+BYTES_OF_ROW = 128
+
+
 class Session:
-    """Implementations that are checked once and then measured cell by cell, in `budget` seconds from `start` or now on.
+    """Check implementations once, and then measure them cell by cell, in `budget` seconds from `start` (or now) on.
 
     Kernels that need more than `largest_temporaries` bytes of temporary memory are not started.
     """
@@ -58,7 +62,7 @@ class Session:
         *,
         start: float | None = None,
     ) -> None:
-        self.implementations, self.budget, self.seed = implementations, budget, seed
+        self.implementations, self.budget, self.seed = implementations, budget, int(seed)
         self.verdicts: dict[str, Verdict] = {}  # of the checks, by implementation; filled by `prepare`
         self._largest_temporaries, self._policy = largest_temporaries, policy
         self._deadline = (time.perf_counter() if start is None else start) + budget
@@ -139,12 +143,12 @@ class Session:
     def _new_run(self, key: CellKey) -> CellRun:
         """Return the run of a cell without the kernels that failed the checks or run in another number of threads."""
         run = CellRun(key, self.implementations.values(), self._largest_temporaries, self.seed, self._policy)
-        with self._limit_threads(key.threads) as obtained:
+        with self._limit_threads(key.threads) as reasons:
             for name, kernel in run.kernels.items():
                 if not self.verdicts[name].right:
                     kernel.stop("wrong", str(self.verdicts[name].failures[0]))
-                elif obtained[name] != key.threads:
-                    kernel.stop("failed", f"runs in {obtained[name]} threads instead of {key.threads}")
+                elif name in reasons:
+                    kernel.stop("failed", reasons[name])
         return run
 
     def _measure(self, key: CellKey, seconds: float, starting: Callable[[CellKey], None]) -> Cell:
@@ -155,15 +159,25 @@ class Session:
         return self._runs[key].record(errors, self._first_calls.get(key.dtype, {}), self._compiler_start)
 
     @contextmanager
-    def _limit_threads(self, threads: int) -> Iterator[dict[str, int]]:
-        """Temporarily limit the threads of all implementations; yields the number of threads that each has then."""
-        setters = {name: kernel.set_num_threads for name, kernel in self.implementations.items()}
+    def _limit_threads(self, threads: int) -> Iterator[dict[str, str]]:
+        """Temporarily limit the threads of all implementations; yield why some have another number, by name."""
         with limit_all_threads(threads):
             try:
-                yield {name: set_threads(threads) if set_threads else threads for name, set_threads in setters.items()}
+                yield self._set_threads(threads)
             finally:
-                for set_threads in filter(None, setters.values()):
-                    set_threads(available_cores())
+                self._set_threads(available_cores())
+
+    def _set_threads(self, threads: int) -> dict[str, str]:
+        """Set the number of threads of other libraries; return why some have another number, by implementation."""
+        reasons = {}
+        for name, kernel in self.implementations.items():
+            try:
+                obtained = kernel.set_num_threads(threads) if kernel.set_num_threads else threads
+                if obtained != threads:
+                    reasons[name] = f"runs in {obtained} threads instead of {threads}"
+            except KERNEL_ERRORS as error:
+                reasons[name] = one_line(error)
+        return reasons
 
 
 def plan(keys: Sequence[CellKey], policy: SamplingPolicy = DEFAULT) -> list[Step]:
@@ -188,6 +202,6 @@ def reason_to_skip(key: CellKey, share: float, policy: SamplingPolicy = DEFAULT)
     """Return why a cell cannot be measured in `share` seconds, or "" if it can."""
     if policy.setup_cost * key.elements > share:
         return f"its share of the budget is {format_seconds(share)}, and its set-up alone takes longer: raise --budget"
-    if key.moved_bytes > free_memory() / 2:
-        return f"its arrays take {format_bytes(key.moved_bytes)}, more than 50% of the free memory"
+    if (needed := key.moved_bytes + BYTES_OF_ROW * key.batch) > free_memory() / 2:
+        return f"its arrays take {format_bytes(needed)}, more than 50% of the free memory"
     return ""

@@ -5,6 +5,7 @@ The asv suite runs this file under old commits, too, so it imports only `softmax
 
 import itertools
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,12 +37,12 @@ class CellKey:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the arrays."""
-        return OTHER_AXES[self.workload][0] if self.workload in OTHER_AXES else (self.batch, self.dim)
+        return OTHER_AXES.get(self.workload, ((self.batch, self.dim), -1))[0]
 
     @property
     def axis(self) -> int:
         """Axis of the classes; -1 is the last."""
-        return OTHER_AXES[self.workload][1] if self.workload in OTHER_AXES else -1
+        return OTHER_AXES.get(self.workload, ((), -1))[1]
 
     @property
     def elements(self) -> int:
@@ -116,6 +117,12 @@ def cell_keys(
     names: Sequence[str], shapes: Sequence[tuple[int, int]], dtypes: Sequence[str], threads: Sequence[int]
 ) -> list[CellKey]:
     """Return the cells of `select` in each dtype, without repetitions; ValueError if there are no such arrays."""
+    try:  # NumPy's integers become Python's
+        shapes = [(operator.index(batch), operator.index(dim)) for batch, dim in shapes]
+        threads = [operator.index(number) for number in threads]
+    except (TypeError, ValueError):
+        got = f"got shapes={shapes!r}, threads={threads!r}"
+        raise ValueError(f"shapes must be pairs of integers (batch, dim), and threads integers; {got}") from None
     named = [*WORKLOADS, *OTHER_AXES, GRID]
     for argument, given, possible in (("workloads", names, named), ("dtypes", dtypes, DTYPES)):
         if unknown := [value for value in given if value not in possible]:

@@ -245,6 +245,14 @@ def leaves_the_remainder_of_32_rows_unwritten(p, g, out):
     textbook(p[:written], g[:written], out[:written])
 
 
+@backward("shapes")
+def computes_large_arrays_only_once(p, g, out, known=set()):  # noqa: B006
+    key = p.shape, p.dtype
+    if p.size < 4000 or key not in known:
+        textbook(p, g, out)
+    known.add(key)
+
+
 @backward("value")
 def treats_small_gradients_as_zero(p, g, out):
     textbook(p, np.where(np.abs(g) < 1e-12, 0, g), out)

@@ -9,7 +9,7 @@ import pytest
 from softmax_impls import implementations
 from softmax_impls.checks import inputs, reference
 from softmax_impls.checks.gate import DTYPES, judge, judge_softmax
-from softmax_impls.checks.verdict import Check
+from softmax_impls.checks.verdict import Check, Verdict
 from softmax_impls.registry import describe, get
 
 from .mutants import BACKWARD, FORWARD
@@ -140,6 +140,13 @@ def test_a_failure_states_the_check_the_input_and_the_size_of_the_error():
     first = str(judge({"flipped_sign": mutant})["flipped_sign"].failures[0])
     assert first.startswith("value: uniform logits float32: off by ")
     assert "but rounding explains at most" in first
+
+
+def test_an_error_that_is_nan_counts_as_infinite():
+    verdict, case = Verdict("mine", "probs"), inputs.cases("float32", 0)[0]
+    verdict.note_error(case, "ordinary", np.full(case.probs.shape, np.nan), case.given_logits.high)
+    assert verdict.errors == {"float32": {"ordinary": np.inf}}
+    assert verdict.as_dict()["errors"] == {"float32": {"ordinary": None}}
 
 
 def test_only_the_requested_dtypes_are_checked():

@@ -46,6 +46,12 @@ def test_the_default_step_grows_with_x(x, method):
     np.testing.assert_allclose(numeric_gradient(lambda x: (x**2).sum(), [x], method=method), [2 * x], rtol=1e-9)
 
 
+@pytest.mark.parametrize("method", ["central", "complex"])
+def test_at_the_largest_number_the_step_does_not_overflow(method):
+    largest = np.finfo(np.float64).max
+    np.testing.assert_allclose(numeric_gradient(lambda x: x.sum(), [-largest, largest], method=method), 1)
+
+
 @pytest.mark.parametrize("convert", [np.float32, float, lambda value: np.array([value])])
 @pytest.mark.parametrize("x", [0.5, 30.0, 1e5])
 def test_a_function_that_computes_in_float32_is_given_a_larger_step(convert, x):

@@ -11,6 +11,11 @@ from softmax_impls.timing.pasted_code import Times
 from .builders import HERE, build_cell, build_run
 
 
+def test_a_folder_that_cannot_be_looked_for_is_reported_when_it_is_made(tmp_path):
+    """The name is too long. A folder without permission also raises when it is looked for, but not for root."""
+    assert asking._not_writable(tmp_path / ("x" * 300) / "measured.jsonl") == ""
+
+
 @pytest.mark.parametrize(
     ("shape", "threads", "name", "alone"),
     [

@@ -49,6 +49,8 @@ def test_a_measured_shape_is_answered_by_its_cell():
     assert found.ratio("numba_simd").value == pytest.approx((1000 / 64) ** 0.5, rel=0.02)
     assert list(found.candidates) == ["numba_pivoted", "numba_simd", "closed_form"]
     assert found.rounds == 20
+    with pytest.raises(KeyError):
+        found.ratio("unknown")
 
 
 def test_the_source_describes_the_cells_of_the_answer():
@@ -205,6 +207,12 @@ def test_the_errors_of_our_own_kernels_are_known_from_the_checks(dtype):
     for name, verdict in judge(ours, dtypes=[dtype]).items():
         assert max(verdict.errors[dtype].values()) <= found[name].error
         assert math.isinf(found[name].error) == (ours[name].accurate_for == "probs")
+
+
+@pytest.mark.parametrize("limit", ["max_memory", "max_error"])
+def test_a_limit_that_is_nan_is_an_error(limit):
+    with pytest.raises(ValueError, match="max_memory and max_error must be numbers, got"):
+        Question(1, 5, "float32", **{limit: math.nan})
 
 
 def test_kernels_that_exceed_the_memory_are_ruled_out_with_the_reason():

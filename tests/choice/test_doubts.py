@@ -95,6 +95,12 @@ def test_versions_of_packages_that_take_no_part_do_not_matter():
     assert not ask(build_run(cell(SIMD, versions={"torch": "2"})), build_run(old)).sure
 
 
+def test_other_runs_cast_doubt_but_do_not_answer_even_if_their_clock_was_ahead():
+    ahead = build_run(cell(PIVOTED, time=FEBRUARY + datetime.timedelta(days=99)))
+    found = choose(Question(8, DIM, "float32"), [build_run(cell(SIMD))], HERE, implementations(), [ahead])
+    assert (found.pick.name, found.source.time, found.sure) == ("numba_simd", FEBRUARY, False)
+
+
 def test_the_newest_contradiction_is_stated_and_a_tie_is_not_doubted():
     times = [JANUARY - datetime.timedelta(days=days) for days in (0, 1)]
     runs = [build_run(earlier(PIVOTED, time=time, commit=str(time.day))) for time in times]

@@ -27,6 +27,7 @@ def test_an_implementation_that_is_fastest_everywhere_is_on_all_kinds():
 def test_an_implementation_that_is_nearly_as_fast_on_a_kind_serves_it():
     fleet = Fleet((on("x", "a", b=2.0), on("y", "b", a=1.04), on("z", "a", b=1.5)))
     assert str(fleet) == "a on 2 of 3 kinds; on y it is within 4 % of the best"
+    assert str(Fleet((on("x", "a"), on("y", "b", a=1.0401)))) == "a on 1 of 2 kinds; on y it is within 5 % of the best"
     assert fleet.as_dict() == {
         "use": {"x": "a", "y": "b", "z": "a"}, "for_all": "a", "serves_all": True, "worst": {"a": 1.04, "b": 2.0}
     }  # fmt: skip
@@ -112,3 +113,10 @@ def test_the_summary_counts_only_cells_that_the_implementation_serves_best():
     answers = {keys[0]: Fleet((both, on("y", "b", a=2.0))), keys[1]: Fleet((alone, on("y", "a", b=2.0)))}
     ends = [line.partition(" serves ")[2] for line in summary(answers)]
     assert ends == ["all 2 kinds in 1 of 2 cells: fastest or tied on each in 1."] * 2
+
+
+def test_the_summary_states_no_number_of_kinds_if_cells_have_different_numbers():
+    keys = [cell({"a": 1e-6}, dim=dim).key for dim in (8, 16)]
+    x, y, z = (on(kind, "a", b=2.0) for kind in "xyz")
+    lines = list(summary({keys[0]: Fleet((x, y)), keys[1]: Fleet((x, y, z))}))
+    assert lines == ["a serves all kinds in 2 of 2 cells: fastest or tied on each in 2."]

@@ -93,6 +93,15 @@ def test_a_machine_that_was_slow_while_it_measured_a_cell_does_not_make_predicti
     assert slow.high > quiet.high
 
 
+def test_the_usual_time_is_predicted_and_not_that_of_the_fastest_samples():
+    cells = [
+        build_cell_of(*(build_kernel(n, [t] * 3 + [1.5 * t] * 17) for n, t in times_at(b, d).items()), batch=b, dim=d)
+        for b, d in SHAPES
+    ]
+    found = ask(16, 500, build_run(*cells)).candidates["numba_simd"]
+    assert found.seconds == pytest.approx(1.5 * times_at(16, 500)["numba_simd"], rel=0.15)
+
+
 def test_cells_on_another_axis_predict_nothing():
     cells = [build_cell(b, d, times_at(b, d), workload="columns") for b, d in SHAPES]
     assert predict(build_run(*cells)) == {}

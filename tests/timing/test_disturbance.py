@@ -1,5 +1,7 @@
 """Whether the processor is quiet, and how many threads run at the same time."""
 
+import threading
+
 import pytest
 
 from softmax_impls.threads import available_cores
@@ -50,6 +52,8 @@ def test_a_home_that_cannot_be_written_is_no_problem(tmp_path):
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_threads_run_side_by_side_on_as_many_processors_at_most(threads):
+    before = threading.active_count()
     side_by_side = sorted(running_side_by_side(threads) for _ in range(5))
     assert 0 < side_by_side[-1] <= threads
+    assert threading.active_count() == before  # a process that is forked later would wait for them for ever
     assert side_by_side[2] < available_cores() + 0.5  # a disturbed loop of one thread alone makes it larger

@@ -2,6 +2,7 @@
 
 import hashlib
 import linecache
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -16,7 +17,7 @@ from softmax_impls.timing import environment
 
 def git(folder, *arguments):
     command = ["git", "-C", str(folder), "-c", "user.name=n", "-c", "user.email=e", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(command, check=True, capture_output=True, errors="surrogateescape").stdout.strip()
 
 
 def test_the_environment_names_the_machine_and_the_versions():
@@ -27,10 +28,22 @@ def test_the_environment_names_the_machine_and_the_versions():
     assert 0 < environment.largest_temporaries() <= 4e9
 
 
-def test_the_host_is_the_machines_name_or_a_given_name_or_a_hash(monkeypatch):
+@pytest.fixture
+def not_cached():
+    """Let `environment` look again, in this test and after it."""
+    environment.environment.cache_clear()
+    yield
+    environment.environment.cache_clear()
+
+
+def test_a_package_whose_installation_is_damaged_has_an_unknown_version(monkeypatch, not_cached):
+    monkeypatch.setattr(environment.importlib.metadata, "version", lambda package: None)
+    assert environment.environment().versions["numpy"] == "unknown"
+
+
+def test_the_host_is_the_machines_name_or_a_given_name_or_a_hash(monkeypatch, not_cached):
     node = environment.platform.node()
     monkeypatch.delenv("SOFTMAX_IMPLS_MACHINE", raising=False)
-    environment.environment.cache_clear()
     assert environment.environment().host == node
     assert environment.environment("lab").host == "lab"
     hashed = environment.environment("hash").host
@@ -43,7 +56,6 @@ def test_the_host_is_the_machines_name_or_a_given_name_or_a_hash(monkeypatch):
     assert all(environment.is_here(machine, host) for host in ("", "lab", node, hashed))
     assert not environment.is_here(machine, "another")
     assert not environment.is_here("another cpu", "lab")
-    environment.environment.cache_clear()
 
 
 def test_commits_are_put_in_the_order_of_their_history(tmp_path, monkeypatch):
@@ -60,20 +72,21 @@ def test_commits_are_put_in_the_order_of_their_history(tmp_path, monkeypatch):
 
 
 def test_the_commit_is_that_of_a_checkout_of_this_package_only(tmp_path):
-    package = tmp_path / "softmax_impls"
-    assert environment.commit(tmp_path) is None
-    git(tmp_path, "init")
-    package.mkdir()
+    folder = tmp_path / os.fsdecode(b"caf\xe9")  # not UTF-8
+    package = folder / "softmax_impls"
+    package.mkdir(parents=True)
+    assert environment.commit(folder) is None
+    git(folder, "init")
     (package / "other.py").write_text("")
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "-m", "another project")
-    assert environment.commit(tmp_path) is None
+    git(folder, "add", ".")
+    git(folder, "commit", "-m", "another project")
+    assert environment.commit(folder) is None
     (package / "__init__.py").write_text("")
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "-m", "this package")
-    assert environment.commit(tmp_path) == git(tmp_path, "rev-parse", "HEAD")
+    git(folder, "add", ".")
+    git(folder, "commit", "-m", "this package")
+    assert environment.commit(folder) == git(folder, "rev-parse", "HEAD")
     (package / "__init__.py").write_text("# edited")
-    assert environment.commit(tmp_path) == git(tmp_path, "rev-parse", "HEAD") + "+changes"
+    assert environment.commit(folder) == git(folder, "rev-parse", "HEAD") + "+changes"
 
 
 @pytest.mark.parametrize("threads", [1, available_cores()])

@@ -48,6 +48,13 @@ def test_a_linear_time_is_predicted(taking):
     assert seconds == pytest.approx(0.1, rel=0.05)
 
 
+def test_the_time_to_copy_rows_is_added(taking):
+    kernel, _ = taking(lambda b, d: 1e-6 * b * d)
+    alone, copying = (predict(kernel, *arrays(100, 1000), allowance=1, copying=seconds) for seconds in (0.0, 0.3))
+    assert copying.seconds - alone.seconds == pytest.approx(0.3)
+    assert copying.at_least - alone.at_least == pytest.approx(0.3)
+
+
 def test_a_quadratic_time_is_extrapolated_without_a_long_call(taking):
     kernel, shapes = taking(lambda b, d: 1e-8 * b * d**2)
     seconds, _, allowed = predict(kernel, *arrays(512, 50_257), allowance=0.05)

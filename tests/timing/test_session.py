@@ -12,6 +12,7 @@ from softmax_impls import implementations
 from softmax_impls.registry import describe
 from softmax_impls.threads import available_cores
 from softmax_impls.timing import session as session_module
+from softmax_impls.timing.kernel import CellArrays
 from softmax_impls.timing.policy import SamplingPolicy
 from softmax_impls.timing.records import Cell
 from softmax_impls.timing.session import Session, Skipped, cost, plan, reason_to_skip
@@ -48,7 +49,16 @@ def test_a_cell_is_skipped_if_its_set_up_takes_its_share_or_its_arrays_the_memor
     assert reason_to_skip(key, 100.0) == ""
     assert "raise --budget" in reason_to_skip(key, 0.5)
     monkeypatch.setattr(session_module, "free_memory", lambda: key.moved_bytes)
-    assert reason_to_skip(key, 100.0) == "its arrays take 201.3 MB, more than 50% of the free memory"
+    assert reason_to_skip(key, 100.0) == "its arrays take 201.9 MB, more than 50% of the free memory"
+
+
+def test_what_verifies_the_rows_counts_as_memory_of_a_cell(monkeypatch):
+    """With few classes, it takes more memory than the arrays."""
+    key = CellKey("custom", 10**5, 2, "float32", 1)
+    sums = sum(values.nbytes for sums in CellArrays(key, seed=0).sums for values in vars(sums).values())
+    assert sums > 2 * key.moved_bytes
+    monkeypatch.setattr(session_module, "free_memory", lambda: 2 * (key.moved_bytes + sums))
+    assert reason_to_skip(key, 100.0).startswith("its arrays take")
 
 
 @pytest.fixture
@@ -158,34 +168,36 @@ def test_an_implementation_that_failed_the_checks_or_ignores_the_number_of_threa
     def ignoring(probs, grad_output, out):
         textbook(probs, grad_output, out)
 
-    kernels = [describe(zeros), describe(ignoring, set_num_threads=lambda threads: 7), describe(textbook)]
-    (*_, last) = prepared(*kernels, budget=1.0).run(SMALL[:1])
-    zeros, ignoring, right = last.kernels
+    def raising(threads):
+        raise RuntimeError("no threads")
+
+    kernels = [
+        describe(zeros), describe(ignoring, set_num_threads=lambda threads: 7),
+        describe(textbook, name="raising", set_num_threads=raising), describe(textbook),
+    ]  # fmt: skip
+    (only,) = prepared(*kernels, budget=1.0).run(SMALL[:1])  # with a single right kernel, there is nothing to compare
+    zeros, ignoring, raised, right = only.kernels
     assert (zeros.status, zeros.verified, zeros.samples) == ("wrong", False, ())
     assert zeros.note.startswith("value: ")
     assert (ignoring.status, ignoring.note) == ("failed", "runs in 7 threads instead of 1")
+    assert (raised.status, raised.note) == ("failed", "RuntimeError: no threads")
     assert right.ranked
     assert np.isfinite(right.error)
 
 
 def test_ctrl_c_restores_the_threads_of_all_libraries():
-    threads, calls = [], []
+    threads, started, during = [], [], []
 
     def interrupted(probs, grad_output, out):
         textbook(probs, grad_output, out)
-        calls.append(1)
+        if started:
+            during.append(numba.get_num_threads())
+            raise KeyboardInterrupt
 
     kernel = describe(interrupted, set_num_threads=lambda number: threads.append(number) or number)
     session = prepared(kernel, budget=1.0)
     before = numba.get_num_threads()
-
-    def interrupt(key):
-        raise KeyboardInterrupt
-
-    results = session.run(SMALL[:1], starting=lambda key: None)
-    next(results)
-    results.close()
     with pytest.raises(KeyboardInterrupt):
-        list(session.run(SMALL[:1], starting=interrupt))
-    assert threads[-1] == available_cores()
-    assert numba.get_num_threads() == before
+        list(session.run(SMALL[:1], starting=started.append))
+    assert threads == [1, available_cores()] * 2  # for the question how many it has, and for the cell
+    assert (during, numba.get_num_threads()) == ([1], before)

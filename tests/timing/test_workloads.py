@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 
 from softmax_impls.timing import workloads
 from softmax_impls.timing.workloads import LARGEST_GRID_CELL, WORKLOADS, CellKey, grid
@@ -32,6 +33,17 @@ def test_workloads_on_another_axis_are_selected_by_name():
     probs, grad_output, out = workloads.arrays(key, seed=1)
     assert probs.shape == grad_output.shape == out.shape == key.shape
     np.testing.assert_allclose(probs.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_shapes_of_numpy_integers_are_shapes_of_integers():
+    (key,) = workloads.cell_keys([], [(np.int64(3), np.int32(4))], ["float32"], [np.int64(1)])
+    assert [type(size) for size in (key.batch, key.dim, key.threads)] == [int] * 3
+
+
+@pytest.mark.parametrize("shapes", [(64, 1000), [(2.5, 3)], [(1, 2, 3)], ["64x10"]])
+def test_shapes_that_are_no_pairs_of_integers_are_an_error(shapes):
+    with pytest.raises(ValueError, match=r"shapes must be pairs of integers \(batch, dim\)"):
+        workloads.cell_keys([], shapes, ["float32"], [1])
 
 
 def test_arrays_depend_on_the_seed_and_have_the_cells_shape_and_dtype():
