@@ -16,7 +16,7 @@ def one_line(error: BaseException) -> str:
 def format_bytes(number: float) -> str:
     """Return a number of bytes with a decimal unit: 8.6 GB."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if number >= size:
+        if number >= 0.99995 * size:
             return f"{number / size:.1f} {unit}"
     return f"{number:.0f} bytes"
 

@@ -1,4 +1,4 @@
-"""Where this package keeps small files of the user's between runs."""
+"""The folder for small files that are kept between runs, and a safe way to replace a file."""
 
 import os
 import tempfile
@@ -20,7 +20,7 @@ def user_cache() -> Path:
 def replacing(file: Path) -> Iterator[IO[bytes]]:
     """Open a new file that replaces `file` at the end: another process reads either the old or the new content."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f"{file.name}.{os.getpid()}")
+    temporary = file.with_name(f"{file.name}.{os.urandom(4).hex()}")  # also of another thread, or of another host
     try:
         with temporary.open("wb") as opened:
             yield opened

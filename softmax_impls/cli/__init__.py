@@ -33,8 +33,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     The status is 1 if something is wrong, 2 for a bad command line, and 130 after Ctrl-C. It is 0 if the reader of a
     pipe has closed it, as `head` does.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed; otherwise the next file that is opened would receive its output
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal may not have all characters
     try:
         status = _run(sys.argv[1:] if arguments is None else list(arguments))

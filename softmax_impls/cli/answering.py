@@ -6,14 +6,15 @@ from pathlib import Path
 import click
 
 from softmax_impls.choice.answer import Answer, Question
-from softmax_impls.choice.asking import Implementations, ask_by_measuring, ask_results
-from softmax_impls.choice.candidates import code_for_mix
+from softmax_impls.choice.asking import ask_by_measuring, ask_results
+from softmax_impls.choice.candidates import Implementations, code_for_mix
 from softmax_impls.choice.fleet import Fleet, ask_kinds
 from softmax_impls.choice.tradeoffs import front, over_mix
 from softmax_impls.cli import options
 from softmax_impls.commands import FOLDER
 from softmax_impls.report.terminal import answers
 from softmax_impls.report.terminal.console import console, kernels_to_stderr, print_json, print_lines
+from softmax_impls.report.terminal.progress import progress_line
 from softmax_impls.results.runs import load
 from softmax_impls.timing.first_calls import first_calls
 
@@ -26,10 +27,11 @@ def ask(
     If the results are of several kinds of machines, also answer the first question for each kind.
     """
     if paths:
-        found = ask_results(questions, usable, paths, options.say, any_threads)
-        return found, ask_kinds(found[0].question, load(paths).runs, usable)
+        loaded = load(paths)  # once, because a path may be a pipe
+        found = ask_results(questions, usable, loaded, options.say, any_threads)
+        return found, ask_kinds(found[0].question, loaded.runs, usable)
     shapes = ", ".join(f"{question.batch}×{question.dim}" for question in questions)
-    with console(stderr=True).status(f"measuring {shapes}"), kernels_to_stderr():
+    with progress_line(text=f"measuring {shapes}"), kernels_to_stderr():
         try:
             return ask_by_measuring(questions, usable, FOLDER, options.say), None
         except ValueError as error:
@@ -65,7 +67,7 @@ def _startup(answer: Answer, usable: Implementations) -> list[str]:
         return []
     others = (candidate for candidate in answer.candidates.values() if answer.allows(candidate))
     plain = next((c for c in others if c.name in usable and usable[c.name].family != "numba"), None)
-    with console(stderr=True).status(f"starting {pick.name} in new processes"):
+    with progress_line(text=f"starting {pick.name} in new processes"):
         try:
             seconds = [first_calls(c.name, question.batch, question.dim, question.dtype) for c in (pick, plain) if c]
         except RuntimeError as error:

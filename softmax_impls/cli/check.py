@@ -33,7 +33,7 @@ def list_command(specs: tuple[str, ...], peers: bool, as_json: bool) -> None:
 @click.command()
 @options.impl
 @options.peers
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the inputs.")
+@options.seed("the inputs")
 @options.as_json
 def check(specs: tuple[str, ...], peers: bool, seed: int, as_json: bool) -> int:
     """Check that the implementations are right.
@@ -50,8 +50,9 @@ def check(specs: tuple[str, ...], peers: bool, seed: int, as_json: bool) -> int:
     from softmax_impls.checks import gate
     from softmax_impls.report.terminal import tables
     from softmax_impls.report.terminal.console import console, kernels_to_stderr, print_json, print_lines
+    from softmax_impls.report.terminal.progress import progress_line
 
-    with console(stderr=True).status(f"checking {len(usable)} implementations"), kernels_to_stderr():
+    with progress_line(text=f"checking {len(usable)} implementations"), kernels_to_stderr():
         verdicts = gate.judge(usable, seed)
         forward = gate.judge_softmax(seed=seed)
     by_name = {**verdicts, "softmax (forward)": forward}

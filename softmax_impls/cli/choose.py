@@ -86,6 +86,7 @@ def choose(
         raise click.UsageError("--measure and --from exclude each other")
     if threads is not None:
         options.check_threads(threads)
+    options.cells([], [(batch, dim) for batch, dim, _ in parts], [dtype], [1])  # rejects arrays that are too large
     usable, unusable = options.select(specs, peers)
     from softmax_impls.choice.answer import Question
     from softmax_impls.cli import answering

@@ -1,14 +1,15 @@
 """The command ``softmax-impls compare``: measure, print the tables and the recommendation, and draw the winners."""
 
+import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from softmax_impls.cli import options
-from softmax_impls.cli.outcomes import draw_winners, print_outcome
-from softmax_impls.formatting import format_count
-from softmax_impls.timing.workloads import GRID, OTHER_AXES, WORKLOADS, cell_keys
+from softmax_impls.cli.outcomes import draw_winners, print_end, print_outcome
+from softmax_impls.timing.workloads import GRID, OTHER_AXES, WORKLOADS
 
 if TYPE_CHECKING:  # imported when the command runs, so that --help and errors of usage are quick
     from softmax_impls.commands.comparison import Comparison
@@ -54,7 +55,7 @@ DRAWING, DRAWING_SHARE = 1.5, 0.15  # seconds that are left for the picture, and
     "--machine", metavar="NAME", help="Name of this machine in the results; hash: a hash. By default, its own."
 )
 @click.option("--details", is_flag=True, help="Show every implementation of every cell.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the inputs and orders.")
+@options.seed("the inputs and orders")
 @options.as_json
 @click.pass_context
 def compare(
@@ -95,18 +96,12 @@ def compare(
         raise click.UsageError("--batch and --dim must be given together")
     if not scheduler:
         options.check_threads(max(threads))
-    try:
-        keys = cell_keys(names, [(batch, dim) for batch in batches for dim in dims], dtypes, threads)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
+    keys = options.cells(names, list(itertools.product(batches, dims)), dtypes, threads)
     usable, unusable = options.select(specs, peers)
-    picture = output / PICTURE
     if scheduler:
         from softmax_impls.cli.fleet import compare_on_fleet
 
-        return compare_on_fleet(context, keys, usable, picture)
-    from msgspec.structs import asdict
-
+        return compare_on_fleet(context, keys, usable, output / PICTURE)
     from softmax_impls.commands.comparison import Comparison
     from softmax_impls.results.reading import ResultsError
 
@@ -126,31 +121,26 @@ def compare(
     except (OSError, ResultsError) as error:
         raise click.BadParameter(str(error), param_hint="--resume" if resume else "--output") from None
     comparison.run()
-    notes = [f"{name} not available: {why}" for name, why in unusable.items()] + _notes(comparison, picture)
-    if as_json:
-        cells = [cell.as_dict() for cell in comparison.ranked]
-        print_outcome({"cells": cells, **asdict(comparison.environment)}, comparison, picture, notes)
-    else:
-        _print(comparison, picture, notes, details)
+    _show(comparison, unusable, output / PICTURE, details, as_json)
     return 130 if comparison.interrupted else 1 if comparison.failed else 0
 
 
-def _notes(comparison: "Comparison", picture: Path) -> list[str]:
-    """Draw the winners, and return lines about first calls and about all that was left out."""
-    from softmax_impls.report.terminal.cells import first_calls
+def _show(comparison: "Comparison", unusable: Mapping[str, str], file: Path, details: bool, as_json: bool) -> None:
+    """Draw the winners in a file, and print the results."""
+    from msgspec.structs import asdict
 
-    notes = [*first_calls(comparison.ranked), *comparison.problems]
+    from softmax_impls.report.terminal.cells import comparison_tables, first_calls
+    from softmax_impls.report.terminal.console import console
+
+    notes = [f"{name} not available: {why}" for name, why in unusable.items()]
+    notes += [*first_calls(comparison.ranked), *comparison.problems]
     if comparison.interrupted:
         notes[-1] += " To continue, run the same command with --resume."
-    return notes + draw_winners({"": comparison.ranked}, picture)
-
-
-def _print(comparison: "Comparison", picture: Path, notes: list[str], details: bool) -> None:
-    from softmax_impls.report.terminal.cells import comparison_tables
-    from softmax_impls.report.terminal.console import console, print_lines
-
-    for table in comparison_tables(comparison.ranked, details):
+    for table in () if as_json else comparison_tables(comparison.ranked, details):
         console().print(table)
-    cells = f"{format_count(len(comparison.ranked), 'cell')} in {comparison.seconds:.0f} s"
-    files = f"{comparison.file}, {picture}" if comparison.ranked else comparison.file
-    print_lines([*notes, "", *comparison.recommendation(), "", f"{cells}; {files}"])
+    picture, problems = draw_winners({"": comparison.ranked}, file)  # after the tables, in case of Ctrl-C
+    if as_json:
+        cells = {"cells": [cell.as_dict() for cell in comparison.ranked]}
+        print_outcome(cells | asdict(comparison.environment), comparison, picture, notes + problems)
+    else:
+        print_end(len(comparison.ranked), comparison, picture, notes + problems)

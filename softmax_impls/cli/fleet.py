@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from softmax_impls.cli.outcomes import draw_winners, print_outcome
-from softmax_impls.formatting import format_count
+from softmax_impls.cli.outcomes import draw_winners, print_end, print_outcome
 from softmax_impls.implementation import Implementation
 from softmax_impls.timing.workloads import CellKey
 
@@ -20,9 +19,9 @@ ARGUMENTS = "softmax_impls.arguments"  # the key of the arguments of the command
 
 
 def compare_on_fleet(
-    context: click.Context, keys: Sequence[CellKey], usable: Mapping[str, Implementation], picture: Path
+    context: click.Context, keys: Sequence[CellKey], usable: Mapping[str, Implementation], file: Path
 ) -> int:
-    """Measure the cells on each kind of machine, print the results, and draw the winners; return the exit status."""
+    """Measure the cells on each kind of machine, print them, and draw the winners in a file; return the exit status."""
     from softmax_impls.commands.fleet.call import prepare
     from softmax_impls.commands.fleet.messages import Order
 
@@ -32,7 +31,7 @@ def compare_on_fleet(
     try:
         comparison = prepare(given["scheduler"], order, usable, given["output"])
     except (ImportError, ValueError) as error:
-        raise click.BadParameter(str(error), param_hint="--scheduler") from None
+        raise click.UsageError(str(error)) from None
     try:
         comparison.open(given["resume"])
     except (OSError, ValueError) as error:
@@ -41,7 +40,8 @@ def compare_on_fleet(
         comparison.run()
     except (OSError, ValueError) as error:  # no scheduler there, no usable worker
         raise click.BadParameter(str(error), param_hint="--scheduler") from None
-    notes = [*comparison.problems, *draw_winners(_cells_by_place(comparison.runs), picture)]
+    picture, problems = draw_winners(_cells_by_place(comparison.runs), file)
+    notes = [*comparison.problems, *problems]
     if comparison.interrupted or comparison.unfinished:
         notes.append(f"To continue: {_command_to_resume(context)}")
     if given["as_json"]:
@@ -70,9 +70,9 @@ def _as_dict(ranked: "RankedRun") -> dict[str, Any]:
     return asdict(ranked.cells[0].cell.environment) | {"cells": [cell.as_dict() for cell in ranked.cells]}
 
 
-def _print(comparison: "FleetComparison", picture: Path, notes: list[str], details: bool) -> None:
+def _print(comparison: "FleetComparison", picture: Path | None, notes: list[str], details: bool) -> None:
     from softmax_impls.report.terminal.cells import comparison_tables
-    from softmax_impls.report.terminal.console import console, print_lines
+    from softmax_impls.report.terminal.console import console
     from softmax_impls.report.terminal.times import runs_table
 
     runs = comparison.runs
@@ -80,6 +80,4 @@ def _print(comparison: "FleetComparison", picture: Path, notes: list[str], detai
         console().print(run.run.place, *comparison_tables(run.cells, details), sep="\n", markup=False)
     for table in runs_table(runs) if len(runs) > 1 else ():
         console().print(table)
-    cells = format_count(sum(len(run.cells) for run in runs), "cell")
-    files = f"{cells} in {comparison.seconds:.0f} s; {comparison.file}, {picture}"
-    print_lines([*notes, "", *comparison.recommendation(), "", files])
+    print_end(sum(len(run.cells) for run in runs), comparison, picture, notes)

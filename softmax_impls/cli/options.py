@@ -11,18 +11,18 @@ from typing import Any, TypeVar
 
 import click
 
-from softmax_impls.commands import FOLDER
+from softmax_impls.commands import FOLDER, LARGEST_SEED
 from softmax_impls.implementation import Implementation
 from softmax_impls.registry import from_specs
 from softmax_impls.threads import available_cores
-from softmax_impls.timing.workloads import WORKLOADS
+from softmax_impls.timing.workloads import WORKLOADS, CellKey, cell_keys
 
 FOLDER_PATH = click.Path(file_okay=False, path_type=Path)
 DTYPES = ("float32", "float64")
 SIZE = click.IntRange(1, 2**40)  # of batch and of dim
 SIZE.name = "whole number"  # in messages
 
-say = partial(click.echo, err=True)  # print a line about what could not be read or kept
+say = partial(click.echo, err=True)  # print a line about a file that could not be read or written
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -88,9 +88,24 @@ def check_threads(threads: int) -> None:
         raise click.UsageError(f"--threads: {threads} threads, but this process has {available_cores()} processors")
 
 
+def cells(
+    names: Sequence[str], shapes: Sequence[tuple[int, int]], dtypes: Sequence[str], threads: Sequence[int]
+) -> list[CellKey]:
+    """Return the cells to measure, or reject shapes whose arrays are too large."""
+    try:
+        return cell_keys(names, shapes, dtypes, threads)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
 def output(files: str) -> Callable[[Command], Command]:
     """Return the option for the folder that files are written to."""
     return click.option("--output", type=FOLDER_PATH, default=FOLDER, metavar="FOLDER", help=f"Folder for {files}.")
+
+
+def seed(of: str) -> Callable[[Command], Command]:
+    """Return the option for a seed, which a results file can hold."""
+    return click.option("--seed", type=click.IntRange(0, LARGEST_SEED), default=0, help=f"Seed of {of}.")
 
 
 impl = click.option(

@@ -1,8 +1,10 @@
-"""What `compare` does alike with the results of one machine and of a fleet: draw the picture, and print JSON."""
+"""The picture and the JSON output of `compare`, for one machine and for a fleet."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from softmax_impls.formatting import format_count
 
 if TYPE_CHECKING:  # imported when the command runs
     from softmax_impls.choice.ranking import Ranked
@@ -10,23 +12,24 @@ if TYPE_CHECKING:  # imported when the command runs
     from softmax_impls.commands.fleet.comparison import FleetComparison
 
 
-def draw_winners(places: Mapping[str, Sequence["Ranked"]], picture: Path) -> list[str]:
-    """Draw the winners at each place that has results; return a line if the picture can't be written."""
+def draw_winners(places: Mapping[str, Sequence["Ranked"]], picture: Path) -> tuple[Path | None, list[str]]:
+    """Draw the winners at each place. Return the picture, None if there is none, and a line if it can't be written."""
+    if not any(places.values()):
+        return None, []
     from softmax_impls.report.maps import winners_maps  # it imports matplotlib
     from softmax_impls.report.style import save
 
     try:
-        if any(places.values()):
-            save(winners_maps(places), picture)
+        save(winners_maps(places), picture)
     except OSError as error:
-        return [f"{picture} can't be written: {error}"]
-    return []
+        return None, [f"{picture} can't be written: {error}"]
+    return picture, []
 
 
 def print_outcome(
-    measured: Mapping[str, Any], comparison: "Comparison | FleetComparison", picture: Path, notes: list[str]
+    measured: Mapping[str, Any], comparison: "Comparison | FleetComparison", picture: Path | None, notes: list[str]
 ) -> None:
-    """Print what was measured as JSON, with the recommendation, the files and the notes."""
+    """Print the results as JSON, with the recommendation, the files and the notes."""
     from softmax_impls.report.terminal.console import print_json
 
     print_json(
@@ -36,7 +39,18 @@ def print_outcome(
             "interrupted": comparison.interrupted,
             "seconds": comparison.seconds,
             "results": str(comparison.file),
-            "picture": str(picture),
+            "picture": picture and str(picture),
             "notes": notes,
         }
     )
+
+
+def print_end(
+    cells: int, comparison: "Comparison | FleetComparison", picture: Path | None, notes: Sequence[str]
+) -> None:
+    """Print the text after the tables: notes, the recommendation, and "3 cells in 60 s; results.jsonl, winners.png"."""
+    from softmax_impls.report.terminal.console import print_lines
+
+    advice, files = comparison.recommendation(), ", ".join(str(file) for file in (comparison.file, picture) if file)
+    last = f"{format_count(cells, 'cell')} in {comparison.seconds:.0f} s; {files}"
+    print_lines([*notes, *(["", *advice] if advice else []), "", last])

@@ -25,8 +25,9 @@ def report(paths: tuple[Path, ...], output: Path, as_json: bool) -> int:
       softmax-impls report results.jsonl .asv/results --output report
       softmax-impls report here.jsonl elsewhere.jsonl --json
     """  # noqa: D301
-    from softmax_impls.choice.ranking import rank_run
+    from softmax_impls.choice.fleet import rank_runs
     from softmax_impls.report.terminal.console import console, print_json, print_lines
+    from softmax_impls.report.terminal.progress import progress_line
     from softmax_impls.report.terminal.times import runs_table
     from softmax_impls.results.runs import load
 
@@ -36,18 +37,19 @@ def report(paths: tuple[Path, ...], output: Path, as_json: bool) -> int:
     cells = sum(len(run.cells) for run in loaded.runs)
     if not cells:
         raise click.UsageError(f"no results in {', '.join(map(str, paths))}")
-    with console(stderr=True).status(f"drawing {format_count(cells, 'cell')}"):
+    with progress_line(text=f"drawing {format_count(cells, 'cell')}"):
         from softmax_impls.report.files import write  # it imports matplotlib
 
+        runs = rank_runs(loaded.runs)
         try:
-            page, figures, notes = write(loaded, output)
+            page, figures, notes = write(loaded, runs, output)
         except OSError as error:
             raise click.BadParameter(str(error), param_hint="--output") from None
     if as_json:
         files = {"page": str(page), "figures": list(map(str, figures))}
         print_json(files | {"cells": cells, "problems": loaded.problems, "notes": notes})
     else:
-        for table in runs_table([rank_run(run) for run in loaded.runs]) if len(loaded.runs) > 1 else ():
+        for table in runs_table(runs) if len(runs) > 1 else ():
             console().print(table)
         print_lines([str(page), *map(str, figures), *notes])
     return 0

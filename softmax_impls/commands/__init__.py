@@ -1,5 +1,6 @@
-"""What the commands do, as Python calls. They are attributes of `softmax_impls`."""
+"""The commands as Python calls, which are attributes of `softmax_impls`."""
 
 from pathlib import Path
 
 FOLDER = Path("softmax-impls-report")  # the default folder of results
+LARGEST_SEED = 2**62  # that a results file can hold

@@ -15,6 +15,7 @@ from softmax_impls.commands.kernels import Kernels, select_kernels
 from softmax_impls.report.notebook import existing
 from softmax_impls.report.terminal.console import kernels_to_stderr
 from softmax_impls.report.terminal.progress import progress_line
+from softmax_impls.results.runs import load
 from softmax_impls.threads import available_cores, default_threads
 from softmax_impls.timing.workloads import cell_keys
 
@@ -83,12 +84,11 @@ def choose(
     count = min(default_threads(), cores) if threads is None else threads
     if not 1 <= count <= cores:
         raise ValueError(f"threads must be from 1 to {cores}, the number of processors; got {threads}")
-    name = np.dtype(dtype).name
-    cell_keys([], [(batch, dim)], [name], [count])  # raises if there are no such arrays
+    (key,) = cell_keys([], [(batch, dim)], [np.dtype(dtype).name], [count])  # raises if there are no such arrays
     only = () if kernels is None else tuple(usable)
-    question = Question(batch, dim, name, count, max_memory, max_error, any_accuracy, only)
+    shape = key.batch, key.dim, key.dtype, key.threads
+    question = Question(*shape, max_memory, max_error, any_accuracy, only)
     if results is not None:
-        return ask_results([question], usable, existing(results), warnings.warn, any_threads=threads is None)[0]
-    with progress_line(progress) as line, kernels_to_stderr():
-        line.show(f"measuring {batch}×{dim} {name}")
+        return ask_results([question], usable, load(existing(results)), warnings.warn, any_threads=threads is None)[0]
+    with progress_line(progress, f"measuring {key.shape_text} {key.dtype}"), kernels_to_stderr():
         return ask_by_measuring([question], usable, FOLDER, warnings.warn)[0]

@@ -1,9 +1,12 @@
 """Compare implementations: check them, time them cell by cell, and rank them."""
 
 import math
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from operator import index
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from msgspec import structs
@@ -11,6 +14,7 @@ from numpy.typing import DTypeLike
 
 from softmax_impls.choice.coverage import recommend, rejected
 from softmax_impls.choice.ranking import Ranked, RankedRun, rank_all
+from softmax_impls.commands import LARGEST_SEED
 from softmax_impls.commands.kernels import Kernels, select_kernels
 from softmax_impls.formatting import format_count
 from softmax_impls.implementation import Implementation
@@ -56,9 +60,9 @@ def compare(
         places as "package.module:function". A dictionary gives them names. By default, all implementations.
     shapes : iterable of (int, int), optional
         The shapes (batch, dim) to time.
-    workloads : iterable of str, optional
+    workloads : str or iterable of str, optional
         Named shapes, see ``softmax-impls compare --help``. Without `shapes` and `workloads`, all of them.
-    dtypes : iterable of dtype, optional
+    dtypes : str or iterable of dtype, optional
         float32, float64 or both.
     threads : iterable of int, optional
         Numbers of threads that a call may use.
@@ -107,19 +111,25 @@ def compare(
     usable, unusable = select_kernels(kernels, peers)
     if not 0 < budget < math.inf:
         raise ValueError(f"budget must be a positive number of seconds, got {budget}")
+    if resume and output is None:
+        raise ValueError("resume needs output, the folder of the results")
+    if not 0 <= index(seed) <= LARGEST_SEED:
+        raise ValueError(f"seed must be from 0 to {LARGEST_SEED}, got {seed}")
     counts, cores = list(threads), available_cores()
     if not all(1 <= number <= cores or (scheduler and number > cores) for number in counts):
         raise ValueError(f"threads must be from 1 to {cores}, the number of processors; got {counts}")
-    keys = cell_keys(list(workloads), list(shapes), [np.dtype(dtype).name for dtype in dtypes], counts)
+    names = [workloads] if isinstance(workloads, str) else list(workloads)
+    kinds = [np.dtype(dtype).name for dtype in ([dtypes] if isinstance(dtypes, str) else dtypes)]
+    keys = cell_keys(names, list(shapes), kinds, counts)
     folder = None if output is None else Path(output)
+    memory = None if max_memory is None else min(max_memory, sys.maxsize)  # infinite: no limit
+    given: dict[str, Any] = {"max_memory": memory, "machine": machine, "seed": index(seed)}
     if scheduler is not None:
         from softmax_impls.commands.fleet.call import compare_on_fleet
 
-        given = {"budget": budget, "peers": peers, "max_memory": max_memory, "machine": machine, "seed": seed}
+        given |= {"budget": budget, "peers": peers}
         return compare_on_fleet(scheduler, keys, usable, kernels is not None, folder, resume, progress, **given)
-    comparison = Comparison(
-        usable, keys, budget, folder, max_memory=max_memory, machine=machine, seed=seed, start=start
-    )
+    comparison = Comparison(usable, keys, budget, folder, start=start, **given)
     comparison.open(resume)
     comparison.run(progress)
     comparison.problems += [f"{name} not available: {why}" for name, why in unusable.items()]
@@ -150,6 +160,7 @@ class Comparison:
         self.session = Session(implementations, budget - reserve, memory, seed, start=self._start)
         self.environment = environment(machine)
         self.keys, self.file = keys, folder and folder / store.FILE
+        self._stored = store.ResultsFile(self.file)
         self.done: dict[CellKey, Cell] = {}  # all measured cells, also of the run that is resumed
         self.ranked: list[Ranked] = []  # the measured cells among `keys`
         self.problems: list[str] = []  # a line for each cell that was skipped
@@ -176,8 +187,7 @@ class Comparison:
                 self._measure([key for key in self.keys if key not in self.done], progress)
         except KeyboardInterrupt:
             self.interrupted = True
-        if self.done and self.file:
-            store.write(self.file, self.done.values())  # each cell once, also if it was measured again
+        self.problems += self._stored.finish(self.done.values())
         self.ranked = rank_all(self.done[key] for key in self.keys if key in self.done)
         self.problems += exclusions(self.ranked)
         if not self.ranked:
@@ -187,16 +197,17 @@ class Comparison:
             self.problems.append(f"Interrupted: {done}.")
 
     def _measure(self, keys: Sequence[CellKey], progress: bool) -> None:
+        if not keys:
+            return
         session, steps, done = self.session, len(plan(keys)), 0
         with progress_line(progress) as line:
             line.keep(f"comparing {format_count(len(keys), 'cell')} in about {self.budget:g} s")
             line.show("compiling and checking")
-            session.prepare(
-                sorted({key.dtype for key in self.keys}),
-                lambda seconds: line.keep(
-                    f"it will take about {seconds:.0f} s: kernels are compiled and checked first"
-                ),
-            )
+
+            def late(seconds: float) -> None:
+                line.keep(f"it will take about {seconds:.0f} s: kernels are compiled and checked first")
+
+            session.prepare(sorted({key.dtype for key in keys}), late)
 
             def starting(key: CellKey) -> None:
                 line.show(f"{min(done, steps)}/{steps} {key}, at most {session.seconds_left:.0f} s left")
@@ -207,8 +218,7 @@ class Comparison:
                     self.problems.append(f"{outcome.key} not measured: {outcome.why}")
                 else:
                     self.done[outcome.key] = cell = structs.replace(outcome, environment=self.environment)
-                    if self.file:
-                        store.append(self.file, cell)
+                    self._stored.append(cell, line.keep)
 
     @property
     def seconds(self) -> float:
@@ -217,9 +227,9 @@ class Comparison:
 
     @property
     def failed(self) -> bool:
-        """Whether an implementation is wrong, or no cell was measured."""
+        """Whether an implementation is wrong, no cell was measured, or the file lacks cells."""
         wrong = rejected(self.ranked) or any(not verdict.right for verdict in self.session.verdicts.values())
-        return bool(wrong) or not self.ranked
+        return bool(wrong or not self.ranked or self._stored.lacks)
 
     def recommendation(self) -> list[str]:
         """Return sentences that say which implementation to use."""
@@ -227,7 +237,7 @@ class Comparison:
 
     def results(self) -> Results:
         """Return the measured cells as results of a single run."""
-        here = self.environment
-        run = Run("compare", here.machine, here.commit or "", tuple(cell.cell for cell in self.ranked), here.host)
+        here, cells = self.environment, tuple(cell.every_round for cell in self.ranked)
+        run = Run("compare", here.machine, here.commit or "", cells, here.host)
         runs = (RankedRun(run, self.ranked),) if self.ranked else ()
         return Results(runs, tuple(self.problems), tuple(self.recommendation()))

@@ -48,7 +48,7 @@ def history(
 
 
 def _recorded(folders: list[Path], name: str, warn: Callable[[str], object]) -> list[list[Recorded]]:
-    """Return what asv recorded of a commit in each folder; a ValueError has the command that records it."""
+    """Return the records of a commit in each folder; a ValueError has the command that makes them."""
     try:
         command = ["git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"]
         commit = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()

@@ -7,7 +7,7 @@ from softmax_impls.checks.gate import judge
 from softmax_impls.checks.verdict import Verdict
 from softmax_impls.dispatch import pick
 from softmax_impls.implementation import Impl, Implementation
-from softmax_impls.registry import catalogue, from_kernel, from_spec, get, names
+from softmax_impls.registry import catalogue, describe, from_kernel, from_spec, get, names
 
 Kernels = Mapping[str, Impl] | Iterable[Impl] | Impl
 
@@ -63,7 +63,7 @@ def _record(name: str | None, kernel: Impl) -> Implementation:
         own = str(getattr(kernel, "__name__", ""))  # "<lambda>" is not a name
         record = from_kernel(kernel, name=name or (own if own.isidentifier() else "kernel"))
     if name is not None and name != record.name:
-        record = replace(record, name=name)
+        record = replace(record, name=describe(record.kernel, name=name).name)  # raises if it is not a name
     if record.name in names(peers=True) and get(record.name).kernel is not record.kernel:
         raise ValueError(f"kernels: {record.name!r} is the name of another implementation")
     return record

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
+from softmax_impls.choice.fleet import rank_runs
 from softmax_impls.commands import FOLDER
 from softmax_impls.report.notebook import existing
 from softmax_impls.results.runs import load
@@ -38,4 +39,4 @@ def write_report(paths: str | Path | Iterable[str | Path] = FOLDER, output: str 
         warnings.warn(line, stacklevel=2)
     if not loaded.runs:
         raise ValueError("no results there")
-    return write(loaded, Path(output))[0]
+    return write(loaded, rank_runs(loaded.runs), Path(output))[0]

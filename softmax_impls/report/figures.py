@@ -14,8 +14,8 @@ from matplotlib.ticker import EngFormatter, Formatter, LogLocator, NullLocator, 
 
 from softmax_impls.choice.ranking import Ranked
 from softmax_impls.report.maps import winners_maps
-from softmax_impls.report.panels import address, by_panel, representative, shape_text, short_name
-from softmax_impls.report.style import INK, PAGE, Style, Styles, add_legend, drawing
+from softmax_impls.report.panels import by_panel, representative, shape_text, short_name
+from softmax_impls.report.style import INK, Style, Styles, add_legend, drawing, link
 from softmax_impls.results.runs import interval_of
 from softmax_impls.timing.records import KernelResult
 from softmax_impls.timing.workloads import CellKey
@@ -61,7 +61,6 @@ def draw(kind: str, cells: Sequence[Ranked], styles: Styles) -> Figure | None:
             if _points(shown):
                 DRAW[kind](axis, shown, styles)
             axis.set_title(" · ".join(filter(None, (str(panel), axis.get_title()))))
-            _draw_grid(axis)
         for axis in axes[len(panels) :]:
             axis.remove()
         if kind != "samples":  # its axis has the names
@@ -86,15 +85,9 @@ def _times(cells: Sequence[Ranked], styles: Styles) -> Figure:
                     axis.set(xscale="log", xlim=limits, title=f"{panel}\nbatch {batch}", xlabel="dim")
                     axis.set_ylabel("" if number % columns else TIME_LABEL)
                     _draw_times(axis, shown, styles)
-                    _draw_grid(axis)
         lines = {line.get_label(): line for axis in figure.axes for line in axis.get_legend_handles_labels()[0]}
         add_legend(figure, _points(cells), styles, list(lines.values()))
     return figure
-
-
-def _draw_grid(axis: Axes) -> None:
-    axis.grid(True)
-    axis.set_axisbelow(True)
 
 
 def _batches(cells: Sequence[Ranked]) -> dict[int, list[Ranked]]:
@@ -140,11 +133,11 @@ def _draw_memory(axis: Axes, cells: Sequence[Ranked], styles: Styles) -> None:
     field = next((field for field in MEMORY if any(getattr(kernel, field) is not None for kernel in kernels)), None)
     if field is None:
         return
-    sizes = [cell.key.elements for cell in cells]  # with a single size, matplotlib makes the axis too narrow
+    sizes = [float(cell.key.elements) for cell in cells]  # with a single size, matplotlib makes the axis too narrow
     axis.set(xscale="log", xlim=(min(sizes) / 2, max(sizes) * 2), xlabel="size: batch × dim (elements)")
     _set_ticks(axis.xaxis, EngFormatter())
     for name, results in points.items():
-        drawn = [(point.key.elements, getattr(point.kernel, field), point) for point in results]
+        drawn = [(float(point.key.elements), getattr(point.kernel, field), point) for point in results]
         _scatter(axis, [(x, y, point) for x, y, point in drawn if y is not None], styles[name])
     axis.set_ylabel(MEMORY[field])
     if any(getattr(kernel, field) == 0 for kernel in kernels):
@@ -210,7 +203,7 @@ def _scatter(axis: Axes, drawn: Sequence[tuple[float, float, Point]], style: Sty
         x, y, points = zip(*drawn, strict=True)
         markers = axis.scatter(x, y, s=size, zorder=3, clip_on=False, marker=style.marker, color=style.colour,
                                edgecolors=INK, linewidths=0.4)  # fmt: skip
-        markers.set_urls([PAGE + address(point.key, point.kernel.name) for point in points])
+        markers.set_urls([link(point.key, point.kernel.name) for point in points])
 
 
 DRAW: Mapping[str, Callable[[Axes, Sequence[Ranked], Styles], None]] = {

@@ -1,9 +1,9 @@
 """Write a report: the page, and a folder of figures as PNG and SVG."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from softmax_impls.choice.fleet import join_hosts
-from softmax_impls.choice.ranking import rank_run
+from softmax_impls.choice.ranking import RankedRun
 from softmax_impls.report import figures
 from softmax_impls.report.html.page import make_page
 from softmax_impls.report.style import save, styles_of
@@ -14,9 +14,8 @@ FIGURES = "figures"  # a folder; points in its SVG files link to the page beside
 MAX_RUNS = 4  # runs whose figures are written: each takes seconds
 
 
-def write(loaded: Loaded, folder: Path) -> tuple[Path, list[Path], list[str]]:
-    """Write the page and the figures. Return their paths, and a line for each thing that is left out."""
-    runs = [rank_run(run) for run in join_hosts(loaded.runs)]
+def write(loaded: Loaded, runs: Sequence[RankedRun], folder: Path) -> tuple[Path, list[Path], list[str]]:
+    """Write the page and the figures of runs. Return their paths, and a line for each thing that is left out."""
     styles = styles_of(name for run in runs for cell in run.cells for name in cell.kernels)
     html, notes = make_page(loaded, runs, styles)
     (folder / FIGURES).mkdir(parents=True, exist_ok=True)

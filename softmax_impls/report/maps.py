@@ -10,8 +10,8 @@ from matplotlib.patches import Rectangle
 
 from softmax_impls.choice.ranking import Ranked
 from softmax_impls.formatting import format_seconds
-from softmax_impls.report.panels import Panel, address, best, by_panel, shape_text, short_name, tile_text, workload_name
-from softmax_impls.report.style import INK, PAGE, PAPER, RULE, Styles, add_legend, drawing, styles_of
+from softmax_impls.report.panels import Panel, best, by_panel, shape_text, short_name, tile_text, workload_name
+from softmax_impls.report.style import INK, PAPER, RULE, Styles, add_legend, drawing, link, styles_of
 from softmax_impls.timing.workloads import GRID, CellKey
 
 PER_ROW = 4  # tiles of named workloads
@@ -105,14 +105,15 @@ def _draw(axis: Axes, block: Block, styles: Styles) -> None:
     """Draw the tiles of a block, each split into as many colours as implementations tie."""
     for (x, y), cell in block.tiles.items():
         if cell and (found := best(cell)):
-            share, link = 1 / len(found.names), PAGE + address(cell.key)
+            share, url = 1 / len(found.names), link(cell.key)
             for i, name in enumerate(found.names):
                 colour = styles[name].colour
-                axis.add_patch(Rectangle((x + i * share, y), share, 1, facecolor=colour, linewidth=0, url=link))
+                axis.add_patch(Rectangle((x + i * share, y), share, 1, facecolor=colour, linewidth=0, url=url))
             axis.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor=PAPER, linewidth=1.5))
             label = [short_name(shape_text(cell.key))] * bool(workload_name(cell.key))
             text = "\n".join([*label, tile_text(cell)]) if block.has_names else format_seconds(found.seconds)
             axis.text(x + 0.5, y + 0.5, text, ha="center", va="center", fontsize=7.5, color="black", linespacing=1.15)
+    axis.grid(False)
     axis.set(xlim=(0, len(block.columns)), ylim=(0, 1 + max(row for _, row in block.tiles)))
     if not block.rows:
         axis.set_axis_off()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from softmax_impls.choice.fleet import Fleet, at_cells
-from softmax_impls.choice.ranking import RankedRun, rank_run
+from softmax_impls.choice.fleet import Fleet, at_cells, rank_runs
+from softmax_impls.choice.ranking import RankedRun
 from softmax_impls.formatting import format_count
 from softmax_impls.results.runs import load
 from softmax_impls.timing.workloads import CellKey
@@ -28,7 +28,7 @@ class Results:
     runs : tuple of RankedRun
         The results of each tool, machine and commit, newest first.
     problems : tuple of str
-        A line for all that could not be read, measured or ranked.
+        A line for each thing that could not be read, measured or ranked.
     recommendation : tuple of str
         Of `softmax_impls.compare`: sentences that say which implementation to use.
 
@@ -59,7 +59,7 @@ class Results:
             If a path does not exist.
         """
         loaded = load(existing(paths))
-        return cls(tuple(rank_run(run) for run in loaded.runs), tuple(loaded.problems))
+        return cls(tuple(rank_runs(loaded.runs)), loaded.problems)
 
     @property
     def frame(self) -> "pd.DataFrame":

@@ -1,4 +1,4 @@
-"""What is shown of cells everywhere: panels, names and addresses, and the implementations to use."""
+"""Panels, names and addresses of cells, and the implementations to use in them, for all tables and figures."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -50,7 +50,12 @@ def workload_name(key: CellKey) -> str:
 
 
 def address(key: CellKey, kernel: str | None = None) -> str:
-    """Return the end of the page's address, from "#" on, that shows a cell, or the raw result of a kernel in it."""
+    """Return the end of the page's address, from "#" on, that shows a cell, or the raw result of a kernel in it.
+
+    It is "" if the classes are not on the last axis: the page answers for shapes of rows.
+    """
+    if key.axis != -1:
+        return ""
     fields = {"batch": key.batch, "dim": key.dim, "dtype": key.dtype, "threads": key.threads}
     return "#" + urlencode(fields | ({"kernel": kernel} if kernel else {}))
 

@@ -1,7 +1,6 @@
 """The look of all figures: a colour and a marker for each implementation, sizes, legends and file formats."""
 
 import io
-import itertools
 import re
 import warnings
 import zlib
@@ -16,10 +15,11 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from softmax_impls.report.panels import short_name
+from softmax_impls.report.panels import address, short_name
+from softmax_impls.timing.workloads import CellKey
 
-# The colour of an implementation is the same in each figure. Those that compete have the colours of Okabe and Ito,
-# which colour-blind people can distinguish, with a lighter blue. Black text is readable on each colour.
+# The colour of an implementation is the same in each figure. The fastest implementations have the colours of Okabe and
+# Ito, which colour-blind people can distinguish, with a lighter blue. Black text is readable on each colour.
 COLOURS = {
     "numba_simd": "#1F83C4", "numba_rows": "#E69F00", "numba_pivoted": "#009E73", "closed_form": "#CC79A7",
     "closed_form_vecdot": "#56B4E9", "pivoted": "#D55E00", "column_loop": "#999999", "row_jacobian": "#C0B7A8",
@@ -33,7 +33,9 @@ PAGE = "../report.html"  # relative to the folder of the figures
 LEGEND_WIDTH = 1.6  # inches of an entry
 SETTINGS: Any = {
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+    "axes.axisbelow": True,
     "axes.facecolor": "none",
+    "axes.grid": True,
     **dict.fromkeys(("axes.spines.right", "axes.spines.top"), False),
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
@@ -64,18 +66,14 @@ def styles_of(names: Iterable[str]) -> Styles:
     styles = {
         name: Style(colour, marker) for (name, colour), marker in zip(COLOURS.items(), cycle(MARKERS), strict=False)
     }
+    markers, colours = range(len(MARKERS)), range(len(MORE_COLOURS))
+    more = [Style(MORE_COLOURS[i], MARKERS[(i + shift) % len(MARKERS)]) for shift in markers for i in colours]
     for name in wanted:
         if name not in styles:
-            first, used = zlib.crc32(name.encode("utf-8", "replace")), set(styles.values())
-            styles[name] = next((style for style in _more_styles(first) if style not in used), Style(RULE, "o"))
+            first, used = zlib.crc32(name.encode()) % len(colours), set(styles.values())
+            free = (style for style in more[first:] + more[:first] if style not in used)
+            styles[name] = next(free, Style(RULE, "o"))
     return {name: styles[name] for name in wanted}
-
-
-def _more_styles(first: int) -> Iterator[Style]:
-    """Yield all pairs of `MORE_COLOURS` and markers, each colour once before any colour comes again."""
-    for again, step in itertools.product(range(len(MARKERS)), range(len(MORE_COLOURS))):
-        number = (first + step) % len(MORE_COLOURS)
-        yield Style(MORE_COLOURS[number], MARKERS[(number + again) % len(MARKERS)])
 
 
 @contextmanager
@@ -101,6 +99,12 @@ def add_legend(
     handles += more
     columns = min(len(handles), int(figure.get_figwidth() / LEGEND_WIDTH))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
+
+
+def link(key: CellKey, kernel: str | None = None) -> str | None:
+    """Return the link from a figure's file to a cell in the page, or to a raw result; None if the page has none."""
+    end = address(key, kernel)
+    return PAGE + end if end else None
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Results: store them, read the results of asv and pytest-benchmark, and put all of them into one table."""
+"""Store results, read the results of asv and pytest-benchmark, and collect all of them in a table."""

@@ -30,7 +30,7 @@ OptionalSamples = Annotated[Samples, Meta(min_length=1)] | None
 
 
 class AsvFile(Struct):
-    """The parts of a file that are used. `read_results` decodes the entries of `results`."""
+    """The fields of a file that are read. `read_results` decodes the entries of `results`."""
 
     result_columns: list[Any]
     results: dict[str, Any]
@@ -105,7 +105,8 @@ def read_results(file: AsvFile, name: str, problems: Problems, kind: Any = Any) 
         count = math.prod(map(len, columns.params))  # a short file can ask for any number of combinations
         if len(columns.result) != count:
             raise ResultsError(f"{len(columns.result)} results for {count} combinations of parameters")
-        others = [_complete(column, count) for column in (columns.low, columns.high, columns.samples)]
+        optional = columns.low, columns.high, columns.samples
+        others = [column if column and len(column) == count else [None] * count for column in optional]
         values = zip(itertools.product(*columns.params), columns.result, *others, strict=True)
         for params, value, low, high, samples in values:
             benchmark = Benchmark(name, columns.version, tuple(text.strip("'") for text in params))
@@ -125,11 +126,6 @@ def _columns(file: AsvFile, name: str, problems: Problems) -> _Columns:
     if columns.get("result") is None:
         raise ResultsError("failed in asv")
     return read_fields(columns, _Columns, problems, f"{name}, ")
-
-
-def _complete(column: list[Any] | None, count: int) -> list[Any]:
-    """Return an optional column that has as many values as there are results."""
-    return column if column and len(column) == count else [None] * count
 
 
 def _interval(low: Any, high: Any) -> tuple[float, float] | None:

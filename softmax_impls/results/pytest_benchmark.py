@@ -18,7 +18,7 @@ NOTCH = 1.57  # quartile ranges over sqrt(n): half a 95 % interval of a median (
 
 
 class _File(Struct):
-    """The parts of a file that are used. The entries of `benchmarks` are decoded one by one."""
+    """The fields of a file that are read. The entries of `benchmarks` are decoded one by one."""
 
     benchmarks: list[Any]
     machine_info: dict[str, Any] = {}
@@ -41,7 +41,7 @@ class _Commit(Struct):
 class _Entry(Struct):
     """A benchmark of any project. A benchmark of ours has "implementation" in `extra_info`."""
 
-    extra_info: dict[str, Any] = {}  # what tests/benchmarks/test_backward.py adds
+    extra_info: dict[str, Any] = {}  # from tests/benchmarks/test_backward.py
     params: dict[str, Any] = {}
     stats: dict[str, Any] = {}
 
@@ -87,7 +87,7 @@ def read_cells(data: bytes, problems: Problems) -> list[Cell]:
     versions: dict[str, Any] = {}
     kernels: dict[CellKey, dict[str, KernelResult]] = {}
     for number, content in enumerate(file.benchmarks):
-        name = (content.get("name") if isinstance(content, dict) else None) or f"benchmark {number}"
+        name = str((isinstance(content, dict) and content.get("name")) or f"benchmark {number}")
         with problems.at(name):
             entry = read_fields(content, _Entry, problems, f"{name}, ")
             if "implementation" not in entry.extra_info:

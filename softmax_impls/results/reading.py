@@ -1,6 +1,6 @@
 """Read files that may be damaged or hostile: get the content of a file, and describe its problems.
 
-A bad entry costs itself, not the rest of its file, and is named in one line. Problems that are alike share a line.
+A bad entry is left out, and the rest of its file is read. Problems with the same text share a line.
 """
 
 import json
@@ -30,7 +30,7 @@ class ResultsError(ValueError):
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return the content of a file or a pipe in UTF-8, whatever its encoding; raise `ResultsError` if that fails."""
+    """Return the content of a file or a pipe, converted to UTF-8; raise `ResultsError` if it cannot be read."""
     try:
         status = path.stat()
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)):
@@ -125,7 +125,7 @@ class Problems:
 
     @contextmanager
     def at(self, position: str) -> Iterator[None]:
-        """Note the error that the body raises, if its content cannot be read, and go on."""
+        """Note the error of the body if it reads content of the wrong type, and go on."""
         try:
             yield
         except UNREADABLE as error:

@@ -57,7 +57,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The runs of some files, and lines about what could not be used."""
+    """The runs of some files, and a line for each kind of problem."""
 
     runs: tuple[Run, ...]  # the newest first; runs without a time are last
     problems: tuple[str, ...]  # files, and parts of files, that could not be read
@@ -65,7 +65,7 @@ class Loaded:
 
 
 def load(paths: Iterable[Path]) -> Loaded:
-    """Read results files, and folders that hold them. What cannot be read costs a line in `problems` for each kind.
+    """Read results files, and folders that hold them. Each kind of problem adds a line to `problems`.
 
     A file may have any name and any encoding, or be a pipe, which can be read only once.
     """
@@ -106,7 +106,7 @@ def _files(path: Path) -> list[Path]:
     if not os.path.isdir(path):
         return [path]
     files = [file for suffix in SUFFIXES for file in path.rglob(f"*{suffix}")]
-    return sorted(file for file in files if file.is_file() and file.name not in ASV_FILES)
+    return sorted(file for file in files if os.path.isfile(file) and file.name not in ASV_FILES)
 
 
 def _read(file: Path, problems: Problems) -> list[Cell]:

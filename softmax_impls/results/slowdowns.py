@@ -39,7 +39,7 @@ SIZE_CLASSES = (
 
 @dataclass(frozen=True)
 class Recorded:
-    """What asv recorded of a commit on one machine, with one virtual environment."""
+    """The samples that asv recorded of a commit, on one machine and with one virtual environment."""
 
     machine: str
     environment: str
@@ -145,7 +145,7 @@ def is_slower(before: Sequence[float], after: Sequence[float]) -> bool:
 
 
 def read_commit(folder: Path, commit: str) -> tuple[list[Recorded], list[str]]:
-    """Return what the results folder of asv holds of a commit (a full hash), and a line for each unreadable file."""
+    """Return the records of a commit (a full hash) in a results folder of asv, and a line for each unreadable file."""
     recorded: list[Recorded] = []
     lines: list[str] = []
     ignored = Problems()  # a benchmark that failed or cannot be read is not compared

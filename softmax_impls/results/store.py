@@ -7,7 +7,8 @@ import datetime
 import io
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,31 @@ def write(path: Path, cells: Iterable[Cell]) -> None:
         os.fsync(file.fileno())
 
 
+class ResultsFile:
+    """The results file of a running comparison, which goes on if a write fails. Without a path, nothing is written."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self.lacks = ""  # a line with the reason if the file lacks cells
+
+    def append(self, cell: Cell, say: Callable[[str], object]) -> None:
+        """Append a cell; `say` receives a line if that fails, as on a full disk."""
+        try:
+            if self._path:
+                append(self._path, cell)
+        except OSError as error:
+            self.lacks = f"{self._path} lacks cells: {describe(error)}"
+            say(self.lacks)
+
+    def finish(self, cells: Collection[Cell]) -> list[str]:
+        """Write the cells in place of the lines of the steps; return a line if the file lacks cells."""
+        with suppress(OSError):
+            if self._path and cells:
+                write(self._path, cells)
+                self.lacks = ""
+        return [self.lacks] if self.lacks else []
+
+
 def read(path: Path) -> tuple[list[Cell], list[str]]:
     """Return the cells of a file as `decode` does, and a line for each kind of damage.
 
@@ -70,7 +96,7 @@ def read(path: Path) -> tuple[list[Cell], list[str]]:
 def decode(data: bytes, problems: Problems) -> list[Cell]:
     """Return the cells of a file, in its order. If a cell was stored after each of its steps, the last record counts.
 
-    A line that cannot be read costs itself, and a kernel, control or roofline that cannot be read costs only itself.
+    A line that cannot be read is left out. So is a kernel, control or roofline, but not the rest of its line.
     """
     cells: dict[tuple[CellKey, datetime.datetime | None, str, str], Cell] = {}
     for number, line in enumerate(io.BytesIO(data), start=1):
@@ -106,8 +132,8 @@ def continue_from(
             ("seed", cell.seed, seed),
             ("implementations", {kernel.name: kernel.source for kernel in cell.kernels}, sources),
         ]
-        for what, before, now in alike:
-            refuse_if_different(path, what, before, now)
+        for name, before, now in alike:
+            refuse_if_different(path, name, before, now)
     return cells
 
 
@@ -125,10 +151,10 @@ def read_whole(path: Path) -> list[Cell]:
     return cells
 
 
-def refuse_if_different(path: Path, what: str, before: object, now: object) -> None:
-    """Raise `ResultsError` if `before`, which the file was measured with, differs from `now`. `what` names both."""
+def refuse_if_different(path: Path, name: str, before: object, now: object) -> None:
+    """Raise `ResultsError` if `before`, which the file was measured with, differs from `now`. `name` names both."""
     if before != now:
-        raise ResultsError(f"{path} was measured with different {what}: {_difference(before, now)}")
+        raise ResultsError(f"{path} was measured with different {name}: {_difference(before, now)}")
 
 
 def _encode(cell: Cell) -> bytes:
@@ -180,7 +206,7 @@ def _describe(error: Exception) -> str:
 
 
 def _is_cut_off(line: bytes) -> bool:
-    """Whether the last line is the beginning of a JSON object. Its bounds do not count: 0.0001 may be cut to 0.0."""
+    """Whether a line is the last, and only the beginning of a JSON object. A value may be cut, too: 0.0001 to 0.0."""
     if line.startswith(b"{") and not line.endswith(b"\n"):
         try:
             msgspec.json.decode(line)
@@ -194,7 +220,7 @@ def _some(versions: Mapping[str, str], packages: Collection[str]) -> dict[str, s
 
 
 def _difference(then: object, now: object) -> str:
-    """Return what differs: "numpy 2.3.5, now 2.4.6"."""
+    """Return a difference as text: "numpy 2.3.5, now 2.4.6"."""
     if not (isinstance(then, Mapping) and isinstance(now, Mapping)):
         return f"{then}, now {now}"
     keys = [key for key in {**then, **now} if then.get(key) != now.get(key)]

@@ -76,6 +76,7 @@ def test_shells_can_ask_for_completions(output, monkeypatch):
         (["compare", "--max-memory", "much"], "'much' is not a size like 8GB"),
         (["compare", "--max-memory", "1TG"], "'1TG' is not a size like 8GB"),
         (["compare", "--seed", "-1"], "'--seed': -1 is not in the range"),
+        (["compare", "--seed", str(2**63)], "'--seed': 9223372036854775808 is not in the range"),
         (["compare", "--output", "right_kernels.py"], "'--output': Directory 'right_kernels.py' is a file"),
         (["compare", "--impl", "fastest"], "--impl: impl must be one of auto, closed_form"),
         (["check", "--impl", "right_kernels:his"], "impl 'right_kernels:his' can't be loaded: AttributeError"),
@@ -87,6 +88,7 @@ def test_shells_can_ask_for_completions(output, monkeypatch):
         (["choose", "--batch", "3", "--dim", "3", "--workload", "gpt2"], "either --batch and --dim, or --workload"),
         (["choose", "--batch", "0", "--dim", "3"], "0 is not in the range 1<=x<=1099511627776"),
         (["choose", "--batch", str(10**400), "--dim", "3"], "is not in the range 1<=x<=1099511627776"),
+        (["choose", "--batch", "100000", "--dim", "100000"], "arrays of at most 2 GB; got 100000×100000"),
         (["choose", "--workload", "nothing"], "'nothing' is neither a shape like 256x1000 nor one of"),
         (["choose", "--workload", "gpt2:nan"], "sizes and weight must be positive numbers"),
         (["choose", "--workload", "3x0"], "sizes and weight must be positive numbers"),
@@ -132,6 +134,14 @@ def test_closed_pipe_of_standard_error_ends_quietly(monkeypatch):
         monkeypatch.setattr(sys, "stderr", stream)
         assert run(["nothing"]) == 0
         stream.flush()
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_closed_stream_receives_nothing(monkeypatch, capsys, name):
+    monkeypatch.setattr(sys, name, None)
+    assert run(["list", "--json"] if name == "stdout" else ["nothing"]) == (0 if name == "stdout" else 2)
+    getattr(sys, name).close()
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.slow

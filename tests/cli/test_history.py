@@ -58,7 +58,8 @@ def run(*arguments):
 
 
 def usage_error(*arguments):
-    return CliRunner().invoke(history, arguments).output, CliRunner().invoke(history, arguments).exit_code
+    result = CliRunner().invoke(history, arguments)
+    return result.output, result.exit_code
 
 
 def test_a_slowdown_is_named_with_its_factor_and_exits_with_1(commits, record):

@@ -6,9 +6,16 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from softmax_impls.report import figures
 from softmax_impls.results import store
 from softmax_impls.timing.records import Environment
 from tests.choice.builders import build_cell
+
+
+@pytest.fixture(autouse=True)
+def few_figures(monkeypatch):
+    """Draw one kind of figure: all kinds take seconds."""
+    monkeypatch.setattr(figures, "KINDS", ("winners",))
 
 
 @pytest.fixture
@@ -29,7 +36,7 @@ def test_page_and_figures_are_written_and_their_paths_printed(output, results):
 
 def test_json_has_paths_counts_and_problems(output, results, monkeypatch):
     written = Path("page/report.html"), [Path("page/figures/times.png")], ["a note"]
-    monkeypatch.setattr("softmax_impls.report.files.write", lambda loaded, folder: written)
+    monkeypatch.setattr("softmax_impls.report.files.write", lambda loaded, runs, folder: written)
     Path("broken.jsonl").write_text("{\n")
     found = json.loads(output("report", results, "broken.jsonl", "--json"))
     (problem,) = found.pop("problems")

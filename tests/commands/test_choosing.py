@@ -2,10 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 
 import softmax_impls
+from softmax_impls.choice.answer import Candidate, Question
+from softmax_impls.choice.candidates import usage_of
 from softmax_impls.commands import choosing
+from softmax_impls.commands.kernels import select_kernels
 from softmax_impls.results import store
 from softmax_impls.threads import available_cores, default_threads
 from tests.choice.builders import build_cell
@@ -21,7 +25,7 @@ def folder(tmp_path, monkeypatch):
 def test_shape_is_measured_and_the_code_to_paste_runs(folder, monkeypatch):
     monkeypatch.setattr("softmax_impls.choice.asking.SECONDS", 0.3)
     monkeypatch.setattr("softmax_impls.choice.asking.PASTED_SECONDS", 0.0)
-    answer = softmax_impls.choose(4, 8, "float32", threads=1, kernels=["pivoted", "closed_form"])
+    answer = softmax_impls.choose(np.int64(4), 8, "float32", threads=np.int8(1), kernels=["pivoted", "closed_form"])
     assert answer.pick.name == "pivoted"  # the other loses saturated rows
     assert repr(answer).startswith("<Answer: use pivoted, ")
     exec(str(answer.usage), names := {})
@@ -36,6 +40,15 @@ def test_results_answer_without_measuring(folder, monkeypatch):
     store.append(folder / "results.jsonl", cell)
     answer = softmax_impls.choose(16, 16, cell.dtype, threads=1, results="results.jsonl")
     assert set(answer.candidates) == {"pivoted", "numba_simd"}
+
+
+def test_there_is_no_code_for_a_function_that_cannot_be_imported():
+    def inner(probs, grad_output, out):
+        pass
+
+    selected, _ = select_kernels({"lambda": lambda *_: None, "inner": inner}, peers=False)
+    for name in selected:
+        assert usage_of(Candidate(name, 1e-6, 1e-6, 1e-6, 0, 0), Question(4, 8, "float32"), selected) is None
 
 
 def test_question_has_the_arguments_and_the_threads_of_the_default_call(monkeypatch):

@@ -1,5 +1,7 @@
 """`softmax_impls.compare`: the comparison as a Python call."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -10,8 +12,9 @@ from softmax_impls.commands.kernels import select_kernels
 from softmax_impls.results import store
 from softmax_impls.timing.session import Session
 from softmax_impls.timing.workloads import CellKey
+from tests.choice.builders import build_cell
 
-QUICK = {"dtypes": ["float64"], "budget": 1}
+QUICK = {"dtypes": "float64", "budget": 1}
 SHAPES = [(4, 8)]
 
 
@@ -65,11 +68,30 @@ def test_nothing_is_written_without_a_folder_and_results_are_continued_in_it(tmp
     monkeypatch.chdir(tmp_path)
     softmax_impls.compare(["pivoted"], SHAPES, **QUICK)
     assert list(tmp_path.iterdir()) == []
-    softmax_impls.compare(["pivoted"], SHAPES, output="folder", **QUICK)
+    numbers = {"threads": np.array([1]), "max_memory": math.inf, "seed": np.int64(0)}
+    softmax_impls.compare(["pivoted"], np.array(SHAPES), output="folder", **numbers, **QUICK)
     both = {**QUICK, "dtypes": [np.float64, np.float32]}
     found = softmax_impls.compare(["pivoted"], SHAPES, output="folder", resume=True, **both)
     assert [cell.dtype for cell in store.read(tmp_path / "folder" / store.FILE)[0]] == ["float64", "float32"]
     assert [cell.key.dtype for cell in found.runs[0].cells] == ["float32", "float64"]
+
+
+def test_results_are_shown_although_they_cannot_be_written(monkeypatch, tmp_path):
+    key = CellKey("custom", 4, 8, "float32", 1)
+    monkeypatch.setattr(Session, "prepare", lambda *_: None)
+    record = build_cell(4, 8, {"pivoted": 1e-6}, disturbed=(9,))
+    monkeypatch.setattr(Session, "run", lambda *_: iter([record]))
+    run = comparison.Comparison({}, [key], 1, tmp_path / "folder")
+    run.open(resume=False)
+    run.file.unlink()
+    run.file.parent.rmdir()
+    run.file.parent.touch()  # in place of the folder
+    run.run(progress=False)
+    assert [cell.key for cell in run.ranked] == [key]
+    assert len(run.ranked[0].cell.kernels[0].samples) == 19  # of quiet rounds
+    assert len(run.results().frame.samples[0]) == 20
+    assert run.problems == [f"{run.file} lacks cells: Not a directory"]
+    assert run.failed
 
 
 def test_interrupted_comparison_returns_the_finished_cells(monkeypatch):
@@ -97,6 +119,10 @@ def test_interrupted_comparison_returns_the_finished_cells(monkeypatch):
         ({"workloads": ["mnist"]}, "workloads must be of sample-10, .*; got 'mnist'"),
         ({"dtypes": ["float16"]}, "dtypes must be of float32, float64; got 'float16'"),
         ({"threads": [0]}, r"threads must be from 1 to \d+, the number of processors; got \[0\]"),
+        ({"kernels": {"a\nb": "pivoted"}}, r"name must be an identifier other than 'auto', got 'a\\nb'"),
+        ({"seed": -1}, "seed must be from 0 to 4611686018427387904, got -1"),
+        ({"seed": 2**63}, "seed must be from 0 to 4611686018427387904, got 9223372036854775808"),
+        ({"resume": True}, "resume needs output, the folder of the results"),
         ({"budget": float("nan")}, "budget must be a positive number of seconds, got nan"),
     ],
 )

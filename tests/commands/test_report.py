@@ -3,10 +3,12 @@
 import pytest
 
 import softmax_impls
+from softmax_impls.report import figures
 from tests.report.results import loaded, square
 
 
-def test_page_is_written_and_its_path_returned(tmp_path):
+def test_page_is_written_and_its_path_returned(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "KINDS", ("winners",))  # all kinds take seconds
     loaded(tmp_path, square((16, 256)))
     page = softmax_impls.write_report(tmp_path, tmp_path / "page")
     assert page == tmp_path / "page" / "report.html"

@@ -116,6 +116,11 @@ def test_peak_memory_is_shown_if_temporary_memory_is_unknown():
     assert points_of(axis) == [(256.0, 1e8)]
 
 
+def test_memory_of_the_largest_shape_that_a_file_can_hold_is_drawn():
+    run = ranked([cell([kernel("a", 1e-6, temporary_bytes=2**62)], 2**40, 2**40)])
+    assert points_of(figures.draw("memory", run.cells, STYLES).axes[0]) == [(2.0**80, 2.0**62)]
+
+
 def test_a_panel_without_data_stays_empty_beside_panels_with_data():
     known, unknown = cell({"a": 1e-6}), cell([kernel("a", 1e-6, temporary_bytes=None, errors={})], threads=2)
     wrong = cell([kernel("a", 1e-6, status="wrong")], threads=3)

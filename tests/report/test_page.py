@@ -10,6 +10,7 @@ import pytest
 from softmax_impls import implementations
 from softmax_impls.choice.answer import LOSES_SATURATED_ROWS, Question
 from softmax_impls.choice.choose import choose
+from softmax_impls.choice.fleet import rank_runs
 from softmax_impls.report import figures, files
 from softmax_impls.report.html import embedded, page
 from softmax_impls.results import store
@@ -195,6 +196,15 @@ def test_all_cells_are_listed_with_the_share_of_the_roofline(squared):
     assert row in listed
 
 
+def test_cells_of_other_axes_are_listed_without_a_link_because_the_page_answers_for_rows(make, monkeypatch):
+    monkeypatch.setattr(figures, "KINDS", ("winners", "memory"))
+    html, _ = make([cell({"a": 1e-6}), cell({"a": 1e-6}, 6400, 10, workload="channels")])
+    assert '<th scope="row">channels 64×10×100 axis=1</th>' in section(html, "cells")
+    assert '<th scope="row"><a href="#batch=16&amp;dim=16' in section(html, "cells")
+    assert not re.search("href=.*batch=6400", html)
+    assert [one["batch"] for one in data_of(html)["raw"]["cells"]] == [16]
+
+
 @pytest.mark.usefixtures("without_figures")
 def test_runs_are_compared_side_by_side(make):
     html, _ = make(
@@ -260,7 +270,8 @@ def test_exponents_are_listed_with_a_warning_where_they_differ_from_theory(make)
 
 def test_write_makes_a_page_and_figures_of_each_kind(tmp_path):
     store.write(tmp_path / "results.jsonl", square((16, 256)))
-    written, drawn, notes = files.write(load([tmp_path / "results.jsonl"]), tmp_path / "out")
+    found = load([tmp_path / "results.jsonl"])
+    written, drawn, notes = files.write(found, rank_runs(found.runs), tmp_path / "out")
     assert written == tmp_path / "out" / "report.html"
     assert written.read_text(encoding="utf-8").startswith("<!doctype html>")
     folder = tmp_path / "out" / "figures"
@@ -277,6 +288,6 @@ def test_figures_of_several_runs_are_numbered(tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "KINDS", ("winners",))
     loaded(tmp_path, [cell({"a": 1e-6})])
     found = loaded(tmp_path, [cell({"a": 1e-6}, commit="f00")])
-    _, drawn, notes = files.write(found, tmp_path)
+    _, drawn, notes = files.write(found, rank_runs(found.runs), tmp_path)
     assert [path.name for path in drawn] == ["winners-1.png", "winners-1.svg"]
     assert notes[-1] == "Figure files show the 1 newest of 2 runs."

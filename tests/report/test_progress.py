@@ -46,6 +46,13 @@ def test_line_is_cut_to_the_width_of_the_terminal(monkeypatch):
     assert "\nnext\r" in shown(monkeypatch, Terminal())
 
 
+def test_nothing_is_written_if_standard_error_is_closed(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr", None)
+    with progress_line(text="a step") as line:
+        line.keep("kept")
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize(("wanted", "text"), [(True, "kept\n"), (False, "")])
 def test_file_has_the_kept_lines_only_and_nothing_is_written_if_it_is_not_wanted(monkeypatch, wanted, text):
     assert shown(monkeypatch, io.StringIO(), wanted) == text

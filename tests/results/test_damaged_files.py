@@ -43,6 +43,7 @@ HAND_EDITED = [
     ("kernel_name", ""),
     ("kernel_name", "a\x1b[31m\r\n"),
     ("kernel_name", "a\u202eb"),
+    ("kernel_name", "\ud800"),
     ("kernel_note", "\x00"),
     ("environment", {"machine": "x" * 10**6}),
     ("environment", {"machine": "a", "versions": ["numpy"]}),
@@ -109,6 +110,8 @@ HAND_EDITED = [
         (pytest_benchmark().replace(str([SECONDS, 2 * SECONDS, 3 * SECONDS]), "[]"), "a.json", "length >= 1"),
         (pytest_benchmark(batch="128"), "a.json", "benchmark 0: Expected `int`, got `str`"),
         (pytest_benchmark(batch=10**30), "a.json", "benchmark 0: "),
+        (pytest_benchmark(batch=0).replace('{"params"', '{"name": [3], "params"'), "a.json", r"\[3\]: Expected `int`"),
+        (pytest_benchmark(implementation="\ud800"), "a.json", "benchmark 0: Expected `str` without control"),
         (pytest_benchmark(dtype="<b>float32</b>"), "a.json", "benchmark 0: Invalid enum value"),
         (pytest_benchmark(implementation="x" * 1000), "a.json", "benchmark 0: Expected `str` of length <= 200"),
         (

@@ -35,6 +35,21 @@ def test_measurements_of_the_same_cell_in_the_same_second_on_two_hosts_are_kept(
     assert store.read(path)[0] == [full_cell(1), full_cell(2), other]
 
 
+def test_cells_that_cannot_be_appended_are_written_at_the_end(tmp_path):
+    said, path = [], tmp_path / "gone" / "results.jsonl"
+    file = store.ResultsFile(path)
+    file.append(full_cell(1), said.append)
+    assert said == [f"{path} lacks cells: No such file or directory"]
+    assert file.finish([full_cell(1), full_cell(2)]) == []
+    assert store.read(path) == ([full_cell(1), full_cell(2)], [])
+
+
+def test_a_file_that_cannot_be_written_at_the_end_is_named(path):
+    file = store.ResultsFile(path / "results.jsonl")  # in a file instead of a folder
+    file.append(full_cell(1), str)
+    assert file.finish([full_cell(1)]) == [f"{path / 'results.jsonl'} lacks cells: Not a directory"]
+
+
 def test_written_cells_replace_a_file(path):
     store.write(path, [full_cell(3)])
     assert store.read(path) == ([full_cell(3)], [])

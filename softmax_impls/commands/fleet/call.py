@@ -35,7 +35,7 @@ def compare_on_fleet(
     order = Order(list(keys), specs, only=names, **options)
     with tempfile.TemporaryDirectory() as temporary:
         comparison = prepare(scheduler, order, usable, folder or Path(temporary))
-        comparison.open(resume and folder is not None)
+        comparison.open(resume)
         comparison.run(progress)
     if folder and (comparison.interrupted or comparison.unfinished):
         comparison.problems.append("To continue, repeat the call with resume=True.")

@@ -12,8 +12,8 @@ from distributed import Client, Lock, wait
 from distributed.comm import CommClosedError
 
 from softmax_impls.choice.coverage import recommend, rejected
-from softmax_impls.choice.fleet import Fleet, KindKey, at_cells, join_hosts, kind_names, kind_of, summary
-from softmax_impls.choice.ranking import RankedRun, rank_run
+from softmax_impls.choice.fleet import Fleet, KindKey, at_cells, kind_names, kind_of, rank_runs, summary
+from softmax_impls.choice.ranking import RankedRun
 from softmax_impls.commands.fleet import messages, tasks
 from softmax_impls.commands.fleet.kinds import KindRun, count_hosts, describe_workers
 from softmax_impls.commands.fleet.messages import Order
@@ -47,6 +47,7 @@ class FleetComparison:
         self._order = msgspec.structs.replace(order, files=files_of(order.specs))
         self._sources = {name: fingerprint(record.kernel) for name, record in usable.items()}
         self.file = folder / store.FILE
+        self._stored = store.ResultsFile(self.file)
         self.kinds: list[KindRun] = []
         self.done: dict[tuple[KindKey, CellKey], Cell] = {}
         self.runs: list[RankedRun] = []
@@ -86,8 +87,7 @@ class FleetComparison:
                 self.problems.append(str(error))
             finally:
                 self._stop(client)
-        if self.done:
-            store.write(self.file, self.done.values())  # each cell once, also if it was measured in several steps
+        self.problems += self._stored.finish(self.done.values())
         self._conclude()
 
     @contextlib.contextmanager
@@ -186,7 +186,7 @@ class FleetComparison:
                 kind.steps_done += 1
                 kind.settle(message.cell.key)
                 self.done[kind.key, message.cell.key] = message.cell
-                store.append(self.file, message.cell)
+                self._stored.append(message.cell, line.keep)
             case messages.NotMeasured():
                 kind.settle(message.key)
                 self.problems.append(f"{kind.name}: {message.key} not measured: {message.why}")
@@ -210,9 +210,9 @@ class FleetComparison:
         self.problems.append(f"{kind.name} not measured: {why}")
 
     def _conclude(self) -> None:
-        """Rank the results, and note what is missing."""
+        """Rank the results, and note the problems and the missing cells."""
         wanted = [cell for (_, key), cell in self.done.items() if key in self._order.keys]
-        self.runs = [rank_run(run) for run in join_hosts(split(wanted))]
+        self.runs = rank_runs(split(wanted))
         for run in self.runs:
             self.problems += [f"{run.run.place}: {line}" for line in exclusions(run.cells)]
         self.problems += self.wrong
@@ -234,9 +234,9 @@ class FleetComparison:
 
     @property
     def failed(self) -> bool:
-        """Whether the command exits with status 1: wrong implementations, missing kinds or workers, or no results."""
+        """Whether the command exits with status 1: wrong implementations, missing kinds, workers or results."""
         wrong = any(rejected(run.cells) for run in self.runs)
-        return bool(wrong or self.wrong or self.unfinished or not self.runs)
+        return bool(wrong or self.wrong or self.unfinished or self._stored.lacks or not self.runs)
 
     def recommendation(self) -> list[str]:
         """Return sentences that say which implementation to use on which kind."""

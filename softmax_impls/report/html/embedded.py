@@ -15,7 +15,7 @@ from softmax_impls.choice.choose import predict_grid
 from softmax_impls.choice.measurements import Measurements
 from softmax_impls.choice.ranking import RankedRun
 from softmax_impls.formatting import format_count
-from softmax_impls.report.panels import Panel, by_panel, marks, representative
+from softmax_impls.report.panels import Panel, address, by_panel, marks, representative
 from softmax_impls.report.terminal.times import EXPLANATIONS
 from softmax_impls.timing.records import KernelResult
 
@@ -91,11 +91,11 @@ def _panel(run: RankedRun, panel: Panel, index: Mapping[str, int]) -> Json:
 
 
 def _raw(runs: Sequence[RankedRun], notes: list[str]) -> dict[str, Json]:
-    """Return all cells. A kernel is a list of values, in the order of "fields".
+    """Return the cells that the page can ask for. A kernel is a list of values, in the order of "fields".
 
     Environments and errors are indexes into lists, because many cells have the same.
     """
-    records = [(number, ranked.cell) for number, run in enumerate(runs) for ranked in run.cells]
+    records = [(i, ranked.every_round) for i, run in enumerate(runs) for ranked in run.cells if address(ranked.key)]
     kept = _samples_per_kernel([len(kernel.samples) for _, cell in records for kernel in cell.kernels], notes)
     environments, errors = dict[str, int](), dict[str, int]()  # indexes by JSON text
 
@@ -129,7 +129,7 @@ def _index(known: dict[str, int], value: Json) -> int:
 
 def _samples_per_kernel(lengths: Sequence[int], notes: list[str]) -> int:
     """Return how many samples of each kernel fit into the page. A kernel with fewer samples keeps all of them."""
-    longest = max(lengths)
+    longest = max(lengths, default=0)
     kept = bisect(range(longest + 1), MAX_SAMPLES, key=lambda kept: sum(min(length, kept) for length in lengths)) - 1
     if kept < longest:
         notes.append(f"This page has the first {kept} samples of each result; the longest series has {longest}.")
@@ -139,13 +139,9 @@ def _samples_per_kernel(lengths: Sequence[int], notes: list[str]) -> int:
 
 def _rounded(value: Json) -> Json:
     """Return a JSON value whose numbers have `DIGITS` significant digits; None in place of NaN and infinity."""
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
-    if not isinstance(value, float):
-        return value
-    if not math.isfinite(value):
-        return None
-    short = float(f"{value:.{DIGITS}g}")
-    return int(short) if short.is_integer() and abs(short) < 1e15 else short
+
+    def shorten(text: str) -> float:
+        short = float(f"{float(text):.{DIGITS}g}")
+        return int(short) if short.is_integer() and abs(short) < 1e15 else short
+
+    return json.loads(json.dumps(value), parse_float=shorten, parse_constant=lambda _: None)

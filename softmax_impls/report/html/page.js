@@ -20,13 +20,13 @@ function make(parent, tag, attributes = {}, ...children) {
 function inSeconds(seconds) {
   for (const [unit, scale] of [["ns", 1e-9], ["µs", 1e-6], ["ms", 1e-3]])
     if (seconds < 999.5 * scale) return Number((seconds / scale).toPrecision(3)) + " " + unit;
-  return Number(seconds.toPrecision(3)) + " s";
+  return seconds < 120 ? Number(seconds.toPrecision(3)) + " s" : Math.round(seconds / 60) + " min";
 }
 
 function inBytes(bytes) {
   if (bytes == null) return "–";
   for (const [unit, scale] of [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]])
-    if (bytes >= scale) return (bytes / scale).toFixed(1) + " " + unit;
+    if (bytes >= 0.99995 * scale) return (bytes / scale).toFixed(1) + " " + unit;
   return bytes + " bytes";
 }
 

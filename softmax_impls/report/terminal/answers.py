@@ -1,4 +1,4 @@
-"""The answer of `choose` as a table, as sentences, and as code that runs as it stands."""
+"""The answer of `choose` as a table and as sentences."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence

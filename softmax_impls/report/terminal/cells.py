@@ -22,7 +22,7 @@ def comparison_tables(cells: Sequence[Ranked], details: bool) -> list[Renderable
 
     With `details`, return one table that has a row for each implementation of each cell.
     """
-    if details:
+    if details or not cells:
         return [all_kernels(cells)] if cells else []
     timed = [cell for cell in cells if cell.key.workload != GRID]
     return [*times_tables(timed), *winners_tables(cells), "", *explanations(cells)]

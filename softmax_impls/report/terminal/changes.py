@@ -11,7 +11,7 @@ MAX_LISTED = 20  # changes of each kind that are printed
 
 
 def changes(comparisons: Sequence[CommitComparison]) -> Iterator[str | Text]:
-    """Yield the changes on each machine, what kinds of machines have in common, and how small a change is reported."""
+    """Yield the changes on each machine, the slowdowns by kind of machine, and how small a change is reported."""
     machines = [comparison.base.machine for comparison in comparisons]
     for comparison in comparisons:
         yield from _on_machine(comparison, with_environment=machines.count(comparison.base.machine) > 1)

@@ -1,4 +1,4 @@
-"""Print to standard output and standard error: tables, text, JSON, and a progress bar on a terminal."""
+"""Print tables, text and JSON to standard output."""
 
 import datetime
 import json
@@ -21,9 +21,9 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-def console(stderr: bool = False, min_width: int = TABLE_WIDTH) -> Console:
+def console(min_width: int = TABLE_WIDTH) -> Console:
     """Return a console as wide as the terminal, but at least `min_width` columns. It has colours only on a terminal."""
-    screen = _Console(stderr=stderr, highlight=False, emoji=False)
+    screen = _Console(highlight=False, emoji=False)
     screen.width = max(screen.width, min_width if screen.is_terminal or "COLUMNS" in os.environ else FILE_WIDTH)
     return screen
 

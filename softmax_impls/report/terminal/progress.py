@@ -10,11 +10,11 @@ class ProgressLine:
     """A line that is replaced by the next; in a file or a pipe, only lines that are kept are written."""
 
     def __init__(self, wanted: bool) -> None:
-        self._stream, self._wanted = sys.stderr, wanted
-        self._changes = wanted and (self._stream.isatty() or "ipykernel" in sys.modules)
+        self._stream, self._wanted = sys.stderr, wanted and sys.stderr is not None  # None: it is closed
+        self._changes = self._wanted and (self._stream.isatty() or "ipykernel" in sys.modules)
 
     def show(self, text: str) -> None:
-        """Show a text until the next one. No thread draws it, since a thread would disturb the timing."""
+        """Show a text until the next text. No thread draws it, because a thread would disturb the timing."""
         if self._changes:
             width = shutil.get_terminal_size().columns - 1
             print(f"{text[:width]:<{width}}", end="\r", file=self._stream, flush=True)
@@ -27,10 +27,11 @@ class ProgressLine:
 
 
 @contextmanager
-def progress_line(wanted: bool = True) -> Iterator[ProgressLine]:
-    """Return a line of progress that is cleared at the end; nothing is written unless it is wanted."""
+def progress_line(wanted: bool = True, text: str = "") -> Iterator[ProgressLine]:
+    """Return a line of progress that shows a text, and is cleared at the end; if not `wanted`, nothing is written."""
     line = ProgressLine(wanted)
     try:
+        line.show(text)
         yield line
     finally:
         line.show("")
