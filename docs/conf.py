@@ -1,4 +1,4 @@
-"""Configuration of Sphinx: ``python -m sphinx -W -b html docs build/site``."""
+"""Configuration of Sphinx: ``python -m sphinx -W docs build/site``."""
 
 import softmax_impls
 

@@ -1,4 +1,4 @@
-"""Documents: their links lead somewhere, their commands exist, the maps are complete.
+"""Documents: their links lead somewhere, their commands exist, the maps are complete, the limits are those of the code.
 
 The example of CONTRIBUTING is tested in tests/cli/test_new_implementation.py.
 """
@@ -14,7 +14,13 @@ import pytest
 import yaml
 
 import softmax_impls
+from softmax_impls.choice.fleet import SERVES
+from softmax_impls.choice.ranking import LEAD, PREDICTED_NEAR
 from softmax_impls.cli import cli
+from softmax_impls.threads import MAX_THREADS
+from softmax_impls.timing import pasted_code, statistics
+from softmax_impls.timing.policy import DEFAULT
+from tests.test_layers import ORDER
 from tests.tools.scripts import ROOT, script
 
 DOCUMENTS = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("measurements/*.md")))
@@ -51,17 +57,26 @@ def test_ci_runs_the_commands_of_the_readme(mark, end):
     assert f"<!-- {mark} -->\n```sh\n{line}\n```" in README
 
 
+def anchors_of(document):
+    """Return the names that links give to the headings of a document."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @each_document
 def test_links_lead_somewhere(document):
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text(encoding="utf-8")):
-        assert (document.parent / target).exists(), target
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", document.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        linked = document.parent / path if path else document
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors_of(linked), target
 
 
-@each_document
+@pytest.mark.parametrize("document", [*DOCUMENTS, *ROOT.glob("docs/*.ipynb"), *ROOT.glob("docs/*.rst")], ids=name_of)
 def test_no_path_of_a_machine_and_no_package_registry_is_named(document):
     text = document.read_text(encoding="utf-8")
     assert not re.findall(r"(?<![\w.])/(?:home|root|tmp|opt|usr|work|Users)/\S*", text)
-    assert not re.findall(r"\S*(?:pypi\.org|pythonhosted\.org|npmjs\.(?:org|com))\S*", text)
+    assert not re.findall(r"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)", text)
 
 
 @pytest.mark.parametrize("document", [path for path in DOCUMENTS if path.name != "CHANGELOG.md"], ids=name_of)
@@ -69,6 +84,15 @@ def test_commands_of_the_package_exist_with_their_options(document):
     for line in code_of(document):
         if "softmax-impls " in line and not line.startswith("$"):
             check_command(cli, words_of(line.partition("softmax-impls ")[2]))
+
+
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if path.name != "CHANGELOG.md"], ids=name_of)
+def test_options_in_sentences_are_of_the_package(document):
+    parameters = [parameter for command in cli.commands.values() for parameter in command.params]
+    known = {option for parameter in parameters for option in (*parameter.opts, *parameter.secondary_opts)}
+    known.add("--check")  # of cog
+    named = {line.split()[0] for line in code_of(document) if line.startswith("--")}
+    assert named <= known
 
 
 @each_document
@@ -119,6 +143,52 @@ def test_map_in_contributing_has_every_module_and_folder():
     modules = {path.name for path in package.glob("*.py")} - {"__init__.py"}
     folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
     assert {name for name in modules | folders if f"`{name}`" not in CONTRIBUTING} == set()
+
+
+def test_folders_in_contributing_have_the_order_in_which_they_import():
+    (line,) = re.findall(r"^    (implementation → .*)$", CONTRIBUTING, re.M)
+    places = [ORDER.index(name) for name in re.findall(r"\w+", line)]
+    assert places == sorted(places)
+
+
+def text_of(name):
+    """Return a document in a single line, with percentages as Python formats them."""
+    return " ".join((ROOT / "docs" / name).read_text(encoding="utf-8").split()).replace(" %", "%")
+
+
+def test_limits_in_how_the_numbers_are_made_are_those_of_the_code():
+    for stated in (
+        f"a sample takes {DEFAULT.min_sample * 1e3:g} to {DEFAULT.max_sample * 1e3:g} ms",
+        f"at least {statistics.MIN_QUIET_ROUNDS} quiet rounds",
+        f"At least {statistics.MIN_QUIET_ROUNDS} rounds were quiet",
+        f"more than {DEFAULT.too_slow:g} times as long as the fastest kernel in every round",
+        f"(in large cells, {DEFAULT.early_ratio:g} times)",
+        f"must lie above {DEFAULT.later_ratio:g}, and in the end above 1 plus twice the margin",
+        "fewer than 2²² elements" if DEFAULT.large_from == 2**22 else "another size",
+        f"a new placement after every {DEFAULT.block_rounds} rounds",
+        f"measured {DEFAULT.passes} times, spread over the run",
+        f"pairs of neighbouring rounds from {statistics.PAIR_FROM} rounds on",
+        f"Its {statistics.DIFFERENCE_CONFIDENCE:.0%} interval",
+        f"With fewer than {statistics.FEW_ROUNDS} rounds",
+        f"The **margin** is {statistics.MIN_MARGIN:.1%}",
+        f"takes more than {LEAD - 1:.0%} longer",
+        f"at least {PREDICTED_NEAR:g} times the time of the winner",
+        f"runs untimed for {DEFAULT.settling * 1e3:g} ms before each sample",
+        f"It begins {1 - pasted_code.FASTER:.0%} below the fastest sample",
+        f"With fewer than {pasted_code.FEWEST_QUIET} quiet samples",
+    ):
+        assert stated in text_of("how-the-numbers-are-made.md")
+
+
+def test_limits_in_other_documents_are_those_of_the_code():
+    assert f"if it is within {SERVES - 1:.0%} of the fastest" in text_of("beyond-one-machine.md")
+    assert f"never more than {MAX_THREADS}" in text_of("how-to-choose.md")
+
+
+def test_how_to_choose_names_the_implementations_that_use_several_threads():
+    section = text_of("how-to-choose.md").partition("## Threads")[2].partition("<!--")[0]
+    named = {name for name, record in softmax_impls.implementations().items() if record.threaded}
+    assert set(re.findall(r"`(\w+)`", section)) == named
 
 
 def test_every_file_of_measurements_is_described():

@@ -21,7 +21,9 @@ def test_times_have_three_digits_and_a_unit(seconds, text):
     assert format_seconds(seconds) == text
 
 
-@pytest.mark.parametrize(("number", "text"), [(12, "12 bytes"), (8.6e9, "8.6 GB"), (1e6, "1.0 MB"), (2048, "2.0 kB")])
+@pytest.mark.parametrize(
+    ("number", "text"), [(12, "12 bytes"), (8.6e9, "8.6 GB"), (1e6, "1.0 MB"), (2048, "2.0 kB"), (999_950, "1.0 MB")]
+)
 def test_sizes_have_decimal_units(number, text):
     assert format_bytes(number) == text
 

@@ -22,10 +22,10 @@ from msgspec import Struct
 from softmax_impls.choice.ranking import Ranked, rank
 from softmax_impls.implementation import Array, BoundCall, Implementation
 from softmax_impls.registry import implementations
-from softmax_impls.timing import environment, workloads
+from softmax_impls.timing import environment
 from softmax_impls.timing.session import Session, Skipped
 from softmax_impls.timing.statistics import compare_samples, quiet_ratio
-from softmax_impls.timing.workloads import CellKey
+from softmax_impls.timing.workloads import DTYPES, CellKey, cell_keys
 
 BUDGET = 60.0  # seconds, the default of `compare`
 COPIED = ("numba_simd", "numba_rows")  # the fastest implementations nearly everywhere
@@ -106,9 +106,9 @@ def outcomes(name: str, budget: float = BUDGET) -> Iterator[Outcome]:
     }
     taking_part |= {key: other for key, other in usable.items() if key not in COPIED}
     session = Session(taking_part, budget, environment.largest_temporaries())
-    session.prepare(["float32", "float64"])
+    session.prepare(DTYPES)
     last = {}
-    for result in session.run(default_cells()):
+    for result in session.run(cell_keys([], [], DTYPES, [1])):
         if isinstance(result, Skipped):
             click.echo(f"{result.key} not measured: {result.why}", err=True)
         else:
@@ -120,15 +120,6 @@ def outcomes(name: str, budget: float = BUDGET) -> Iterator[Outcome]:
             delay = copies[SLOWER].measured_delay(key) - copies[ORIGINAL].measured_delay(key)
             pairs = compare_pair(ranked, COPY), compare_pair(ranked, SLOWER)
             yield Outcome(str(key), original.seconds, len(original.samples), delay, ranked.noise, *pairs)
-
-
-def default_cells() -> list[CellKey]:
-    """Return the cells of `softmax-impls compare`."""
-    return [
-        CellKey(name, batch, dim, dtype, 1)
-        for name, batch, dim in workloads.select()
-        for dtype in ("float32", "float64")
-    ]
 
 
 def compare_pair(ranked: Ranked, other: str) -> Pair:

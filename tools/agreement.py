@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
-from history import run
+from kept import ROOT, load
+from processes import output_of
 from rich.console import Console
 from rich.table import Table
 
 from softmax_impls.formatting import format_seconds
 from softmax_impls.registry import names
-from softmax_impls.results.runs import Run, load
+from softmax_impls.results.runs import Run
 from softmax_impls.timing.workloads import CellKey
 
-ROOT = Path(__file__).parents[1]
 SHARED = ("sample-10", "digits", "imagenet")  # workloads that all three tools measure
 MARGIN = 1.1  # the ratio of times that is beyond doubt: times differ more between processes than within a process
 
@@ -50,7 +50,7 @@ Times = Mapping[CellKey, Mapping[str, Time]]  # by implementation
 def measure(clone: Path) -> tuple[Run, ...]:
     """Measure with all three tools in a clone."""
     python = (sys.executable, "-m")
-    commit = run("git", "rev-parse", "HEAD", cwd=clone).strip()
+    commit = output_of("git", "rev-parse", "HEAD", cwd=clone).strip()
     benchmarks = rf"Workload.time_.*'({'|'.join(SHARED)})'"
     same = ("--python=same", "--set-commit-hash", commit, "--record-samples", "--bench", benchmarks)
     pytest = ("pytest", "-q", "tests/benchmarks/test_backward.py", "--benchmark-enable", "--benchmark-json=local.json")
@@ -62,11 +62,8 @@ def measure(clone: Path) -> tuple[Run, ...]:
         ("softmax_impls", *compare),
     ):
         click.echo(f"measuring: {' '.join(command[:2])}", err=True)
-        run(*python, *command, cwd=clone)
-    loaded = load([clone / ".asv" / "results", clone / "local.json", clone / "report"])
-    if loaded.problems:
-        raise SystemExit("\n".join(loaded.problems))
-    return loaded.runs
+        output_of(*python, *command, cwd=clone)
+    return load(clone / ".asv" / "results", clone / "local.json", clone / "report")
 
 
 def times_by_tool(runs: tuple[Run, ...]) -> dict[str, Times]:
@@ -119,7 +116,7 @@ def main() -> None:
     """Measure with all three tools, print the rankings, and exit with 1 if two tools contradict each other."""
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "clone"
-        run("git", "clone", "-q", str(ROOT), str(clone), cwd=ROOT)
+        output_of("git", "clone", "-q", str(ROOT), str(clone))
         times = times_by_tool(measure(clone))
     console = Console()
     console.print(rankings(times))

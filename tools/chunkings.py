@@ -7,12 +7,11 @@ docs/beyond-one-machine.md.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 import dask
 import dask.array as da
-import msgspec
+import kept
 import numpy as np
 from markdown import paragraph, table
 from msgspec import Struct
@@ -24,8 +23,9 @@ from softmax_impls.checks.inputs import Case
 from softmax_impls.checks.oracle import Exact
 from softmax_impls.dask import softmax, softmax_backward
 from softmax_impls.implementation import Array
+from softmax_impls.timing.workloads import DTYPES
 
-RESULTS = Path(__file__).parents[1] / "measurements" / "chunkings.jsonl"
+RESULTS = kept.MEASUREMENTS / "chunkings.jsonl"
 FAMILIES = (
     "long rows",
     "digits, softmax regression",
@@ -42,6 +42,8 @@ CHUNKINGS = 20
 MOST = 48  # chunks of a row: each costs some tasks
 SEEDS = range(2)  # different inputs of each family
 
+Errors = tuple[float, float, float, float]
+
 
 class Row(Struct, frozen=True):
     """The largest errors of a family in a dtype, in units of rounding of the largest element of their row."""
@@ -51,11 +53,11 @@ class Row(Struct, frozen=True):
     shape: tuple[int, int]
     fewest: int  # chunks of a row
     most: int
-    plain: float  # backward: the plain function, then the chunkings
-    chunked: float
+    plain: float  # of the plain functions
     plain_forward: float
+    chunked: float  # of all chunkings
     chunked_forward: float
-    of_bound: float  # the largest error of a chunking, relative to the bound for whole rows
+    of_bound: float  # of all chunkings, relative to the bound for whole rows
     of_bound_forward: float
 
 
@@ -83,16 +85,17 @@ def units(result: Array, exact: Exact, rows: NDArray[np.bool_]) -> float:
 
 def measure(family: str, dtype: str) -> Row:
     """Return the errors of a family in a dtype."""
-    found: list[tuple[float, ...]] = []
+    plain, chunked = list[Errors](), list[Errors]()
     numbers: list[int] = []
     for seed in SEEDS:
         case = next(case for case in inputs.cases(dtype, seed) if case.family == family)
         divisions = list(chunkings(case, seed))
         numbers += [len(division[1]) for division in divisions]
-        results = [(softmax_impls.softmax(case.logits), softmax_impls.softmax_backward(case.probs, case.grad_output))]
-        results += dask.compute(*(lazily(case, division) for division in divisions), scheduler="synchronous")
-        found += [errors(case, *result, plain=number == 0) for number, result in enumerate(results)]
-    worst = np.max(found, axis=0).tolist()
+        gradient = softmax_impls.softmax_backward(case.probs, case.grad_output)
+        plain.append(errors(case, softmax_impls.softmax(case.logits), gradient))
+        results = dask.compute(*(lazily(case, division) for division in divisions), scheduler="synchronous")
+        chunked += [errors(case, *result) for result in results]
+    worst = (*np.max(plain, axis=0).tolist()[:2], *np.max(chunked, axis=0).tolist())
     return Row(family, dtype, case.probs.shape, min(numbers), max(numbers), *worst)
 
 
@@ -102,20 +105,18 @@ def lazily(case: Case, division: tuple[tuple[int, ...], tuple[int, ...]]) -> tup
     return softmax(logits), softmax_backward(probs, grad)
 
 
-def errors(case: Case, probs: Array, gradient: Array, plain: bool) -> tuple[float, ...]:
-    """Return the errors of a result, in the order of `Row`."""
+def errors(case: Case, probs: Array, gradient: Array) -> Errors:
+    """Return the errors of the gradient and of the probabilities: in units of rounding, and relative to the bounds."""
     backward, forward = units(gradient, case.given_logits, case.finite), units(probs, case.exact_probs, case.finite)
-    if plain:
-        return backward, 0.0, forward, 0.0, 0.0, 0.0
     bound = bounds.given_logits(case.exact_probs.high, case.grad_output)
     of_bound = (case.given_logits.error_of(gradient) / bound)[case.finite].max()
     of_forward = (case.exact_probs.error_of(probs) / bounds.forward(case.logits, case.exact_probs.high))[case.finite]
-    return 0.0, backward, 0.0, forward, float(of_bound), float(of_forward.max())
+    return backward, forward, float(of_bound), float(of_forward.max())
 
 
 def block() -> str:
     """Return the block of docs/beyond-one-machine.md."""
-    rows = [msgspec.json.decode(line, type=Row) for line in RESULTS.read_bytes().splitlines()]
+    rows: list[Row] = kept.read(RESULTS, Row)
     headings = ["input", "dtype", "chunks of a row", "backward: plain", "in chunks", "forward: plain", "in chunks"]
     lines = [
         [
@@ -140,14 +141,13 @@ def main() -> None:
 @main.command("measure")
 def measure_command() -> None:
     """Measure all families in both dtypes."""
-    rows = [measure(family, dtype) for family in FAMILIES for dtype in ("float32", "float64")]
-    RESULTS.write_bytes(b"\n".join(map(msgspec.json.encode, rows)) + b"\n")
+    kept.replace(RESULTS, (measure(family, dtype) for family in FAMILIES for dtype in DTYPES))
 
 
 @main.command()
 def report() -> None:
     """Print the block of the document."""
-    print(block())
+    click.echo(block())
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import itertools
 import json
 import math
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,18 +18,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
+import kept
 import msgspec
 import numpy as np
 from asv.commands.compare import _is_result_better
 from asv_runner.statistics import compute_stats
+from kept import ROOT
 from markdown import paragraph, table
+from processes import output_of
 
 from softmax_impls.results.slowdowns import SIZE_CLASSES, is_slower, read_commit, size_class
 from softmax_impls.timing.environment import environment
 from softmax_impls.timing.records import Environment
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "measurements" / "history.jsonl"
+RESULTS = kept.MEASUREMENTS / "history.jsonl"
 RUNS = 3  # of two rounds each, one after the other, that are joined to six rounds
 SLOWDOWNS = [1 + step / 100 for step in range(2, 301)]
 FOUND = 0.95  # share of the comparisons in which a slowdown must be found
@@ -67,27 +68,19 @@ class Durations(msgspec.Struct, frozen=True, tag_field="kind", tag="durations"):
 Record = Where | Times | Durations
 
 
-def run(*command: str, cwd: Path) -> str:
-    """Run a command and return its output. If it fails, exit with the output as the message."""
-    done = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}: exit {done.returncode}\n{done.stdout[-3000:]}")
-    return done.stdout
-
-
 def measure_same(times: int, benchmarks: str) -> Iterator[Record]:
     """Run asv several times in a clone, on the same commit, and yield the results."""
     asv = (sys.executable, "-m", "asv")
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "clone"
-        run("git", "clone", "-q", str(ROOT), str(clone), cwd=ROOT)
-        run(*asv, "machine", "--yes", cwd=clone)
-        commit = run("git", "rev-parse", "HEAD", cwd=clone).strip()
+        output_of("git", "clone", "-q", str(ROOT), str(clone))
+        output_of(*asv, "machine", "--yes", cwd=clone)
+        commit = output_of("git", "rev-parse", "HEAD", cwd=clone).strip()
         yield Where(environment())
         options = ("--python=same", "--set-commit-hash", commit, "--record-samples", "--bench", benchmarks)
         with click.progressbar(range(times), label="measuring the same commit") as numbers:
             for number in numbers:
-                run(*asv, "run", *options, cwd=clone)
+                output_of(*asv, "run", *options, cwd=clone)
                 results = clone / ".asv" / "results"
                 (recorded,), _ = read_commit(results, commit)
                 for benchmark, samples in recorded.samples.items():
@@ -101,14 +94,14 @@ def measure_durations() -> Durations:
     """Time a quick and a full run of asv, each from a fresh clone and with a new environment."""
     with tempfile.TemporaryDirectory() as folder:
         clone, python = Path(folder) / "clone", str(Path(folder) / "venv" / "bin" / "python")
-        run("git", "clone", "-q", str(ROOT), str(clone), cwd=ROOT)
-        run(sys.executable, "-m", "venv", str(Path(folder) / "venv"), cwd=clone)
-        run(python, "-m", "pip", "install", "-q", ".[asv]", cwd=clone)
-        run(python, "-m", "asv", "machine", "--yes", cwd=clone)
+        output_of("git", "clone", "-q", str(ROOT), str(clone))
+        output_of(sys.executable, "-m", "venv", str(Path(folder) / "venv"), cwd=clone)
+        output_of(python, "-m", "pip", "install", "-q", ".[asv]", cwd=clone)
+        output_of(python, "-m", "asv", "machine", "--yes", cwd=clone)
         seconds = []
         for options in (("--quick",), ()):
             begin = time.perf_counter()
-            run(python, "-m", "asv", "run", *options, cwd=clone)
+            output_of(python, "-m", "asv", "run", *options, cwd=clone)
             seconds.append(time.perf_counter() - begin)
             shutil.rmtree(clone / ".asv")
         return Durations(*seconds)
@@ -202,17 +195,13 @@ def _share(rule: Callable[[Samples, Samples], bool], found: Sequence[Pair]) -> s
 
 def read() -> list[Record]:
     """Return the results that are kept."""
-    decoder = msgspec.json.Decoder(Record)
-    return [decoder.decode(line) for line in RESULTS.read_bytes().splitlines()]
+    return kept.read(RESULTS, Record)
 
 
 def _keep(records: Iterable[Record], replaced: tuple[type, ...]) -> None:
-    """Write records as they come, in place of the kept records of the same types."""
-    kept = [record for record in (read() if RESULTS.exists() else []) if not isinstance(record, replaced)]
-    with RESULTS.open("wb") as file:
-        for record in itertools.chain(kept, records):
-            file.write(msgspec.json.encode(record) + b"\n")
-            file.flush()
+    """Keep records in place of the kept records of the same types."""
+    others = [record for record in read() if not isinstance(record, replaced)]
+    kept.replace(RESULTS, itertools.chain(others, records))
 
 
 @click.group()

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import functools
 import math
-import subprocess
 import sys
 from pathlib import Path
 
 import click
+import kept
 import msgspec
 import numpy as np
+from kept import MEASUREMENTS
 from markdown import paragraph, table, terminal
+from processes import output_of
 
 from softmax_impls import implementations
 from softmax_impls.choice.answer import Answer, Question
@@ -27,13 +29,10 @@ from softmax_impls.choice.scaling import crossovers, exponents
 from softmax_impls.choice.tradeoffs import calls_until_paid, front
 from softmax_impls.formatting import format_bytes, format_seconds
 from softmax_impls.report.terminal import answers
-from softmax_impls.results.runs import load
 from softmax_impls.timing import environment
 from softmax_impls.timing.first_calls import first_calls as measure_first_calls
 from softmax_impls.timing.workloads import GRID
 
-ROOT = Path(__file__).parents[1]
-MEASUREMENTS = ROOT / "measurements"
 RESULTS = MEASUREMENTS / "results.jsonl"
 THREADS = MEASUREMENTS / "threads" / "results.jsonl"
 FIRST_CALLS = MEASUREMENTS / "first_calls.jsonl"
@@ -61,10 +60,7 @@ class FirstCall(msgspec.Struct, frozen=True):
 @functools.cache
 def measured(path: Path = RESULTS) -> RankedRun:
     """Return the cells of a results file, ranked."""
-    loaded = load([path])
-    if loaded.problems:
-        raise SystemExit("\n".join(loaded.problems))
-    return rank_run(loaded.runs[0])
+    return rank_run(kept.load(path)[0])
 
 
 def named(path: Path = RESULTS, dtype: str = DTYPE) -> list[Ranked]:
@@ -167,18 +163,17 @@ def pareto_front() -> str:
 
 def first_calls() -> str:
     """Return a table of first calls, and the number of calls after which compiling has saved time."""
-    kept = {found.implementation: found for found in _read_first_calls()}
+    found: dict[str, FirstCall] = {call.implementation: call for call in kept.read(FIRST_CALLS, FirstCall)}
     rows = [
-        (f"`{name}`", format_seconds(found.compiled_seconds), format_seconds(found.cached_seconds))
-        for name, found in kept.items()
+        (f"`{name}`", format_seconds(call.compiled_seconds), format_seconds(call.cached_seconds))
+        for name, call in found.items()
     ]
     times = ask(BATCH, DIM, DTYPE).candidates
-    fast, plain = times[ACCURATE].seconds, times[PLAIN].seconds
     compiled, cached = (
-        calls_until_paid(extra, fast, plain)
-        for extra in (
-            kept[ACCURATE].compiled_seconds - kept[PLAIN].compiled_seconds,
-            kept[ACCURATE].cached_seconds - kept[PLAIN].cached_seconds,
+        calls_until_paid(fast - plain, times[ACCURATE].seconds, times[PLAIN].seconds)
+        for fast, plain in (
+            (found[ACCURATE].compiled_seconds, found[PLAIN].compiled_seconds),
+            (found[ACCURATE].cached_seconds, found[PLAIN].cached_seconds),
         )
     )
     return table(("implementation", "first call, compiled", "from the cache"), rows) + paragraph(
@@ -211,7 +206,7 @@ def sizes() -> str:
 
 def kinds() -> str:
     """Return what serves all kinds of machines that were measured, and the cells where they disagree."""
-    runs = [rank_run(run) for run in load([RESULTS, *sorted(KINDS.glob("*.jsonl"))]).runs]
+    runs = [rank_run(run) for run in kept.load(RESULTS, *sorted(KINDS.glob("*.jsonl")))]
     names = list(by_kind(runs))
     if len(names) == 1:
         return paragraph(f"The results on this page are from one kind of machine: {names[0]}.")
@@ -223,23 +218,19 @@ def _fastest(cell: Ranked) -> tuple[str, str]:
     return " = ".join(cell.winners), format_seconds(cell.seconds)
 
 
-def _read_first_calls() -> list[FirstCall]:
-    return [msgspec.json.decode(line, type=FirstCall) for line in FIRST_CALLS.read_bytes().splitlines()]
-
-
 @click.command()
 def main() -> None:
     """Measure two threads (60 s) and first calls."""
     folder = str(THREADS.parent)
     command = [sys.executable, "-m", "softmax_impls", "compare", "--threads", "2", "--dtype", DTYPE, "--output", folder]
     workloads = "sample-1000,digits,imagenet,attention,bert,gpt2"
-    subprocess.run([*command, "--workload", workloads], check=True, cwd=ROOT)
+    output_of(*command, "--workload", workloads)
     for picture in THREADS.parent.glob("*.png"):
         picture.unlink()
     where = environment.environment().machine
     with click.progressbar(STARTED, label="first calls", file=sys.stderr) as names:
-        found = [FirstCall(name, *measure_first_calls(name, BATCH, DIM, DTYPE), where) for name in names]
-    FIRST_CALLS.write_bytes(b"".join(msgspec.json.encode(call) + b"\n" for call in found))
+        calls = (FirstCall(name, *measure_first_calls(name, BATCH, DIM, DTYPE), where) for name in names)
+        kept.replace(FIRST_CALLS, calls)
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def compute(client: Client, sums: Any, kill: bool) -> tuple[Array, int]:
         address, process = next(iter(client.run(os.getpid).items()))
         lost = len(client.has_what()[address])
         os.kill(process, signal.SIGKILL)
-        print(f"worker {address} was killed; it held the results of {lost} tasks", flush=True)
+        click.echo(f"worker {address} was killed; it held the results of {lost} tasks")
     return np.asarray(running.compute()), lost
 
 
@@ -135,9 +135,11 @@ def processor_time(client: Client) -> float:
 
 
 def run_of(kind: str, rows: str, by: str, size: float, result: Array, seconds: float, **facts: Any) -> Run:
-    """Return the record of a computation."""
+    """Return the record of a computation, and show it."""
     digest = hashlib.sha256(result.tobytes()).hexdigest()[:16]
-    return Run(kind, rows, by, round(size), seconds, digest, environment().machine, **facts)
+    run = Run(kind, rows, by, round(size), seconds, digest, environment().machine, **facts)
+    click.echo(run)
+    return run
 
 
 def check(kind: str, result: Array) -> None:
@@ -171,7 +173,7 @@ def run_command(gigabytes: float, rows: str, kill: bool | None) -> None:
                 peaks = tuple(client.run(peak_memory).values())
             check(kind, result)
             by = f"{WORKERS} workers" + (", one was killed" if killed else "")
-            keep(run_of("memory", kind, by, size, result, seconds, peaks=peaks, lost=lost))
+            keep([run_of("memory", kind, by, size, result, seconds, peaks=peaks, lost=lost)])
 
 
 @main.command()
@@ -179,6 +181,7 @@ def run_command(gigabytes: float, rows: str, kill: bool | None) -> None:
 def scheduling(rounds: int) -> None:
     """Compare a worker with a process without Dask, in turn."""
     for kind in CHUNKS:
+        runs = []
         with workers(1) as client:
             calls = {
                 "1 worker": lambda: client.compute(lazily(kind, ROUND_SIZE), sync=True),  # noqa: B023
@@ -190,26 +193,28 @@ def scheduling(rounds: int) -> None:
                     result, seconds = timed(call)
                     if number:  # the first one warms up
                         cpu = processor_time(client) - before
-                        keep(run_of("scheduling", kind, by, ROUND_SIZE, result, seconds, cpu=cpu))
+                        runs.append(run_of("scheduling", kind, by, ROUND_SIZE, result, seconds, cpu=cpu))
+        keep(runs)
 
 
 @main.command()
 @click.option("--rounds", default=ROUNDS, show_default=True)
 def threads(rounds: int) -> None:
     """Compare calls in one thread with calls in as many as there are processors, in a worker with as many threads."""
-    number = os.cpu_count() or 1
+    number, runs = os.cpu_count() or 1, []
     with workers(1, threads=number) as client:
         for count in range(rounds + 1):
             for by, own in zip(CALLS, (1, None), strict=True):
                 result, seconds = timed(lambda: client.compute(lazily("whole rows", ROUND_SIZE, own), sync=True))  # noqa: B023
                 if count:
-                    keep(run_of("threads", "whole rows", by, ROUND_SIZE, result, seconds))
+                    runs.append(run_of("threads", "whole rows", by, ROUND_SIZE, result, seconds))
+    keep(runs)
 
 
 @main.command()
 def report() -> None:
     """Print the block of the document."""
-    print(block(read()))
+    click.echo(block(read()))
 
 
 if __name__ == "__main__":

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 from statistics import median
 
-import msgspec
+import kept
 from markdown import paragraph, table
 from msgspec import Struct
 
 from softmax_impls.formatting import format_bytes, format_seconds
 
-RESULTS = Path(__file__).parents[1] / "measurements" / "out_of_memory.jsonl"
+RESULTS = kept.MEASUREMENTS / "out_of_memory.jsonl"
 CLASSES = 32768
 CHUNKS = {"whole rows": (512, CLASSES), "divided rows": (2048, CLASSES // 4)}  # 64 MiB of float32 each
 CALLS = ("calls in one thread", "calls in all threads")
@@ -31,18 +31,25 @@ class Run(Struct, frozen=True):
     lost: int = 0  # results of tasks that the killed worker held
     cpu: float = 0.0  # seconds of processor time, of the worker and of this process with the scheduler
 
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What later runs must have in common with an earlier one to replace it."""
+        return self.kind, self.chunks, self.by
 
-def keep(run: Run) -> None:
-    """Append a run to the results, and show it."""
-    with RESULTS.open("ab") as file:
-        file.write(msgspec.json.encode(run) + b"\n")
-    peaks = " · ".join(map(format_bytes, run.peaks))
-    print(f"{run.chunks}, {run.by}: {run.seconds:.1f} s, {run.cpu:.1f} s of CPU, {peaks}, {run.digest}", flush=True)
+    def __str__(self) -> str:
+        peaks = " · ".join(map(format_bytes, self.peaks))
+        return f"{self.chunks}, {self.by}: {self.seconds:.1f} s, {self.cpu:.1f} s of CPU, {peaks}, {self.digest}"
 
 
 def read() -> list[Run]:
     """Return the runs that are kept."""
-    return [msgspec.json.decode(line, type=Run) for line in RESULTS.read_bytes().splitlines()]
+    return kept.read(RESULTS, Run)
+
+
+def keep(runs: Sequence[Run]) -> None:
+    """Keep runs in place of earlier runs of the same computations."""
+    measured = {run.identity for run in runs}
+    kept.replace(RESULTS, [*(run for run in read() if run.identity not in measured), *runs])
 
 
 def block(runs: list[Run]) -> str:
@@ -63,16 +70,16 @@ def block(runs: list[Run]) -> str:
 
 def costs(runs: list[Run]) -> str:
     """Return the costs of scheduling and of threads in words."""
-    one = {kind: [(run, other) for run, other in pairs(runs, kind, "1 worker", "without Dask")] for kind in CHUNKS}
-    scheduling = ", ".join(
-        f"{median([a.cpu / b.cpu for a, b in found]):.2f} times the processor time and "
-        f"{median([a.seconds / b.seconds for a, b in found]):.2f} times the time with {kind}"
-        for kind, found in one.items()
+    found = {kind: pairs(runs, kind, "1 worker", "without Dask") for kind in CHUNKS}
+    scheduling = ", and ".join(
+        f"{median([a.cpu / b.cpu for a, b in of_kind]):.2f} times the processor time and "
+        f"{median([a.seconds / b.seconds for a, b in of_kind]):.2f} times the time with {kind}"
+        for kind, of_kind in found.items()
     )
     threads = median([a.seconds / b.seconds for a, b in pairs(runs, "whole rows", *CALLS)])
     return (
-        f"A worker takes {scheduling} of a process that computes the same chunks without Dask (medians of "
-        f"{len(one['whole rows'])} pairs; the scheduler's processor time is included). In a worker with as many "
+        f"Compared with a process that computes the same chunks without Dask, a worker takes {scheduling} (medians of "
+        f"{len(found['whole rows'])} pairs; the scheduler's processor time is included). In a worker with as many "
         f"threads as processors, calls in one thread take {threads:.2f} times the time of calls in all threads."
     )
 

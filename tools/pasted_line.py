@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
+import kept
 import numpy as np
 from markdown import paragraph, table
 from msgspec import Struct
+from processes import output_of
 
 from softmax_impls.choice.ranking import ours
 from softmax_impls.formatting import format_count
@@ -32,8 +32,7 @@ from softmax_impls.timing.environment import environment
 from softmax_impls.timing.workloads import DTYPES
 from softmax_impls.usage import usage
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "measurements" / "pasted_line.jsonl"
+RESULTS = kept.MEASUREMENTS / "pasted_line.jsonl"
 SHAPES = (
     (1, 10), (1, 1000), (16, 64), (128, 10), (64, 1000),
     (256, 1000), (16, 40000), (1024, 512), (512, 4096), (4096, 4096),
@@ -107,11 +106,8 @@ def measure_cell(batch: int, dim: int, dtype: str, threads: int) -> Pasted:
 
 
 def _python(*arguments: str) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run((sys.executable, *arguments), cwd=folder, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(arguments)}: exit {done.returncode}\n{done.stdout[-3000:]}")
-    return done.stdout
+    with tempfile.TemporaryDirectory() as folder:  # `choose` keeps its measurement in the working folder
+        return output_of(sys.executable, *arguments, cwd=Path(folder))
 
 
 def _namespace(setup: str) -> dict[str, Any]:
@@ -125,8 +121,7 @@ def hot_seconds(setup: str, line: str) -> float:
     """Return the median of samples of a line, by timeit, while the processor was quiet."""
     timer = timeit.Timer(line, globals=_namespace(setup))
     timer.timeit(2)  # compiles or loads compiled code
-    once = max(timer.timeit(1), 1e-8)
-    number = max(1, round(SAMPLE_SECONDS / min(once, timer.timeit(100) / 100 if once < 1e-4 else once)))
+    number = max(1, round(SAMPLE_SECONDS / min(timer.repeat(5, number=1))))
     timer.timeit(number)
     every: list[float] = []
     quiet: list[float] = []
@@ -155,12 +150,6 @@ def cold_seconds(setup: str, lines: Mapping[str, str]) -> dict[str, float]:
     return {name: float(np.median(taken)) for name, taken in samples.items()}
 
 
-def read() -> list[Pasted]:
-    """Return the cells that are kept."""
-    lines = RESULTS.read_bytes().splitlines() if RESULTS.exists() else []
-    return [msgspec.json.decode(line, type=Pasted) for line in lines]
-
-
 def rows(cells: Sequence[Pasted]) -> Iterator[list[str]]:
     """Yield the rows of the table: for each number of threads and dtype, and for all cells."""
     groups: dict[str, list[Pasted]] = {}
@@ -184,7 +173,7 @@ def rows(cells: Sequence[Pasted]) -> Iterator[list[str]]:
 
 def block(cells: Sequence[Pasted] | None = None) -> str:
     """Return the table as Markdown, by default of the cells that are kept."""
-    cells = read() if cells is None else cells
+    cells = kept.read(RESULTS, Pasted) if cells is None else cells
     headings = (
         "cells", "number", "time as stated", "end / beginning of the range", "measured / stated (5, 50, 95 %)",
         "`choose` takes", "cold: pick within 10 % of the fastest", "cold: at worst",
@@ -203,18 +192,18 @@ def main() -> None:
 @main.command()
 @click.option("--every", type=click.IntRange(min=1), default=1, help="Only every n-th cell.")
 def measure(every: int) -> None:
-    """Measure all cells, and replace what is kept."""
+    """Measure all cells, and replace what is kept. Ctrl-C keeps the cells of before."""
     threads = dict.fromkeys((1, min(default_threads(), available_cores())))
     cells = list(itertools.product(SHAPES, DTYPES, threads))[::every]
-    RESULTS.write_bytes(b"")
-    for number, ((batch, dim), dtype, count) in enumerate(cells, start=1):
-        cell = measure_cell(batch, dim, dtype, count)
-        with RESULTS.open("ab") as file:
-            file.write(msgspec.json.encode(cell) + b"\n")
-        about = (
-            f"{batch}×{dim} {dtype}, {count} threads: {cell.use}, {cell.stated:.3g} s stated, {cell.hot:.3g} s taken"
-        )
-        click.echo(f"{number}/{len(cells)} {about}, cold {cell.cold_ratio:.2f}", err=True)
+    kept.replace(RESULTS, _measured(cells))
+
+
+def _measured(cells: Sequence[tuple[tuple[int, int], str, int]]) -> Iterator[Pasted]:
+    for number, ((batch, dim), dtype, threads) in enumerate(cells, start=1):
+        cell = measure_cell(batch, dim, dtype, threads)
+        about = f"{batch}×{dim} {dtype}, {format_count(threads, 'thread')}: {cell.use}, {cell.stated:.3g} s stated"
+        click.echo(f"{number}/{len(cells)} {about}, {cell.hot:.3g} s taken, cold {cell.cold_ratio:.2f}", err=True)
+        yield cell
 
 
 @main.command()

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+import kept
 import numpy as np
 import performance_page as page
 import performance_rest as rest
 from performance_calls import Problem, keys, limit_threads
 from performance_goals import LINES
 from performance_records import (
-    MEASUREMENTS,
     OURS,
     PEERS,
     TORCH,
@@ -34,7 +34,6 @@ from performance_records import (
     identity,
     read,
     sources,
-    write,
 )
 
 from softmax_impls.formatting import KERNEL_ERRORS, one_line
@@ -217,21 +216,21 @@ def measure_command(budget: float, only: Sequence[str], quick: bool, output: Pat
     sampling = QUICK if quick else Sampling()
     processor = environment().machine.partition(",")[0]
     with tempfile.TemporaryDirectory() as folder:
-        path = output or (Path(folder) if quick else MEASUREMENTS) / f"performance-{processor}.jsonl"
-        kept = {identity(record): record for record in read(path) if only or record.sources == sources()}
+        path = output or (Path(folder) if quick else kept.MEASUREMENTS) / f"performance-{processor}.jsonl"
+        done = {identity(record): record for record in read(path) if only or record.sources == sources()}
         wanted = [key for key in keys() if not quick or key.moved_bytes <= sampling.small]
-        chosen = [key for key in wanted if any(t in str(key) for t in only) or not (only or key in kept)]
-        write(path, kept.values())
+        chosen = [key for key in wanted if any(t in str(key) for t in only) or not (only or key in done)]
+        kept.replace(path, done.values())
         for number, cell in enumerate(measure(chosen, budget, sampling), start=1):
             _add(path, cell, f"{number}/{len(chosen)} {describe(cell)}")
-        for record in rest.measure(kept, only, quick):
+        for record in rest.measure(done, only, quick):
             _add(path, record, type(record).__name__.lower())
-        write(path, read(path))
+        kept.replace(path, read(path))
         click.echo(page.report(path))
 
 
 def _add(path: Path, record: Record, text: str) -> None:
-    write(path, [record], mode="ab")
+    kept.append(path, record)
     click.echo(text, err=True)
 
 

@@ -34,6 +34,7 @@ from performance_records import (
     read,
 )
 
+from softmax_impls.formatting import format_count
 from softmax_impls.timing.statistics import Ratio
 
 SHORT = 1000  # classes up to which errors are stated in units of rounding
@@ -186,7 +187,7 @@ def worst_text(found: dict[int, list[Compared]]) -> str:
 
 
 def _on(threads: int) -> str:
-    return f" on {threads} thread{'s' if threads > 1 else ''}"
+    return f" on {format_count(threads, 'thread')}"
 
 
 def _loop_rows(results: Results) -> Iterator[Row]:

@@ -1,17 +1,18 @@
 """Make the blocks of docs/performance.md from the results of tools/performance.py.
 
-The functions without arguments return Markdown with a part for each kind of processor; cog puts it into the page.
+The functions that take `Results` return Markdown about one kind of processor; cog puts it into the page by `each`.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
-import performance_goals
+from kept import MEASUREMENTS
 from markdown import Row, paragraph, table
-from performance_goals import LINES, Compared, Results, entries, format_ratio, worst_text
-from performance_records import MEASUREMENTS, OURS, ROOFLINE, Compiled, Errors, Rest, Start
+from performance_goals import LINES, Compared, Results, entries, format_ratio, goals, worst_text
+from performance_records import OURS, ROOFLINE, Compiled, Errors, Rest, Start
 
 from softmax_impls.formatting import format_bytes, format_seconds
 from softmax_impls.timing.workloads import GRID
@@ -27,59 +28,32 @@ def files() -> list[Path]:
 def report(path: Path) -> str:
     """Return all tables of a results file."""
     results = Results(path)
-    parts = (_environment, performance_goals.goals, _worst_cells, _workloads, _accuracy, _start, _compiled)
+    parts = (environment, goals, worst_cells, workloads, accuracy, start, compile_times)
     return "".join(part(results) for part in parts)
 
 
-def _each(part: Callable[[Results], str]) -> str:
-    found = [Results(path) for path in files()]
-    titles = [paragraph(f"**{results.processor}**") if len(found) > 1 else "" for results in found]
-    return "".join(title + part(results) for title, results in zip(titles, found, strict=True))
+@functools.cache
+def _measured() -> list[Results]:
+    return [Results(path) for path in files()]
 
 
-def environment() -> str:
-    """Return machines and versions as sentences."""
-    return _each(_environment)
-
-
-def goals() -> str:
-    """Return a table of goals, measured values, and whether they are reached."""
-    return _each(performance_goals.goals)
-
-
-def worst_cells() -> str:
-    """Return a table of the cells that are farthest from their goal."""
-    return _each(_worst_cells)
-
-
-def workloads_table() -> str:
-    """Return a table of named workloads."""
-    return _each(_workloads)
-
-
-def accuracy() -> str:
-    """Return a table of the worst errors."""
-    return _each(_accuracy)
-
-
-def start() -> str:
-    """Return a table of start-up times, and a sentence on memory."""
-    return _each(_start)
-
-
-def compile_times() -> str:
-    """Return a table of compile times."""
-    return _each(_compiled)
+def each(part: Callable[[Results], str]) -> str:
+    """Return a part of the page for each kind of processor."""
+    several = len(_measured()) > 1
+    return "".join(
+        (paragraph(f"**{results.processor}**") if several else "") + part(results) for results in _measured()
+    )
 
 
 def processors() -> str:
     """Return a table of the worst cells by kind of processor; nothing for a single kind."""
-    found = [Results(path) for path in files()]
+    found = _measured()
     rows = [(line.title, *(worst_text(results.by_threads(line)) for results in found)) for line in LINES]
     return table(("worst cell", *(results.processor for results in found)), rows) if len(found) > 1 else ""
 
 
-def _environment(results: Results) -> str:
+def environment(results: Results) -> str:
+    """Return machines and versions as sentences."""
     texts = []
     for rest in results.of(Rest):
         versions = ", ".join(f"{name} {version}" for name, version in rest.environment.versions.items())
@@ -87,7 +61,8 @@ def _environment(results: Results) -> str:
     return "".join(texts)
 
 
-def _worst_cells(results: Results) -> str:
+def worst_cells(results: Results) -> str:
+    """Return a table of the cells that are farthest from their goals."""
     worst = sorted(results.compared, key=lambda one: one.ratio.value / one.line.must)[:WORST]
     headings = ("cell", "comparison", "time", "GB/s", "fastest rival", "rival ÷ ours", "required")
     return table(headings, [(one.cell.key, one.line.title, *_figures(one), f"{one.line.must:g}") for one in worst])
@@ -99,7 +74,8 @@ def _figures(one: Compared) -> Row:
     return format_seconds(seconds), f"{speed:.1f}", one.rival, format_ratio(one.ratio)
 
 
-def _workloads(results: Results) -> str:
+def workloads(results: Results) -> str:
+    """Return a table of named workloads."""
     headings = ("cell", "time", "GB/s", "fastest rival", "rival ÷ ours", "allocating", "% of roofline")
     default, allocating = LINES[0], LINES[1]
     rows = []
@@ -113,7 +89,8 @@ def _workloads(results: Results) -> str:
     return table(headings, rows)
 
 
-def _accuracy(results: Results) -> str:
+def accuracy(results: Results) -> str:
+    """Return a table of the worst errors."""
     tables = []
     for errors in results.of(Errors):
         worst: dict[str, dict[str, float]] = {}
@@ -126,7 +103,8 @@ def _accuracy(results: Results) -> str:
     return "".join(tables)
 
 
-def _start(results: Results) -> str:
+def start(results: Results) -> str:
+    """Return a table of start-up times, and a sentence on memory."""
     starts, text = results.of(Start), ""
     if starts:
         rows = [(found.kind, *(f"{seconds:.2f}" for seconds in found.seconds.values())) for found in starts]
@@ -140,7 +118,8 @@ def _start(results: Results) -> str:
     return text
 
 
-def _compiled(results: Results) -> str:
+def compile_times(results: Results) -> str:
+    """Return a table of compile times."""
     rows = [
         (f"`{name}`" if name != "all" else "all steps, with imports", f"{seconds:.2f}")
         for found in results.of(Compiled)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from collections.abc import Iterable
 from pathlib import Path
 
-import msgspec
+import kept
 import numpy as np
 from msgspec import Struct
 
@@ -16,7 +15,6 @@ from softmax_impls.timing.environment import CHECKOUT
 from softmax_impls.timing.records import Environment
 from softmax_impls.timing.statistics import Ratio, quiet_ratio, quiet_rounds, selected
 
-MEASUREMENTS = Path(__file__).parents[1] / "measurements"
 BACKWARD, FORWARD = "backward", "forward"
 
 # The sides of a comparison. They write into `out`, unless they allocate their result.
@@ -123,16 +121,7 @@ def sources() -> str:
 
 def read(path: Path) -> list[Record]:
     """Return the records of a file, the last record of each; none if there is no file."""
-    decoder = msgspec.json.Decoder(Record)
-    lines = path.read_bytes().splitlines() if path.exists() else []
-    return list({identity(record): record for record in map(decoder.decode, lines)}.values())
-
-
-def write(path: Path, records: Iterable[Record], mode: str = "wb") -> None:
-    """Replace a file; or add to it, with the mode "ab"."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open(mode) as file:
-        file.writelines(msgspec.json.encode(record) + b"\n" for record in records)
+    return list({identity(record): record for record in kept.read(path, Record)}.values())
 
 
 def identity(record: Record) -> object:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from performance_calls import peers
 from performance_records import Compiled, Errors, Record, Rest, Start, sources
+from processes import output_of
 
 from softmax_impls import softmax, softmax_backward
 from softmax_impls.checks import inputs
@@ -235,8 +234,4 @@ def measure(kept: Collection[object], only: Collection[str], quick: bool) -> Ite
 
 def _python(code: str, *arguments: str, **variables: str) -> str:
     """Return what Python code prints. A warning that another kernel takes the place of numba_simd is an error."""
-    command = [sys.executable, "-W", "error::RuntimeWarning", "-c", code, *arguments]
-    done = subprocess.run(command, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise SystemExit("a new process failed, as stated above")
-    return done.stdout
+    return output_of(sys.executable, "-W", "error::RuntimeWarning", "-c", code, *arguments, variables=variables)

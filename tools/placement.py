@@ -6,30 +6,28 @@ docs/how-the-numbers-are-made.md.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import timeit
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import click
+import kept
 import msgspec
 import numpy as np
 from markdown import paragraph, table
 from msgspec import Struct
+from processes import output_of
 
 from softmax_impls.implementation import Array
 from softmax_impls.registry import get
 from softmax_impls.timing import workloads
 from softmax_impls.timing.environment import environment, limit_all_threads
 from softmax_impls.timing.statistics import quiet_ratio
-from softmax_impls.timing.workloads import CUSTOM, CellKey
+from softmax_impls.timing.workloads import CUSTOM, DTYPES, CellKey
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "measurements" / "placement.jsonl"
+RESULTS = kept.MEASUREMENTS / "placement.jsonl"
 PAIR = ("numba_rows", "numba_simd")
 SHAPES = ((128, 10), (16, 256), (16, 4096), (256, 1000), (4096, 256), (16, 65536), (6144, 512), (256, 65536))
-DTYPES = ("float32", "float64")
 PROCESSES, SETS, ROUNDS = 2, 12, 12
 SAMPLE = 3e-4  # seconds
 MAX_BLOCKS = 400  # blocks of 48 bytes that are allocated between two sets of arrays
@@ -77,35 +75,30 @@ def ratio(arrays: Arrays) -> float:
 def measure() -> Iterator[Row]:
     """Yield a row for each shape, dtype and placement."""
     rng, here = np.random.default_rng(), environment()
-    kept = []
+    alive = []
     for batch, dim in SHAPES:
         for dtype in DTYPES:
             probs, grad_output, _ = workloads.arrays(CellKey(CUSTOM, batch, dim, dtype, 1), 0)
             for placement, place in PLACEMENTS.items():
                 ratios = []
                 for _ in range(SETS):
-                    kept.append(np.zeros(48 * rng.integers(1, MAX_BLOCKS), np.uint8))
+                    alive.append(np.zeros(48 * rng.integers(1, MAX_BLOCKS), np.uint8))
                     arrays = place(probs, grad_output)  # the arrays before are still there: it gets other memory
                     ratios.append(float(f"{ratio(arrays):.4g}"))
                 yield Row(batch, dim, dtype, placement, here.machine, here.commit, tuple(ratios))
 
 
-def read() -> list[Row]:
-    """Return the rows that are kept."""
-    return [msgspec.json.decode(line, type=Row) for line in RESULTS.read_bytes().splitlines()]
-
-
 def block(rows: Sequence[Row] | None = None) -> str:
     """Return the block of docs/how-the-numbers-are-made.md in Markdown; by default from the rows that are kept."""
-    rows = read() if rows is None else rows
+    rows = kept.read(RESULTS, Row) if rows is None else rows
     lines = []
     for batch, dim in SHAPES:
         for dtype in DTYPES:
             line = [f"{batch}×{dim}", dtype]
             for placement in PLACEMENTS:
                 kind = (batch, dim, dtype, placement)
-                kept = [row for row in rows if (row.batch, row.dim, row.dtype, row.placement) == kind]
-                logs = np.log([value for row in kept for value in row.ratios])
+                alike = [row for row in rows if (row.batch, row.dim, row.dtype, row.placement) == kind]
+                logs = np.log([value for row in alike for value in row.ratios])
                 line += [f"{np.exp(logs.mean()):.2f}", f"{logs.std(ddof=1):.1%}"]
             lines.append(line)
     headings = ("batch×dim", "dtype", "as NumPy allocates", "std. deviation", "as `compare` places", "std. deviation")
@@ -121,11 +114,11 @@ def main() -> None:
 @main.command("measure")
 def measure_in_processes() -> None:
     """Measure in several processes; takes two minutes."""
-    lines = b""
+    lines = ""
     for number in range(PROCESSES):
         click.echo(f"process {number + 1} of {PROCESSES}", err=True)
-        lines += subprocess.run([sys.executable, __file__, "here"], stdout=subprocess.PIPE, check=True, cwd=ROOT).stdout
-    RESULTS.write_bytes(lines)
+        lines += output_of(sys.executable, __file__, "here")
+    RESULTS.write_text(lines, encoding="utf-8")
 
 
 @main.command(hidden=True)

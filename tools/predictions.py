@@ -10,10 +10,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import click
+import kept
 import numpy as np
 from markdown import paragraph, table
 
@@ -22,15 +22,12 @@ from softmax_impls.choice.answer import PREDICTED, Question
 from softmax_impls.choice.choose import choose
 from softmax_impls.choice.ranking import Ranked, RankedRun, rank, rank_run
 from softmax_impls.results import store
-from softmax_impls.results.runs import load
 from softmax_impls.timing.environment import largest_temporaries
 from softmax_impls.timing.policy import DEFAULT
 from softmax_impls.timing.session import Session, Skipped
-from softmax_impls.timing.workloads import CUSTOM, CellKey
+from softmax_impls.timing.workloads import DTYPES, cell_keys
 
-MEASUREMENTS = Path(__file__).parents[1] / "measurements"
-KNOWN, UNSEEN = MEASUREMENTS / "results.jsonl", MEASUREMENTS / "predictions.jsonl"
-DTYPES = ("float32", "float64")
+KNOWN, UNSEEN = kept.MEASUREMENTS / "results.jsonl", kept.MEASUREMENTS / "predictions.jsonl"
 SHAPES = [  # batch, dim; none is measured by `compare`
     (1, 100), (1, 3000), (1, 30000), (2, 20), (3, 700), (5, 9000), (8, 50), (10, 128), (12, 2000), (32, 10),
     (32, 1000), (50, 300), (64, 100), (64, 20000), (100, 47), (128, 768), (200, 5000), (300, 33), (500, 1500),
@@ -55,7 +52,6 @@ class Prediction(NamedTuple):
 class Case(NamedTuple):
     """The predictions at a shape for all kernels that may be recommended, and for the pick."""
 
-    machine: str
     made: dict[str, Prediction]
     pick: str
 
@@ -65,11 +61,10 @@ class Case(NamedTuple):
         return self.made[self.pick].measured / min(made.measured for made in self.made.values())
 
 
-def cases(any_accuracy: bool) -> Iterator[Case]:
+def cases(known: RankedRun, unseen: RankedRun, any_accuracy: bool) -> Iterator[Case]:
     """Yield the cells that were not seen, without the cells where the pick was wrong or failed."""
-    known, unseen = _read(KNOWN), _read(UNSEEN)
     for cell in unseen.cells:
-        key, machine = cell.key, cell.cell.environment.machine
+        key = cell.key
         before = [rank(earlier) for earlier in unseen.run.earlier.get(key, ())[:1]]
         question = Question(key.batch, key.dim, key.dtype, key.threads, any_accuracy=any_accuracy)
         answer = choose(question, [known], known.run.machine, implementations())
@@ -79,7 +74,7 @@ def cases(any_accuracy: bool) -> Iterator[Case]:
             if answer.allows(found) and cell.ratio(name)
         }
         if answer.basis == PREDICTED and answer.pick and answer.pick.name in made:
-            yield Case(machine, made, answer.pick.name)
+            yield Case(made, answer.pick.name)
 
 
 def _seconds(cells: Sequence[Ranked], name: str) -> float:
@@ -87,16 +82,10 @@ def _seconds(cells: Sequence[Ranked], name: str) -> float:
     return cells[0].seconds * cells[0].times_best(name) if cells and cells[0].ratio(name) else math.nan
 
 
-def _read(path: Path) -> RankedRun:
-    loaded = load([path])
-    if loaded.problems:
-        raise SystemExit("\n".join(loaded.problems))
-    return rank_run(loaded.runs[0])
-
-
 def block() -> str:
     """Return the block of the document."""
-    accurate, every = list(cases(any_accuracy=False)), list(cases(any_accuracy=True))
+    known, unseen = (rank_run(kept.load(path)[0]) for path in (KNOWN, UNSEEN))
+    accurate, every = (list(cases(known, unseen, any_accuracy)) for any_accuracy in (False, True))
     if not accurate:
         raise SystemExit(f"{KNOWN} predicts none of the cells in {UNSEEN}")
     predictions = {
@@ -115,7 +104,7 @@ def block() -> str:
         ("pick among", "cells", "time / fastest, median", "95 %", f"at most {AS_FAST}"),
         (["accurate on saturated rows", *_losses(accurate)], ["all", *_losses(every)]),
     )
-    text = f"{len(accurate)} cells of shapes that were not measured before. Machine: {accurate[0].machine}."
+    text = f"{len(accurate)} cells of shapes that were not measured before. Machine: {unseen.run.machine}."
     return times + picks + paragraph(text)
 
 
@@ -146,7 +135,7 @@ def main() -> None:
 @click.option("--times", default=2, show_default=True, help="Number of measurements of each shape.")
 def run(budget: float, times: int) -> None:
     """Measure the shapes off the grid, and replace the results that are kept."""
-    keys = [CellKey(CUSTOM, batch, dim, dtype, 1) for batch, dim in SHAPES for dtype in DTYPES]
+    keys = cell_keys([], SHAPES, DTYPES, [1])
     cells = {}
     for number in range(times):
         session = Session(implementations(), budget, largest_temporaries(), policy=POLICY)

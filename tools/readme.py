@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 
 import how_to_choose
-from how_to_choose import ACCURATE, FASTEST, ROOT
+from how_to_choose import ACCURATE, FASTEST
+from kept import ROOT
 from markdown import paragraph, terminal
 from rich.console import Console
 
@@ -19,17 +20,18 @@ from softmax_impls.report.style import save
 from softmax_impls.report.terminal import times
 
 PICTURE = ROOT / "docs" / "pictures" / "winners.png"
+WIDTH = 104  # characters of a line of code that the site shows without a scroll bar
 
 
 def output() -> str:
     """Return a part of what `softmax-impls compare` printed for these results."""
     printed, cells = io.StringIO(), how_to_choose.named()
-    screen = Console(file=printed, width=118, highlight=False)
+    screen = Console(file=printed, width=WIDTH, highlight=False)
     for table in times.times_by_panel(cells).values():
         screen.print(table)
     for line in times.explanations(cells):
         screen.print(line)
-    return terminal(line.rstrip() for line in printed.getvalue().splitlines())
+    return terminal(printed.getvalue().splitlines())
 
 
 def recommendation() -> str:

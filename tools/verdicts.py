@@ -16,20 +16,20 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import click
+import kept
 import msgspec
 import numpy as np
 from ab_copies import COPIED, ORIGINAL, Outcome
 from markdown import paragraph, table
 from msgspec import Struct
+from processes import output_of
 
 from softmax_impls.choice.ranking import LEAD
 from softmax_impls.timing.environment import environment
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "measurements" / "verdicts.jsonl"
+RESULTS = kept.MEASUREMENTS / "verdicts.jsonl"
 BUDGET = 60.0  # seconds, the default of `compare`
 TWO_THREADS = ("--threads", "2", "--workload", "digits,imagenet,attention,bert")  # in half the time
 SHORTEST = 1e-5  # seconds; from here on, a slowdown of 5 % has to be found
@@ -70,20 +70,13 @@ def compared(budget: float) -> Iterator[Verdict]:
     for seconds, options in ((budget, ()), (budget / 2, TWO_THREADS)):
         with tempfile.TemporaryDirectory() as folder:
             command = ("-m", "softmax_impls", "compare", "--json", "--output", folder, "--budget", str(seconds))
-            cells += json.loads(_python(*command, *options))["cells"]
+            cells += json.loads(output_of(sys.executable, *command, *options))["cells"]
     for cell in cells:
         name = "{workload} {batch}×{dim} {dtype}".format(**cell)
         ranked = {name: kernel for name, kernel in cell["implementations"].items() if kernel["rounds"]}
         times = {kernel: (float(f"{facts['seconds']:.4g}"), facts["rounds"]) for kernel, facts in ranked.items()}
         winners, sure = tuple(cell["winners"]), cell["sure"]
         yield Verdict(name, cell["threads"], winners, sure, cell["noise"], cell["margin"], times)
-
-
-def _python(*arguments: str) -> str:
-    done = subprocess.run((sys.executable, *arguments), cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(arguments)}: exit {done.returncode}\n{done.stdout[-3000:]}")
-    return done.stdout
 
 
 @contextmanager
@@ -103,15 +96,14 @@ def measure(number: int, budget: float, copies_only: bool) -> Run:
     here = environment()
     with load_beside(number) if loaded else tempfile.TemporaryDirectory():
         verdicts = [] if copies_only else list(compared(budget))
-        printed = _python(str(ROOT / "tools" / "ab_copies.py"), copied, "--budget", str(budget))
+        printed = output_of(sys.executable, "tools/ab_copies.py", copied, "--budget", str(budget))
     outcomes = msgspec.json.decode(printed, type=list[Outcome])
     return Run(number, loaded, here.machine, here.commit, copied, verdicts, outcomes, budget)
 
 
 def read() -> list[Run]:
     """Return the runs that are kept."""
-    lines = RESULTS.read_bytes().splitlines() if RESULTS.exists() else []
-    return [msgspec.json.decode(line, type=Run) for line in lines]
+    return kept.read(RESULTS, Run)
 
 
 def is_sure(verdict: Verdict) -> bool:
@@ -131,11 +123,11 @@ def contradictions(verdicts: Sequence[Verdict]) -> tuple[bool, bool]:
 def rows(runs: Sequence[Run]) -> Iterator[list[str]]:
     """Yield the rows of the table: runs without load, beside a load, and all; with one thread and with two."""
     for threads, (kind, loads) in itertools.product((1, 2), LOADS.items()):
-        kept = [run for run in runs if run.loaded in loads]
-        copies = list(_copies(kept)) if threads == 1 else ["–"] * (1 + len(SIZES))
-        figures = list(_figures(kept, threads))
+        chosen = [run for run in runs if run.loaded in loads]
+        copies = list(_copies(chosen)) if threads == 1 else ["–"] * (1 + len(SIZES))
+        figures = list(_figures(chosen, threads))
         if {*figures, *copies} != {"–"}:
-            yield [f"{threads}, {kind}: {len(kept)}", *figures, *copies]
+            yield [f"{threads}, {kind}: {len(chosen)}", *figures, *copies]
 
 
 def _figures(runs: Sequence[Run], threads: int) -> Iterator[str]:
@@ -201,17 +193,17 @@ def main() -> None:
 @click.option("--copies-only", is_flag=True, help="Compare copies of a kernel, not the implementations.")
 def run(times: int, fresh: bool, budget: float, copies_only: bool) -> None:
     """Measure. With the default budget, a run takes two and a half minutes. Ctrl-C keeps the runs that are finished."""
-    if fresh:
-        RESULTS.write_bytes(b"")
-    done = max((run.number for run in read()), default=0)
+    done = 0 if fresh else max((run.number for run in read()), default=0)
     for number in range(done + 1, done + times + 1):
         click.echo(f"run {number} of {done + times}", err=True)
         try:
-            line = msgspec.json.encode(measure(number, budget, copies_only))
+            measured = measure(number, budget, copies_only)
         except KeyboardInterrupt:
-            raise SystemExit(f"interrupted; {number - 1} runs are kept") from None
-        with RESULTS.open("ab") as file:
-            file.write(line + b"\n")
+            raise SystemExit(f"interrupted; {len(read())} runs are kept") from None
+        if number == 1:  # the earlier runs, if there are any, are replaced now
+            kept.replace(RESULTS, [measured])
+        else:
+            kept.append(RESULTS, measured)
 
 
 @main.command()

@@ -26,12 +26,29 @@ def test_the_process_without_dask_computes_what_the_workers_compute(tool, kind):
         tool.check(kind, found[::-1])
 
 
-def test_block_shows_memory_and_costs():
-    page = script(ROOT / "tools" / "out_of_memory_page.py")
+@pytest.fixture
+def page():
+    return script(ROOT / "tools" / "out_of_memory_page.py")
 
-    def run(kind, rows, by, seconds, **facts):
+
+@pytest.fixture
+def run(page):
+    def of(kind, rows, by, seconds, **facts):
         return page.Run(kind, rows, by, 60_000_000_000, seconds, "0123456789abcdef", "a cpu", **facts)
 
+    return of
+
+
+def test_runs_take_the_place_of_earlier_runs_of_the_same_computation(page, run, monkeypatch, tmp_path):
+    monkeypatch.setattr(page, "RESULTS", tmp_path / "out_of_memory.jsonl")
+    other = run("memory", "whole rows", "2 workers", 100.0)
+    page.keep([other, *(run("threads", "whole rows", by, 1.0) for by in page.CALLS)])
+    again = [run("threads", "whole rows", by, 2.0) for by in page.CALLS]
+    page.keep(again)
+    assert page.read() == [other, *again]
+
+
+def test_block_shows_memory_and_costs(page, run):
     runs = [run("memory", "whole rows", "2 workers", 100.0, peaks=(10**9, 2 * 10**9))]
     for rows in page.CHUNKS:
         runs += [run("scheduling", rows, by, s, cpu=s) for by, s in (("1 worker", 2.1), ("without Dask", 2.0))]

@@ -34,8 +34,10 @@ def test_the_table_has_the_shares_of_right_times_and_of_picks_that_hold_when_col
 
 
 def test_lines_are_timed_hot_and_cold(pasted_line, monkeypatch):
-    monkeypatch.setattr(pasted_line, "TOUCHED", 10)
+    for name, value in {"TOUCHED": 10, "COLD_CALLS": 3, "MOST_SECONDS": 0.0}.items():
+        monkeypatch.setattr(pasted_line, name, value)
     setup = "import time"
-    assert pasted_line.hot_seconds(setup, "time.sleep(0.001)") == pytest.approx(1e-3, rel=1)
+    assert pasted_line.hot_seconds(setup, "time.sleep(0.001)") >= 0.001
     cold = pasted_line.cold_seconds(setup, {"a": "time.sleep(0.001)", "b": "time.sleep(0.003)"})
-    assert cold["a"] < cold["b"]
+    assert cold["a"] >= 0.001
+    assert cold["b"] >= 0.003

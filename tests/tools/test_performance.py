@@ -5,6 +5,8 @@ import pytest
 
 from tests.tools.scripts import ROOT, script
 
+kept = script(ROOT / "tools" / "kept.py")
+
 
 @pytest.fixture(scope="module")
 def performance():
@@ -34,7 +36,7 @@ def cell(records, ratios, spread=0.002, **changes):
 
 def rows_of(performance, records, tmp_path, cells):
     path = tmp_path / "performance-a-cpu.jsonl"
-    records.write(path, cells)
+    kept.replace(path, cells)
     lines = performance.page.report(path).splitlines()
     return {line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ")[1:] for line in lines if "|" in line}
 
@@ -79,7 +81,7 @@ def test_a_later_record_of_a_cell_replaces_an_earlier_one(records, tmp_path):
     path = tmp_path / "results.jsonl"
     cells = [cell(records, {"torch": ratio}, 1e-9) for ratio in (2.0, 3.0)]
     for one in cells:
-        records.write(path, [one], mode="ab")
+        kept.append(path, one)
     assert records.read(path) == cells[1:]
 
 
