@@ -231,10 +231,10 @@ def _trimmed_mean(values: Floats, confidence: float) -> tuple[float, float]:
 
 def _ratio_of_few(logs: Floats, confidence: float, value: float) -> Ratio:
     """Return the ratio with this logarithm; Student's interval of the mean logarithm, but at least all `logs`."""
-    rounds = len(logs)
-    half = math.log(2)  # a single ratio may be wrong by a factor of two either way
+    rounds, half = len(logs), math.log(2)  # the mean may be wrong by a factor of two either way, not more
     if rounds > 1:
-        half = float(special.stdtrit(rounds - 1, (1 + confidence) / 2) * logs.std(ddof=1) / math.sqrt(rounds))
+        student = special.stdtrit(rounds - 1, (1 + confidence) / 2) * logs.std(ddof=1) / math.sqrt(rounds)
+        half = min(half, float(student))
     low, high = min(logs.mean() - half, logs.min()), max(logs.mean() + half, logs.max())
     return Ratio(math.exp(value), math.exp(low), math.exp(high))
 

@@ -44,6 +44,8 @@ def test_the_interval_of_few_rounds_is_wider_than_the_range():
     assert few.value == pytest.approx(1.3)
     assert few.low < 1.2
     assert few.high > 1.4
+    two = quiet_ratio([18.0, 25.0], [1.0, 1.0], 0.99)  # of a kernel that is eliminated at once
+    assert (two.low, two.high) == pytest.approx((450**0.5 / 2, 450**0.5 * 2))
     single = paired_ratio([3.0], [1.0])
     assert (single.low, single.value, single.high) == pytest.approx((1.5, 3, 6))
 
