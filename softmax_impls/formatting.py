@@ -1,21 +1,48 @@
 """Format sizes, times, counts and exceptions for people."""
 
+import difflib
+import os
+import traceback
+from collections.abc import Iterable
+
 MAX_ERROR_CHARACTERS = 500
 KERNEL_ERRORS = (Exception, SystemExit)  # what code of others may raise; KeyboardInterrupt belongs to the user
+NOT_OF_THE_USER = (  # parts of the names of files whose lines do not help a user
+    os.path.join(os.path.dirname(__file__), ""),
+    os.path.join(os.path.dirname(os.__file__), ""),
+    "site-packages",
+    "dist-packages",
+    "<",  # code without a file, such as "<frozen importlib._bootstrap>"
+)
 
 
 def one_line(error: BaseException) -> str:
-    """Return an exception as one line of text: its type and its message."""
+    """Return an exception as one printable line: its type, its message, and its place in the user's code if known."""
     try:
-        text = " ".join(f"{type(error).__name__}: {error}".split())
+        text = f"{type(error).__name__}: {error}"
     except Exception:  # the exception's own __str__ failed
-        return type(error).__name__
-    return text if len(text) <= MAX_ERROR_CHARACTERS else text[:MAX_ERROR_CHARACTERS] + "…"
+        text = type(error).__name__
+    text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return (text if len(text) <= MAX_ERROR_CHARACTERS else text[:MAX_ERROR_CHARACTERS] + "…") + _origin(error)
+
+
+def _origin(error: BaseException) -> str:
+    """Return " (kernels.py:12)", the innermost line that is not of this package or an installed one; or ""."""
+    place = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if not any(part in frame.f_code.co_filename for part in NOT_OF_THE_USER):
+            place = f" ({os.path.basename(frame.f_code.co_filename)}:{line})"
+    return place
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean 'imagenet'?" if a known name is similar, else ""."""
+    return "".join(f"; did you mean {close!r}?" for close in difflib.get_close_matches(name, list(known), n=1))
 
 
 def format_bytes(number: float) -> str:
     """Return a number of bytes with a decimal unit: 8.6 GB."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if number >= 0.99995 * size:
             return f"{number / size:.1f} {unit}"
     return f"{number:.0f} bytes"

@@ -102,7 +102,7 @@ def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(ndim))
     axes = axis if isinstance(axis, tuple) else (axis,)
-    indices = [_as_int(each, f"axis must be an int, a tuple of ints or None, got {axis!r}") for each in axes]
+    indices = [as_int(each, f"axis must be an int, a tuple of ints or None, got {axis!r}") for each in axes]
     for index in indices:
         if abs(index) > sys.maxsize >> 32:  # NumPy cannot convert it
             raise np.exceptions.AxisError(f"axis: axis {index} is out of bounds for array of dimension {ndim}")
@@ -112,12 +112,13 @@ def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
 
 def as_thread_count(threads: object) -> int:
     """Return `threads` as an int; TypeError if it is not an integer, ValueError if it is less than 1."""
-    if (number := _as_int(threads, f"threads must be an int or None, got {threads!r}")) < 1:
+    if (number := as_int(threads, f"threads must be an int or None, got {threads!r}")) < 1:
         raise ValueError(f"threads must be at least 1, got {number}")
     return number
 
 
-def _as_int(value: Any, message: str) -> int:
+def as_int(value: Any, message: str) -> int:
+    """Return an integer as an int; TypeError with this message for other types."""
     if not isinstance(value, bool | np.bool_):
         with contextlib.suppress(TypeError):
             return operator.index(value)

@@ -11,7 +11,6 @@ A module is imported only when its implementation is asked for: asking for a Num
 """
 
 import contextlib
-import difflib
 import importlib
 import operator
 import os
@@ -24,7 +23,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar, get_args, overload
 
-from softmax_impls.formatting import KERNEL_ERRORS, one_line
+from softmax_impls.formatting import KERNEL_ERRORS, did_you_mean, one_line
 from softmax_impls.implementation import INPUTS, Accuracy, Backward, Family, Implementation, qualified_name
 
 ENTRY_POINT_GROUP = "softmax_impls.backward"
@@ -177,19 +176,40 @@ def get(name: str) -> Implementation:
     """Return the implementation of that name, importing no other; raises ValueError or ImportError if there is none."""
     if name not in _registered:
         if name in _MODULES:
-            importlib.import_module(_MODULES[name])
+            _import(_MODULES[name])
         elif name in (announced := entry_points(group=ENTRY_POINT_GROUP)).names:
             kernel = announced[name].load()
             if name not in _registered:  # the package may have registered it while it was imported
                 register(name=name)(kernel)
         else:
             known = ["auto", *names(peers=True)]
-            meant = "".join(f"; did you mean {close!r}?" for close in difflib.get_close_matches(name, known, n=1))
             allowed = f"{', '.join(known)}, a kernel, or 'package.module:function'"
+            meant = _function(name) or did_you_mean(name, known)
             raise ValueError(f"impl must be one of {allowed}; got {name!r}{meant}")
     if name not in _registered:
         raise ImportError(f"{_MODULES[name]} registers no implementation named {name!r}, the file's name")
     return _registered[name]
+
+
+def _import(module: str) -> None:
+    """Import a module of this package; the error for a package that is not installed says how to install it."""
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if not error.name or "." in error.name:
+            raise
+        raise ModuleNotFoundError(f"{error.name} is not installed: pip install {error.name}", name=error.name) from None
+
+
+def _function(spec: str) -> str:
+    """Return "; did you mean 'kernels:mine'?" for "kernels.mine" and "kernels.py:mine", else ""."""
+    path, _, function = spec.partition(":")
+    if path.endswith(".py"):
+        file = Path(path)
+        folder = "" if file.parent == Path() else f" in the folder {file.parent}"
+        return f"; did you mean '{file.stem}:{function or 'FUNCTION'}'{folder}?"
+    dotted = re.fullmatch(r"([\w.]+)\.(\w+)", spec)
+    return f"; did you mean '{dotted[1]}:{dotted[2]}'?" if dotted else ""
 
 
 def from_kernel(kernel: Callable[..., Any], name: str = "kernel") -> Implementation:
@@ -207,9 +227,9 @@ def from_spec(spec: str) -> Implementation:
             sys.path[:0] = {os.getcwd()}.difference(sys.path)
         kernel = operator.attrgetter(attribute)(importlib.import_module(module_name))
     except KERNEL_ERRORS as error:  # the user's module may raise anything
-        raise ValueError(f"impl {spec!r} can't be loaded: {one_line(error)}") from error
+        raise ValueError(f"impl {spec!r} can't be loaded: {one_line(error)}{_function(spec)}") from error
     if not callable(kernel):
-        raise ValueError(f"impl {spec!r} must name a function, but it is a {type(kernel).__name__}")
+        raise ValueError(f"impl {spec!r} must name a function, not an object of type {type(kernel).__name__}")
     return from_kernel(kernel, name=spec if attribute in names(peers=True) else attribute)
 
 

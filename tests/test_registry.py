@@ -53,9 +53,7 @@ def test_a_call_that_needs_too_much_memory_says_how_much():
     assert implementations()["numba_rows"].too_large(10**6, 10**6, np.dtype("f8")) is None
 
 
-@pytest.mark.parametrize(
-    ("number", "text"), [(0, "0 bytes"), (999, "999 bytes"), (2e4, "20.0 kB"), (8.6e12, "8600.0 GB")]
-)
+@pytest.mark.parametrize(("number", "text"), [(0, "0 bytes"), (999, "999 bytes"), (2e4, "20.0 kB"), (8.6e12, "8.6 TB")])
 def test_bytes_are_formatted_with_decimal_units(number, text):
     assert format_bytes(number) == text
 
@@ -175,8 +173,12 @@ def test_a_function_is_found_where_the_current_folder_was_deleted(module, tmp_pa
         ("numba_row", "got 'numba_row'; did you mean 'numba_rows'?"),
         ("users_kernels:nothing", "impl 'users_kernels:nothing' can't be loaded: AttributeError"),
         ("no_such_module:f", "can't be loaded: ModuleNotFoundError: No module named 'no_such_module'"),
-        ("users_broken:f", "can't be loaded: ModuleNotFoundError: No module named 'no_such_module_at_all'"),
-        ("users_kernels:number", "must name a function, but it is a int"),
+        ("users_broken:f", r"No module named 'no_such_module_at_all' \(users_broken.py:1\)$"),
+        ("users_kernels:number", "must name a function, not an object of type int"),
+        ("users_kernels.mine", r"got 'users_kernels.mine'; did you mean 'users_kernels:mine'\?$"),
+        ("users_kernels.py:mine", r"No module named .*; did you mean 'users_kernels:mine'\?$"),
+        ("folder/mine.py:f", r"No module named .*; did you mean 'mine:f' in the folder folder\?$"),
+        ("folder/mine.py", r"got 'folder/mine.py'; did you mean 'mine:FUNCTION' in the folder folder\?$"),
         (":f", "can't be loaded: ValueError"),
     ],
 )
@@ -218,7 +220,7 @@ def test_a_broken_entry_point_is_unavailable_with_a_reason(registry, module, mon
     usable, unusable = finder.catalogue()
     assert set(NAMES) <= set(usable)
     assert unusable == {
-        "broken": "ModuleNotFoundError: No module named 'no_such_module_at_all'",
+        "broken": "ModuleNotFoundError: No module named 'no_such_module_at_all' (users_broken.py:1)",
         "missing": "AttributeError: module 'users_kernels' has no attribute 'nothing'",
     }
 

@@ -44,9 +44,10 @@ def recommendation() -> str:
     return paragraph(
         f"**Use `softmax_backward(probs, grad_output)`.** It runs `{ACCURATE}`. Of the implementations that stay "
         f"accurate on saturated rows, it is the fastest or ties in {accurate.fastest_in} of {accurate.cells} cells. "
-        f"Its relative error in float32 is at most {error[ACCURATE]} on every kind of row. `{FASTEST}`, the fastest "
-        f"form of the textbook formula, takes {ratio:.2f}x the time of `{ACCURATE}` on average. It loses the gradient "
-        f"of saturated rows, which training produces: its relative error is up to {error[FASTEST]}."
+        f"Its relative error in float32 is at most {error[ACCURATE]} on every input of `softmax-impls check`. "
+        f"`{FASTEST}`, the fastest form of the textbook formula, takes {ratio:.2f}x the time of `{ACCURATE}` on "
+        "average. It loses the gradient of saturated rows, which training produces: its relative error is up to "
+        f"{error[FASTEST]}."
     )
 
 

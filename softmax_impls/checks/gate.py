@@ -6,6 +6,7 @@ read-only for a user's kernel.
 """
 
 import functools
+import re
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -87,7 +88,9 @@ def _caught(where: object, failures: Iterator[Failure]) -> Iterator[Failure]:
     try:
         yield from failures
     except KERNEL_ERRORS as error:
-        yield Failure("runs", str(where), f"raised {one_line(error)}")
+        text = one_line(error)
+        hint = "; a kernel must not write to its inputs" if re.search(r"is read-only|setitem\(readonly", text) else ""
+        yield Failure("runs", str(where), f"raised {text}{hint}")
 
 
 def _check_case(implementation: Implementation, case: Case, verdict: Verdict, outputs: Outputs) -> Iterator[Failure]:

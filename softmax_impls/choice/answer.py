@@ -25,6 +25,10 @@ HOW_COMPARED = (
     "Times are medians of calls in a loop, with warm caches. Ratios compare the quieter part of the samples, so they "
     "may differ from the times."
 )
+HOW_STATED = (  # of `choose`, after it has measured
+    "The time of {} is the median of calls in a loop, with warm caches. The other times are this time, multiplied by "
+    "their ratios."
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Question:
     dtype: str
     threads: int = 1
     max_memory: float = math.inf  # bytes of temporary memory of a call
-    max_error: float = math.inf  # of a row, relative to its largest gradient with respect to the logits
+    max_error: float = math.inf  # limits `Candidate.error_bound`
     any_accuracy: bool = False  # whether an implementation that loses saturated rows may be recommended
     only: tuple[str, ...] = ()  # names of the implementations to choose from; empty for all
 
@@ -59,9 +63,10 @@ class Candidate:
     low: float  # Nine of ten times are from `low` to `high`, also beside other programs. NaN if unknown. For several
     high: float  # threads, the range includes the time of one thread. A predicted range is right in nine of ten cases.
     temporary_bytes: float  # NaN if unknown
-    error: float  # NaN if unknown, inf if it has no bound
+    error: float  # the worst of a row in the checks, relative to its largest gradient; NaN if unknown
     accurate_for: Accuracy | None = None  # None if unknown
     spec: str = ""  # of a user's kernel: "package.module:function"
+    error_bound: float = math.nan  # of our implementations, at this dim; inf if there is none; of others, `error`
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from softmax_impls.choice.answer import Answer, Question
+from softmax_impls.choice.answer import Answer, Candidate, Question
 from softmax_impls.choice.candidates import Implementations, usage_of
 from softmax_impls.choice.choose import choose
 from softmax_impls.choice.ranking import RankedRun, rank_run
@@ -17,7 +17,7 @@ from softmax_impls.formatting import KERNEL_ERRORS, format_count
 from softmax_impls.results import store
 from softmax_impls.results.runs import Loaded, Run, load
 from softmax_impls.timing.environment import environment, largest_temporaries, limit_all_threads
-from softmax_impls.timing.pasted_code import time_pasted
+from softmax_impls.timing.pasted_code import Times, time_pasted
 from softmax_impls.timing.policy import DEFAULT
 from softmax_impls.timing.records import Cell
 from softmax_impls.timing.session import Session, Skipped
@@ -63,18 +63,32 @@ def ask_by_measuring(
 
 
 def _as_pasted(answer: Answer, implementations: Implementations) -> Answer:
-    """Return the answer with the time that its code takes on arrays that NumPy allocates, as in a program."""
-    if answer.usage is None or answer.pick is None:
+    """Return the answer with the time that its code takes on arrays that NumPy allocates, as in a program.
+
+    The times of the other candidates follow from their ratios, so that all are of the same minute.
+    """
+    if (pick := answer.pick) is None:
         return answer
+    times, fastest = _times_of_code(answer, pick, implementations), answer.ratio(pick.name).value
+    candidates = {}
+    for name, candidate in answer.candidates.items():
+        seconds, low, high = (answer.ratio(name).value / fastest * time for time in times)
+        candidates[name] = replace(candidate, seconds=seconds, low=low, high=high)
+    return replace(answer, candidates=candidates)
+
+
+def _times_of_code(answer: Answer, pick: Candidate, implementations: Implementations) -> Times:
+    """Time the code of an answer; without code, or if it fails, return the times that were measured in rounds."""
+    measured = Times(pick.seconds, pick.low, pick.high)
+    if answer.usage is None:
+        return measured
     threads = answer.question.threads
-    alone = usage_of(answer.pick, replace(answer.question, threads=1), implementations) if threads > 1 else None
+    alone = usage_of(pick, replace(answer.question, threads=1), implementations) if threads > 1 else None
     if alone == answer.usage or (alone and alone.setup != answer.usage.setup):
         alone = None  # the call runs in one thread, or it is another library's
     with suppress(*KERNEL_ERRORS), limit_all_threads(threads):
-        times = time_pasted(answer.usage, PASTED_SECONDS, threads, alone)
-        pick = replace(answer.pick, **times._asdict())
-        return replace(answer, candidates={**answer.candidates, pick.name: pick})
-    return answer
+        return time_pasted(answer.usage, PASTED_SECONDS, threads, alone)
+    return measured
 
 
 def ask_results(

@@ -1,6 +1,6 @@
 """Answers for several kinds of machines: which implementation to use on each, and whether one serves all kinds.
 
-A kind is a processor, its number of cores, the system, and the versions of Python and packages.
+A kind is a processor, its number of cores, the system, and the versions of `PACKAGES`.
 """
 
 import math
@@ -15,6 +15,7 @@ from softmax_impls.choice.choose import choose
 from softmax_impls.choice.ranking import Ranked, RankedRun, rank_run
 from softmax_impls.formatting import format_count
 from softmax_impls.results.runs import OLDEST, Run
+from softmax_impls.results.store import PACKAGES
 from softmax_impls.timing.environment import environment
 from softmax_impls.timing.records import Cell, Environment
 from softmax_impls.timing.workloads import CellKey
@@ -26,8 +27,8 @@ KindKey = tuple[str, tuple[tuple[str, str], ...]]
 
 
 def kind_of(environment: Environment) -> KindKey:
-    """Return the key of a machine's kind: processor, cores, system and versions."""
-    return environment.machine, tuple(sorted(environment.versions.items()))
+    """Return the key of a machine's kind: processor, cores, system, and the versions that all times depend on."""
+    return environment.machine, tuple(sorted(pair for pair in environment.versions.items() if pair[0] in PACKAGES))
 
 
 def kind_names(kinds: Sequence[KindKey]) -> list[str]:
@@ -187,7 +188,7 @@ def _percent(ratio: float) -> str:
 
 
 def summary(answers: Mapping[CellKey, Fleet]) -> Iterator[str]:
-    """Yield lines about all cells: how often one implementation serves all kinds, and where the kinds disagree."""
+    """Yield lines: how often one implementation serves all kinds, where the kinds disagree, and their names."""
     if not answers:
         return
     counts = {len(fleet.kinds) for fleet in answers.values()}
@@ -203,3 +204,4 @@ def summary(answers: Mapping[CellKey, Fleet]) -> Iterator[str]:
     yield from apart[:MAX_LISTED]
     if len(apart) > MAX_LISTED:
         yield f"… and {format_count(len(apart) - MAX_LISTED, 'more cell')} that no implementation serves on all kinds."
+    yield f"Kinds of machines: {'; '.join(dict.fromkeys(on.kind for fleet in answers.values() for on in fleet.kinds))}."

@@ -22,15 +22,15 @@ class InMix:
 
 
 def front(candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
-    """Return the Pareto front of time, error and memory, fastest first.
+    """Return the Pareto front of time, error bound and memory, fastest first.
 
     A candidate is left out if another is at least as good in all three and better in one. Errors of the same power of
     ten count as equal, since they depend on the inputs. Candidates whose error or memory is not known are left out.
     """
     scores = {
-        name: (c.seconds, _magnitude(c.error), c.temporary_bytes)
+        name: (c.seconds, _magnitude(c.error_bound), c.temporary_bytes)
         for name, c in candidates.items()
-        if not math.isnan(c.error + c.temporary_bytes)
+        if not math.isnan(c.error_bound + c.temporary_bytes)
     }
 
     def is_dominated(score: tuple[float, ...]) -> bool:

@@ -48,7 +48,8 @@ def print_answer(
 ) -> int:
     """Print an answer, with `startup` also the times of first calls; return the exit status."""
     notes = answers.notes(answer, unusable) + (_startup(answer, usable) if startup else [])
-    for_all = [f"On all kinds of machines in these results: {fleet}."] if fleet else []
+    kinds = "; ".join(on.kind for on in fleet.kinds) if fleet else ""
+    for_all = [f"On all kinds of machines in these results: {fleet} ({kinds})."] if fleet else []
     if as_json:
         print_json(
             answer.as_dict() | {"front": front(answer.candidates), "notes": notes, "fleet": fleet and fleet.as_dict()}

@@ -12,7 +12,7 @@ from softmax_impls.timing.workloads import WORKLOADS
 
 
 @click.command()
-@click.option("--batch", type=options.SIZE, metavar="B", help="Number of rows.")
+@click.option("--batch", type=options.SIZE, metavar="B", help="Number of rows: the product of all sizes but D.")
 @click.option("--dim", type=options.SIZE, metavar="D", help="Number of classes.")
 @options.several(
     "--workload",

@@ -80,9 +80,10 @@ def compare(
     """Time the implementations on the shapes of real models, and recommend an implementation.
 
     Each implementation is checked first, and its result is verified again on the arrays that it is timed on. The
-    results and a map of the fastest implementations are written to a folder. Ctrl-C keeps the finished cells;
-    --resume continues from there. Exit status 1 if an implementation is wrong, or if no cell could be measured.
-    With --scheduler, also if a kind of machine is missing.
+    first run also compiles, which takes about 15 s of the budget. The results and a map of the fastest
+    implementations are written to a folder. Ctrl-C keeps the finished cells; --resume continues from there. Exit
+    status 1 if an implementation is wrong, or if no cell could be measured. With --scheduler, also if a kind of
+    machine is missing.
 
     \b
     Examples:
@@ -134,7 +135,7 @@ def _show(comparison: "Comparison", unusable: Mapping[str, str], file: Path, det
 
     notes = [f"{name} not available: {why}" for name, why in unusable.items()]
     notes += [*first_calls(comparison.ranked), *comparison.problems]
-    if comparison.interrupted:
+    if comparison.is_partial:
         notes[-1] += " To continue, run the same command with --resume."
     for table in () if as_json else comparison_tables(comparison.ranked, details):
         console().print(table)

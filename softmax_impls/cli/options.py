@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import click
 
 from softmax_impls.commands import FOLDER, LARGEST_SEED
+from softmax_impls.dispatch import pick
+from softmax_impls.formatting import did_you_mean
 from softmax_impls.implementation import Implementation
 from softmax_impls.registry import from_specs
 from softmax_impls.threads import available_cores
@@ -19,12 +21,29 @@ from softmax_impls.timing.workloads import WORKLOADS, CellKey, cell_keys
 
 FOLDER_PATH = click.Path(file_okay=False, path_type=Path)
 DTYPES = ("float32", "float64")
-SIZE = click.IntRange(1, 2**40)  # of batch and of dim
-SIZE.name = "whole number"  # in messages
+SIZES = r"\d{1,12}([x×]\d{1,12})+"  # like 256x1000
 
 say = partial(click.echo, err=True)  # print a line about a file that could not be read or written
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class _Size(click.IntRange):
+    name = "whole number"  # in messages
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the size, or reject the value."""
+        if re.fullmatch(SIZES, text := str(value)):
+            product = math.prod(_sizes(text))
+            self.fail(f"{text!r} is not a valid whole number: pass the product of the sizes, {product}", param, ctx)
+        return int(super().convert(value, param, ctx))
+
+
+SIZE = _Size(1, 2**40)  # of batch and of dim
+
+
+def _sizes(text: str) -> list[int]:
+    return [int(size) for size in re.split("[x×]", text)]
 
 
 def several(
@@ -33,7 +52,14 @@ def several(
     """Return an option that may be repeated, and may hold several values of a click type separated by commas."""
 
     def split(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[Any]:
-        return [kind.convert(part.strip(), parameter, context) for value in values for part in value.split(",")]
+        parts = [part.strip() for value in values for part in value.split(",")]
+        try:
+            return [kind.convert(part, parameter, context) for part in parts]
+        except click.BadParameter as error:
+            choices = getattr(kind, "choices", [])
+            unknown = next((part for part in parts if part not in choices), "")
+            message = error.message.rstrip(".") + did_you_mean(unknown, choices)
+            raise click.BadParameter(message, context, parameter) from None
 
     return click.option(name, variable, metavar=metavar, multiple=True, callback=split, default=default, help=text)
 
@@ -41,10 +67,14 @@ def several(
 def weighted_shape(text: str) -> tuple[int, int, float]:
     """Read the name of a workload or a shape like 256x1000, with an optional weight: return batch, dim and weight."""
     name, _, weight_text = text.partition(":")
-    shape = re.fullmatch(r"(\d{1,12})[x×](\d{1,12})", name)
-    if name not in WORKLOADS and not shape:
-        raise click.BadParameter(f"{name!r} is neither a shape like 256x1000 nor one of {', '.join(WORKLOADS)}")
-    batch, dim = (int(shape[1]), int(shape[2])) if shape else WORKLOADS[name]
+    shape = _sizes(name) if re.fullmatch(SIZES, name) else WORKLOADS.get(name, ())
+    if len(shape) > 2:
+        product = f"{math.prod(shape[:-1])}x{shape[-1]}"
+        raise click.BadParameter(f"{name!r} has {len(shape)} sizes: pass the product of all but the last, as {product}")
+    if not shape:
+        known = f"{', '.join(WORKLOADS)}{did_you_mean(name, WORKLOADS)}"
+        raise click.BadParameter(f"{name!r} is neither a shape like 256x1000 nor one of {known}")
+    batch, dim = shape
     try:
         weight = float(weight_text or 1)
     except ValueError:
@@ -108,10 +138,16 @@ def seed(of: str) -> Callable[[Command], Command]:
     return click.option("--seed", type=click.IntRange(0, LARGEST_SEED), default=0, help=f"Seed of {of}.")
 
 
+def _without_auto(_: click.Context, __: click.Parameter, specs: tuple[str, ...]) -> tuple[str, ...]:
+    """Replace "auto" by the implementation of the default call."""
+    return tuple(pick().impl if spec == "auto" else spec for spec in specs)
+
+
 impl = click.option(
     "--impl",
     "specs",
     multiple=True,
+    callback=_without_auto,
     metavar="SPEC",
     help="A name: use only the named implementations. PACKAGE.MODULE:FUNCTION: add your own. May be repeated.",
 )

@@ -15,9 +15,10 @@ from softmax_impls.formatting import format_count
 def report(paths: tuple[Path, ...], output: Path, as_json: bool) -> int:
     """Write results as an HTML page, and each figure as PNG and SVG.
 
-    A PATH is a results file of compare, asv or pytest-benchmark, or a folder of such files. The page is a single file
-    and needs no network. It shows maps of the fastest implementations, times, errors, memory, samples and raw results,
-    and ranks the implementations for a shape that you enter. A file that cannot be read is skipped with a message.
+    A PATH is a results file of compare, asv or pytest-benchmark, or a folder of such files. Runs are shown, and named
+    A, B, …, in the order of the paths; those of a folder, the newest first. The page is a single file and needs no
+    network. It shows maps of the fastest implementations, times, errors, memory, samples and raw results, and ranks
+    the implementations for a shape that you enter. A file that cannot be read is skipped with a message.
 
     \b
     Examples:
@@ -25,7 +26,7 @@ def report(paths: tuple[Path, ...], output: Path, as_json: bool) -> int:
       softmax-impls report results.jsonl .asv/results --output report
       softmax-impls report here.jsonl elsewhere.jsonl --json
     """  # noqa: D301
-    from softmax_impls.choice.fleet import rank_runs
+    from softmax_impls.choice.fleet import at_cells, rank_runs, summary
     from softmax_impls.report.terminal.console import console, print_json, print_lines
     from softmax_impls.report.terminal.progress import progress_line
     from softmax_impls.report.terminal.times import runs_table
@@ -51,5 +52,5 @@ def report(paths: tuple[Path, ...], output: Path, as_json: bool) -> int:
     else:
         for table in runs_table(runs) if len(runs) > 1 else ():
             console().print(table)
-        print_lines([str(page), *map(str, figures), *notes])
+        print_lines([*summary(at_cells(runs)), str(page), *map(str, figures), *notes])
     return 0

@@ -5,12 +5,12 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 from numpy.typing import DTypeLike
 
 from softmax_impls.choice.answer import Answer, Question
 from softmax_impls.choice.asking import ask_by_measuring, ask_results
 from softmax_impls.commands import FOLDER
+from softmax_impls.commands.arguments import dtype_name, integer, real, several
 from softmax_impls.commands.kernels import Kernels, select_kernels
 from softmax_impls.report.notebook import existing
 from softmax_impls.report.terminal.console import kernels_to_stderr
@@ -71,6 +71,8 @@ def choose(
     ------
     ValueError
         If an argument is not possible, or the shape cannot be measured.
+    TypeError
+        If an argument has another type than stated.
     FileNotFoundError
         If a path in `results` does not exist.
 
@@ -81,14 +83,16 @@ def choose(
     """
     usable, _ = select_kernels(kernels, peers)
     cores = available_cores()
-    count = min(default_threads(), cores) if threads is None else threads
+    count = min(default_threads(), cores) if threads is None else integer("threads", threads)
     if not 1 <= count <= cores:
         raise ValueError(f"threads must be from 1 to {cores}, the number of processors; got {threads}")
-    (key,) = cell_keys([], [(batch, dim)], [np.dtype(dtype).name], [count])  # raises if there are no such arrays
+    sizes = integer("batch", batch), integer("dim", dim)
+    (key,) = cell_keys([], [sizes], [dtype_name("dtype", dtype)], [count])  # raises if there are no such arrays
+    limits = real("max_memory", max_memory, "a number of bytes"), real("max_error", max_error, "a number")
     only = () if kernels is None else tuple(usable)
-    shape = key.batch, key.dim, key.dtype, key.threads
-    question = Question(*shape, max_memory, max_error, any_accuracy, only)
+    question = Question(*sizes, key.dtype, count, *limits, any_accuracy, only)
     if results is not None:
-        return ask_results([question], usable, load(existing(results)), warnings.warn, any_threads=threads is None)[0]
+        loaded = load(existing(several("results", results, (str, Path))))
+        return ask_results([question], usable, loaded, warnings.warn, any_threads=threads is None)[0]
     with progress_line(progress, f"measuring {key.shape_text} {key.dtype}"), kernels_to_stderr():
         return ask_by_measuring([question], usable, FOLDER, warnings.warn)[0]

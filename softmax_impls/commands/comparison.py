@@ -4,7 +4,6 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from numpy.typing import DTypeLike
 
 from softmax_impls.choice.coverage import recommend, rejected
 from softmax_impls.choice.ranking import Ranked, RankedRun, rank_all
-from softmax_impls.commands import LARGEST_SEED
+from softmax_impls.commands.arguments import dtype_name, integer, real, seed_from, several
 from softmax_impls.commands.kernels import Kernels, select_kernels
 from softmax_impls.formatting import format_count
 from softmax_impls.implementation import Implementation
@@ -37,8 +36,8 @@ def compare(
     shapes: Iterable[tuple[int, int]] = (),
     *,
     workloads: Iterable[str] = (),
-    dtypes: Iterable[DTypeLike] = DTYPES,
-    threads: Iterable[int] = (1,),
+    dtypes: DTypeLike | Iterable[DTypeLike] = DTYPES,
+    threads: int | Iterable[int] = (1,),
     budget: float = 60.0,
     peers: bool = False,
     max_memory: float | None = None,
@@ -62,9 +61,9 @@ def compare(
         The shapes (batch, dim) to time.
     workloads : str or iterable of str, optional
         Named shapes, see ``softmax-impls compare --help``. Without `shapes` and `workloads`, all of them.
-    dtypes : str or iterable of dtype, optional
+    dtypes : dtype or iterable of dtype, optional
         float32, float64 or both.
-    threads : iterable of int, optional
+    threads : int or iterable of int, optional
         Numbers of threads that a call may use.
     budget : float, optional
         Seconds for the whole comparison.
@@ -95,6 +94,8 @@ def compare(
     ------
     ValueError
         If an argument names no implementation, no workload or no possible shape, dtype or number of threads.
+    TypeError
+        If an argument has another type than stated.
     ResultsError
         With `resume`, if the results in `output` can't be continued.
     ImportError, OSError
@@ -109,21 +110,20 @@ def compare(
     """
     start = time.perf_counter()
     usable, unusable = select_kernels(kernels, peers)
-    if not 0 < budget < math.inf:
+    if not 0 < real("budget", budget, "a positive number of seconds") < math.inf:
         raise ValueError(f"budget must be a positive number of seconds, got {budget}")
     if resume and output is None:
         raise ValueError("resume needs output, the folder of the results")
-    if not 0 <= index(seed) <= LARGEST_SEED:
-        raise ValueError(f"seed must be from 0 to {LARGEST_SEED}, got {seed}")
-    counts, cores = list(threads), available_cores()
+    counts = [integer("threads", number) for number in several("threads", threads, (int, np.integer))]
+    cores = available_cores()
     if not all(1 <= number <= cores or (scheduler and number > cores) for number in counts):
         raise ValueError(f"threads must be from 1 to {cores}, the number of processors; got {counts}")
-    names = [workloads] if isinstance(workloads, str) else list(workloads)
-    kinds = [np.dtype(dtype).name for dtype in ([dtypes] if isinstance(dtypes, str) else dtypes)]
-    keys = cell_keys(names, list(shapes), kinds, counts)
+    kinds = [dtype_name("dtypes", dtype) for dtype in several("dtypes", dtypes, (str, type, np.dtype))]
+    keys = cell_keys(several("workloads", workloads, str), several("shapes", shapes), kinds, counts)
     folder = None if output is None else Path(output)
-    memory = None if max_memory is None else min(max_memory, sys.maxsize)  # infinite: no limit
-    given: dict[str, Any] = {"max_memory": memory, "machine": machine, "seed": index(seed)}
+    # An infinite max_memory is no limit.
+    memory = None if max_memory is None else int(min(real("max_memory", max_memory, "a number of bytes"), sys.maxsize))
+    given: dict[str, Any] = {"max_memory": memory, "machine": machine, "seed": seed_from(seed)}
     if scheduler is not None:
         from softmax_impls.commands.fleet.call import compare_on_fleet
 
@@ -192,9 +192,9 @@ class Comparison:
         self.problems += exclusions(self.ranked)
         if not self.ranked:
             self.problems += failures(self.session.verdicts.values())
-        if self.interrupted:
-            done = f"{len(self.ranked)} of {format_count(len(self.keys), 'cell')} are measured"
-            self.problems.append(f"Interrupted: {done}.")
+        if self.interrupted or self.is_partial:
+            done = f"{len(self.ranked)} of {format_count(len(self.keys), 'cell')} are measured."
+            self.problems.append(f"Interrupted: {done}" if self.interrupted else done)
 
     def _measure(self, keys: Sequence[CellKey], progress: bool) -> None:
         if not keys:
@@ -224,6 +224,11 @@ class Comparison:
     def seconds(self) -> float:
         """Seconds since the start."""
         return time.perf_counter() - self._start
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether cells are missing."""
+        return len(self.ranked) < len(self.keys)
 
     @property
     def failed(self) -> bool:

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from softmax_impls.commands.arguments import several
 from softmax_impls.results.slowdowns import CommitComparison, Recorded, compare_commits, read_commit
 
 ASV_RESULTS = Path(".asv/results")
@@ -39,7 +40,7 @@ def history(
     ValueError
         If there is no such commit, no samples of it, or no benchmark that both commits have.
     """
-    folders = [Path(folder) for folder in ([results] if isinstance(results, str | Path) else results)]
+    folders = [Path(folder) for folder in several("results", results, (str, Path))]
     sides = [_recorded(folders, name, warn) for name in (base, head)]
     comparisons = [found for in_folder in zip(*sides, strict=True) for found in compare_commits(*in_folder)]
     if not any(comparison.compared for comparison in comparisons):

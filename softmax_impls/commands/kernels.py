@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from softmax_impls.checks.gate import judge
 from softmax_impls.checks.verdict import Verdict
+from softmax_impls.commands.arguments import seed_from, several
 from softmax_impls.dispatch import pick
 from softmax_impls.implementation import Impl, Implementation
 from softmax_impls.registry import catalogue, describe, from_kernel, from_spec, get, names
@@ -29,16 +30,20 @@ def check(kernels: Kernels | None = None, *, peers: bool = False, seed: int = 0)
     dict of str to Verdict
         With the attributes `right`, `failures` and `errors`, by name.
     """
-    return judge(select_kernels(kernels, peers)[0], seed)
+    return judge(select_kernels(kernels, peers)[0], seed_from(seed))
 
 
 def select_kernels(kernels: Kernels | None, peers: bool) -> tuple[dict[str, Implementation], dict[str, str]]:
     """Return the implementations of a `kernels=` argument by name, and why others can't be used."""
     if kernels is None:
         return catalogue(peers=peers)
-    if isinstance(kernels, str | Implementation) or callable(kernels):
+    if callable(kernels):
         kernels = [kernels]
-    pairs = kernels.items() if isinstance(kernels, Mapping) else ((None, kernel) for kernel in kernels)
+    pairs: list[tuple[str | None, Impl]]
+    if isinstance(kernels, Mapping):
+        pairs = list(kernels.items())
+    else:
+        pairs = [(None, kernel) for kernel in several("kernels", kernels, (str, Implementation))]
     selected: dict[str, Implementation] = {}
     for name, kernel in pairs:
         record = _record(name, kernel)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from softmax_impls.choice.fleet import rank_runs
 from softmax_impls.commands import FOLDER
+from softmax_impls.commands.arguments import several
 from softmax_impls.report.notebook import existing
 from softmax_impls.results.runs import load
 
@@ -34,7 +35,7 @@ def write_report(paths: str | Path | Iterable[str | Path] = FOLDER, output: str 
     """
     from softmax_impls.report.files import write  # it imports matplotlib
 
-    loaded = load(existing(paths))
+    loaded = load(existing(several("paths", paths, (str, Path))))
     for line in loaded.problems:
         warnings.warn(line, stacklevel=2)
     if not loaded.runs:

@@ -29,5 +29,5 @@ def write(loaded: Loaded, runs: Sequence[RankedRun], folder: Path) -> tuple[Path
                     written.append(folder / FIGURES / (stem + suffix))
                     save(figure, written[-1])
     if len(runs) > MAX_RUNS:
-        notes.append(f"Figure files show the {MAX_RUNS} newest of {len(runs)} runs.")
+        notes.append(f"Figure files show the first {MAX_RUNS} of {len(runs)} runs.")
     return page, written, notes

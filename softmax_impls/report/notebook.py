@@ -26,7 +26,7 @@ class Results:
     Attributes
     ----------
     runs : tuple of RankedRun
-        The results of each tool, machine and commit, newest first.
+        The results of each tool, machine and commit, in the order of the paths; of a folder, the newest first.
     problems : tuple of str
         A line for each thing that could not be read, measured or ranked.
     recommendation : tuple of str
@@ -85,7 +85,7 @@ class Results:
         kind : {"winners", "times", "accuracy", "memory", "samples"}, optional
             The map of winners, time against size, error against time, memory against size, or the samples of a cell.
         run : int, optional
-            Index into `runs`; the newest run by default.
+            Index into `runs`; the first run by default.
 
         Raises
         ------

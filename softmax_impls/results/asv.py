@@ -21,6 +21,11 @@ from softmax_impls.timing.workloads import GRID, OTHER_AXES, WORKLOADS, CellKey,
 TIMES = ("backward.Grid.time_kernel", "backward.Workload.time_kernel", "backward.OtherAxes.time_call")
 MEMORY = "backward.Memory.peakmem_kernel"
 ERRORS = "backward.Accuracy.track_error"
+NEEDED = (
+    "no times of the backward pass: expected backward.Grid.time_kernel with the parameters implementation, batch, dim "
+    'and dtype, or backward.Workload.time_kernel with implementation, workload and dtype; and version "3" once the '
+    "results were checked"
+)
 VERSION = "3"  # of TIMES: each implementation is verified on the arrays that it is timed on
 OLD_VERSIONS = ("1", "2")  # of TIMES: kernels were timed without the public call
 
@@ -144,6 +149,8 @@ def read_cells(data: bytes, folder: str, problems: Problems) -> list[Cell]:
     about: dict[str, Any] = {"environment": _environment(file, folder, problems), "tool": "asv", "time": utc(file.date)}
     memory = {result.benchmark.params: int(result.value) for result in read_results(file, MEMORY, problems, Bytes)}
     errors = _errors(file, problems)
+    if not any(name in file.results for name in TIMES):
+        problems.add("", NEEDED)
     kernels: dict[CellKey, dict[str, KernelResult]] = {}
     for result in itertools.chain.from_iterable(read_results(file, name, problems, Seconds) for name in TIMES):
         with problems.at(str(result.benchmark)):

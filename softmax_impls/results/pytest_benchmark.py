@@ -14,6 +14,10 @@ from softmax_impls.timing.environment import machine_name
 from softmax_impls.timing.records import Cell, Dtype, Environment, KernelResult, Name, Samples, Seconds, Size, storable
 from softmax_impls.timing.workloads import CellKey
 
+NEEDED = (
+    "no times of the backward pass: the extra_info of a benchmark must have implementation, and extra_info or params "
+    "must have workload, batch, dim, dtype and threads, and verified=True once the result was checked"
+)
 NOTCH = 1.57  # quartile ranges over sqrt(n): half a 95 % interval of a median (McGill, Tukey and Larsen, 1978)
 
 
@@ -97,6 +101,8 @@ def read_cells(data: bytes, problems: Problems) -> list[Cell]:
             key = CellKey(found.workload, found.batch, found.dim, found.dtype, found.threads)
             kernels.setdefault(key, {})[found.implementation] = found.result()
             versions |= found.versions
+    if not kernels and not problems.lines():
+        problems.add("", NEEDED)
     time = file.time and file.time.replace(tzinfo=file.time.tzinfo or datetime.UTC)  # old versions state no time zone
     environment = _environment(file, versions, problems)
     about: dict[str, Any] = {"environment": environment, "tool": "pytest-benchmark", "time": time}

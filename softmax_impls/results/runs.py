@@ -59,7 +59,7 @@ class Run:
 class Loaded:
     """The runs of some files, and a line for each kind of problem."""
 
-    runs: tuple[Run, ...]  # the newest first; runs without a time are last
+    runs: tuple[Run, ...]  # in the order of the paths; of a path the newest first, and runs without a time last
     problems: tuple[str, ...]  # files, and parts of files, that could not be read
     notes: tuple[str, ...]  # cells that were left out for another reason
 
@@ -72,7 +72,8 @@ def load(paths: Iterable[Path]) -> Loaded:
     cells: list[Cell] = []
     problems = Problems(MAX_PROBLEMS)
     seen: set[str] = set()
-    for path in paths:
+    place: dict[str, int] = {}  # of the path that a file belongs to
+    for number, path in enumerate(paths):
         files = _files(path)
         if not files:
             problems.add(printable(path), "no results there")
@@ -82,7 +83,8 @@ def load(paths: Iterable[Path]) -> Loaded:
                 found = Problems()
                 cells += _read(file, found)
                 problems.add_file(printable(file), found)
-    runs = split(cells)
+                place[printable(file)] = number
+    runs = sorted(split(cells), key=lambda run: min(place[cell.file] for cell in run.cells))
     superseded = len(cells) - sum(len(run.cells) for run in runs)
     note = f"{format_count(superseded, 'older record')} of cells that were measured again left out"
     return Loaded(tuple(runs), tuple(problems.lines()), (note,) if superseded else ())

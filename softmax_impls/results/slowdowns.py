@@ -7,6 +7,7 @@ samples longer, often for seconds. That moves the median, but hardly the fastest
 import datetime
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ class Recorded:
     date: datetime.datetime | None  # of the commit, in UTC
     measured: datetime.datetime | None  # time of the newest measurement, in UTC
     samples: Mapping[Benchmark, Samples]  # seconds of a call; benchmarks without samples are left out
-    kind: str = ""  # processor and number of cores; the name of the machine if asv does not know them
+    kind: str = ""  # processor, number of cores and system; the name of the machine if asv does not know the processor
 
 
 @dataclass(frozen=True)
@@ -119,12 +120,23 @@ def _name(benchmark: Benchmark) -> dict[str, Any]:
     return {"benchmark": benchmark.name, "params": benchmark.params}
 
 
+def kinds(comparisons: Sequence[CommitComparison]) -> list[str]:
+    """Return the kind of each comparison: that of its machine, and asv's environment if the machine's kind has several.
+
+    The environment states the versions that are part of a kind.
+    """
+    several = {(comparison.base.kind, comparison.base.environment) for comparison in comparisons}
+    count = Counter(kind for kind, _ in several)
+    bases = (comparison.base for comparison in comparisons)
+    return [f"{base.kind}, {base.environment}" if count[base.kind] > 1 else base.kind for base in bases]
+
+
 def by_kind(comparisons: Iterable[CommitComparison]) -> list[Slowdown]:
     """Return the slowdowns over all machines: those of most kinds first, then the largest."""
+    comparisons = list(comparisons)
     slower: dict[Benchmark, dict[str, float]] = {}
     measured: dict[Benchmark, set[str]] = {}
-    for comparison in comparisons:
-        kind = comparison.base.kind
+    for kind, comparison in zip(kinds(comparisons), comparisons, strict=True):
         for benchmark in comparison.base.samples.keys() & comparison.head.samples.keys():
             measured.setdefault(benchmark, set()).add(kind)
         for change in comparison.slower:
@@ -166,9 +178,12 @@ def read_commit(folder: Path, commit: str) -> tuple[list[Recorded], list[str]]:
 
 
 def _kind(file: asv.AsvFile) -> str:
-    """Return the processor and the number of cores, as asv read them; "" if it did not."""
-    processor, cores = (" ".join(str(file.params.get(name) or "").split()) for name in ("cpu", "num_cpu"))
-    return printable(f"{processor}, {cores} cores" if processor and cores else processor)
+    """Return the processor, the number of cores and the system, as asv read them; "" without the processor."""
+    names = "cpu", "num_cpu", "os", "arch"
+    processor, cores, system, architecture = (" ".join(str(file.params.get(name) or "").split()) for name in names)
+    of_system = f"{system.partition(' ')[0]} {architecture}".strip()  # without the version of the system
+    parts = processor, cores and f"{cores} cores", of_system
+    return printable(", ".join(filter(None, parts))) if processor else ""
 
 
 def compare_commits(base: Sequence[Recorded], head: Sequence[Recorded]) -> Iterator[CommitComparison]:

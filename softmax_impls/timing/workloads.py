@@ -3,6 +3,7 @@
 The asv suite runs this file under old commits, too, so it imports only `softmax` from this package.
 """
 
+import difflib
 import itertools
 import math
 import operator
@@ -117,19 +118,21 @@ def cell_keys(
     names: Sequence[str], shapes: Sequence[tuple[int, int]], dtypes: Sequence[str], threads: Sequence[int]
 ) -> list[CellKey]:
     """Return the cells of `select` in each dtype, without repetitions; ValueError if there are no such arrays."""
-    try:  # NumPy's integers become Python's
-        shapes = [(operator.index(batch), operator.index(dim)) for batch, dim in shapes]
-        threads = [operator.index(number) for number in threads]
+    try:
+        shapes = [(_as_int(batch), _as_int(dim)) for batch, dim in shapes]
+        threads = [_as_int(number) for number in threads]
     except (TypeError, ValueError):
         got = f"got shapes={shapes!r}, threads={threads!r}"
         raise ValueError(f"shapes must be pairs of integers (batch, dim), and threads integers; {got}") from None
     named = [*WORKLOADS, *OTHER_AXES, GRID]
     for argument, given, possible in (("workloads", names, named), ("dtypes", dtypes, DTYPES)):
         if unknown := [value for value in given if value not in possible]:
-            raise ValueError(f"{argument} must be of {', '.join(possible)}; got {unknown[0]!r}")
+            close = difflib.get_close_matches(str(unknown[0]), possible, 1)
+            meant = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"{argument} must be of {', '.join(possible)}; got {unknown[0]!r}{meant}")
     for batch, dim in shapes:
         if not (batch >= 1 and dim >= 1 and batch * dim <= LARGEST_CELL):
-            raise ValueError(f"shapes must have sizes from 1 on, and arrays of at most 2 GB; got {batch}×{dim}")
+            raise ValueError(f"batch and dim must be at least 1, with arrays of at most 2 GB; got {batch}×{dim}")
     keys = (
         CellKey(name, batch, dim, dtype, number)
         for number in threads
@@ -137,6 +140,13 @@ def cell_keys(
         for dtype in dtypes
     )
     return list(dict.fromkeys(keys))
+
+
+def _as_int(value: Any) -> int:
+    """Return an integer, also of NumPy's, as Python's int; TypeError for other types."""
+    if isinstance(value, bool):
+        raise TypeError
+    return operator.index(value)
 
 
 def arrays(key: CellKey, seed: int) -> tuple[Array, Array, Array]:

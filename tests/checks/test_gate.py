@@ -1,6 +1,7 @@
 """The gate passes every implementation and rejects every mutant."""
 
 import functools
+import re
 from typing import get_args
 
 import numpy as np
@@ -140,6 +141,16 @@ def test_a_failure_states_the_check_the_input_and_the_size_of_the_error():
     first = str(judge({"flipped_sign": mutant})["flipped_sign"].failures[0])
     assert first.startswith("value: uniform logits float32: off by ")
     assert "but rounding explains at most" in first
+
+
+def test_a_kernel_that_changes_its_inputs_is_said_to_do_so():
+    def changing(probs, grad_output, out):
+        grad_output -= (probs * grad_output).sum(-1, keepdims=True)
+
+    verdict = judge({"changing": describe(changing)}, dtypes=["float32"])["changing"]
+    pattern = r"raised ValueError: .*read-only \(test_gate.py:\d+\); a kernel must not write to its inputs"
+    assert all(re.fullmatch(pattern, failure.seen) for failure in verdict.failures if failure.check == "runs")
+    assert verdict.failed("runs")
 
 
 def test_an_error_that_is_nan_counts_as_infinite():

@@ -36,3 +36,18 @@ def test_code_that_runs_in_several_threads_is_timed_in_one_thread_too(monkeypatc
     ((usage, _, number, line),) = timed
     assert (usage, number) == (answer.usage, threads)
     assert (line and line.line) == alone
+
+
+def test_other_times_follow_from_the_time_of_the_code_by_their_ratios(monkeypatch):
+    """Times of the rounds beside it would contradict the ratios: the machine was slower or faster then."""
+    monkeypatch.setattr(asking, "time_pasted", lambda *_: Times(8e-6, 4e-6, 9e-6))
+    times = {"numba_pivoted": 3e-6, "numba_simd": 1.005e-6, "pivoted": 1e-6, "numba_rows": 0.5e-6}
+    answer = choose(Question(16, 16, "float32"), [build_run(build_cell(16, 16, times))], HERE, implementations())
+    stated = asking._as_pasted(answer, implementations())
+    assert (stated.pick.name, stated.comparison.best) == ("numba_simd", "pivoted")
+    for name, candidate in stated.candidates.items():
+        ratio = stated.ratio(name).value / stated.ratio("numba_simd").value
+        assert (candidate.seconds, candidate.low, candidate.high) == pytest.approx(
+            (8e-6 * ratio, 4e-6 * ratio, 9e-6 * ratio)
+        )
+    assert list(stated.candidates) == sorted(times, key=times.__getitem__)

@@ -86,7 +86,8 @@ def test_each_cell_that_several_kinds_have_is_answered_by_its_newest_measurement
     ]
     (fleet,) = at_cells(runs).values()
     assert [(found.kind, found.use) for found in fleet.kinds] == [("znver3, 2 cores", "a"), ("znver4, 8 cores", "b")]
-    assert list(summary(at_cells(runs))) == [f"custom 4×8 float32: {fleet}."]
+    names = "Kinds of machines: znver3, 2 cores; znver4, 8 cores."
+    assert list(summary(at_cells(runs))) == [f"custom 4×8 float32: {fleet}.", names]
     assert list(summary(at_cells(runs[:2]))) == []
 
 
@@ -112,11 +113,20 @@ def test_the_summary_counts_only_cells_that_the_implementation_serves_best():
     both, alone = OnKind("x", ("a", "b"), {"a": 1.0, "b": 1.0}), on("x", "a", b=3.0)
     answers = {keys[0]: Fleet((both, on("y", "b", a=2.0))), keys[1]: Fleet((alone, on("y", "a", b=2.0)))}
     ends = [line.partition(" serves ")[2] for line in summary(answers)]
-    assert ends == ["all 2 kinds in 1 of 2 cells: fastest or tied on each in 1."] * 2
+    assert ends[:-1] == ["all 2 kinds in 1 of 2 cells: fastest or tied on each in 1."] * 2
 
 
 def test_the_summary_states_no_number_of_kinds_if_cells_have_different_numbers():
     keys = [cell({"a": 1e-6}, dim=dim).key for dim in (8, 16)]
     x, y, z = (on(kind, "a", b=2.0) for kind in "xyz")
     lines = list(summary({keys[0]: Fleet((x, y)), keys[1]: Fleet((x, y, z))}))
-    assert lines == ["a serves all kinds in 2 of 2 cells: fastest or tied on each in 2."]
+    counted = "a serves all kinds in 2 of 2 cells: fastest or tied on each in 2."
+    assert lines == [counted, "Kinds of machines: x; y; z."]
+
+
+def test_versions_of_libraries_that_not_all_implementations_use_make_no_kind():
+    runs = [
+        build_run(cell({"a": 1e-6}, host=host, versions={"numpy": "2.4", "torch": torch}))
+        for host, torch in (("x", "2.5"), ("y", "2.6"))
+    ]
+    assert list(by_kind(runs)) == ["znver3, 2 cores"]

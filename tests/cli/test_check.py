@@ -2,7 +2,7 @@
 
 import json
 
-from softmax_impls import implementations
+from softmax_impls import dispatch, implementations
 
 FEW = ("--impl", "closed_form", "--impl", "pivoted")
 
@@ -18,6 +18,11 @@ def test_list_as_json_includes_a_users_function(output, kernels):
     assert listed["implementations"].keys() == {*implementations(), "mine"}
     assert listed["implementations"]["pivoted"]["accurate_for"] == "logits"
     assert listed["not_available"] == {}
+
+
+def test_auto_stands_for_the_implementation_of_the_default_call(output):
+    listed = json.loads(output("list", "--impl", "auto", "--json"))
+    assert list(listed["implementations"]) == [dispatch.pick().impl]
 
 
 def test_check_passes_named_implementations_and_a_right_kernel(output, kernels):

@@ -219,7 +219,7 @@ def test_maximum_memory_and_error_rule_out_implementations(output, kept):
     text = output("choose", *SHAPE, *ONE, *kept, "--max-memory", 5)
     assert "Ruled out: numba_rows, pivoted, closed_form: its temporary memory is 10 bytes, more than 5 bytes." in text
     text = output("choose", *SHAPE, *ONE, *kept, "--max-error", "1e-6")
-    assert "Ruled out: numba_rows, closed_form: its worst error is 4e+05, more than 1e-06." in text
+    assert "Ruled out: numba_rows, closed_form: its worst error has no bound." in text
 
 
 def test_errors_of_our_own_kernels_are_known_wherever_their_times_come_from(output):
@@ -324,7 +324,7 @@ def test_startup_counts_the_calls_after_which_compiling_pays_off(output, monkeyp
     text = output("choose", *SHAPE, *ONE, "--startup", *kept)
     assert "The first call of numba_simd in a new process takes 2 s, with cached code 500 ms." in text
     assert re.search(
-        r"Compared with pivoted, .* it saves time after [\d,]+ calls, with cached code after [\d,]+\.", text
+        r"Compared with pivoted, .* it saves time after [\d,]+ calls, with cached code after [\d,]+ calls\.", text
     )
 
 

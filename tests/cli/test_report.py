@@ -58,11 +58,13 @@ def test_path_that_does_not_exist_is_an_error(error, results):
     assert "Path 'nowhere' does not exist" in error("report", results, "nowhere")
 
 
-def test_results_of_two_machines_are_printed_side_by_side(output, folder):
-    for name, seconds in (("here", 1e-6), ("there", 2e-6)):
-        cell = build_cell(16, 16, {"quick": seconds})
-        store.append(folder / f"{name}.jsonl", structs.replace(cell, environment=Environment(machine="m", host=name)))
-    text = output("report", "here.jsonl", "there.jsonl")
-    assert "m (here)" in text
-    assert "m (there)" in text
-    assert "2.00" in text
+def test_results_of_two_kinds_of_machines_are_printed_side_by_side_in_the_order_of_the_paths(output, folder):
+    for name, seconds, numpy in (("here", 1e-6, "2.0"), ("there", 2e-6, "2.4")):
+        about = Environment(machine="m", host=name, versions={"numpy": numpy})
+        cell = structs.replace(build_cell(16, 16, {"quick": seconds}), environment=about)
+        store.append(folder / f"{name}.jsonl", cell)
+    text = output("report", "there.jsonl", "here.jsonl")
+    assert "A: m (there)" in text
+    assert "B: m (here)" in text
+    assert "0.50" in text
+    assert "Kinds of machines: m, numpy 2.4; m, numpy 2.0." in text

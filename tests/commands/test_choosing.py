@@ -67,8 +67,15 @@ def test_question_has_the_arguments_and_the_threads_of_the_default_call(monkeypa
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"batch": 0}, ValueError, "shapes must have sizes from 1 on"),
-        ({"dtype": "float16"}, ValueError, "dtypes must be of float32, float64; got 'float16'"),
+        ({"batch": 0}, ValueError, "batch and dim must be at least 1, .*; got 0×4"),
+        ({"batch": True}, TypeError, "batch must be an int, got True"),
+        ({"batch": "64"}, TypeError, "batch must be an int, got '64'"),
+        ({"dim": 10.0}, TypeError, "dim must be an int, got 10.0"),
+        ({"dtype": "float16"}, ValueError, "dtype must be of float32, float64; got 'float16'"),
+        ({"threads": 1.5}, TypeError, "threads must be an int, got 1.5"),
+        ({"max_memory": "1GB"}, TypeError, "max_memory must be a number of bytes, got '1GB'"),
+        ({"max_error": math.nan}, ValueError, "max_error must be a number, got nan"),
+        ({"results": 5}, TypeError, "results must be an iterable, got 5"),
         ({"threads": 1000}, ValueError, "threads must be from 1 to"),
         ({"results": "gone"}, FileNotFoundError, "no such file or folder: gone"),
         ({"kernels": ["numba_simt"]}, ValueError, "did you mean 'numba_simd'"),

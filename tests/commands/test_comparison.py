@@ -10,7 +10,7 @@ from softmax_impls import dispatch
 from softmax_impls.commands import comparison
 from softmax_impls.commands.kernels import select_kernels
 from softmax_impls.results import store
-from softmax_impls.timing.session import Session
+from softmax_impls.timing.session import Session, Skipped
 from softmax_impls.timing.workloads import CellKey
 from tests.choice.builders import build_cell
 
@@ -106,6 +106,17 @@ def test_interrupted_comparison_returns_the_finished_cells(monkeypatch):
     assert found.problems[-1] == "Interrupted: 1 of 2 cells are measured."
 
 
+def test_missing_cells_are_counted(monkeypatch):
+    keys = [CellKey("custom", batch, 8, "float32", 1) for batch in (4, 8)]
+    outcomes = [build_cell(4, 8, {"pivoted": 1e-6}), Skipped(keys[1], "its arrays are too large")]
+    monkeypatch.setattr(Session, "prepare", lambda *_: None)
+    monkeypatch.setattr(Session, "run", lambda *_: iter(outcomes))
+    run = comparison.Comparison({}, keys, 1, None)
+    run.run(progress=False)
+    assert run.problems == [f"{keys[1]} not measured: its arrays are too large", "1 of 2 cells are measured."]
+    assert (run.is_partial, run.failed) == (True, False)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -114,10 +125,14 @@ def test_interrupted_comparison_returns_the_finished_cells(monkeypatch):
         ({"kernels": [mine, mine]}, "kernels: two are named 'mine'; pass a dictionary"),
         ({"kernels": [lambda *_: None, lambda *_: None]}, "kernels: two are named 'kernel'; pass a dictionary"),
         ({"kernels": {"pivoted": mine}}, "kernels: 'pivoted' is the name of another implementation"),
-        ({"shapes": [(0, 3)]}, "shapes must have sizes from 1 on, and arrays of at most 2 GB; got 0×3"),
+        ({"shapes": [(0, 3)]}, "batch and dim must be at least 1, with arrays of at most 2 GB; got 0×3"),
+        ({"shapes": (64, 1000)}, r"shapes must be pairs of integers \(batch, dim\).*got shapes=\[64, 1000\]"),
         ({"shapes": [(100_000, 100_000)]}, "arrays of at most 2 GB; got 100000×100000"),
         ({"workloads": ["mnist"]}, "workloads must be of sample-10, .*; got 'mnist'"),
+        ({"workloads": "imagnet"}, r"got 'imagnet'; did you mean 'imagenet'\?"),
         ({"dtypes": ["float16"]}, "dtypes must be of float32, float64; got 'float16'"),
+        ({"dtypes": "float46"}, "dtypes must be of float32, float64; got 'float46'"),
+        ({"max_memory": math.nan}, "max_memory must be a number of bytes, got nan"),
         ({"threads": [0]}, r"threads must be from 1 to \d+, the number of processors; got \[0\]"),
         ({"kernels": {"a\nb": "pivoted"}}, r"name must be an identifier other than 'auto', got 'a\\nb'"),
         ({"seed": -1}, "seed must be from 0 to 4611686018427387904, got -1"),
@@ -131,9 +146,35 @@ def test_impossible_arguments_are_named(arguments, message):
         softmax_impls.compare(**{"kernels": ["pivoted"], "shapes": SHAPES} | arguments)
 
 
-def test_object_that_is_no_kernel_is_an_error():
-    with pytest.raises(TypeError, match="kernel must be callable, got int"):
-        softmax_impls.compare([3], SHAPES)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"kernels": [3]}, "kernel must be callable, got int"),
+        ({"kernels": 3}, "kernels must be an iterable, got 3"),
+        ({"shapes": 64}, "shapes must be an iterable, got 64"),
+        ({"workloads": 3}, "workloads must be an iterable, got 3"),
+        ({"threads": [1.5]}, "threads must be an int, got 1.5"),
+        ({"threads": [True]}, "threads must be an int, got True"),
+        ({"budget": "60"}, "budget must be a positive number of seconds, got '60'"),
+        ({"max_memory": "1GB"}, "max_memory must be a number of bytes, got '1GB'"),
+        ({"seed": 1.5}, "seed must be an int, got 1.5"),
+    ],
+)
+def test_arguments_of_a_wrong_type_are_named(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        softmax_impls.compare(**{"kernels": ["pivoted"], "shapes": SHAPES} | arguments)
+
+
+def test_single_values_stand_for_lists(monkeypatch):
+    made = []
+    monkeypatch.setattr(comparison.Comparison, "run", lambda self, _: made.append(self))
+    softmax_impls.compare("pivoted", workloads="digits", dtypes=np.float32, threads=1)
+    assert made[0].keys == [CellKey("digits", 128, 10, "float32", 1)]
+
+
+def test_check_names_a_seed_of_a_wrong_type():
+    with pytest.raises(TypeError, match="seed must be an int, got '1'"):
+        softmax_impls.check(["pivoted"], seed="1")
 
 
 def test_budget_includes_what_passed_before_the_comparison(monkeypatch):

@@ -88,7 +88,10 @@ def test_peers_are_listed_only_on_request():
 
 @pytest.mark.parametrize(
     ("error", "reason"),
-    [(ModuleNotFoundError("No module named 'numexpr'"), "No module named"), (OSError("bad library"), "bad library")],
+    [
+        (ModuleNotFoundError("No module named 'numexpr'", name="numexpr"), "not installed: pip install numexpr"),
+        (OSError("bad library"), "bad library"),
+    ],
     ids=["not installed", "import raises"],
 )
 def test_a_peer_that_cannot_be_imported_is_listed_with_the_reason(monkeypatch, error, reason):

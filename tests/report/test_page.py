@@ -130,7 +130,7 @@ def test_page_with_many_results_leaves_some_out_and_says_so(make, monkeypatch):
     assert len(results) == 6
     assert {len(values[data["raw"]["fields"].index("samples")]) for values in results} == {5}
     assert data["runs"][0]["panels"] == []
-    assert "This page shows 3 of 4 cells, newest runs first." in notes
+    assert "This page shows 3 of 4 cells, those of the first runs." in notes
     assert "This page has the first 5 samples of each result; the longest series has 12." in notes
     assert any(line.startswith("Figures of 1 run would make this page too large: a cpu") for line in notes)
     assert any(line.startswith("Predictions for 1 combination of run, dtype and threads") for line in notes)
@@ -290,4 +290,4 @@ def test_figures_of_several_runs_are_numbered(tmp_path, monkeypatch):
     found = loaded(tmp_path, [cell({"a": 1e-6}, commit="f00")])
     _, drawn, notes = files.write(found, rank_runs(found.runs), tmp_path)
     assert [path.name for path in drawn] == ["winners-1.png", "winners-1.svg"]
-    assert notes[-1] == "Figure files show the 1 newest of 2 runs."
+    assert notes[-1] == "Figure files show the first 1 of 2 runs."

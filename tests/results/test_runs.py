@@ -148,7 +148,7 @@ def test_of_a_cell_that_was_measured_again_the_newest_record_counts(write):
     assert loaded.notes == ("2 older records of cells that were measured again left out",)
 
 
-def test_runs_are_split_by_machine_commit_and_tool_and_the_newest_is_first(write):
+def test_runs_are_split_by_machine_commit_and_tool_in_the_order_of_paths_and_of_a_path_by_age(write):
     def environment(machine, commit):
         return {"machine": machine, "versions": {}, "commit": commit}
 
@@ -158,7 +158,8 @@ def test_runs_are_split_by_machine_commit_and_tool_and_the_newest_is_first(write
         line(environment=environment("b", "c1"), time="2026-03-01T00:00:00Z"),
     ]
     files = [write(text, f"{number}.jsonl") for number, text in enumerate(texts)]
-    loaded = load([*files, write(pytest_benchmark())])
+    loaded = load([write(pytest_benchmark()).parent])
+    assert [(run.machine, run.commit) for run in load(files).runs] == [("a", "c0"), ("a", "c1"), ("b", "c1")]
     assert [(run.machine, run.commit) for run in loaded.runs] == [
         ("b", "c1"),
         ("a cpu, 2 cores, Linux x86_64", "f00"),
@@ -215,6 +216,6 @@ def test_of_two_commits_of_one_second_the_newer_in_the_history_is_first(write, t
     for number in range(6):
         git("commit", "--allow-empty", "-m", str(number))
         hashes.append(git("rev-parse", "HEAD"))
-    files = [write(asv(commit_hash=commit, date=1_700_000_000_000), f"lab/{commit}.json") for commit in hashes]
-    assert [run.commit for run in load(files).runs] == hashes[::-1]
-    assert [run.commit for run in load(reversed(files)).runs] == hashes[::-1]
+    for commit in hashes:
+        write(asv(commit_hash=commit, date=1_700_000_000_000), f"lab/{commit}.json")
+    assert [run.commit for run in load([tmp_path / "lab"]).runs] == hashes[::-1]

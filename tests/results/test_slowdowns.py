@@ -66,11 +66,19 @@ def test_a_benchmark_that_one_kind_has_does_not_count_as_slower_on_all():
     assert not slowdown.on_all
 
 
-def test_the_kind_of_a_machine_is_its_processor_and_number_of_cores(tmp_path):
+def test_the_kind_of_a_machine_is_its_processor_number_of_cores_and_system(tmp_path):
     write(tmp_path)
-    write(tmp_path, "other", params={"cpu": "A  processor", "num_cpu": "4"})
+    write(tmp_path, "other", params={"cpu": "A  processor", "num_cpu": "4", "os": "Linux 6.1", "arch": "x86_64"})
     found, _ = slowdowns.read_commit(tmp_path, BASE)
-    assert {side.machine: side.kind for side in found} == {"vm": "vm", "other": "A processor, 4 cores"}
+    assert {side.machine: side.kind for side in found} == {"vm": "vm", "other": "A processor, 4 cores, Linux x86_64"}
+
+
+def test_environments_of_a_machine_are_kinds_because_their_versions_differ():
+    places = ("m1", "py3.11"), ("m1", "py3.12"), ("m2", "py3.11")
+    base = [recorded(*place, a=(1e-6,)) for place in places]
+    head = [recorded(old.machine, old.environment, a=(2e-6,)) for old in base]
+    (slowdown,) = by_kind(compare_commits(base, head))
+    assert list(slowdown.ratios) == ["m1, py3.11", "m1, py3.12", "m2"]
 
 
 def write(folder, machine="vm", commit=BASE, **changes):

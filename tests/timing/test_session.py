@@ -180,7 +180,8 @@ def test_an_implementation_that_failed_the_checks_or_ignores_the_number_of_threa
     assert (zeros.status, zeros.verified, zeros.samples) == ("wrong", False, ())
     assert zeros.note.startswith("value: ")
     assert (ignoring.status, ignoring.note) == ("failed", "runs in 7 threads instead of 1")
-    assert (raised.status, raised.note) == ("failed", "RuntimeError: no threads")
+    assert raised.status == "failed"
+    assert raised.note.startswith("RuntimeError: no threads")
     assert right.ranked
     assert np.isfinite(right.error)
 

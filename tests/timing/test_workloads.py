@@ -40,7 +40,7 @@ def test_shapes_of_numpy_integers_are_shapes_of_integers():
     assert [type(size) for size in (key.batch, key.dim, key.threads)] == [int] * 3
 
 
-@pytest.mark.parametrize("shapes", [(64, 1000), [(2.5, 3)], [(1, 2, 3)], ["64x10"]])
+@pytest.mark.parametrize("shapes", [(64, 1000), [(2.5, 3)], [(True, 3)], [(1, 2, 3)], [(64,)], ["64x10"]])
 def test_shapes_that_are_no_pairs_of_integers_are_an_error(shapes):
     with pytest.raises(ValueError, match=r"shapes must be pairs of integers \(batch, dim\)"):
         workloads.cell_keys([], shapes, ["float32"], [1])

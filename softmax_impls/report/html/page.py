@@ -36,7 +36,7 @@ Figures = dict[str, list[tuple[str, Markup]]]  # by kind; for each panel a label
 
 
 def make_page(loaded: Loaded, ranked: Sequence[RankedRun], styles: Styles) -> tuple[str, list[str]]:
-    """Return the page of at least one run, newest first, and its notes: a line for all that was left out."""
+    """Return the page of at least one run, and its notes: a line for all that was left out."""
     notes = list(loaded.notes)
     runs = _first_cells(ranked, notes)
     shared = side_by_side(runs)
@@ -44,7 +44,7 @@ def make_page(loaded: Loaded, ranked: Sequence[RankedRun], styles: Styles) -> tu
     with_figures = _figures(runs, styles, notes, [kind for kind in figures.KINDS if not (maps and kind == "winners")])
     data = embedded.data(runs, ranked[: len(runs)], notes)
     if len(runs) > len(shared.titles):
-        notes.append(f"Of {len(runs)} runs, the {len(shared.titles)} newest are shown side by side.")
+        notes.append(f"Of {len(runs)} runs, the first {len(shared.titles)} are shown side by side.")
     bests = [(run, sorted({name for cell in run.cells if (b := best(cell)) for name in b.names})) for run in runs]
     families = {name: implementation.family for name, implementation in implementations().items()}
     script = files("softmax_impls.report.html").joinpath("page.js").read_text(encoding="utf-8")
@@ -90,7 +90,7 @@ def _first_cells(runs: Sequence[RankedRun], notes: list[str]) -> list[RankedRun]
     totals = list(itertools.accumulate(len(cell.kernels) for run in runs for cell in run.cells))
     left = max(1, sum(total <= MAX_RESULTS for total in totals[:MAX_CELLS]))
     if left < len(totals):
-        notes.append(f"This page shows {left} of {len(totals)} cells, newest runs first.")
+        notes.append(f"This page shows {left} of {len(totals)} cells, those of the first runs.")
     starts = itertools.accumulate((len(run.cells) for run in runs), initial=0)
     shown = [(run, left - start) for run, start in zip(runs, starts, strict=False) if start < left]
     return [RankedRun(run.run, run.cells[:count]) for run, count in shown]

@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
+from rich.text import Text
 
 from softmax_impls import dispatch
 from softmax_impls.choice.answer import (
     HOW_COMPARED,
+    HOW_STATED,
     LOSES_SATURATED_ROWS,
     OUTSIDE,
     PREDICTED,
@@ -32,7 +34,7 @@ EXPLAINED = {
 
 def candidates_table(answer: Answer) -> RenderableType:
     """Return the table of the candidates, the fastest first."""
-    table = plain_table("implementation", ">time", ">× fastest", ">interval", ">worst error", ">temporary memory")
+    table = plain_table("implementation", ">time", ">× fastest", ">interval", ">error bound", ">temporary memory")
     for name, candidate in answer.candidates.items():
         shown = f"[bold]{escape(name)}[/]" if candidate is answer.pick else escape(name)
         time = ("~" if answer.basis == PREDICTED else "") + format_seconds(candidate.seconds)
@@ -40,7 +42,8 @@ def candidates_table(answer: Answer) -> RenderableType:
         memory = "?" if math.isnan(candidate.temporary_bytes) else format_bytes(candidate.temporary_bytes)
         table.add_row(shown + MARKS[candidate.accurate_for], time, *ratio, _error(candidate), memory)
     kinds = {candidate.accurate_for for candidate in answer.candidates.values()}
-    return Group(table, HOW_COMPARED, *(text for kind, text in EXPLAINED.items() if kind in kinds))
+    how = HOW_STATED.format(answer.pick.name) if answer.just_measured and answer.pick else HOW_COMPARED
+    return Group(table, Text(how), *(text for kind, text in EXPLAINED.items() if kind in kinds))
 
 
 def sentences(answer: Answer) -> list[str]:
@@ -77,11 +80,11 @@ def _others(answer: Answer, pick: Candidate) -> Iterator[str]:
         times = _times(answer.ratio(accurate.name))
         yield (
             f"{pick.name} loses saturated rows. {accurate.name} does not: it takes {times} the time of the fastest, "
-            f"and its worst error is {_error(accurate)}, that of {pick.name} {_error(pick)}."
+            f"and its error bound is {_error(accurate)}, that of {pick.name} is {_error(pick)}."
         )
     if of_known := front(answer.candidates):
         yield f"Pareto front of time, error and memory: {', '.join(of_known)}."
-    unknown = [c.name for c in answer.candidates.values() if math.isnan(c.error + c.temporary_bytes)]
+    unknown = [c.name for c in answer.candidates.values() if math.isnan(c.error_bound + c.temporary_bytes)]
     if unknown:
         yield f"Error or memory not known: {', '.join(unknown)}."
 
@@ -102,7 +105,7 @@ def _outside(answer: Answer, shape: str) -> str:
 def _certainty(answer: Answer) -> str:
     assert answer.comparison is not None
     measured = "measured now" if answer.just_measured else "measured at this shape"
-    basis, margin = f"{measured}, {answer.rounds} rounds", f"{answer.comparison.margin:.1%}"
+    basis, margin = f"{measured}, {format_count(answer.rounds, 'round')}", f"{answer.comparison.margin:.1%}"
     advice = ""
     if answer.basis == PREDICTED:
         cells = format_count(answer.source.cells if answer.source else 0, "measured cell")
@@ -113,8 +116,10 @@ def _certainty(answer: Answer) -> str:
         return f"Tie: {basis}; the difference between {tied} may be less than {margin}.{advice}"
     if answer.doubts:
         return f"Not sure: {basis}. {' '.join(answer.doubts)}"
-    others = "all others" if all(map(answer.allows, answer.candidates.values())) else "all others without a mark"
-    return f"Sure: {basis}; {others} are slower by more than {margin}."
+    unmarked = "" if all(map(answer.allows, answer.candidates.values())) else " without a mark"
+    if answer.runner_up is None:
+        return f"Sure: {basis}; there is no other candidate{unmarked}."
+    return f"Sure: {basis}; all others{unmarked} are slower by more than {margin}."
 
 
 def notes(answer: Answer, unavailable: Mapping[str, str]) -> list[str]:
@@ -152,10 +157,14 @@ def startup(pick: Candidate, plain: Candidate | None, seconds: Sequence[tuple[fl
     if plain:
         extra = (max(0.0, first - other) for first, other in zip(*seconds, strict=True))
         calls = [calls_until_paid(first, pick.seconds, plain.seconds) for first in extra]
-        saves = f"it saves time after {calls[0]:,.0f} calls, with cached code after {calls[1]:,.0f}"
+        saves = f"it saves time {_after(calls[0])}, with cached code {_after(calls[1])}"
         never = f"It never saves time over {plain.name}, which needs no compiler."
         lines.append(never if math.inf in calls else f"Compared with {plain.name}, which needs no compiler, {saves}.")
     return lines
+
+
+def _after(calls: float) -> str:
+    return f"after {calls:,.0f} {'call' if calls == 1 else 'calls'}" if calls else "from the first call on"
 
 
 def mix_table(answers: Sequence[tuple[float, Answer]], ranked: Sequence[InMix]) -> RenderableType:
@@ -200,5 +209,5 @@ def _measure_command(question: Question) -> str:
 
 
 def _error(candidate: Candidate) -> str:
-    error = candidate.error
-    return "?" if math.isnan(error) else "no bound" if math.isinf(error) else f"{error:.0e}"
+    error = candidate.error_bound
+    return "?" if math.isnan(error) else "none" if math.isinf(error) else f"{error:.1e}"

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
-from rich.table import Table
 
 from softmax_impls.choice.ranking import Ranked
 from softmax_impls.formatting import format_count, format_seconds
 from softmax_impls.report.panels import by_panel, tile_text
-from softmax_impls.report.terminal.tables import plain_table, ratio_and_interval
+from softmax_impls.report.terminal.tables import WideTable, plain_table, ratio_and_interval
 from softmax_impls.report.terminal.times import explanations, times_tables
 from softmax_impls.timing.workloads import GRID, CellKey
 
@@ -34,7 +33,7 @@ def winners_tables(cells: Sequence[Ranked]) -> list[RenderableType]:
     for panel, on_grid in by_panel(cell for cell in cells if cell.key.workload == GRID).items():
         by_shape = {(cell.key.batch, cell.key.dim): cell for cell in on_grid}
         batches, dims = (sorted(set(sizes)) for sizes in zip(*by_shape, strict=True))
-        table = Table("batch \\ dim", *map(str, dims), show_lines=True)
+        table = WideTable("batch \\ dim", *map(str, dims), show_lines=True)
         table.columns[0].justify = "right"
         for batch in batches:
             shown = (by_shape.get((batch, dim)) for dim in dims)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from softmax_impls.formatting import format_count, format_seconds
-from softmax_impls.results.slowdowns import SIZE_CLASSES, CommitComparison, Recorded, by_kind
+from softmax_impls.results.slowdowns import SIZE_CLASSES, CommitComparison, Recorded, by_kind, kinds
 
 MAX_LISTED = 20  # changes of each kind that are printed
 
@@ -15,7 +15,7 @@ def changes(comparisons: Sequence[CommitComparison]) -> Iterator[str | Text]:
     machines = [comparison.base.machine for comparison in comparisons]
     for comparison in comparisons:
         yield from _on_machine(comparison, with_environment=machines.count(comparison.base.machine) > 1)
-    if len({comparison.base.kind for comparison in comparisons}) > 1:
+    if len(set(kinds(comparisons))) > 1:
         yield from _over_kinds(comparisons)
     yield _smallest_change()
 

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.text import Text
 
 FILE_WIDTH = 150  # columns of a table that goes to a file or a pipe
-TABLE_WIDTH = 110  # columns of a table on a narrower terminal, which wraps whole lines instead of table cells
 
 
 class _Console(Console):
@@ -20,11 +19,16 @@ class _Console(Console):
         """Let the command line handle it; by default, rich exits with status 1."""
         raise BrokenPipeError
 
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Do not cut off lines: a table may be wider than the terminal."""
+        super().print(*objects, **{"crop": False, **options})
 
-def console(min_width: int = TABLE_WIDTH) -> Console:
-    """Return a console as wide as the terminal, but at least `min_width` columns. It has colours only on a terminal."""
+
+def console() -> Console:
+    """Return a console as wide as the terminal. It has colours only on a terminal."""
     screen = _Console(highlight=False, emoji=False)
-    screen.width = max(screen.width, min_width if screen.is_terminal or "COLUMNS" in os.environ else FILE_WIDTH)
+    if not (screen.is_terminal or "COLUMNS" in os.environ):
+        screen.width = max(screen.width, FILE_WIDTH)
     return screen
 
 
@@ -35,7 +39,7 @@ def kernels_to_stderr() -> redirect_stdout[TextIO]:
 
 def print_lines(lines: Iterable[str | Text]) -> None:
     """Print lines of text. A terminal wraps them between words; files and pipes receive them unchanged."""
-    screen = console(min_width=0)
+    screen = console()
     for line in lines:
         screen.print(line, markup=False, soft_wrap=not screen.is_terminal)
 

@@ -5,7 +5,7 @@ from dataclasses import astuple
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markup import escape
 from rich.table import Table
 
@@ -14,6 +14,7 @@ from softmax_impls.formatting import format_bytes
 from softmax_impls.implementation import Implementation
 from softmax_impls.timing.statistics import Ratio
 
+TABLE_WIDTH = 110  # columns that a table may take on any terminal
 EXAMPLE_SHAPE = (4096, 512)  # float64; the shape for which `list` states the temporary memory
 ERRORS = [(dtype, kind) for dtype in ("float32", "float64") for kind in ("ordinary", "saturated")]
 CHECKS = {  # the columns of the table, and the checks that each of them stands for
@@ -27,9 +28,17 @@ LARGE_ERROR = 1e-2  # shown in red
 NOTABLE_ERROR = {"float32": 1e-4, "float64": 1e-11}  # shown in yellow
 
 
+class WideTable(Table):
+    """A table that takes up to `TABLE_WIDTH` columns: a narrower terminal wraps its lines instead of its cells."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the table."""
+        return super().__rich_console__(console, options.update(max_width=max(options.max_width, TABLE_WIDTH)))
+
+
 def plain_table(*headings: str) -> Table:
     """Return an empty table without a frame; columns whose heading starts with ">" are aligned to the right."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table = WideTable(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for number, heading in enumerate(headings):
         table.add_column(heading.lstrip(">"), justify="right" if heading[0] == ">" else "left", no_wrap=number == 0)
     return table
@@ -72,12 +81,13 @@ def verdicts(by_name: Mapping[str, Verdict], forward: Verdict) -> RenderableType
     errors = [_error(forward, dtype, "probabilities") if kind == "ordinary" else "" for dtype, kind in ERRORS]
     passed = _passed(forward, ["forward"]), "", "", _passed(forward, ["non-finite", "runs"]), ""
     table.add_row("softmax (forward)", *errors, *passed, _verdict(forward))
-    return Group(
-        "Worst error of a row, relative to its largest gradient with respect to the logits:",
-        table,
+    note = (
         "* right: p * (g - sum(g * p)) for the rounded p that it is given. In saturated rows, the rounding of p loses\n"
-        "  the gradient with respect to the logits.",
+        "  the gradient with respect to the logits."
     )
+    has_star = any(verdict.right and verdict.accurate_for != "logits" for verdict in by_name.values())
+    title = "Worst error of a row, relative to its largest gradient with respect to the logits:"
+    return Group(title, table, *([note] if has_star else []))
 
 
 def failures(verdicts: Iterable[Verdict]) -> list[str]:
