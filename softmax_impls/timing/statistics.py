@@ -230,12 +230,12 @@ def _trimmed_mean(values: Floats, confidence: float) -> tuple[float, float]:
 
 
 def _ratio_of_few(logs: Floats, confidence: float, value: float) -> Ratio:
-    """Return the ratio with this logarithm; Student's interval of the mean logarithm, but at least all `logs`."""
-    rounds, half = len(logs), math.log(2)  # the mean may be wrong by a factor of two either way, not more
+    """Return the ratio, with Student's interval: all `logs` are in it, and it ends a factor of two beyond them at most."""
+    mean, half, rounds = logs.mean(), math.inf, len(logs)
     if rounds > 1:
-        student = special.stdtrit(rounds - 1, (1 + confidence) / 2) * logs.std(ddof=1) / math.sqrt(rounds)
-        half = min(half, float(student))
-    low, high = min(logs.mean() - half, logs.min()), max(logs.mean() + half, logs.max())
+        half = float(special.stdtrit(rounds - 1, (1 + confidence) / 2) * logs.std(ddof=1) / math.sqrt(rounds))
+    low = min(max(mean - half, logs.min() - math.log(2)), logs.min())
+    high = max(min(mean + half, logs.max() + math.log(2)), logs.max())
     return Ratio(math.exp(value), math.exp(low), math.exp(high))
 
 

@@ -45,7 +45,7 @@ def test_the_interval_of_few_rounds_is_wider_than_the_range():
     assert few.low < 1.2
     assert few.high > 1.4
     two = quiet_ratio([18.0, 25.0], [1.0, 1.0], 0.99)  # of a kernel that is eliminated at once
-    assert (two.low, two.high) == pytest.approx((450**0.5 / 2, 450**0.5 * 2))
+    assert (two.low, two.high) == pytest.approx((9.0, 50.0))
     single = paired_ratio([3.0], [1.0])
     assert (single.low, single.value, single.high) == pytest.approx((1.5, 3, 6))
 
@@ -147,7 +147,7 @@ def test_a_wide_spread_is_not_settled(rng):
 
 
 def test_an_eliminated_kernel_does_not_tie_however_few_its_rounds(rng):
-    samples = {"fast": noisy(rng, 1.0), "slow": [500.0, 9000.0]}
+    samples = {"fast": noisy(rng, 1.0), "slow": [1.5, 9000.0]}
     assert compare_samples(samples).ties == ("slow",)
     found = compare_samples(samples, eliminated=["slow"])
     assert (found.best, found.ties) == ("fast", ())
