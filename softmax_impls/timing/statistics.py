@@ -230,7 +230,7 @@ def _trimmed_mean(values: Floats, confidence: float) -> tuple[float, float]:
 
 
 def _ratio_of_few(logs: Floats, confidence: float, value: float) -> Ratio:
-    """Return the ratio, with Student's interval: all `logs` are in it, and it ends a factor of two beyond them at most."""
+    """Return the ratio, with Student's interval, which contains `logs` and at most a factor of two beyond them."""
     mean, half, rounds = logs.mean(), math.inf, len(logs)
     if rounds > 1:
         half = float(special.stdtrit(rounds - 1, (1 + confidence) / 2) * logs.std(ddof=1) / math.sqrt(rounds))
