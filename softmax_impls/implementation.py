@@ -87,7 +87,7 @@ class Implementation:
 
     @property
     def spec(self) -> str:
-        """Where the kernel is defined, as the command line takes it: "package.module:function"."""
+        """The place of the kernel's definition, "package.module:function", as ``--impl`` accepts it."""
         return qualified_name(self.kernel, ":")
 
     def bind_call(self, probs: Array, grad_output: Array, out: Array | None) -> BoundCall:

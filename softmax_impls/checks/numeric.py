@@ -70,7 +70,10 @@ def numeric_gradient(f: Function, x: ArrayLike, *, method: str = "central", step
 
 
 def _central_slope(f: Function, point: Floats, index: tuple[int, ...], step: float | None) -> float:
-    """Return the slope. The default step is that of float64, unless values of `f` at both steps have fewer digits."""
+    """Return the slope of f along one element of x, by central differences.
+
+    The default step is chosen for values of f with the digits of float64. If they have fewer digits, it is larger.
+    """
     if step is not None:
         given = _difference(f, point, index, step)
         if given.lost:

@@ -41,7 +41,10 @@ class RowSums:
         return (difference <= self.factor[:, np.newaxis] * limit) & (self.largest <= limit)[:, np.newaxis]
 
     def bound_terms(self, probs: Array, flush_to_zero: bool) -> tuple[Floats, Floats]:
-        """Return s and t of each row, (B,): the bound given the probabilities, derived in `bounds`, is p_i s + t."""
+        """Return two arrays (B,), s and t: the error of element i of a row may be p_i s + t.
+
+        This is the bound given the probabilities, which `bounds` derives.
+        """
         dim, dtype = probs.shape[1], probs.dtype
         scale = self.largest * (2 * (2 - self.defect) * bounds.gamma(dim + 6, dtype) + np.abs(self.defect))
         return scale, bounds.underflow(dim, dtype, self.largest, flush_to_zero)

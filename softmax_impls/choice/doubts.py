@@ -43,7 +43,7 @@ def _not_side_by_side(cell: Cell) -> str:
 
 
 def _of_shape(question: Question, runs: Iterable[RankedRun]) -> Iterator[Cell]:
-    """Yield all measurements by `compare` and `choose` of the shape, also those that were measured again later."""
+    """Yield every measurement of the shape by `compare` and `choose`, not only the newest in each file."""
     for run in runs:
         if run.run.tool == "compare":
             cells = itertools.chain((ranked.every_round for ranked in run.cells), *run.run.earlier.values())

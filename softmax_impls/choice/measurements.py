@@ -57,7 +57,10 @@ class Measurements:
         return models
 
     def factor(self, name: str, over: str = "") -> float:
-        """Return how wrong the predicted times of a kernel may be, or their ratios to those of another kernel."""
+        """Return the factor by which predictions of a kernel are likely wrong, at most.
+
+        The predictions are its times; if `over` is another kernel, the ratios of its times to those of that kernel.
+        """
         if (name, over) not in self._factors:
             errors = self.models[name].errors
             others = self.models[over].errors if over else dict.fromkeys(errors, 0.0)

@@ -62,7 +62,7 @@ def set_num_threads(number: int) -> int:
     ),
 )
 def jax(probs: Array, grad_output: Array, out: Array | None) -> BoundCall:
-    """Convert the arrays, and compile for their shape."""
+    """Copy the inputs to JAX arrays, compile the formula for their shape, and return the call that is timed."""
     with library.enable_x64(True):  # JAX allows float64 only for the whole process or temporarily
         p, g = library.device_put(probs), library.device_put(grad_output)
         compiled = _compiled(p.shape, p.dtype)

@@ -114,7 +114,7 @@ def direct(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: in
 
 @task()
 def backward_blocks(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute the backward pass of the blocks from `start` to `stop`."""
+    """Compute the backward pass of the blocks with numbers from `start` up to, not including, `stop`."""
     block = (0, 0, 0)
     for number in range(start, stop + 1):
         buffer, block = _exchange(call, probs, grad, out, block, number, start, stop, False)
@@ -124,7 +124,7 @@ def backward_blocks(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, 
 
 @task()
 def forward_blocks(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute the forward pass of the blocks from `start` to `stop`."""
+    """Compute the forward pass of the blocks with numbers from `start` up to, not including, `stop`."""
     block = (0, 0, 0)
     for number in range(start, stop + 1):
         buffer, block = _exchange(call, probs, grad, out, block, number, start, stop, True)

@@ -19,7 +19,10 @@ SMALL: pool.Team = (0, 0, 0)  # the team of a small call
 
 
 class Tasks:
-    """The tasks for each kind of rows, and a table of their addresses by kind and dtype: 0 until a task is compiled."""
+    """The tasks for all kinds of rows, and a table of their addresses.
+
+    The table has an address for each kind and dtype. It is 0 until the task is compiled.
+    """
 
     def __init__(self, *tasks: Task) -> None:
         self._tasks, self._kept = tasks, list[Any]()
