@@ -1,8 +1,9 @@
 """Compare the times and picks that `softmax-impls choose` predicts with measurements of the same shapes.
 
-``python tools/predictions.py run`` measures shapes off the grid of `softmax-impls compare`, twice: how much the two
-measurements differ shows how well any prediction can do. ``report`` predicts their times from
-measurements/results.jsonl, and prints the block of docs/how-the-numbers-are-made.md.
+``python tools/predictions.py run`` measures the shapes of `softmax-impls compare`, and others, twice: how much the two
+measurements differ shows how well any prediction can do. ``report`` predicts the times of the other shapes, once from
+the shapes of `compare` in the same run and once from those in measurements/results.jsonl, and prints the block of
+docs/how-the-numbers-are-made.md.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from softmax_impls.results import store
 from softmax_impls.timing.environment import largest_temporaries
 from softmax_impls.timing.policy import DEFAULT
 from softmax_impls.timing.session import Session, Skipped
-from softmax_impls.timing.workloads import DTYPES, cell_keys
+from softmax_impls.timing.workloads import CUSTOM, DTYPES, GRID, WORKLOADS, cell_keys
 
 KNOWN, UNSEEN = kept.MEASUREMENTS / "results.jsonl", kept.MEASUREMENTS / "predictions.jsonl"
 SHAPES = [  # batch, dim; none is measured by `compare`
@@ -35,12 +36,18 @@ SHAPES = [  # batch, dim; none is measured by `compare`
 ]  # fmt: skip
 CLOSE = 0.2  # relative difference between a predicted and a measured time
 AS_FAST = 1.05  # ratio of the time of the pick to the fastest
+GRID_MEASURED = "shapes of compare measured"
+TIMES = (
+    GRID_MEASURED, "times of", "predictions", "predicted / measured, 5 % to 95 %", f"within {CLOSE:.0%}",
+    "within the range", f"measured again: within {CLOSE:.0%}",
+)  # fmt: skip
+PICKS = GRID_MEASURED, "pick among", "cells", "time / fastest, median", "95 %", f"at most {AS_FAST}"
 # Slow kernels are not eliminated after some rounds, so that their times are as good as those of the fastest kernel.
 POLICY = dataclasses.replace(DEFAULT, too_slow=math.inf, early_ratio=math.inf, later_ratio=math.inf)
 
 
 class Prediction(NamedTuple):
-    """The predicted time of a kernel with its interval, and the measured time."""
+    """The predicted time of a kernel with its range, and the measured time."""
 
     seconds: float
     low: float
@@ -62,8 +69,8 @@ class Case(NamedTuple):
 
 
 def cases(known: RankedRun, unseen: RankedRun, any_accuracy: bool) -> Iterator[Case]:
-    """Yield the cells that were not seen, without the cells where the pick was wrong or failed."""
-    for cell in unseen.cells:
+    """Yield the cells of the other shapes, without the cells where the pick was wrong or failed."""
+    for cell in (cell for cell in unseen.cells if cell.key.workload == CUSTOM):
         key = cell.key
         before = [rank(earlier) for earlier in unseen.run.earlier.get(key, ())[:1]]
         question = Question(key.batch, key.dim, key.dtype, key.threads, any_accuracy=any_accuracy)
@@ -84,28 +91,26 @@ def _seconds(cells: Sequence[Ranked], name: str) -> float:
 
 def block() -> str:
     """Return the block of the document."""
-    known, unseen = (rank_run(kept.load(path)[0]) for path in (KNOWN, UNSEEN))
-    accurate, every = (list(cases(known, unseen, any_accuracy)) for any_accuracy in (False, True))
-    if not accurate:
-        raise SystemExit(f"{KNOWN} predicts none of the cells in {UNSEEN}")
-    predictions = {
-        "the pick": [case.made[case.pick] for case in accurate],
-        "accurate on saturated rows": [made for case in accurate for made in case.made.values()],
-        "all": [made for case in every for made in case.made.values()],
-    }
-    times = table(
-        (
-            "times of", "predictions", "predicted / measured, 5 % to 95 %", f"within {CLOSE:.0%}",
-            "within the interval", f"measured again: within {CLOSE:.0%}",
-        ),
-        ([kind, *_quality(made)] for kind, made in predictions.items()),
-    )  # fmt: skip
-    picks = table(
-        ("pick among", "cells", "time / fastest, median", "95 %", f"at most {AS_FAST}"),
-        (["accurate on saturated rows", *_losses(accurate)], ["all", *_losses(every)]),
-    )
-    text = f"{len(accurate)} cells of shapes that were not measured before. Machine: {unseen.run.machine}."
-    return times + picks + paragraph(text)
+    before, run = (rank_run(kept.load(path)[0]) for path in (KNOWN, UNSEEN))
+    times, picks = [], []
+    for grid, known in (("in the same run", _without_others(run)), ("before", before)):
+        accurate, every = (list(cases(known, run, any_accuracy)) for any_accuracy in (False, True))
+        if not accurate:
+            raise SystemExit(f"the cells measured {grid} predict none of the cells of other shapes in {UNSEEN}")
+        predictions = {
+            "the pick": [case.made[case.pick] for case in accurate],
+            "accurate on saturated rows": [made for case in accurate for made in case.made.values()],
+            "all": [made for case in every for made in case.made.values()],
+        }
+        times += [[grid, kind, *_quality(made)] for kind, made in predictions.items()]
+        picks += [[grid, "accurate on saturated rows", *_losses(accurate)], [grid, "all", *_losses(every)]]
+    text = f"{len(accurate)} cells of other shapes. Machine: {run.run.machine}."
+    return table(TIMES, times) + table(PICKS, picks) + paragraph(text)
+
+
+def _without_others(run: RankedRun) -> RankedRun:
+    """Return the cells of the shapes of `compare`."""
+    return dataclasses.replace(run, cells=[cell for cell in run.cells if cell.key.workload != CUSTOM])
 
 
 def _quality(made: Sequence[Prediction]) -> Iterator[str]:
@@ -131,11 +136,11 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--budget", default=150.0, show_default=True, help="Seconds of each measurement.")
+@click.option("--budget", default=300.0, show_default=True, help="Seconds of each measurement.")
 @click.option("--times", default=2, show_default=True, help="Number of measurements of each shape.")
 def run(budget: float, times: int) -> None:
-    """Measure the shapes off the grid, and replace the results that are kept."""
-    keys = cell_keys([], SHAPES, DTYPES, [1])
+    """Measure the shapes of `compare` and the others, and replace the results that are kept."""
+    keys = cell_keys([*WORKLOADS, GRID], SHAPES, DTYPES, [1])
     cells = {}
     for number in range(times):
         session = Session(implementations(), budget, largest_temporaries(), policy=POLICY)

@@ -60,8 +60,8 @@ class Candidate:
 
     name: str
     seconds: float  # of a call
-    low: float  # Nine of ten times are from `low` to `high`, also beside other programs. NaN if unknown. For several
-    high: float  # threads, the range includes the time of one thread. A predicted range is right in nine of ten cases.
+    low: float  # Nine of ten times are from `low` to `high`, also beside other programs. NaN if unknown.
+    high: float  # For several threads, the range includes the time of one thread.
     temporary_bytes: float  # NaN if unknown
     error: float  # the worst of a row in the checks, relative to its largest gradient; NaN if unknown
     accurate_for: Accuracy | None = None  # None if unknown

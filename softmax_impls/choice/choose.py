@@ -103,9 +103,9 @@ def _answer_between(question: Question, measured: Measurements, implementations:
         if math.isnan(seconds):
             too_few[name] = "measured at too few shapes around this shape"
             continue
-        factor, kernel = measured.factor(name), next(iter(known.values()))
+        (low, high), kernel = measured.ranges[name], next(iter(known.values()))
         about = math.nan, measured.errors[name], accuracy_of(kernel), kernel.spec  # memory depends on the shape
-        found[name] = Candidate(name, seconds, seconds / factor, seconds * factor, *about)
+        found[name] = Candidate(name, seconds, seconds * low, seconds * high, *about)
     compare = partial(_compare_between, measured)
     return answer_from(question, PREDICTED, found, too_few, compare, implementations) if found else None
 
@@ -115,7 +115,7 @@ def _compare_between(measured: Measurements, candidates: Mapping[str, Candidate]
     best = min(candidates, key=lambda name: candidates[name].seconds)
     ratios = {}
     for name in (name for name in candidates if name != best):
-        ratio, factor = candidates[name].seconds / candidates[best].seconds, measured.factor(name, over=best)
+        ratio, factor = candidates[name].seconds / candidates[best].seconds, measured.factor(name, best)
         ratios[name] = Ratio(ratio, ratio / factor, ratio * factor)
     ties = tuple(name for name, ratio in ratios.items() if ratio.low <= 1 + MIN_MARGIN)
     return Comparison(best, ratios, MIN_MARGIN, ties)

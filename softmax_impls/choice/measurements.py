@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from softmax_impls.choice.answer import Source
-from softmax_impls.choice.model import MIN_SHAPES, CostModel, Shape, likely_factor
+from softmax_impls.choice.model import ENOUGH, MIN_SHAPES, UNKNOWN, CostModel, Shape, Vector, likely_factor
 from softmax_impls.choice.ranking import Ranked, RankedRun, is_from
 from softmax_impls.results.runs import OLDEST
 from softmax_impls.timing.records import KernelResult
@@ -43,27 +43,40 @@ class Measurements:
         """A model of the time of each kernel that was measured at enough shapes.
 
         A machine can be slow for as long as it measures a cell. So models are fitted to the fastest samples, times the
-        ratio that is usual from these to the median. The errors of predictions are those relative to medians.
+        ratio that is usual from these to the median.
         """
         itemsize, fastest = np.dtype(self.dtype).itemsize, {shape: _fastest(cell) for shape, cell in self.cells.items()}
         usual = statistics.median(cell.seconds / fastest[shape] for shape, cell in self.cells.items())
         models = {}
         for name, known in self.kernels.items():
             if len(known) >= MIN_SHAPES:
-                ratios = {shape: self.cells[shape].times_best(name) for shape in known}
-                measured = {shape: ratio * self.cells[shape].seconds for shape, ratio in ratios.items()}
-                quiet = {shape: ratio * fastest[shape] * usual for shape, ratio in ratios.items()}
-                models[name] = CostModel(quiet, itemsize, measured)
+                times = {shape: self.cells[shape].times_best(name) * fastest[shape] * usual for shape in known}
+                models[name] = CostModel(times, itemsize)
         return models
 
-    def factor(self, name: str, over: str = "") -> float:
-        """Return the factor by which predictions of a kernel are likely wrong, at most.
+    @cached_property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """The factors from a predicted time of a kernel to both ends of the range that nine of ten times lie in.
 
-        The predictions are its times; if `over` is another kernel, the ratios of its times to those of that kernel.
+        A time differs from its prediction because the prediction is wrong, and because the machine is not always as
+        fast. So the range is that of the samples, divided by the times that are predicted from the other shapes.
         """
+        ranges = {}
+        for name, model in self.models.items():
+            ratios = [self._tenths(name, shape) / seconds for shape, seconds in model.from_others.items()]
+            low, high = np.percentile(ratios, (5, 95)).tolist()
+            least = UNKNOWN if len(model.errors) < ENOUGH else 1.0
+            ranges[name] = min(low, 1 / least), max(high, least)
+        return ranges
+
+    def _tenths(self, name: str, shape: Shape) -> Vector:
+        """Return ten percentiles of the samples of a kernel, in seconds: each shape counts alike."""
+        return np.percentile(self.cells[shape].every_round.by_name[name].samples, range(5, 100, 10))
+
+    def factor(self, name: str, over: str) -> float:
+        """Return the factor by which the predicted ratios of a kernel's times to those of another are likely wrong."""
         if (name, over) not in self._factors:
-            errors = self.models[name].errors
-            others = self.models[over].errors if over else dict.fromkeys(errors, 0.0)
+            errors, others = self.models[name].errors, self.models[over].errors
             differences = (error - others[shape] for shape, error in errors.items() if shape in others)
             self._factors[name, over] = likely_factor(differences)
         return self._factors[name, over]

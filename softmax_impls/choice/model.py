@@ -32,29 +32,26 @@ REACH = 4  # factor beyond the smallest and the largest measured batch, dim and 
 MIN_SHAPES = 5  # for a prediction
 LIKELY = 0.9  # share of the predictions that the stated error holds for
 MAX_STEPS = 10_000  # of a fit; by default, SciPy raises an exception after three for each cost
-UNKNOWN = 2.0  # factor to assume at least while there are too few errors for this share
+ENOUGH = 9  # errors that show how large this share of them is
+UNKNOWN = 2.0  # factor to assume at least if there are fewer
 
 
 class CostModel:
-    """The costs of a kernel, fitted to its times at `MIN_SHAPES` shapes or more.
+    """The costs of a kernel, fitted to its times at `MIN_SHAPES` shapes or more."""
 
-    Predictions are compared with the `measured` times, which are the same by default.
-    """
-
-    def __init__(
-        self, seconds: Mapping[Shape, float], itemsize: int, measured: Mapping[Shape, float] | None = None
-    ) -> None:
+    def __init__(self, seconds: Mapping[Shape, float], itemsize: int) -> None:
         self._itemsize = itemsize
         sizes = zip(*((batch, dim, batch * dim) for batch, dim in seconds), strict=True)
         self._limits = [(min(values) / REACH, max(values) * REACH) for values in sizes]
         times = np.array(list(seconds.values()))
         multiples = np.array([_multiples(shape, itemsize) for shape in seconds])
         self._costs = _fit(multiples, times)
-        self.errors: dict[Shape, float] = {}  # log(predicted / measured), predicted from the other shapes
+        self.from_others: dict[Shape, float] = {}  # the seconds that are predicted at a shape from the other shapes
+        self.errors: dict[Shape, float] = {}  # log(from_others / seconds)
         for i, shape in enumerate(seconds):
             others = np.arange(len(times)) != i
-            predicted = float(multiples[i] @ _fit(multiples[others], times[others]))
-            self.errors[shape] = math.log(predicted / (measured or seconds)[shape])
+            self.from_others[shape] = float(multiples[i] @ _fit(multiples[others], times[others]))
+            self.errors[shape] = math.log(self.from_others[shape] / seconds[shape])
 
     def at(self, shape: Shape) -> float:
         """Return the predicted seconds of a call; NaN if the shape is far from the measured shapes."""
@@ -68,10 +65,9 @@ class CostModel:
 def likely_factor(errors: Iterable[float]) -> float:
     """Return the factor within which `LIKELY` of the predictions are, from the logarithms of errors at other shapes."""
     sizes = sorted(map(abs, errors))
-    position = math.ceil(LIKELY * (len(sizes) + 1)) - 1  # of the quantile, if the error to come is counted
-    if position < len(sizes):
-        return math.exp(sizes[position])
-    return max(UNKNOWN, math.exp(max(sizes, default=0.0)))
+    if len(sizes) < ENOUGH:
+        return max(UNKNOWN, math.exp(max(sizes, default=0.0)))
+    return math.exp(sizes[math.ceil(LIKELY * (len(sizes) + 1)) - 1])  # the error to come is counted
 
 
 def _fit(multiples: Vector, times: Vector) -> Vector:

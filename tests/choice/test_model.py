@@ -57,14 +57,6 @@ def test_the_error_at_a_shape_is_that_of_a_prediction_from_the_other_shapes():
     assert CostModel(times, 4).errors[16, 256] == pytest.approx(error)
 
 
-def test_an_error_is_that_relative_to_the_measured_time():
-    times = {(b, d): compiled(b, d) for b, d in GRID}
-    measured = {shape: seconds * 1.5 for shape, seconds in times.items()}
-    found, same = CostModel(times, 4, measured), CostModel(times, 4)
-    assert found.at((64, 100)) == same.at((64, 100))
-    assert {shape: error - math.log(1.5) for shape, error in same.errors.items()} == pytest.approx(found.errors)
-
-
 def test_the_likely_factor_covers_nine_of_ten_errors():
     errors = [0.01 * n * (-1) ** n for n in range(1, 20)]
     assert likely_factor(errors) == pytest.approx(math.exp(0.18))

@@ -2,13 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from softmax_impls import implementations
 from softmax_impls.choice.answer import MEASURED, OUTSIDE, PREDICTED, Question
 from softmax_impls.choice.choose import choose, predict_grid
 from softmax_impls.choice.measurements import Measurements
-from softmax_impls.choice.model import MIN_SHAPES
+from softmax_impls.choice.model import MIN_SHAPES, likely_factor
 
 from .builders import HERE, build_cell, build_cell_of, build_kernel, build_run
 
@@ -71,8 +72,9 @@ def test_ratios_are_less_wrong_than_times_if_all_kernels_are_disturbed_alike():
     jumps = {(b, d): 1.5 if (b + d) % 3 else 1.0 for b, d in SHAPES}
     cells = [build_cell(b, d, {n: t * jumps[b, d] for n, t in times_at(b, d).items()}) for b, d in SHAPES]
     measured = Measurements(build_run(*cells), "float32", 1)
-    assert measured.factor("numba_rows") > 1.2
-    assert measured.factor("numba_rows", over="numba_simd") < math.sqrt(measured.factor("numba_rows"))
+    factor = likely_factor(measured.models["numba_rows"].errors.values())
+    assert factor > 1.2
+    assert measured.factor("numba_rows", "numba_simd") < math.sqrt(factor)
 
 
 def test_a_machine_that_was_slow_while_it_measured_a_cell_does_not_make_predictions_slow():
@@ -91,6 +93,17 @@ def test_a_machine_that_was_slow_while_it_measured_a_cell_does_not_make_predicti
     slow, quiet = predicted((16, 128)), predicted(None)
     assert slow.seconds == pytest.approx(quiet.seconds)
     assert slow.high > quiet.high
+
+
+def test_a_predicted_range_is_as_wide_as_that_of_the_samples_at_other_shapes():
+    scatter = np.exp(np.random.default_rng(0).normal(0, 0.4, 100))
+    cells = [
+        build_cell_of(*(build_kernel(n, [t * x for x in scatter]) for n, t in times_at(b, d).items()), batch=b, dim=d)
+        for b, d in SHAPES
+    ]
+    found, usual = ask(16, 500, build_run(*cells)).candidates["numba_simd"], times_at(16, 500)["numba_simd"]
+    inside = np.mean((found.low <= usual * scatter) & (usual * scatter <= found.high))
+    assert 0.85 <= inside <= 0.97
 
 
 def test_the_usual_time_is_predicted_and_not_that_of_the_fastest_samples():
