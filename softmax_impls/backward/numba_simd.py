@@ -4,13 +4,14 @@ Short rows stay in registers. Long rows take two or three passes; only the first
 written by non-temporal stores, which do not read the memory that they overwrite. `softmax_impls.simd` has the parts.
 """
 
+import functools
 from typing import Any
 
 from softmax_impls.blocks import run_rows
 from softmax_impls.implementation import Array
 from softmax_impls.registry import register
 from softmax_impls.simd import arrays, columns, parts, pool, rows
-from softmax_impls.simd.jit import Entry
+from softmax_impls.simd.arrays import Entry
 from softmax_impls.simd.sizes import LARGE, VECTOR_BYTES
 from softmax_impls.simd.tasks import Tasks
 from softmax_impls.simd.vectors import address
@@ -27,8 +28,7 @@ from softmax_impls.simd.vectors import address
 )
 def numba_simd(probs: Array, grad_output: Array, out: Array) -> None:
     """p (h - Σ p h), with h = g - g[argmax p]."""
-    if _run_small(probs, grad_output, out) == LARGE:
-        run_large(probs, grad_output, out)
+    _run(probs, grad_output, out)
 
 
 @Entry
@@ -44,18 +44,14 @@ TASKS = Tasks(*rows.TASKS, parts.rows_in_parts, parts.part_of_row)
 run_large = TASKS.run
 
 
-def _run_small(probs: Array, grad_output: Array, out: Array) -> Any:
-    return pool.enter.compiled(probs, grad_output, out, TASKS.small)
+def _run(probs: Array, grad_output: Array, out: Array, threads: int | None = None) -> None:
+    if pool.enter.compiled(probs, grad_output, out, TASKS.small) == LARGE:
+        run_large(probs, grad_output, out, threads)
 
 
 def run_columns(probs: Array, grad_output: Array, out: Array, threads: int | None = None) -> None:
     """Compute a call on C-contiguous (outer, D, inner) arrays of one dtype. `out` may be an input."""
-
-    def run(probs: Array, grad_output: Array, out: Array) -> None:
-        if _run_small(probs, grad_output, out) == LARGE:
-            run_large(probs, grad_output, out, threads)
-
     if probs.shape[2] >= VECTOR_BYTES // probs.itemsize:
         columns.backward(probs, grad_output, out, threads)
     else:  # vectors of columns would be nearly empty
-        run_rows(run, probs, grad_output, out)
+        run_rows(functools.partial(_run, threads=threads), probs, grad_output, out)

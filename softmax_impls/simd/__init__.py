@@ -5,7 +5,7 @@ The kernel computes p (h - Σ p h) for each row, where h = g + c and -c is g at 
 Read `sizes` (the tunable numbers), `vectors` (operations on 64 bytes), `passes` (over a row), `rows` (the order of the
 passes), `pool` (a call, and the threads that share it), `tasks` (calls on rows) and `parts` (threads share a row), then
 `columns` (the classes on another axis) and `forward` (the forward pass). `jit`, `lean` and `lowering` state how Numba
-compiles it all, `objects` how machine code is kept and called, and `arrays` how it reads a NumPy array.
+compiles it all, `objects` how machine code is kept, and `arrays` how Python calls it with NumPy arrays.
 
 A long row takes two or three passes. The first pass waits for memory; the others read the row from the cache. So rows
 are pipelined: each step reduces a row and writes the row before it::

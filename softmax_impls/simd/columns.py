@@ -60,8 +60,9 @@ def _direct_words(shape: tuple[int, ...], axis: int, itemsize: int, team: pool.T
     outer, dim, columns = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis:][1:])
     if columns * itemsize < sizes.VECTOR_BYTES or not 0 < bytes_of <= sizes.DIRECT_BYTES:
         return 0, 0
-    smallest, dtype = 1 + sizes.MIN_CHUNK_BYTES // (3 * bytes_of), np.dtype(f"f{itemsize}")
-    return pool.words_of(direct, dtype, outer, team, smallest, dim, columns, in_place=False)
+    task, smallest = direct.address(np.dtype(f"f{itemsize}")), 1 + sizes.MIN_CHUNK_BYTES // (3 * bytes_of)
+    items = {pool.TASK: task, pool.ITEMS: outer, pool.SMALLEST: smallest}
+    return pool.words_of(team, items | {pool.DIM: dim, pool.INNER: columns, pool.SEPARATE: 1})
 
 
 def forward(x: Array, out: Array, threads: int | None = None) -> None:
@@ -79,7 +80,8 @@ def _run(blocks_of: Task, probs: Array, grad: Array, out: Array, moved: int, thr
     address = memory.__array_interface__["data"][0]
     first = -address % sizes.VECTOR_BYTES
     buffer = memory[first : first - sizes.VECTOR_BYTES].view(out.dtype) if DISABLE_JIT else address + first
-    pool.run(blocks_of, probs, grad, out, blocks, team, step, dim, columns, moved > sizes.NONTEMPORAL_FROM, buffer)
+    words = {pool.ITEMS: blocks, pool.SMALLEST: step, pool.DIM: dim, pool.INNER: columns, pool.TABLE: buffer}
+    pool.run(blocks_of, probs, grad, out, team, words | {pool.NONTEMPORAL: moved > sizes.NONTEMPORAL_FROM})
 
 
 @inner()
@@ -143,7 +145,7 @@ def _exchange(
     nontemporal = call[pool.NONTEMPORAL] != 0 and aligned
     blocks, largest = split(dim, columns, width)
     buffer = vec.pointer_to(call[pool.TABLE], vec.as_element(probs, 0))
-    buffer = vec.advance(buffer, start // call[pool.STEP] * largest * step)
+    buffer = vec.advance(buffer, start // call[pool.SMALLEST] * largest * step)
     origin = -((width - vec.elements_to_line(out, 0)) % width) if aligned else 0  # column of the first vector
     vectors, block = (columns - origin + width - 1) // width, number % blocks
     first, row = block * vectors // blocks, number // blocks * dim * columns

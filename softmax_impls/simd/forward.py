@@ -16,7 +16,7 @@ from softmax_impls.simd import pool, rows
 from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.exponential import exp
 from softmax_impls.simd.jit import inner, task
-from softmax_impls.simd.parts import RESULTS, SUMS, begin, loop
+from softmax_impls.simd.parts import RESULTS, SUMS, loop
 from softmax_impls.simd.tasks import Tasks
 from softmax_impls.simd.vectors import Pointer
 
@@ -30,18 +30,11 @@ def maximum(x: Pointer, row: int, n: int) -> Any:
     """Return the largest of n elements, at least a vector."""
     width, j = vec.lanes(x), row
     body = row + (n - 1) // width * width
-    m0 = m1 = m2 = m3 = vec.load(x, row + n - width)
-    while j + 4 * width <= body:  # four maxima: a comparison does not wait for the previous comparison
-        m0 = vec.larger(vec.load(x, j), m0)
-        m1 = vec.larger(vec.load(x, j + width), m1)
-        m2 = vec.larger(vec.load(x, j + 2 * width), m2)
-        m3 = vec.larger(vec.load(x, j + 3 * width), m3)
-        j += 4 * width
+    largest = vec.load(x, row + n - width)
     while j < body:
-        m0 = vec.larger(vec.load(x, j), m0)
+        largest = vec.larger(vec.load(x, j), largest)
         j += width
-    m = vec.larger(vec.larger(m0, m1), vec.larger(m2, m3))
-    return vec.argmax(m, m)[0]
+    return vec.argmax(largest, largest)[0]
 
 
 @inner(forceinline=True)
@@ -125,7 +118,7 @@ def part_of_row(call: Pointer, x: Pointer, _: Pointer, out: Pointer, start: int,
 @task()
 def rows_in_parts(call: Pointer, x: Pointer, _: Pointer, out: Pointer, start: int, stop: int) -> int:
     """Compute few long rows one after the other, each by all threads."""
-    begin(call, x, vec.stack_words(SUMS))
+    call[pool.SUMS] = vec.address(vec.stack(call, SUMS))
     dim, sums = call[pool.DIM], vec.pointer_to(call[pool.SUMS], np.float64(0))
     for row in range(start * dim, stop * dim, dim):
         sums[0] = loop(call, x, x, out, row, MAXIMUM)[1]

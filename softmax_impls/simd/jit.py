@@ -1,19 +1,19 @@
-"""`jit`, `Entry`, `task`, `inner` and `operation`: decorators for the functions that Numba compiles.
+"""`jit`, `task`, `inner` and `operation`: decorators for the functions that Numba compiles.
 
-=========== ========================================== ========================== ===================== ===========
-decorator   the function is called                     with                       its machine code is   target
-=========== ========================================== ========================== ===================== ===========
-`jit`       by Python                                  any arguments              in a file             Numba's
-`Entry`     by Python                                  objects, and numbers (int) in a file             `lean`
-`task`      by compiled functions, through its address the arguments of `Task`    in a file             `lean`
-`inner`     by compiled functions                      numbers, pointers, …       a part of its callers its callers'
-`operation` by compiled functions                      numbers, pointers, …       a part of its callers its callers'
-=========== ========================================== ========================== ===================== ===========
+=========== ========================================== ========================== =====================
+decorator   the function is called                     with                       its machine code is
+=========== ========================================== ========================== =====================
+`jit`       by Python                                  any arguments              in a file
+`Entry`     by Python, see `arrays`                    arrays, and numbers (int)  in a file
+`task`      by compiled functions, through its address the arguments of `Task`    in a file
+`inner`     by tasks and entries                       numbers, pointers, …       a part of its callers
+`operation` by tasks and entries                       numbers, pointers, …       a part of its callers
+=========== ========================================== ========================== =====================
 
-A change to any file in this folder invalidates the files. Numba is imported when the first function is compiled.
+Numba compiles `jit` for its own target, and all others for that of `lean`. A change to any file in this folder
+invalidates the files. Numba is imported when the first function is compiled.
 """
 
-import functools
 import importlib
 import os
 import sys
@@ -30,7 +30,6 @@ WORD = np.dtype(np.int64)  # the dtype for tasks that are the same for every dty
 F = TypeVar("F", bound=Callable[..., Any])
 _LEAN = "softmax_impls.simd.lean"
 _undefined: list[Callable[[Any], None]] = []  # functions that define a function for Numba, given the module `lean`
-_addresses: dict[tuple[Any, Any], int] = {}  # of machine code, by function and dtype
 _lock = threading.RLock()  # of a thread that compiles or loads
 
 
@@ -69,34 +68,6 @@ def jit(**options: Any) -> Callable[[F], F]:
     return compiler().jit(**options)  # type: ignore[no-any-return]
 
 
-def _compile(function: Any, options: dict[str, Any], dtype: Any = None) -> int:
-    """Return the address of the machine code of a task for a dtype, or of an entry; from its file if it is there."""
-    with _lock:
-        if (function, dtype) not in _addresses:
-            if (code := objects.read(function, dtype)) is None:
-                code = compiler().compile_function(function, dtype, options)
-                objects.write(function, dtype, code)
-            _addresses[function, dtype] = objects.load(code)
-        return _addresses[function, dtype]
-
-
-class Entry:
-    """A function that Python calls, compiled when it is first needed.
-
-    Compiled, it gets the address of each argument; the number itself where a parameter is annotated as an int.
-    """
-
-    def __init__(self, function: Any) -> None:
-        self.py_func = function
-
-    @functools.cached_property
-    def compiled(self) -> Any:
-        """The compiled function."""
-        if DISABLE_JIT:
-            return self.py_func
-        return objects.callable_at(_compile(self.py_func, {}), self.py_func.__name__)
-
-
 class Task:
     """A function ``task(call, probs, grad, out, start, stop)`` that compiled code calls by its address.
 
@@ -105,11 +76,20 @@ class Task:
     """
 
     def __init__(self, function: Any, options: dict[str, Any]) -> None:
-        self.function, self._options = function, options
-        self.address = functools.cache(self._address)  # by dtype
+        self.function, self._options, self._addresses = function, options, dict[Any, int]()
 
-    def _address(self, dtype: Any) -> Any:
-        return self.function if DISABLE_JIT else _compile(self.function, self._options, dtype)
+    def address(self, dtype: Any) -> Any:
+        """Return the address of the machine code for a dtype; interpreted: the function."""
+        return self.function if DISABLE_JIT else self._addresses.get(dtype) or self._load(dtype)
+
+    def _load(self, dtype: Any) -> int:
+        with _lock:
+            if dtype not in self._addresses:
+                if (code := objects.read(self.function, dtype)) is None:
+                    code = compiler().compile_function(self.function, dtype, self._options)
+                    objects.write(self.function, dtype, code)
+                self._addresses[dtype] = objects.load(code)
+            return self._addresses[dtype]
 
 
 def task(**options: Any) -> Callable[[F], Task]:
@@ -140,7 +120,7 @@ def operation(signature: Callable[..., Any], emit: Callable[..., Any] | None = N
     """
 
     def decorate(interpreted: Any) -> Any:
-        def typed(_: Any, *arguments: Any) -> Any:
+        def typed(*arguments: Any) -> Any:
             emitter = emit or getattr(lowering, interpreted.__name__)
             return signature(*arguments), lambda context, builder, signature, values: emitter(builder, *values)
 

@@ -1,18 +1,20 @@
-"""How Numba compiles: a target for functions of numbers, pointers and vectors, and definitions for it and for Numba's.
+"""How Numba compiles: a target for functions of numbers, pointers and vectors, and `jit` for Numba's own target.
 
 Numba's own target imports Numba's implementations of NumPy and of containers, links a runtime that counts references,
 runs passes for closures and arrays, optimizes each function twice, and makes machine code of functions that are only
-parts of others. `LEAN` does none of this. It halves the time of compilation.
+parts of others. This target does none of this. It halves the time of compilation.
 """
 
 # mypy: allow-untyped-calls
 
 import contextlib
+import functools
 import importlib
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils, compiler, cpu, event, fastmathpass, typed_passes, untyped_passes
@@ -20,7 +22,6 @@ from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager
-from numba.core.registry import cpu_target
 from numba.core.typing import Context  # type: ignore[attr-defined]
 from numba.core.typing.templates import AbstractTemplate, Registry, _OverloadAttributeTemplate, builtin_registry
 from numba.np.numpy_support import from_dtype
@@ -28,7 +29,7 @@ from numba.np.numpy_support import from_dtype
 from softmax_impls.simd.jit import DISABLE_JIT
 from softmax_impls.simd.objects import STAMP, Code
 
-REGISTRY: Any = Registry()  # functions that take precedence over Numba's own
+REGISTRY: Any = Registry()  # functions of this target that take precedence over Numba's own
 BYTES, WORD = ir.IntType(8).as_pointer(), ir.IntType(64)
 _numba: Any = compiler
 
@@ -96,7 +97,8 @@ class _Context(cpu.CPUContext):
         module = self.create_module("wrapper")
         kind = self.call_conv.get_function_type(described.restype, described.argtypes)
         function = ir.Function(module, kind, described.llvm_func_name)
-        kind = ir.FunctionType(BYTES, [BYTES, BYTES.as_pointer(), WORD])  # the module, the arguments, their number
+        objects = WORD.as_pointer().as_pointer()
+        kind = ir.FunctionType(BYTES, [BYTES, objects, WORD])  # the module, the arguments, their number
         wrapper = ir.Function(module, kind, described.llvm_cpython_wrapper_name)
         builder = ir.IRBuilder(wrapper.append_basic_block())
 
@@ -113,12 +115,8 @@ class _Context(cpu.CPUContext):
         library.add_ir_module(module)
 
 
-class LEAN:
-    """The two contexts of the target: the types of functions, and their code."""
-
-    options, compiler = cpu.CPUTargetOptions, Compiler
-    typing_context = _Typing()
-    target_context = _Context(typing_context, "cpu")
+TYPING = _Typing()
+CONTEXT = _Context(TYPING, "cpu")
 
 
 class _Cache(FunctionCache):
@@ -144,58 +142,47 @@ def jit(**options: Any) -> Callable[[Any], Any]:
 
 def compile_function(function: Any, dtype: Any, options: dict[str, Any]) -> Code:
     """Return the machine code of a task for a dtype, or of an entry, where the dtype is None."""
-    arguments: tuple[Any, ...]
+    pointer: Any = types.CPointer
+    words, elements = pointer(types.int64), pointer(from_dtype(dtype or np.dtype(np.int64)))
+    arguments: tuple[Any, ...] = words, elements, elements, elements, types.int64, types.int64
     if dtype is None:
         names = function.__code__.co_varnames[: function.__code__.co_argcount]
-        arguments = tuple(types.int64 if function.__annotations__[name] is int else types.voidptr for name in names)
-    else:
-        pointer_to: Any = types.CPointer
-        elements = pointer_to(from_dtype(dtype))
-        arguments = (pointer_to(types.int64), elements, elements, elements, types.int64, types.int64)
+        arguments = tuple(types.int64 if function.__annotations__[name] is int else words for name in names)
     with global_compiler_lock, event.trigger_event("numba:compile", {"dispatcher": SimpleNamespace(py_func=function)}):
-        result = _run(LEAN, function, arguments, types.int64, {**options, "no_cpython_wrapper": dtype is not None})
+        result = _run(function, arguments, types.int64, {**options, "no_cpython_wrapper": dtype is not None})
         described = result.fndesc
         name = described.llvm_cpython_wrapper_name if dtype is None else described.llvm_func_name
         return name, result.library.object()
 
 
-def _run(target: Any, function: Any, arguments: Any, returned: Any, options: dict[str, Any]) -> Any:
+def _run(function: Any, arguments: Any, returned: Any, options: dict[str, Any]) -> Any:
     """Compile a function to code that Numba does not make executable."""
     flags = _numba.Flags()
     defaults = {"nopython": True, "error_model": "numpy", "no_cpython_wrapper": True}
-    target.options.parse_as_flags(flags, {**defaults, **options})
+    cpu.CPUTargetOptions.parse_as_flags(flags, {**defaults, **options})
     flags.nrt, flags.no_cfunc_wrapper, flags.no_compile = False, True, True
-    library: Any = Library(target.target_context.codegen(), function.__name__)
-    pipeline = getattr(target, "compiler", _numba.Compiler)
-    return _numba.compile_extra(
-        target.typing_context, target.target_context, function, arguments, returned, flags, {}, library, pipeline
-    )
+    library: Any = Library(CONTEXT.codegen(), function.__name__)
+    return _numba.compile_extra(TYPING, CONTEXT, function, arguments, returned, flags, {}, library, Compiler)
 
 
 def define_inner(function: Any, options: dict[str, Any]) -> None:
     """Define a function that is compiled for each kind of arguments, as a part of the functions that call it."""
-    results: dict[Any, Any] = {}
 
-    def typed(target: Any, *arguments: Any) -> Any:
-        if (target, arguments) not in results:
-            results[target, arguments] = _run(target, function, arguments, None, options)
+    @functools.cache
+    def typed(*arguments: Any) -> Any:
+        result = _run(function, arguments, None, options)
 
-        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            result = results[_target_of(context.typing_context), arguments]
+        def emit(context: Any, builder: Any, _: Any, values: Any) -> Any:
             context.active_code_library.add_linking_library(result.library)
-            return context.call_internal(builder, result.fndesc, signature, values)
+            return context.call_internal(builder, result.fndesc, result.signature, values)
 
-        return results[target, arguments].signature, emit
+        return result.signature, emit
 
     define(function, typed)
 
 
-def _target_of(typing: Any) -> Any:
-    return LEAN if typing is LEAN.typing_context else cpu_target
-
-
-def define(function: Any, typed: Callable[..., Any], registry: Any = builtin_registry) -> None:
-    """Define a function for Numba by ``typed(target, *types)``, which returns a signature and an emitter of code.
+def define(function: Any, typed: Callable[..., Any]) -> None:
+    """Define a function by ``typed(*types)``, which returns a signature and an emitter of code, or None.
 
     Numba's own `intrinsic` loads all of Numba for each call of the function that it compiles.
     """
@@ -205,13 +192,12 @@ def define(function: Any, typed: Callable[..., Any], registry: Any = builtin_reg
         key = function
 
         def generic(self, arguments: Any, _: Any) -> Any:
-            target = _target_of(self.context)
-            if found := typed(target, *arguments):
+            if found := typed(*arguments):
                 emit = emitters.setdefault(found[0].args, found[1])
-                target.target_context.insert_func_defn([(emit, emit, found[0].args)])
+                CONTEXT.insert_func_defn([(emit, emit, found[0].args)])
             return found and found[0]
 
         def get_impl_key(self, signature: Any) -> Any:
             return emitters[signature.args]
 
-    registry.register_global(function, types.Function(Template))
+    REGISTRY.register_global(function, types.Function(Template))

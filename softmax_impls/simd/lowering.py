@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import models, register_model
 
-from softmax_impls.simd.lean import REGISTRY, define
+from softmax_impls.simd.lean import define
 from softmax_impls.simd.sizes import VECTOR_BYTES
 
 INT32, INT64, VOID, BYTES = ir.IntType(32), ir.IntType(64), ir.VoidType(), ir.IntType(8).as_pointer()
@@ -137,11 +137,11 @@ def argmax(builder: Any, keys: Any, values: Any) -> Any:
 def _builtin(function: Callable[..., Any], result: Callable[..., Any], emit: Callable[..., Any]) -> None:
     """Define an operator or a function of Python for vectors; `result` returns the type of the result, or None."""
 
-    def typed(_: Any, *arguments: Any) -> Any:
+    def typed(*arguments: Any) -> Any:
         found = result(*arguments)
         return found and (found(*arguments), lambda context, builder, signature, values: emit(builder, *values))
 
-    define(function, typed, REGISTRY)
+    define(function, typed)
 
 
 def _same(kind: Any) -> Callable[..., Any]:

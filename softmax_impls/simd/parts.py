@@ -1,6 +1,6 @@
 """Few long rows: all threads compute a row together, in loops over its parts (reduce, shifted_dot and write).
 
-The forward pass does the same by `begin` and `loop`, in other loops.
+The forward pass does the same by `loop`, with other loops.
 """
 
 import numpy as np
@@ -9,23 +9,13 @@ from softmax_impls.simd import pool
 from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.jit import call_task, inner, task
 from softmax_impls.simd.passes import needs_shift, overflows, scaled_row, shifted_dot, write, write_and_reduce
-from softmax_impls.simd.sizes import CHUNKS_PER_THREAD, MIN_CHUNK_BYTES
 from softmax_impls.simd.vectors import Pointer
-from softmax_impls.threads import MAX_THREADS
 
 REDUCE, SHIFTED_DOT, WRITE = range(3)  # the loops; the word INNER of a call states which
 # Indices of the sums of a row, in float64: the shift, Σ p (g + shift), and a cache line for the results of each part: a
 # sum, a key, and the value that belongs to it.
 SHIFT, DOT, RESULTS = 0, 1, pool.LINE
 SUMS = RESULTS + pool.LINE * pool.MAX_CHUNKS
-
-
-@inner()
-def begin(call: Pointer, like: Pointer, words: Pointer) -> None:
-    """Choose the length of a part, and keep the sums in `words`."""
-    dim, width, chunks = call[pool.DIM], vec.lanes(like), min(CHUNKS_PER_THREAD * call[pool.THREADS], MAX_THREADS)
-    call[pool.STEP] = max(MIN_CHUNK_BYTES // (192 // width), dim // chunks) // width * width
-    call[pool.SUMS] = vec.address(words)
 
 
 @inner()
@@ -44,7 +34,7 @@ def loop(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, row: int, n
 @task()
 def rows_in_parts(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
     """Compute rows one after the other. A row that overflows is computed by this thread."""
-    begin(call, probs, vec.stack_words(SUMS))
+    call[pool.SUMS] = vec.address(vec.stack(call, SUMS))
     dim, sums = call[pool.DIM], vec.pointer_to(call[pool.SUMS], np.float64(0))
     for row in range(start * dim, stop * dim, dim):
         sums[SHIFT] = 0.0

@@ -7,10 +7,10 @@ costs a call at most the time to wake the helpers. After a call, helpers poll fo
 
 A task ``task(call, probs, grad, out, start, stop)`` computes the items from `start` to `stop`, and returns `stop`. If
 not all items are computed, it returns another number. Define a task with the decorator ``@jit.task()``, and call it by
-``pool.run(task, probs, grad, out, items, team, ...)``. In a task, the three arrays are pointers to elements (see
-`vectors`), and `call` points to the words of the call. The words DIM, INNER, NONTEMPORAL and IN_PLACE are the arguments
-of `run`; IN_PLACE is 1 if `out` is an input. The words are on the caller's stack. A call with several loops has a first
-task, which calls `lead` once for each loop, see `parts`.
+``pool.run(task, probs, grad, out, team, words)``. In a task, the three arrays are pointers to elements (see
+`vectors`), and `call` points to the words of the call. They begin with those that `run` was given; IN_PLACE is 1 if
+`out` is an input. The words are on the caller's stack. A call with several loops has a first task, which calls `lead`
+once for each loop, see `parts`.
 
 Numba's own threads are not used. The default layer aborts the process when two threads call at once. GNU OpenMP ends a
 forked child process that calls. In every layer, each call waits for all threads. This pool serves a single call at a
@@ -40,17 +40,18 @@ import numpy as np
 from softmax_impls.implementation import Array
 from softmax_impls.simd import arrays, sizes
 from softmax_impls.simd import vectors as vec
-from softmax_impls.simd.jit import DISABLE_JIT, WORD, Entry, Task, call_task, inner, task
+from softmax_impls.simd.arrays import Entry
+from softmax_impls.simd.jit import DISABLE_JIT, WORD, Task, call_task, inner, task
 from softmax_impls.simd.sizes import CHUNKS_PER_THREAD, DONE, IDLE_POLLS, LARGE, POLLS_PER_YIELD, UNFIT, VECTOR_BYTES
 from softmax_impls.simd.vectors import Pointer
 from softmax_impls.threads import MAX_THREADS, available_cores, num_threads
 
 # Words of a call: for the task, for `lead`, for `enter`. TABLE is the address of a table of addresses of other tasks.
-DIM, INNER, NONTEMPORAL, IN_PLACE, SUMS, TABLE, LEAD, POOL, TASK, STEP, THREADS = range(11)
-FIRST, ALIASED, ITEMS = range(11, 14)  # the first task, whether `out` may be an input, and the number of items
-GIVEN = 14  # these are given; `enter` and `lead` write the others
-PROBS, GRAD, OUT, START, STOP, FAILED = range(GIVEN, GIVEN + 6)
-CALL_WORDS = GIVEN + 6
+DIM, INNER, NONTEMPORAL, IN_PLACE, TABLE, LEAD, POOL, TASK, SMALLEST, THREADS = range(10)
+FIRST, SEPARATE, ITEMS = range(10, 13)  # the first task, whether `out` may be no input, and the number of items
+GIVEN = 13  # these are given; tasks, `enter` and `lead` write the others
+PROBS, GRAD, OUT, START, STOP, STEP, FAILED, SUMS = range(GIVEN, GIVEN + 8)
+CALL_WORDS = GIVEN + 8
 
 # Words of the pool. TICKET and COMPLETED have a cache line each, because threads poll them.
 LINE = 8  # words
@@ -101,16 +102,18 @@ def _help(memory: int, thread: int, idle_polls: int) -> int:
 
 @task()
 def lead(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute the task call[TASK] in chunks of call[STEP] items, together with helpers if the pool is free."""
-    shared, own = vec.pointer_to(call[POOL], np.int64(0)), vec.stack_words(WORDS)
+    """Compute the task call[TASK] in chunks of at least call[SMALLEST] items, with helpers if the pool is free."""
+    shared, own = vec.pointer_to(call[POOL], np.int64(0)), vec.stack(call, WORDS)
     # A call that finds the pool in use takes the same chunks alone, so that the result is the same.
     words = shared if vec.compare_exchange(shared, BUSY, 0, 1) else own
-    chunks = max(1, (stop - start) // call[STEP])
+    most = min(CHUNKS_PER_THREAD * call[THREADS], MAX_THREADS)
+    step = max(max(1, call[SMALLEST]), (stop - start) // most)
+    chunks = max(1, (stop - start) // step)  # at most MAX_CHUNKS
     # No thread can take a chunk until the next ticket, so the words may change.
     number = (vec.load_acquire(words, TICKET) >> MAX_CHUNKS) + 1
     vec.store_release(words, TICKET, vec.load_acquire(words, TICKET) | ALL_CHUNKS)
     call[PROBS], call[GRAD], call[OUT] = vec.address(probs), vec.address(grad), vec.address(out)
-    call[START], call[STOP], call[FAILED] = start, stop, 0
+    call[START], call[STOP], call[STEP], call[FAILED] = start, stop, step, 0
     words[CALL], words[CHUNKS], words[WORKERS] = vec.address(call), chunks, call[THREADS]
     vec.store_release(words, COMPLETED, 0)
     vec.store_release(words, TICKET, number << MAX_CHUNKS | (ALL_CHUNKS ^ ((1 << chunks) - 1)))
@@ -126,28 +129,31 @@ def enter(probs: Any, grad: Any, out: Any, words: int) -> int:
     """Compute a call on three C-contiguous arrays of one dtype, float32 or float64, which `words` describe.
 
     Return DONE; UNFIT if the shapes differ or `out` partly overlaps an input; or LARGE if the task did not compute all
-    items. If ITEMS is 0, it is a call on all rows, see `tasks`. A small call has no THREADS.
+    items, plus 1 and the place of a missing task, see `tasks`. If ITEMS is 0, it is a call on all rows.
     """
     size = arrays.common_size(probs, grad, out)
     if size <= 0:
         return UNFIT if size < 0 else DONE
     p, g, o = arrays.data(probs), arrays.data(grad), arrays.data(out)
-    given, call, state = vec.pointer_to(words, np.int64(0)), vec.stack_words(CALL_WORDS), 0
+    given, state = vec.pointer_to(words, np.int64(0)), 0
+    call = vec.stack(given, CALL_WORDS)
     for k in range(GIVEN):
         call[k] = given[k]
     if vec.address(o) == vec.address(p) or vec.address(o) == vec.address(g):
-        if not call[ALIASED]:
+        if call[SEPARATE]:
             return LARGE
         call[IN_PLACE] = 1
     if call[ITEMS] == 0:  # a call on all rows
-        call[DIM] = arrays.length(probs, arrays.dimensions(probs) - 1)
+        call[DIM] = arrays.shape(probs)[arrays.dimensions(probs) - 1]
         call[ITEMS] = size // call[DIM]
         call[INNER] = VECTOR_BYTES // arrays.itemsize(probs)
     if call[THREADS] > 0:
         state = vec.release_gil()
     done = call_task(call[FIRST], call, p, g, o, 0, call[ITEMS])
     vec.acquire_gil(state)
-    return DONE if done == call[ITEMS] else LARGE
+    if done == call[ITEMS]:
+        return DONE
+    return LARGE if done >= 0 else LARGE - done
 
 
 Team = tuple[int, Any, int]  # the number of threads of a call, the address of `lead`, and that of the pool's words
@@ -213,31 +219,17 @@ def team_for(moved: int, threads: int | None = None) -> Team:
     return _pool.prepare(most) if most > 1 else ALONE
 
 
-def words_of(
-    task: Task, dtype: np.dtype[Any], items: int, team: Team, smallest: int = 1, dim: int = 0,
-    inner: int = 0, nontemporal: bool = False, table: Any = 0, in_place: bool = True,
-) -> tuple[Any, Any]:  # fmt: skip
-    """Return the words of a call, and their address as the argument of `enter`; `team` is a result of `team_for`.
-
-    A chunk has at least `smallest` items. If `out` is an input and `in_place` is false, nothing is computed.
-    """
-    (threads, leader, memory), address = team, task.address(dtype)
-    step = max(1, smallest, items // min(CHUNKS_PER_THREAD * threads, MAX_THREADS))  # at most MAX_CHUNKS chunks
-    first = leader if threads > 1 else address
-    words = {DIM: dim, INNER: inner, NONTEMPORAL: nontemporal, TABLE: table, ITEMS: items, ALIASED: in_place}
-    return pack(words | {LEAD: leader, POOL: memory, TASK: address, STEP: step, THREADS: threads, FIRST: first})
-
-
-def pack(words: dict[int, Any]) -> tuple[Any, Any]:
-    """Return an object that holds the words of a call, 0 where none is given, and their address."""
+def words_of(team: Team, words: dict[int, Any]) -> tuple[Any, Any]:
+    """Return the words of a call, 0 where none is given, and their address as the argument of `enter`."""
+    threads, leader, memory = team
+    words = {FIRST: leader if threads > 1 else words.get(TASK)} | words
+    words |= {THREADS: threads, LEAD: leader, POOL: memory}
     packed: Any = [words.get(k, 0) for k in range(GIVEN)]
     packed = packed if DISABLE_JIT else array("q", packed)
     return packed, packed if DISABLE_JIT else packed.buffer_info()[0]
 
 
-def run(
-    task: Task, probs: Array, grad: Array, out: Array, items: int, team: Team = ALONE, *rest: Any, **options: Any
-) -> bool:
-    """Compute the items of a call, see `words_of`; return whether the task computed them all."""
-    words = words_of(task, probs.dtype, items, team, *rest, **options)
-    return bool(enter.compiled(probs, grad, out, words[1]) == DONE)
+def run(task: Task, probs: Array, grad: Array, out: Array, team: Team, words: dict[int, Any]) -> None:
+    """Compute a call that its words describe, at least ITEMS; see `team_for`."""
+    words_and_address = words_of(team, {TASK: task.address(probs.dtype)} | words)
+    enter.compiled(probs, grad, out, words_and_address[1])

@@ -8,10 +8,8 @@ before it written, and return the number of the row. For rows of up to twelve ve
 take 4 to 40 % of the time. So they are all written first, and the squares of their sums are added up. If the total is
 not finite, the function returns `start`, and `careful_rows` computes the rows again, one by one. In place, this would
 lose the inputs. So there, `careful_rows` writes blocks of rows to the stack first. The results of tiny and short rows
-are p h - p Σ p h, where only h can overflow.
+are p h - p Σ p h, where only h can overflow. Then the sum is inf or NaN, so the sums are added up, not their squares.
 """
-
-from typing import Any
 
 import numpy as np
 
@@ -29,8 +27,8 @@ from softmax_impls.simd.passes import (
     write_body,
     write_edge,
 )
-from softmax_impls.simd.sizes import BLOCK_ELEMENTS, PIPELINED_ABOVE, PREFETCHED
-from softmax_impls.simd.vectors import Mask, Pointer, Vector
+from softmax_impls.simd.sizes import BLOCK_ELEMENTS, PIPELINED_ABOVE
+from softmax_impls.simd.vectors import Pointer
 
 # Kinds of rows, which are indices of their tasks. The task CAREFUL is for rows of any kind, where `out` is an input, or
 # where g may overflow. For SHARED and PART, see `parts`.
@@ -73,8 +71,6 @@ def careful_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, sta
     dim, width, table = call[pool.DIM], vec.lanes(probs), vec.pointer_to(call[pool.TABLE], np.int64(0))
     kind = kind_of(dim, width, call[pool.NONTEMPORAL] != 0)
     rows = table[place(kind, width)]
-    if rows == 0:  # not compiled yet
-        return start
     if kind >= LONG:
         while start < stop:
             start = call_task(rows, call, probs, grad, out, start, stop)
@@ -96,74 +92,49 @@ def careful_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, sta
     return stop
 
 
-@inner(forceinline=True)
-def _first_masked_row(dim: int, elements: int, start: int, stop: int) -> int:
-    # Loads and stores of earlier rows may pass the end of their row: the next rows overwrite these lanes. The last rows
-    # have no next rows.
-    return max(start, stop - (elements - 1) // dim)
-
-
-@inner(forceinline=True)
-def _load(pointer: Pointer, index: int, used: Mask, masked: bool) -> Vector:
-    """Load a row's last vector, with 0 in the lanes that are not used. `masked` is a constant."""
-    if masked:
-        return vec.masked_load(pointer, index, used)
-    return vec.select(used, vec.load(pointer, index), vec.broadcast(pointer, 0))
-
-
 @task(fastmath={"contract"})
 def tiny_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
     """Compute rows of up to a vector in registers, two at a time, because they do not wait for each other."""
     dim, width, total = call[pool.DIM], vec.lanes(probs), vec.as_element(probs, 0.0)
-    used, masked = vec.first_lanes(probs, dim), _first_masked_row(dim, width, start, stop)
+    used, zero = vec.first_lanes(probs, dim), vec.broadcast(probs, 0)
+    # Loads and stores of earlier rows may pass the end of their row: the next rows overwrite these lanes. The last rows
+    # have no next rows.
+    masked = max(start, stop - (width - 1) // dim)
     masked -= (masked - start) % 2
-    for i in range(start, masked, 2):
-        k0, k1 = i * dim, (i + 1) * dim
-        p0, g0 = _load(probs, k0, used, False), _load(grad, k0, used, False)
-        p1, g1 = _load(probs, k1, used, False), _load(grad, k1, used, False)
+    for k in range(start * dim, masked * dim, 2 * dim):
+        p0, g0 = vec.select(used, vec.load(probs, k), zero), vec.select(used, vec.load(grad, k), zero)
+        p1, g1 = vec.select(used, vec.load(probs, k + dim), zero), vec.select(used, vec.load(grad, k + dim), zero)
         c0, c1 = vec.argmax(p0, g0)[1], vec.argmax(p1, g1)[1]
         t0, t1 = p0 * (g0 - vec.broadcast(probs, c0)), p1 * (g1 - vec.broadcast(probs, c1))
         s0, s1 = vec.reduce_add(t0), vec.reduce_add(t1)
-        total += s0 * s0 + s1 * s1
-        vec.store(out, k0, t0 - p0 * vec.broadcast(probs, s0))
-        vec.store(out, k1, t1 - p1 * vec.broadcast(probs, s1))
+        total += s0 + s1
+        vec.store(out, k, t0 - p0 * vec.broadcast(probs, s0))
+        vec.store(out, k + dim, t1 - p1 * vec.broadcast(probs, s1))
     for k in range(masked * dim, stop * dim, dim):
         p, g = vec.masked_load(probs, k, used), vec.masked_load(grad, k, used)
         t = p * (g - vec.broadcast(probs, vec.argmax(p, g)[1]))
         s = vec.reduce_add(t)
-        total += s * s
+        total += s
         vec.masked_store(out, k, used, t - p * vec.broadcast(probs, s))
     return stop if np.isfinite(total) else start
 
 
 @task(fastmath={"contract"})
 def short_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute rows of more than a vector and up to two, in registers."""
+    """Compute rows of more than a vector and up to two, in registers. The two may share elements."""
     dim, width, total = call[pool.DIM], vec.lanes(probs), vec.as_element(probs, 0.0)
-    used, masked = vec.first_lanes(probs, dim - width), _first_masked_row(dim, 2 * width, start, stop)
-    for i in range(start, masked):
-        total += _short_row(probs, grad, out, i * dim, used, False)
-    for i in range(masked, stop):
-        total += _short_row(probs, grad, out, i * dim, used, True)
+    shared = vec.first_lanes(probs, 2 * width - dim)  # of the second vector: they are in the first, too
+    for row in range(start * dim, stop * dim, dim):
+        last = row + dim - width
+        p0, g0, g1 = vec.load(probs, row), vec.load(grad, row), vec.load(grad, last)
+        p1 = vec.select(shared, vec.broadcast(probs, 0), vec.load(probs, last))
+        c = vec.broadcast(probs, vec.argmax(*vec.update_max(p1, g1, p0, g0))[1])
+        t0, t1 = p0 * (g0 - c), p1 * (g1 - c)
+        s = vec.reduce_add(t0 + t1)
+        total += s
+        vec.store(out, last, t1 - p1 * vec.broadcast(probs, s))
+        vec.store(out, row, t0 - p0 * vec.broadcast(probs, s))  # after it: elements that they share are 0 in p1
     return stop if np.isfinite(total) else start
-
-
-@inner(forceinline=True)
-def _short_row(probs: Pointer, grad: Pointer, out: Pointer, row: int, used: Mask, masked: bool) -> Any:
-    """Compute a row; return (Σ p h)²."""
-    second = row + vec.lanes(probs)
-    p0, g0 = vec.load(probs, row), vec.load(grad, row)
-    p1, g1 = _load(probs, second, used, masked), _load(grad, second, used, masked)
-    c = vec.broadcast(probs, vec.argmax(*vec.update_max(p1, g1, p0, g0))[1])
-    t0, t1 = p0 * (g0 - c), p1 * (g1 - c)
-    s = vec.reduce_add(t0 + t1)
-    vec.store(out, row, t0 - p0 * vec.broadcast(probs, s))
-    result = t1 - p1 * vec.broadcast(probs, s)
-    if masked:
-        vec.masked_store(out, second, used, result)
-    else:
-        vec.store(out, second, result)
-    return s * s
 
 
 @task(fastmath={"contract"})
@@ -198,7 +169,7 @@ def _long_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int
             if nontemporal and dim <= PIPELINED_ABOVE * vec.lanes(probs):  # the result is that of `medium_rows`
                 c, s = medium_sums(probs, grad, row, dim)
                 newest: Sums = np.float64(c), np.float64(s)
-                index = _write_and_prefetch(probs, grad, out, index, row, sums)
+                index = write_body(probs, grad, out, index, row, sums, True)
             else:
                 index, _, max_g, dot = write_and_reduce(probs, grad, out, index, row, sums, nontemporal, row, dim)
                 newest = row_sums(probs, grad, row, dim, max_g, dot)
@@ -210,19 +181,6 @@ def _long_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int
             index = write_body(probs, grad, out, index, row, sums, nontemporal)
     write_edge(probs, grad, out, index, stop * dim, sums)
     return stop
-
-
-@inner(forceinline=True)
-def _write_and_prefetch(probs: Pointer, grad: Pointer, out: Pointer, index: int, row: int, sums: Sums) -> int:
-    """Write vectors up to `row` by non-temporal stores, and prefetch as many of later rows; return the next index."""
-    width, c, s = vec.lanes(probs), vec.broadcast(probs, sums[0]), vec.broadcast(probs, sums[1])
-    ahead = row + 2 * PREFETCHED * width
-    while index + width <= row:
-        vec.prefetch(probs, ahead)
-        vec.prefetch(grad, ahead)
-        write_at(probs, grad, out, index, c, s, True)
-        index, ahead = index + width, ahead + width
-    return index
 
 
 @inner(forceinline=True)

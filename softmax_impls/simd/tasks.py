@@ -11,9 +11,8 @@ import numpy as np
 from softmax_impls.implementation import Array
 from softmax_impls.simd import pool, rows, sizes
 from softmax_impls.simd import vectors as vec
-from softmax_impls.simd.jit import DISABLE_JIT, WORD, Task, call_task, inner, task
+from softmax_impls.simd.jit import DISABLE_JIT, WORD, Task, call_task, task
 from softmax_impls.simd.vectors import Pointer
-from softmax_impls.threads import MAX_THREADS
 
 SMALL: pool.Team = (0, 0, 0)  # the team of a small call
 
@@ -39,51 +38,26 @@ class Tasks:
 
     def run(self, probs: Array, grad: Array, out: Array, threads: int | None = None) -> None:
         """Compute a call that is too large for a small call, needs a task that is not compiled, or may overflow."""
-        team, enter = pool.team_for(3 * probs.nbytes, threads), pool.enter.compiled
-        for careful in (False, True):
+        team, state, careful = pool.team_for(3 * probs.nbytes, threads), sizes.LARGE, False
+        while state >= sizes.LARGE:
             words = _words(self, team, sizes.NONTEMPORAL_FROM, careful)
-            if enter(probs, grad, out, words[1]) == sizes.DONE:
-                return
-            compiled = self._compile(probs, team[0], careful)  # False, too, if another thread was faster
-            if (compiled or careful) and enter(probs, grad, out, words[1]) == sizes.DONE:
-                return
-
-    def _compile(self, probs: Array, threads: int, careful: bool) -> bool:
-        """Compile the tasks of a call; return False if they were compiled before."""
-        dim, width = probs.shape[-1], sizes.VECTOR_BYTES // probs.itemsize
-        if _is_shared(probs.size // dim, 3 * probs.itemsize * dim, threads):
-            kinds = [rows.PART, rows.SHARED]
-        elif careful:
-            kinds = [rows.CAREFUL]
-        else:
-            kinds = [rows.kind_of(dim, width, 3 * probs.nbytes > _nontemporal_above(sizes.NONTEMPORAL_FROM, threads))]
-        missing = [kind for kind in kinds if not self._addresses[rows.place(kind, width)]]
-        for kind in missing:
-            self._addresses[rows.place(kind, width)] = self._tasks[kind].address(probs.dtype)
-        return bool(missing)
+            state = pool.enter.compiled(probs, grad, out, words[1])
+            if (missing := state - sizes.LARGE - 1) >= 0:
+                self._addresses[missing] = self._tasks[missing // 2].address(probs.dtype)
+            careful |= state == sizes.LARGE
 
 
 @functools.lru_cache(1024)
 def _words(tasks: Tasks, team: pool.Team, nontemporal_from: int, careful: bool) -> tuple[Any, Any]:
-    """Return the words of a call, see `pool.pack`. If `careful`, it is computed as if `out` were an input."""
-    (threads, leader, memory), above = team, _nontemporal_above(nontemporal_from, team[0])
-    words = {pool.TABLE: tasks.table, pool.FIRST: choose.address(WORD), pool.ALIASED: 1, pool.IN_PLACE: careful}
-    return pool.pack(words | {pool.NONTEMPORAL: above, pool.THREADS: threads, pool.LEAD: leader, pool.POOL: memory})
-
-
-def _nontemporal_above(nontemporal_from: int, threads: int) -> int:
-    return int(nontemporal_from * (sizes.NONTEMPORAL_SHARED if threads > 1 else 1))
-
-
-@inner(forceinline=True)
-def _is_shared(items: int, row_bytes: int, threads: int) -> bool:
-    """Whether threads compute each row together, because rows are few and long."""
-    return threads > 1 and items < 2 * threads and row_bytes >= 2 * sizes.MIN_CHUNK_BYTES
+    """Return the words of a call, see `pool.words_of`. If `careful`, it is computed as if `out` were an input."""
+    above = int(nontemporal_from * (sizes.NONTEMPORAL_SHARED if team[0] > 1 else 1))
+    first = {pool.FIRST: choose.address(WORD), pool.TABLE: tasks.table}
+    return pool.words_of(team, first | {pool.NONTEMPORAL: above, pool.IN_PLACE: careful})
 
 
 @task()
 def choose(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute a call by the task for its rows, if that is compiled.
+    """Compute a call by the task for its rows. If a task is missing, return its place in the table, subtracted from -1.
 
     INNER is the number of lanes of a vector, THREADS is 0 in a small call, and NONTEMPORAL is the number of bytes moved
     above which a call uses non-temporal stores.
@@ -93,16 +67,18 @@ def choose(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: in
     if threads == 0 and row_bytes * stop >= sizes.SHARED_FROM:
         return start
     call[pool.NONTEMPORAL] = row_bytes * stop > call[pool.NONTEMPORAL]
-    kind = rows.CAREFUL if call[pool.IN_PLACE] else rows.kind_of(dim, width, call[pool.NONTEMPORAL] != 0)
-    if _is_shared(stop, row_bytes, threads):
-        kind = rows.SHARED
-    first = table[rows.place(kind, width)]
-    if first == 0:
-        return start
-    if kind == rows.SHARED:
-        call[pool.TASK] = table[rows.place(rows.PART, width)]
+    kind = rows.kind_of(dim, width, call[pool.NONTEMPORAL] != 0)
+    first = rows.CAREFUL if call[pool.IN_PLACE] else kind
+    shared = threads > 1 and stop < 2 * threads and row_bytes >= 2 * sizes.MIN_CHUNK_BYTES
+    if shared:  # rows are few and long, so threads compute each row together
+        kind, first = rows.PART, rows.SHARED
+    kind, first = rows.place(kind, width), rows.place(first, width)
+    if table[kind] == 0 or table[first] == 0:
+        return start if threads == 0 else -1 - (first if table[kind] else kind)
+    call[pool.TASK], first = table[kind if shared else first], table[first]
+    if shared:
+        call[pool.SMALLEST] = sizes.MIN_CHUNK_BYTES * dim // row_bytes
     elif threads > 1:
-        smallest = max(sizes.MIN_CHUNK_BYTES // row_bytes, min(sizes.MIN_CHUNK_ROWS, max(1, stop // threads)))
-        call[pool.STEP] = max(smallest, stop // min(sizes.CHUNKS_PER_THREAD * threads, MAX_THREADS))
-        call[pool.TASK], first = first, call[pool.LEAD]
+        call[pool.SMALLEST] = max(sizes.MIN_CHUNK_BYTES // row_bytes, min(sizes.MIN_CHUNK_ROWS, stop // threads))
+        first = call[pool.LEAD]
     return call_task(first, call, probs, grad, out, start, stop)  # type: ignore[no-any-return]

@@ -20,13 +20,6 @@ Vector = Any  # compiled: 64 bytes of elements; interpreted: a one-dimensional a
 Mask = Any  # as many booleans
 
 
-# The pointer to the elements is member 4 of Numba's struct for arrays.
-@operation(lambda array: types.CPointer(array.dtype)(array), lambda builder, array: builder.extract_value(array, 4))
-def pointer(array: Any) -> Pointer:
-    """Return a pointer to the first element of a C-contiguous array."""
-    return array.reshape(-1)
-
-
 @operation(lambda pointer: types.intp(pointer), lambda builder, pointer: builder.ptrtoint(pointer, lowering.INT64))
 def address(pointer: Pointer) -> int:
     """Return the address that a pointer points to."""
@@ -48,19 +41,13 @@ def advance(pointer: Pointer, n: int) -> Pointer:
     return pointer[n:]
 
 
-@operation(lambda n: types.CPointer(types.int64)(types.intp), lambda builder, n: builder.alloca(lowering.INT64, size=n))
-def stack_words(n: int) -> Pointer:
-    """Return a pointer to n 64-bit words of this function's stack."""
-    return [0] * n
-
-
 @operation(
     lambda pointer, n: pointer(pointer, types.intp),
     lambda builder, pointer, n: builder.alloca(pointer.type.pointee, size=n),
 )
 def stack(pointer: Pointer, n: int) -> Pointer:
-    """Return a pointer to n elements of this function's stack, of the dtype of those of `pointer`."""
-    return np.empty(n, pointer.dtype)
+    """Return a pointer to n elements of this function's stack, of the type of those of `pointer`."""
+    return [0] * n if isinstance(pointer, list) else np.empty(n, pointer.dtype)
 
 
 @operation(lambda pointer: types.intp(pointer), lambda builder, pointer: lowering.INT64(lowering.lanes(pointer)))

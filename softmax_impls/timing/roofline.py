@@ -9,8 +9,8 @@ from softmax_impls.simd.sizes import MIN_CHUNK_BYTES, NONTEMPORAL_FROM
 def move_bytes(probs: Array, grad_output: Array, out: Array) -> None:
     """Write ``probs * grad_output`` to `out`, as fast as memory allows; on small arrays, it is the call overhead."""
     moved, smallest = 3 * probs.nbytes, MIN_CHUNK_BYTES // (3 * probs.itemsize)
-    team, nontemporal = pool.team_for(moved), moved > NONTEMPORAL_FROM
-    pool.run(moved_part, probs, grad_output, out, probs.size, team, smallest, nontemporal=nontemporal)
+    words = {pool.ITEMS: probs.size, pool.SMALLEST: smallest, pool.NONTEMPORAL: moved > NONTEMPORAL_FROM}
+    pool.run(moved_part, probs, grad_output, out, pool.team_for(moved), words)
 
 
 def _bind(probs: Array, grad_output: Array, out: Array | None) -> BoundCall:

@@ -38,7 +38,7 @@ def test_the_exponential_is_accurate_to_a_unit_in_the_last_place(dtype):
     x = np.concatenate([rng.uniform(lowest, 0, 1000), -(10.0 ** rng.uniform(-20, 1, 1000)), np.zeros(48)]).astype(dtype)
     x[-4:] = np.nextafter(x.dtype.type(lowest), -np.inf), -1e30, -np.inf, np.nan
     found = np.empty_like(x)
-    pool.run(exponentials_of, x, x, found, x.size)
+    pool.run(exponentials_of, x, x, found, pool.ALONE, {pool.ITEMS: x.size})
     np.testing.assert_array_equal(found[-4:], [0, 0, 0, np.nan])
     with mpmath.workdps(40):
         exact = [mpmath.ldexp(mpmath.exp(mpmath.mpf(float(value))), exponential.SCALE) for value in x[:-4]]
