@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._cells import DTYPES, Call, kernel
+from benchmarks._cells import DTYPES, Call, custom, kernel
 
 BATCH = 8
 DIGITS = 300  # enough for probabilities down to exp(-300) beside probabilities near 1
@@ -51,7 +51,7 @@ def problem(family: str, dtype: str) -> tuple[Any, Any, Exact]:
 
 def prepare(name: str, family: str, dtype: str) -> Call | None:
     """Return a call that measures the error of a kernel; None if this commit does not have the kernel."""
-    run = kernel(name, BATCH, FAMILIES[family][0], dtype)
+    run = kernel(name, custom(BATCH, FAMILIES[family][0], dtype))
     return run and functools.partial(largest_error, run, family, dtype)
 
 

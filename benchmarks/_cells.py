@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
 import runpy
 from collections.abc import Callable
 from pathlib import Path
@@ -27,8 +26,8 @@ PACKAGE = Path(__file__).parents[1] / "softmax_impls"
 _workloads = runpy.run_path(str(PACKAGE / "timing" / "workloads.py"))
 
 NAMES = sorted(file.stem for file in (PACKAGE / "backward").glob("[!_]*.py"))
-WORKLOADS: dict[str, tuple[int, int]] = _workloads["WORKLOADS"]  # batch and dim
-OTHER_AXES: dict[str, tuple[tuple[int, ...], int]] = _workloads["OTHER_AXES"]  # shape, and axis of the classes
+WORKLOADS = list(_workloads["WORKLOADS"])
+OTHER_AXES = list(_workloads["OTHER_AXES"])  # workloads whose classes are not on the last axis
 BATCHES = list(_workloads["GRID_BATCHES"])
 DIMS = [dim for dim in _workloads["GRID_DIMS"] if dim <= 4096]
 DTYPES = ["float32", "float64"]
@@ -68,28 +67,39 @@ class Skipped:
         return self.call()
 
 
-def arrays(batch: int, dim: int, dtype: str) -> Arrays:
-    """Return probabilities, gradient and `out`, (B, D) each; the same values each time."""
-    key = _workloads["CellKey"](_workloads["CUSTOM"], batch, dim, dtype, 1)
+def custom(batch: int, dim: int, dtype: str) -> Any:
+    """Return the `CellKey` of a shape."""
+    return _workloads["CellKey"](_workloads["CUSTOM"], batch, dim, dtype, 1)
+
+
+def named(workload: str, dtype: str) -> Any:
+    """Return the `CellKey` of a workload."""
+    return _workloads["CellKey"](workload, *_workloads["sizes"](workload), dtype, 1)
+
+
+def arrays(key: Any) -> Arrays:
+    """Return probabilities, gradient and `out` of a cell; the same values each time."""
     placed: Arrays = _workloads["arrays"](key, 0)
     return placed
 
 
-def kernel(name: str, batch: int, dim: int, dtype: str) -> Any:
+def kernel(name: str, key: Any) -> Any:
     """Return the public call with an implementation, as ``call(probs, grad_output, out=out)``.
 
-    Return None if this commit does not have it, or if it needs too much memory or time for the shape.
+    Return None if this commit does not have it, or if it needs too much memory or time for the cell.
     """
-    implementation = implementations().get(name)
-    if implementation is None or implementation.too_large(batch, dim, np.dtype(dtype), MAX_TEMPORARIES):
+    implementation, shape = implementations().get(name), (key.batch, key.dim)
+    if implementation is None or implementation.temporary_bytes(*shape, np.dtype(key.dtype)) > MAX_TEMPORARIES:
         return None
-    if implementation.family in ("loop", "jacobian") and batch * dim**2 > MAX_OPERATIONS:
+    if implementation.family in ("loop", "jacobian") and key.batch * key.dim**2 > MAX_OPERATIONS:
         return None
-    is_default = explain((batch, dim), dtype).impl == name
-    return softmax_backward if is_default else functools.partial(softmax_backward, impl=name)
+    options = {} if key.axis == -1 else {"axis": key.axis}
+    if explain(shape, key.dtype).impl != name:
+        options["impl"] = name
+    return functools.partial(softmax_backward, **options) if options else softmax_backward
 
 
-def verified(name: str, batch: int, dim: int, dtype: str) -> Call | None:
+def verified(name: str, key: Any) -> Call | None:
     """Return a call of an implementation, after its result was verified on the same arrays; None as `kernel`.
 
     Raises
@@ -97,31 +107,18 @@ def verified(name: str, batch: int, dim: int, dtype: str) -> Call | None:
     AssertionError
         If the result is wrong. asv reports the benchmark as failed.
     """
-    run = kernel(name, batch, dim, dtype)
-    return run and _verified(run, arrays(batch, dim, dtype), -1, f"{name} is wrong at {batch}×{dim} {dtype}")
-
-
-def verified_on_axis(name: str, workload: str, dtype: str) -> Call | None:
-    """As `verified`, for a workload of OTHER_AXES."""
-    shape, axis = OTHER_AXES[workload]
-    run = kernel(name, math.prod(shape) // shape[axis], shape[axis], dtype)
+    run = kernel(name, key)
     if run is None:
         return None
-    placed = _workloads["arrays_on_axis"](shape, axis, dtype, 0)
-    return _verified(functools.partial(run, axis=axis), placed, axis, f"{name} is wrong for {workload} {dtype}")
-
-
-def _verified(run: Callable[..., Any], placed: Arrays, axis: int, problem: str) -> Call:
-    """Return the call on these arrays, with the classes on an axis; AssertionError if its result is wrong."""
-    probs, grad_output, out = placed
+    probs, grad_output, out = placed = arrays(key)
     out.fill(np.nan)
-    call = functools.partial(run, probs, grad_output, out=out)
+    call: Call = functools.partial(run, probs, grad_output, out=out)
     call()
-    moved = (np.ascontiguousarray(np.moveaxis(array, axis, -1)) for array in placed)
-    p, g, result = (array.reshape(-1, array.shape[-1]) for array in moved)
+    moved = (np.ascontiguousarray(np.moveaxis(array, key.axis, -1)) for array in placed)
+    p, g, result = (array.reshape(key.batch, key.dim) for array in moved)
     worst = reference.worst(p, g, result, reference.row_sums(p, g))
     if worst.wrong:
-        raise AssertionError(f"{problem}: {worst}")
+        raise AssertionError(f"{name} is wrong at {key.shape_text} {key.dtype}: {worst}")
     return call
 
 
@@ -130,7 +127,7 @@ def warm_up() -> None:
     for name in implementations():
         for dtype in DTYPES:
             with contextlib.suppress(Exception):  # it fails again in its own benchmarks, which report it
-                verified(name, 2, 3, dtype)
+                verified(name, custom(2, 3, dtype))
 
 
 warm_up()

@@ -23,9 +23,10 @@ from benchmarks._cells import (
     Call,
     Skipped,
     arrays,
+    custom,
     kernel,
+    named,
     verified,
-    verified_on_axis,
 )
 
 SAMPLE_SECONDS = 0.005  # of a sample of a track_ benchmark, at least; it takes five
@@ -33,62 +34,59 @@ SAMPLE_SECONDS = 0.005  # of a sample of a track_ benchmark, at least; it takes 
 
 def prepare_grid(name: str, batch: int, dim: int, dtype: str) -> Call | None:
     """Return a verified call for a cell of the grid."""
-    return verified(name, batch, dim, dtype) if batch * dim <= MAX_ELEMENTS else None
+    return verified(name, custom(batch, dim, dtype)) if batch * dim <= MAX_ELEMENTS else None
 
 
 def prepare_workload(name: str, workload: str, dtype: str) -> Call | None:
     """Return a verified call for a workload."""
-    return verified(name, *WORKLOADS[workload], dtype)
+    return verified(name, named(workload, dtype))
 
 
 def prepare_unverified(name: str, workload: str, dtype: str) -> Call | None:
     """Return a call for a workload. It is not verified, since that takes more memory than the call."""
-    run = kernel(name, *WORKLOADS[workload], dtype)
+    run = kernel(name, named(workload, dtype))
     if run is None:
         return None
-    probs, grad_output, out = arrays(*WORKLOADS[workload], dtype)
+    probs, grad_output, out = arrays(named(workload, dtype))
     return functools.partial(run, probs, grad_output, out=out)
 
 
-class Grid:
+class _Calls:
+    version = "3"  # a new version ends the comparison with older results; 3: the public call instead of the kernel
+    warmup_time = 0.05
+    repeat = (3, 10, 0.5)
+
+
+class Grid(_Calls):
     """Time over batch and dim."""
 
     params = (NAMES, BATCHES, DIMS, DTYPES)
     param_names = ("implementation", "batch", "dim", "dtype")
     skip_params = Skipped(prepare_grid)
-    version = "3"  # a new version ends the comparison with older results; 3: the public call instead of the kernel
-    warmup_time = 0.05
-    repeat = (3, 10, 0.5)
 
     def time_kernel(self, *combination: Any) -> None:
         """Seconds of a call."""
         self.skip_params.run()
 
 
-class Workload:
+class Workload(_Calls):
     """Time on shapes of real models."""
 
-    params = (NAMES, list(WORKLOADS), DTYPES)
+    params = (NAMES, WORKLOADS, DTYPES)
     param_names = ("implementation", "workload", "dtype")
     skip_params = Skipped(prepare_workload)
-    version = "3"
-    warmup_time = 0.05
-    repeat = (3, 10, 0.5)
 
     def time_kernel(self, *combination: Any) -> None:
         """Seconds of a call."""
         self.skip_params.run()
 
 
-class OtherAxes:
+class OtherAxes(_Calls):
     """Time where the classes are not on the last axis."""
 
-    params = (NAMES, list(OTHER_AXES), DTYPES)
+    params = (NAMES, OTHER_AXES, DTYPES)
     param_names = ("implementation", "workload", "dtype")
-    skip_params = Skipped(verified_on_axis)
-    version = "3"
-    warmup_time = 0.05
-    repeat = (3, 10, 0.5)
+    skip_params = Skipped(prepare_workload)
 
     def time_call(self, *combination: Any) -> None:
         """Seconds of a call."""
@@ -111,8 +109,7 @@ class Bandwidth:
         while seconds < SAMPLE_SECONDS:
             number *= 4
             seconds = timer.timeit(number)
-        batch, dim = WORKLOADS[workload]
-        moved_bytes = 3 * batch * dim * np.dtype(dtype).itemsize
+        moved_bytes = named(workload, dtype).moved_bytes
         return float(moved_bytes * number / np.median(timer.repeat(5, number)) / 1e9)
 
 

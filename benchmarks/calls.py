@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from benchmarks._cells import DTYPES, Call, Skipped, arrays
+from benchmarks._cells import DTYPES, Call, Skipped, arrays, custom
 from softmax_impls import implementations, softmax_backward
 
 ARGUMENTS = ("out", "none", "threads", "impl", "kernel")  # of the call, besides the inputs
@@ -13,7 +13,7 @@ ARGUMENTS = ("out", "none", "threads", "impl", "kernel")  # of the call, besides
 
 def prepare_public(dtype: str, given: str) -> Call:
     """Return the public call at 1×10, after a first call."""
-    probs, grad_output, out = arrays(1, 10, dtype)
+    probs, grad_output, out = arrays(custom(1, 10, dtype))
     arguments: dict[str, dict[str, Any]] = {
         "none": {},
         "out": {"out": out},

@@ -6,6 +6,7 @@ read-only for a user's kernel.
 """
 
 import functools
+import itertools
 import re
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,11 +42,10 @@ def judge(
     for name, implementation in implementations.items():
         verdicts[name], outputs[name] = _judge_alone(implementation, seed, dtypes)
     passed = [name for name in verdicts if verdicts[name].right]
-    for name, verdict in verdicts.items():
-        for other in passed:
-            if other != name:
-                flush_to_zero = implementations[name].flush_to_zero or implementations[other].flush_to_zero
-                verdict.failures += _pairs(outputs[name], outputs[other], other, flush_to_zero)
+    for name, other in itertools.product(verdicts, passed):
+        if other != name:
+            flush_to_zero = implementations[name].flush_to_zero or implementations[other].flush_to_zero
+            verdicts[name].failures += _pairs(outputs[name], outputs[other], other, flush_to_zero)
     return verdicts
 
 
@@ -200,7 +200,7 @@ def _shapes(implementation: Implementation, dtype: str, seed: int) -> Iterator[F
     """Compare with p (g - Σ p g) at the shapes of `inputs.SHAPES`, in two calls each."""
     for batch, dim in inputs.SHAPES:
         probs, grad_output = inputs.problem(batch, dim, dtype, seed)
-        if implementation.too_large(batch, dim, probs.dtype, LARGEST_CHECKED):
+        if implementation.temporary_bytes(batch, dim, probs.dtype) > LARGEST_CHECKED:
             continue
         sums = reference.row_sums(probs, grad_output)
         for call in ("", ", second call"):

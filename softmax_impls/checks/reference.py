@@ -78,7 +78,8 @@ def row_sums(probs: Array, grad_output: Array) -> RowSums:
 def worst(probs: Array, grad_output: Array, result: Array, sums: RowSums, flush_to_zero: bool = False) -> Discrepancy:
     """Return the element of `result`, (B, D), with the largest error, relative to its bound; `sums` are `row_sums`."""
     scale, floor = sums.bound_terms(probs, flush_to_zero)
-    return Discrepancy(*_worst(probs, grad_output, result, sums.factor, sums.dot, sums.dot_low, scale, floor))
+    terms = sums.factor, sums.dot, sums.dot_low, scale, floor
+    return Discrepancy(*_worst(probs, grad_output, result, terms))
 
 
 @jit()
@@ -135,16 +136,8 @@ def exact_value(p: Any, g: Any, factor: Any, dot: Any, dot_low: Any) -> Any:
 
 
 @jit()
-def _worst(
-    probs: Array,
-    grad: Array,
-    result: Array,
-    factor: Floats,
-    dot: Floats,
-    dot_low: Floats,
-    scale: Floats,
-    floor: Floats,
-) -> Any:
+def _worst(probs: Array, grad: Array, result: Array, terms: tuple[Floats, ...]) -> Any:
+    factor, dot, dot_low, scale, floor = terms
     ratio, row, column = 0.0, 0, 0
     for i in range(probs.shape[0]):
         # Few rows contain a ratio larger than the largest so far, or NaN. Counting them is vectorised and takes a

@@ -48,9 +48,12 @@ class Shortest:
     """
 
     def __init__(self, file: Path) -> None:
-        self._file, self._machine = file, _identity()
-        self._before = math.inf
-        self.seconds = math.inf
+        boot = ""
+        with suppress(OSError):
+            boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        # The time depends on the machine since it was started, and on the compiler.
+        self._machine = f"{platform.node()} {boot} {numba.__version__} {STEPS}"
+        self._file, self._before, self.seconds = file, math.inf, math.inf
         with suppress(OSError, ValueError):
             machine, seconds = file.read_text(encoding="utf-8").splitlines()
             if machine == self._machine and float(seconds) > 0:
@@ -70,14 +73,6 @@ class Shortest:
 def shortest() -> Shortest:
     """Return the shortest time of the loop that programs of this user have measured."""
     return Shortest(user_cache() / "quiet-loop")
-
-
-def _identity() -> str:
-    """Return what the time of the loop depends on: the machine since it was started, and the compiler."""
-    boot = ""
-    with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return f"{platform.node()} {boot} {numba.__version__} {STEPS}"
 
 
 def slowdown(after_threads: bool = False) -> float:

@@ -61,8 +61,15 @@ def machine_name(host: str, processor: str, cores: object, system: str, architec
     this machine has in results of `compare`: one machine has one name. Otherwise return the description.
     """
     here = (_processor(), os.cpu_count(), platform.system(), platform.machine())
-    found = _description(processor, cores, system, architecture)
-    return environment().machine if found == _description(*here) and _is_this(host) else found
+    found = description(processor, cores, system, architecture)
+    return environment().machine if found == description(*here) and _is_this(host) else found
+
+
+def description(processor: str, cores: object, system: str, architecture: str) -> str:
+    """Return the description of a machine: its processor, its number of cores, its system and architecture."""
+    number = f"{cores} cores" if cores else ""
+    parts = (" ".join(part.split()) for part in (processor or "unknown processor", number, f"{system} {architecture}"))
+    return storable(", ".join(part for part in parts if part), 200)
 
 
 def from_old_to_new(commits: Iterable[str]) -> list[str]:
@@ -124,12 +131,6 @@ def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
     done = subprocess.run(command, capture_output=True, errors="surrogateescape", check=True, timeout=10)
     return done.stdout.strip()
-
-
-def _description(processor: str, cores: object, system: str, architecture: str) -> str:
-    number = f"{cores} cores" if cores else ""
-    parts = (" ".join(part.split()) for part in (processor or "unknown processor", number, f"{system} {architecture}"))
-    return storable(", ".join(part for part in parts if part), 200)
 
 
 @functools.cache

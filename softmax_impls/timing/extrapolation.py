@@ -48,12 +48,11 @@ def predict(
     spent, probes = 0.0, list[Probe]()
     for b, d in probe_sizes(batch, dim):
         if probes:
-            whole, (last_b, last_d, last_seconds) = _extrapolate(probes, batch, dim), probes[-1]
-            if spent + last_seconds * (batch / last_b) * (dim / last_d) ** 2 <= allowance:  # even a Jacobian
+            whole, last = _extrapolate(probes, batch, dim), probes[-1]
+            if spent + _grown(last, batch, dim, power=2) <= allowance:  # even a Jacobian fits
                 break
-            longest = last_seconds * (b / last_b) * (d / last_d) ** 2  # as for a Jacobian
             # A probe may be long if even the whole call is allowed.
-            if spent + 2 * longest > allowance and spent + whole > allowance:
+            if spent + 2 * _grown(last, b, d, power=2) > allowance and spent + whole > allowance:
                 break
             if whole > 8 * allowance and spent > allowance / 8:  # a better prediction would not change the decision
                 break
@@ -63,8 +62,7 @@ def predict(
         probes.append((b, d, seconds))
         spent += 2 * seconds
     seconds = _extrapolate(probes, batch, dim)
-    at_least = _proportional(probes, batch, dim)
-    return Prediction(copying + seconds, copying + at_least, spent + seconds <= allowance)
+    return Prediction(copying + seconds, copying + _grown(probes[-1], batch, dim), spent + seconds <= allowance)
 
 
 def probe_sizes(batch: int, dim: int) -> Iterator[tuple[int, int]]:
@@ -85,7 +83,7 @@ def _extrapolate(probes: list[Probe], batch: int, dim: int) -> float:
     With fewer than three probes, or without a fit, the time grows with B·D.
     """
     if len(probes) < 3:
-        return _proportional(probes, batch, dim)
+        return _grown(probes[-1], batch, dim)
     terms = np.array([[1, b, d, b * d, b * d**2] for b, d, _ in [*probes, (batch, dim, 0.0)]], float)
     terms /= terms[-1]  # the fit ignores coefficients that are much smaller than others
     seconds = np.array([probe[-1] for probe in probes])
@@ -95,10 +93,11 @@ def _extrapolate(probes: list[Probe], batch: int, dim: int) -> float:
         if (terms[:-1, -1] * coefficients[-1] < 0.1 * seconds).all():  # from noise, B·D² would predict hours
             coefficients, _ = optimize.nnls(terms[:-1, :-1] * weights[:, None], seconds * weights)
     except RuntimeError:  # nnls did not converge
-        return _proportional(probes, batch, dim)
+        return _grown(probes[-1], batch, dim)
     return float(coefficients.sum())
 
 
-def _proportional(probes: list[Probe], batch: int, dim: int) -> float:
-    last_b, last_d, last_seconds = probes[-1]
-    return last_seconds * (batch / last_b) * (dim / last_d)
+def _grown(probe: Probe, batch: int, dim: int, power: int = 1) -> float:
+    """Return the seconds of a larger call if the time grows with B·D, or with B·D² as that of a Jacobian."""
+    b, d, seconds = probe
+    return seconds * (batch / b) * (dim / d) ** power

@@ -98,6 +98,8 @@ class Participant:
     discrepancy: float | None = None  # its largest error there, as a multiple of its bound
     temporary_bytes: int | None = None  # of a call; None if the record does not state it
     prediction: Prediction = UNKNOWN  # from smaller calls
+    errors: Mapping[str, float] = field(default_factory=dict)  # worst error for each kind of input, from the checks
+    first_call_seconds: float = 0.0  # beyond those of a second call
     _arrays: CellArrays | None = None  # that the calls are bound to
     _verified_on: int = 1  # index of a gradient
 
@@ -140,11 +142,8 @@ class Participant:
             copying = arrays.copy_seconds if copied else 0.0
             self.prediction = predict(self.implementation, *arrays.input_rows[0], allowance - copying, copying)
 
-    def verify(self, arrays: CellArrays, check_inputs: bool = False) -> None:
-        """Check the result of a call, on the two gradients in turn; stop the kernel if it raises or is wrong.
-
-        With `check_inputs`, also stop it if it modifies its inputs, and restore these.
-        """
+    def verify(self, arrays: CellArrays) -> None:
+        """Check a call, on the two gradients in turn; stop the kernel if it raises, is wrong or modifies its inputs."""
         self._verified_on = 1 - self._verified_on
         if arrays.last == self._verified_on:  # else `out` has the results of the other gradient, which are wrong
             arrays.out.fill(np.nan)
@@ -161,7 +160,7 @@ class Participant:
             self.discrepancy, self.verified = worst.ratio, not worst.wrong
             if worst.wrong:
                 self.stop("wrong", worst.in_words())
-        if check_inputs and arrays.restore_inputs():
+        if arrays.restore_inputs():
             self.stop("wrong", "modified its inputs")
 
     def bind(self, arrays: CellArrays) -> None:
@@ -203,20 +202,20 @@ class Participant:
         while settling and time.perf_counter() < until:
             call()
             before()
-        if self.calls_per_sample == 1:
-            start = time.perf_counter_ns()
-            call()
-            return _seconds(start, 1)
-        call()  # not timed: it finds the caches as another kernel has left them
+        if self.calls_per_sample > 1:
+            call()  # not timed: it finds the caches as another kernel has left them
         pairs = range(self.calls_per_sample // 2)
         start = time.perf_counter_ns()
+        if not pairs:
+            call()
         for _ in pairs:
             before()
             call()
-        return _seconds(start, self.calls_per_sample)
+        seconds = (time.perf_counter_ns() - start) / self.calls_per_sample / 1e9
+        return max(seconds, 1e-12)  # never zero
 
-    def result(self, errors: Mapping[str, Mapping[str, float]], first_calls: Mapping[str, float]) -> KernelResult:
-        """Return its record, with worst errors in the checks and seconds of first calls, by kernel."""
+    def result(self) -> KernelResult:
+        """Return its record."""
         samples = rounded(self.samples)
         predicted = self.prediction.seconds if self.status == "extrapolated" else None
         return KernelResult(
@@ -230,13 +229,8 @@ class Participant:
             discrepancy=finite(self.discrepancy),
             temporary_bytes=self.temporary_bytes,
             accurate_for=self.implementation.accurate_for,
-            errors={kind: finite(error) for kind, error in errors.get(self.name, {}).items()},
+            errors={kind: finite(error) for kind, error in self.errors.items()},
             source=fingerprint(self.implementation.kernel),
             spec="" if is_ours(self.implementation) else storable(self.implementation.spec, 2000),
-            first_call_seconds=first_calls.get(self.name, 0.0),
+            first_call_seconds=self.first_call_seconds,
         )
-
-
-def _seconds(start: int, calls: int) -> float:
-    """Return the seconds of each of `calls` calls. They began at `start`, in nanoseconds. The result is never zero."""
-    return max((time.perf_counter_ns() - start) / calls / 1e9, 1e-12)

@@ -145,8 +145,11 @@ class Session:
         run = CellRun(key, self.implementations.values(), self._largest_temporaries, self.seed, self._policy)
         with self._limit_threads(key.threads) as reasons:
             for name, kernel in run.kernels.items():
-                if not self.verdicts[name].right:
-                    kernel.stop("wrong", str(self.verdicts[name].failures[0]))
+                verdict = self.verdicts[name]
+                kernel.errors = verdict.errors.get(key.dtype, {})
+                kernel.first_call_seconds = self._first_calls.get(key.dtype, {}).get(name, 0.0)
+                if verdict.failures:
+                    kernel.stop("wrong", str(verdict.failures[0]))
                 elif name in reasons:
                     kernel.stop("failed", reasons[name])
         return run
@@ -155,8 +158,7 @@ class Session:
         starting(key)
         with self._limit_threads(key.threads):
             self._runs[key].measure(seconds)
-        errors = {name: verdict.errors.get(key.dtype, {}) for name, verdict in self.verdicts.items()}
-        return self._runs[key].record(errors, self._first_calls.get(key.dtype, {}), self._compiler_start)
+        return self._runs[key].record(self._compiler_start)
 
     @contextmanager
     def _limit_threads(self, threads: int) -> Iterator[dict[str, str]]:

@@ -173,7 +173,8 @@ def quiet_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE, blocks: 
         return _ratio_of_few(logs[0] - logs[1], confidence, float(np.subtract(*_fastest_quarter(logs))))
     ends = [end for end in itertools.accumulate(blocks) if end <= rounds]
     if len(ends) >= MIN_BLOCKS:
-        times = _by_group(logs, ends)
+        groups = [_fastest_quarter(logs[:, start:end]) for start, end in itertools.pairwise([0, *ends])]
+        times = np.stack(groups, axis=1)
     elif rounds < PAIR_FROM:
         times = logs
     else:
@@ -181,7 +182,10 @@ def quiet_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE, blocks: 
         slower = times.argsort(axis=1).argsort(axis=1).max(axis=0)  # the worse of the two kernels' ranks
         quieter = np.argsort(slower, kind="stable")[: max(MIN_PAIRS, math.ceil(times.shape[1] / 2))]
         times = times[:, np.sort(quieter)]
-    value, half = _trimmed_mean(times[0] - times[1], confidence)
+    ordered, count = np.sort(times[0] - times[1]), times.shape[1]  # SciPy's `trimmed_mean_ci` takes ten times as long
+    kept = ordered[count // 4 : count - count // 4]
+    spread = np.clip(ordered, kept[0], kept[-1]).std(ddof=1) / (0.5 * math.sqrt(count))
+    value, half = float(kept.mean()), float(special.stdtrit(len(kept) - 1, (1 + confidence) / 2) * spread)
     return Ratio(math.exp(value), math.exp(value - half), math.exp(value + half))
 
 
@@ -210,23 +214,11 @@ def _is_slower_when_quiet(a: Samples, b: Samples, disturbed: Collection[int]) ->
     return len(kept) == rounds or quiet_ratio(selected(a, kept), selected(b, kept)).value > 1
 
 
-def _by_group(logs: Floats, ends: Sequence[int]) -> Floats:
-    return np.stack([_fastest_quarter(logs[:, start:end]) for start, end in itertools.pairwise([0, *ends])], axis=1)
-
-
 def _fastest_quarter(logs: Floats) -> Floats:
     """Return the mean of the smallest quarter along the last axis."""
     count = math.ceil(logs.shape[-1] / 4)
     smallest: Floats = np.partition(logs, count - 1, axis=-1)[..., :count].mean(axis=-1)
     return smallest
-
-
-def _trimmed_mean(values: Floats, confidence: float) -> tuple[float, float]:
-    """Return the interquartile mean and half its interval. SciPy's `trimmed_mean_ci` takes ten times as long."""
-    ordered, count = np.sort(values), len(values)
-    kept = ordered[count // 4 : count - count // 4]
-    spread = np.clip(ordered, kept[0], kept[-1]).std(ddof=1) / (0.5 * math.sqrt(count))
-    return float(kept.mean()), float(special.stdtrit(len(kept) - 1, (1 + confidence) / 2) * spread)
 
 
 def _ratio_of_few(logs: Floats, confidence: float, value: float) -> Ratio:

@@ -151,26 +151,17 @@ def _as_int(value: Any) -> int:
 
 def arrays(key: CellKey, seed: int) -> tuple[Array, Array, Array]:
     """Return probabilities, gradient and `out`, placed by `place`; the rows of large (B, D) arrays repeat."""
-    if key.workload in OTHER_AXES:
-        return arrays_on_axis(key.shape, key.axis, key.dtype, seed)
-    rng = np.random.default_rng([seed, key.batch, key.dim])
+    rng, shape = np.random.default_rng([seed, *key.shape]), key.shape
+    if key.axis == -1:
+        shape = (drawn_rows(*shape), key.dim)
     draw = np.float32 if key.dtype == "float32" else np.float64
-    drawn = (drawn_rows(key.batch, key.dim), key.dim)
-    logits = rng.standard_normal(drawn, dtype=draw)
-    return place(softmax(logits, out=logits), rng.standard_normal(drawn, dtype=draw), key.batch)
+    logits, grad_output = (rng.standard_normal(shape, dtype=draw) for _ in range(2))
+    return place(softmax(logits, axis=key.axis, out=logits), grad_output, key.shape[0])
 
 
 def drawn_rows(batch: int, dim: int) -> int:
     """Return the number of rows of a (B, D) array that are drawn; further rows repeat them."""
     return max(1, min(batch, LARGEST_DRAWN // dim))
-
-
-def arrays_on_axis(shape: tuple[int, ...], axis: int, dtype: str, seed: int) -> tuple[Array, Array, Array]:
-    """Return probabilities over an axis, gradient and `out`: C-contiguous arrays, placed by `place`."""
-    rng = np.random.default_rng([seed, *shape])
-    draw = np.float32 if dtype == "float32" else np.float64
-    logits, grad_output = (rng.standard_normal(shape, dtype=draw) for _ in range(2))
-    return place(softmax(logits, axis=axis), grad_output, shape[0])
 
 
 def place(probs: Array, grad_output: Array, batch: int) -> tuple[Array, Array, Array]:

@@ -36,7 +36,7 @@ def run(kernels, seconds=0.5, key=SMALL, policy=ONE_PASS, steps=1, memory=LARGES
 
 
 def record(cell):
-    return cell.record({}, {})
+    return cell.record()
 
 
 def measured(kernels, **options):
