@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from softmax_impls.choice.answer import Answer, Candidate, Question
+from softmax_impls.choice.answer import OUTSIDE, Answer, Question
 from softmax_impls.choice.candidates import Implementations, usage_of
 from softmax_impls.choice.choose import choose
 from softmax_impls.choice.ranking import RankedRun, rank_run
@@ -67,28 +67,21 @@ def _as_pasted(answer: Answer, implementations: Implementations) -> Answer:
 
     The times of the other candidates follow from their ratios, so that all are of the same minute.
     """
-    if (pick := answer.pick) is None:
+    pick, code, threads = answer.pick, answer.usage, answer.question.threads
+    if pick is None:
         return answer
-    times, fastest = _times_of_code(answer, pick, implementations), answer.ratio(pick.name).value
+    times = Times(pick.seconds, pick.low, pick.high)  # as measured in rounds, for a pick without code, or if it fails
+    if code:
+        alone = usage_of(pick, replace(answer.question, threads=1), implementations) if threads > 1 else None
+        if alone == code or (alone and alone.setup != code.setup):
+            alone = None  # the call runs in one thread, or it is another library's
+        with suppress(*KERNEL_ERRORS), limit_all_threads(threads):
+            times = time_pasted(code, PASTED_SECONDS, threads, alone)
     candidates = {}
     for name, candidate in answer.candidates.items():
-        seconds, low, high = (answer.ratio(name).value / fastest * time for time in times)
+        seconds, low, high = (answer.ratio(name).value / answer.ratio(pick.name).value * time for time in times)
         candidates[name] = replace(candidate, seconds=seconds, low=low, high=high)
     return replace(answer, candidates=candidates)
-
-
-def _times_of_code(answer: Answer, pick: Candidate, implementations: Implementations) -> Times:
-    """Time the code of an answer; without code, or if it fails, return the times that were measured in rounds."""
-    measured = Times(pick.seconds, pick.low, pick.high)
-    if answer.usage is None:
-        return measured
-    threads = answer.question.threads
-    alone = usage_of(pick, replace(answer.question, threads=1), implementations) if threads > 1 else None
-    if alone == answer.usage or (alone and alone.setup != answer.usage.setup):
-        alone = None  # the call runs in one thread, or it is another library's
-    with suppress(*KERNEL_ERRORS), limit_all_threads(threads):
-        return time_pasted(answer.usage, PASTED_SECONDS, threads, alone)
-    return measured
 
 
 def ask_results(
@@ -100,42 +93,38 @@ def ask_results(
 ) -> list[Answer]:
     """Answer questions with one dtype and number of threads from results.
 
-    With `any_threads`, results with fewer threads answer if there are none with as many.
+    With `any_threads`, results with fewer threads answer if those with as many threads do not.
     """
     dtype, threads = questions[0].dtype, questions[0].threads
     runs = _runs(loaded, lambda cell: cell.dtype == dtype and cell.threads <= threads, say)
-    measured = {cell.key.threads for run in runs for cell in run.cells}
-    if any_threads and measured and threads not in measured:
-        fewer = max(measured)
-        say(f"There are no results with {threads} threads: this is the answer for {format_count(fewer, 'thread')}.")
-        questions = [replace(question, threads=fewer) for question in questions]
-    return [choose(question, runs, environment().machine, implementations) for question in questions]
+    fewer = {cell.key.threads for run in runs for cell in run.cells} - {threads} if any_threads else set()
+    for number in (threads, *sorted(fewer, reverse=True), threads):  # if no number has an answer, the first says why
+        asked = [replace(question, threads=number) for question in questions]
+        answers = [choose(question, runs, environment().machine, implementations) for question in asked]
+        if all(answer.basis != OUTSIDE for answer in answers):
+            break
+    if number != threads:
+        say(f"No results with {threads} threads are near: this is the answer for {format_count(number, 'thread')}.")
+    return answers
 
 
 def _measure(questions: Sequence[Question], implementations: Implementations) -> list[Cell]:
-    """Return a measured cell for each question."""
-    keys = {q: CellKey(CUSTOM, q.batch, q.dim, q.dtype, q.threads) for q in questions}
-    dtypes, threads = sorted({key.dtype for key in keys.values()}), max(key.threads for key in keys.values())
+    """Return a measured cell for each question; the questions have one dtype and number of threads."""
+    keys = [CellKey(CUSTOM, q.batch, q.dim, q.dtype, q.threads) for q in questions]
     cells: dict[CellKey, Cell] = {}
     session = Session(implementations, SECONDS, largest_temporaries())
     # With one thread from the first call on, Numba does not compile code for several threads, which takes a second.
-    with limit_all_threads(threads):
-        session.prepare_quickly(dtypes)
-        for attempt, key in itertools.product(range(ATTEMPTS), keys.values()):
-            if attempt == 0 or cells[key].is_busy:
-                outcome = _measure_cell(session, key)
-                cells[key] = min(outcome, cells.get(key, outcome), key=lambda cell: cell.is_busy)
-    return [cells[keys[question]] for question in questions]
-
-
-def _measure_cell(session: Session, key: CellKey) -> Cell:
-    """Return the record of a cell that is measured alone; ValueError if it cannot be measured."""
-    session.budget = max(SECONDS, SETUPS * DEFAULT.setup_cost * key.elements)
-    session.restart()
-    *_, last = session.run([key])  # it has the samples of all steps
-    if isinstance(last, Skipped):
-        raise ValueError(f"{last.key} can't be measured: {last.why}")
-    return last
+    with limit_all_threads(keys[0].threads):
+        session.prepare_quickly([keys[0].dtype])
+        for _, key in itertools.product(range(ATTEMPTS), dict.fromkeys(keys)):
+            if key not in cells or cells[key].is_busy:
+                session.budget = max(SECONDS, SETUPS * DEFAULT.setup_cost * key.elements)
+                session.restart()
+                *_, last = session.run([key])  # it has the samples of all steps
+                if isinstance(last, Skipped):
+                    raise ValueError(f"{key} can't be measured: {last.why}")
+                cells[key] = min(last, cells.get(key, last), key=lambda cell: cell.is_busy)
+    return [cells[key] for key in keys]
 
 
 def _runs(loaded: Loaded, wanted: Callable[[Cell], bool], say: Say) -> list[RankedRun]:

@@ -34,18 +34,16 @@ def answer_from(
 
     `not_timed` has the reasons why there is no time of other implementations.
     """
-    wanted = {
-        name: _with_record(found[name], question, implementations) for name in question.only or found if name in found
-    }
-    too_much = {name: why for name, candidate in wanted.items() if (why := _excess(question, candidate))}
-    within = {name: candidate for name, candidate in wanted.items() if name not in too_much}
-    reasons = {name: not_timed.get(name, "not in these results") for name in question.only if name not in found}
-    answer = Answer(question, basis, within, ruled_out=too_much | (reasons if question.only else dict(not_timed)))
-    allowed = {name: candidate for name, candidate in within.items() if answer.allows(candidate)}
-    if allowed:
+    names = question.only or (*found, *not_timed)
+    wanted = {name: _with_record(found[name], question, implementations) for name in names if name in found}
+    ruled_out = {name: why for name, candidate in wanted.items() if (why := _excess(question, candidate))}
+    within = {name: candidate for name, candidate in wanted.items() if name not in ruled_out}
+    ruled_out |= {name: not_timed.get(name, "not in these results") for name in names if name not in found}
+    answer = Answer(question, basis, within, ruled_out=ruled_out)
+    if allowed := {name: candidate for name, candidate in within.items() if answer.allows(candidate)}:
         answer = replace(answer, comparison=_compare_all(compare, allowed, within))
-    order = sorted(within.values(), key=lambda c: answer.ratio(c.name).value if allowed else c.seconds)
-    answer = replace(answer, candidates={candidate.name: candidate for candidate in order})
+    order = sorted(within, key=lambda name: answer.ratio(name).value if allowed else within[name].seconds)
+    answer = replace(answer, candidates={name: within[name] for name in order})
     return replace(answer, usage=usage_of(answer.pick, question, implementations) if answer.pick else None)
 
 
@@ -63,12 +61,9 @@ def usage_of(candidate: Candidate, question: Question, implementations: Implemen
 
 def code_for_mix(name: str, answers: Iterable[Answer], implementations: Implementations) -> str | None:
     """Return the code that calls an implementation at the shapes of all answers; None if its place is not known."""
-    blocks = []
-    for question, candidate in ((answer.question, answer.candidates[name]) for answer in answers):
-        if (found := usage_of(candidate, question, implementations)) is None:
-            return None
-        blocks.append(f"# {question.batch}x{question.dim}\n{found}")
-    return "\n\n".join(blocks)
+    usages = [(of.question, usage_of(of.candidates[name], of.question, implementations)) for of in answers]
+    blocks = [f"# {question.batch}x{question.dim}\n{found}" for question, found in usages if found]
+    return "\n\n".join(blocks) if len(blocks) == len(usages) else None
 
 
 def _with_record(candidate: Candidate, question: Question, implementations: Implementations) -> Candidate:
@@ -79,14 +74,9 @@ def _with_record(candidate: Candidate, question: Question, implementations: Impl
         if math.isnan(memory) and record.temporaries is not None:
             memory = record.temporary_bytes(question.batch, question.dim, np.dtype(question.dtype))
         if is_ours(record) and record.family != "peer":
-            bound = float(np.fmax(bound, _bound(question) if accurate_for == "logits" else math.inf))
+            units = math.inf if accurate_for != "logits" else UNITS if question.dim <= LONG else UNITS_LONG
+            bound = float(np.fmax(bound, units * float(np.finfo(question.dtype).eps) / 2))
     return replace(candidate, temporary_bytes=memory, accurate_for=accurate_for, error_bound=bound)
-
-
-def _bound(question: Question) -> float:
-    """Return the bound on the error of our implementations that stay accurate."""
-    units = UNITS if question.dim <= LONG else UNITS_LONG
-    return units * float(np.finfo(question.dtype).eps) / 2
 
 
 def _excess(question: Question, candidate: Candidate) -> str:

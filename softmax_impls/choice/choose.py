@@ -36,10 +36,10 @@ def choose(
     fullest = (_fullest(run, question) for run in ordered)
     usable = [found for run in fullest if (found := Measurements(run, question.dtype, question.threads)).cells]
     for measured in usable:
-        if answer := _answer_at_measured(question, measured, implementations):
+        if answer := _answer_at(question, measured, implementations):
             cell = measured.cells[question.batch, question.dim]
             doubted = doubts(answer, cell.every_round, [*runs, *others])
-            return replace(answer, source=measured.source(here, [cell]), doubts=doubted)
+            return replace(answer, source=measured.source(here, [cell]), doubts=tuple(doubted))
     for measured in usable:
         if answer := _answer_between(question, measured, implementations):
             return replace(answer, source=measured.source(here))
@@ -53,10 +53,9 @@ def _fullest(run: RankedRun, question: Question) -> RankedRun:
     shape is left out if another cell of the shape has more of them.
     """
     needed = set(question.only or [dispatch.pick().impl])
-    at_shape = [(len(needed & cell.kernels.keys()), cell) for cell in run.cells if question.is_about(cell.cell)]
-    most = max((count for count, _ in at_shape), default=0)
-    dropped = {id(cell) for count, cell in at_shape if count < max(most, bool(question.only))}
-    return RankedRun(run.run, [cell for cell in run.cells if id(cell) not in dropped])
+    counts = {id(cell): len(needed & cell.kernels.keys()) for cell in run.cells if question.is_about(cell.cell)}
+    most = max([bool(question.only), *counts.values()])
+    return RankedRun(run.run, [cell for cell in run.cells if counts.get(id(cell), most) == most])
 
 
 def predict_grid(measured: Measurements, implementations: Implementations) -> list[Answer]:
@@ -65,15 +64,12 @@ def predict_grid(measured: Measurements, implementations: Implementations) -> li
         return []
     sizes = ([round(step) for step in STEPS if min(of) <= step <= max(of)] for of in zip(*measured.cells, strict=True))
     shapes = sorted({*measured.cells, *itertools.product(*sizes)})
-    questions = [Question(batch, dim, measured.dtype, measured.threads) for batch, dim in shapes]
-    answers = (
-        _answer_at_measured(q, measured, implementations) or _answer_between(q, measured, implementations)
-        for q in questions
-    )
-    return [answer for answer in answers if answer]
+    questions = (Question(batch, dim, measured.dtype, measured.threads) for batch, dim in shapes)
+    about = measured, implementations
+    return [answer for q in questions if (answer := _answer_at(q, *about) or _answer_between(q, *about))]
 
 
-def _answer_at_measured(question: Question, measured: Measurements, implementations: Implementations) -> Answer | None:
+def _answer_at(question: Question, measured: Measurements, implementations: Implementations) -> Answer | None:
     """Answer from the cell with the shape of the question; None if the shape was not measured."""
     cell = measured.cells.get((question.batch, question.dim))
     if cell is None:
@@ -86,11 +82,10 @@ def _answer_at_measured(question: Question, measured: Measurements, implementati
             memory = math.nan if kernel.temporary_bytes is None else kernel.temporary_bytes
             about = (memory, measured.errors[name], accuracy_of(kernel), kernel.spec)
             found[name] = Candidate(name, kernel.seconds, low, high, *about)
-        elif kernel.note:
-            not_timed[name] = f"{kernel.status}: {kernel.note}"
         else:
             timed = kernel.status in ("timed", "eliminated")
-            not_timed[name] = "its result was not verified" if timed else kernel.status
+            why = "its result was not verified" if timed else kernel.status
+            not_timed[name] = f"{kernel.status}: {kernel.note}" if kernel.note else why
     answer = answer_from(question, MEASURED, found, not_timed, partial(compare_some, cell), implementations)
     return replace(answer, rounds=len(cell.kernels[answer.comparison.best].samples) if answer.comparison else 0)
 

@@ -1,12 +1,12 @@
 """How each implementation does over all measured cells, and the recommendation that follows."""
 
-import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from softmax_impls import dispatch
 from softmax_impls.choice.answer import preferred
 from softmax_impls.choice.ranking import Ranked
+from softmax_impls.choice.tradeoffs import averages
 from softmax_impls.timing.workloads import CellKey
 
 WITHOUT_COMPILER = ("loop", "jacobian", "closed form")  # families that need NumPy only
@@ -39,19 +39,13 @@ def cover(ranked: Iterable[Ranked], name: str, accurate: bool = False) -> Covera
 
     With `accurate`, times are compared only with those of implementations that stay accurate on saturated rows.
     """
-    cells = [cell for cell in ranked if cell.comparison]
-    comparisons = [cell.among_accurate if accurate else cell.comparison for cell in cells]
-    times, beyond_ties = [], []
-    for comparison in comparisons:
-        if comparison is None or name not in (comparison.best, *comparison.ratios):
-            return None
-        times.append(1.0 if name == comparison.best else comparison.ratios[name].value)
-        beyond_ties.append(1.0 if name in comparison.ties else times[-1])
-    if not cells:
+    compared = [cell.accurate_only if accurate else cell for cell in ranked if cell.comparison]
+    cells = [cell for cell in compared if cell and cell.ratio(name)]
+    if not cells or len(cells) < len(compared):
         return None
-    fastest_in = sum(name in (found.best, *found.ties) for found in comparisons if found)
-    means, worst = (statistics.geometric_mean(times), statistics.geometric_mean(beyond_ties)), max(times)
-    return Coverage(name, fastest_in, len(cells), *means, worst, cells[times.index(worst)].key)
+    times, wins = [cell.times_best(name) for cell in cells], [name in cell.winners for cell in cells]
+    worst_cell = cells[times.index(max(times))].key
+    return Coverage(name, sum(wins), len(cells), *averages(times, wins), worst_cell)
 
 
 def rejected(ranked: Iterable[Ranked]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 A kind is a processor, its number of cores, the system, and the versions of `PACKAGES`.
 """
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,23 +13,14 @@ from typing import Any
 from softmax_impls.choice.answer import Answer, Question, preferred
 from softmax_impls.choice.candidates import Implementations
 from softmax_impls.choice.choose import choose
-from softmax_impls.choice.ranking import Ranked, RankedRun, rank_run
+from softmax_impls.choice.ranking import KindKey, Ranked, RankedRun, kind_of, rank_run
 from softmax_impls.formatting import format_count
 from softmax_impls.results.runs import OLDEST, Run
-from softmax_impls.results.store import PACKAGES
 from softmax_impls.timing.environment import environment
-from softmax_impls.timing.records import Cell, Environment
 from softmax_impls.timing.workloads import CellKey
 
 SERVES = 1.1  # ratio to the fastest time on a kind, up to which an implementation serves that kind
 MAX_LISTED = 5  # cells that `summary` lists
-
-KindKey = tuple[str, tuple[tuple[str, str], ...]]
-
-
-def kind_of(environment: Environment) -> KindKey:
-    """Return the key of a machine's kind: processor, cores, system, and the versions that all times depend on."""
-    return environment.machine, tuple(sorted(pair for pair in environment.versions.items() if pair[0] in PACKAGES))
 
 
 def kind_names(kinds: Sequence[KindKey]) -> list[str]:
@@ -44,20 +36,15 @@ def kind_names(kinds: Sequence[KindKey]) -> list[str]:
 
 def by_kind(runs: Iterable[RankedRun]) -> dict[str, list[RankedRun]]:
     """Return the runs of `compare` by the name of their kind. Of each host, only the newest versions count."""
-    newest: dict[tuple[str, str], Cell] = {}
     runs = [run for run in runs if run.run.tool == "compare"]
-    for cell in (ranked.cell for run in runs for ranked in run.cells):
-        place = cell.environment.machine, cell.environment.host
-        newest[place] = max(newest.get(place, cell), cell, key=lambda cell: cell.time or OLDEST)
-    current = {kind_of(cell.environment) for cell in newest.values()}
+    of_host: dict[tuple[str, str], KindKey] = {}
+    cells = (cell.cell for run in runs for cell in run.cells)
+    for cell in sorted(cells, key=lambda cell: cell.time or OLDEST, reverse=True):
+        of_host.setdefault((cell.environment.machine, cell.environment.host), kind_of(cell.environment))
     kinds: dict[KindKey, list[RankedRun]] = {}
-    for run in runs:
-        of_kinds: dict[KindKey, list[Ranked]] = {}
-        for ranked in run.cells:
-            of_kinds.setdefault(kind_of(ranked.cell.environment), []).append(ranked)
-        for kind, cells in of_kinds.items():
-            if kind in current:
-                kinds.setdefault(kind, []).append(RankedRun(run.run, cells))
+    for run, kind in itertools.product(runs, dict.fromkeys(of_host.values())):
+        if of_kind := [cell for cell in run.cells if kind_of(cell.cell.environment) == kind]:
+            kinds.setdefault(kind, []).append(RankedRun(run.run, of_kind))
     return dict(zip(kind_names(list(kinds)), kinds.values(), strict=True))
 
 
@@ -150,17 +137,12 @@ def at_cells(runs: Iterable[RankedRun]) -> dict[CellKey, Fleet]:
         for run in sorted(of_kind, key=lambda run: run.run.time or OLDEST):
             for cell in run.cells:
                 if cell.comparison:
-                    found.setdefault(cell.key, {})[kind] = cell
-    several = {key: cells for key, cells in found.items() if len(cells) > 1}
-    return {key: Fleet(tuple(_on_kind(kind, cell) for kind, cell in cells.items())) for key, cells in several.items()}
-
-
-def _on_kind(kind: str, cell: Ranked) -> OnKind:
-    comparison = cell.among_accurate or cell.comparison
-    assert comparison
-    ratios = {comparison.best: 1.0} | {name: ratio.value for name, ratio in comparison.ratios.items()}
-    winners = comparison.best, *comparison.ties
-    return OnKind(kind, winners, ratios | dict.fromkeys(winners, 1.0))
+                    found.setdefault(cell.key, {})[kind] = cell.accurate_only or cell
+    return {
+        key: Fleet(tuple(_on_kind(kind, cell, cell.kernels) for kind, cell in cells.items()))
+        for key, cells in found.items()
+        if len(cells) > 1
+    }
 
 
 def ask_kinds(question: Question, runs: Iterable[Run], implementations: Implementations) -> Fleet | None:
@@ -169,18 +151,18 @@ def ask_kinds(question: Question, runs: Iterable[Run], implementations: Implemen
     wanted = [replace(run, cells=tuple(c for c in run.cells if (c.dtype, c.threads) == about)) for run in runs]
     if len({kind_of(cell.environment) for run in wanted for cell in run.cells}) < 2:
         return None
-    ranked = map(rank_run, wanted)
-    here, answers = environment().machine, dict[str, Answer]()
-    for kind, of_kind in by_kind(ranked).items():
+    here, kinds = environment().machine, []
+    for kind, of_kind in by_kind(map(rank_run, wanted)).items():
         answer = choose(question, of_kind, here, implementations)
         if answer.winners:
-            answers[kind] = answer
-    return Fleet(tuple(map(_from_answer, answers, answers.values()))) if len(answers) > 1 else None
+            names = (name for name, candidate in answer.candidates.items() if answer.allows(candidate))
+            kinds.append(_on_kind(kind, answer, names))
+    return Fleet(tuple(kinds)) if len(kinds) > 1 else None
 
 
-def _from_answer(kind: str, answer: Answer) -> OnKind:
-    ratios = {name: answer.ratio(name).value for name, c in answer.candidates.items() if answer.allows(c)}
-    return OnKind(kind, answer.winners, ratios | dict.fromkeys(answer.winners, 1.0))
+def _on_kind(kind: str, found: Ranked | Answer, names: Iterable[str]) -> OnKind:
+    ratios = {name: ratio.value for name in names if (ratio := found.ratio(name))}
+    return OnKind(kind, found.winners, ratios | dict.fromkeys(found.winners, 1.0))
 
 
 def _percent(ratio: float) -> str:
@@ -193,11 +175,10 @@ def summary(answers: Mapping[CellKey, Fleet]) -> Iterator[str]:
         return
     counts = {len(fleet.kinds) for fleet in answers.values()}
     kinds = f"{max(counts)} kinds" if len(counts) == 1 else "kinds"
-    served = Counter(fleet.best_for_all for fleet in answers.values() if fleet.serves_all)
+    served = [fleet for fleet in answers.values() if fleet.serves_all]
     cells = format_count(len(answers), "cell")
-    for name, count in served.most_common():
-        by_name = [fleet for fleet in answers.values() if fleet.serves_all and fleet.best_for_all == name]
-        fastest = sum(all(name in on.winners for on in fleet.kinds) for fleet in by_name)
+    for name, count in Counter(fleet.best_for_all for fleet in served).most_common():
+        fastest = sum(fleet.best_for_all == name and all(name in on.winners for on in fleet.kinds) for fleet in served)
         rest = f", and within {_percent(SERVES)} of the best in the others" if fastest < count else ""
         yield f"{name} serves all {kinds} in {count} of {cells}: fastest or tied on each in {fastest}{rest}."
     apart = [f"{key}: {fleet}." for key, fleet in answers.items() if not fleet.serves_all]

@@ -1,9 +1,9 @@
 """Rank the kernels of each measured cell, once. Figures, tables, pages and `choose` all take the result."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -13,10 +13,11 @@ from softmax_impls.formatting import KERNEL_ERRORS
 from softmax_impls.implementation import Accuracy, Implementation
 from softmax_impls.registry import get, is_ours
 from softmax_impls.results.runs import Run, interval_of
+from softmax_impls.results.store import PACKAGES
 from softmax_impls.simd.sizes import SHARED_FROM
 from softmax_impls.timing import statistics
 from softmax_impls.timing.environment import environment, is_here
-from softmax_impls.timing.records import Cell, KernelResult
+from softmax_impls.timing.records import Cell, Environment, KernelResult
 from softmax_impls.timing.statistics import Comparison, Ratio
 from softmax_impls.timing.workloads import GRID, CellKey
 
@@ -24,6 +25,8 @@ SIDE_BY_SIDE = 0.6  # of the threads; two threads on one core do the work of 1.4
 LEAD = 1 + statistics.SURE_LEAD  # ratio from which a verdict may be sure
 PREDICTED_NEAR = 10.0  # times the fastest: predictions from small calls were up to 8 times too long
 BASELINE = "column_loop"  # the loop of the original program; speed-ups are relative to it
+
+KindKey = tuple[str, tuple[tuple[str, str], ...]]
 
 
 @dataclass(frozen=True)
@@ -45,23 +48,19 @@ class Ranked:
     @property
     def sure(self) -> bool:
         """Whether a single winner is well ahead, measured on a quiet machine that ran all threads at the same time."""
-        if len(self.winners) != 1 or any(self._may_be_faster(kernel) for kernel in self.kernels.values()):
+        if self.comparison is None or self.comparison.ties:
             return False
-        assert self.comparison is not None
         best, ratios = self.comparison.best, self.comparison.ratios
         ahead = all(is_well_ahead(self.every_round, best, name, ratio) for name, ratio in ratios.items())
-        return ahead and not self.every_round.is_busy and ran_side_by_side(self.cell)
-
-    def _may_be_faster(self, kernel: KernelResult) -> bool:
-        """Whether a kernel was not timed, and its predicted time is near the fastest time."""
-        return kernel.status == "extrapolated" and (kernel.seconds or 0.0) < PREDICTED_NEAR * self.seconds
+        predicted = [kernel.seconds or 0.0 for kernel in self.kernels.values() if kernel.status == "extrapolated"]
+        far = all(seconds >= PREDICTED_NEAR * self.seconds for seconds in predicted)
+        return ahead and far and not any(disturbances(self.every_round))
 
     @cached_property
-    def among_accurate(self) -> Comparison | None:
-        """The comparison of the ranked kernels that stay accurate on saturated rows; None if there is none."""
-        ranked = self.comparison and {self.comparison.best, *self.comparison.ratios}
-        accurate = [name for name in ranked or () if accuracy_of(self.kernels[name]) == "logits"]
-        return compare_some(self, accurate) if accurate else None
+    def accurate_only(self) -> "Ranked | None":
+        """The same cell, with a comparison of the kernels that stay accurate on saturated rows; None without these."""
+        accurate = [name for name, kernel in self.kernels.items() if kernel.ranked and accuracy_of(kernel) == "logits"]
+        return replace(self, comparison=compare_some(self, accurate)) if accurate else None
 
     @property
     def seconds(self) -> float:
@@ -147,15 +146,30 @@ def _usual_ratio(cell: Cell, best: str, name: str) -> float:
     return float(np.median(samples[:rounds]) / np.median(fastest[:rounds])) if rounds else math.inf
 
 
-def ran_side_by_side(cell: Cell) -> bool:
-    """Whether the machine ran the threads of a cell at the same time while it was measured, or a single thread ran."""
-    shared = cell.threads > 1 and cell.key.moved_bytes >= SHARED_FROM
-    return not shared or (cell.concurrency or 0.0) >= SIDE_BY_SIDE * cell.threads
+def disturbances(cell: Cell) -> Iterator[str]:
+    """Yield the reasons why another kernel may win on a quiet machine: busy rounds, and threads that took turns."""
+    if cell.is_busy:
+        yield "Other programs used the processor in most rounds of the measurement."
+    threads, ran = cell.threads, cell.concurrency
+    if threads == 1 or cell.key.moved_bytes < SHARED_FROM:
+        return
+    if ran is None:
+        yield f"It is not known whether this machine ran {threads} threads side by side during the measurement."
+    elif ran < SIDE_BY_SIDE * threads:
+        yield (
+            f"The machine did not run {threads} threads side by side during the measurement ({ran:.1f} of {threads}): "
+            "another implementation may be the fastest when it does."
+        )
 
 
 def is_from(run: Run, machine: str) -> bool:
     """Whether a run is from the machine of this name. If that is this machine, the run's host has to be this host."""
     return run.machine == machine and (machine != environment().machine or is_here(machine, run.host))
+
+
+def kind_of(about: Environment) -> KindKey:
+    """Return the key of a machine's kind: processor, cores, system, and the versions that all times depend on."""
+    return about.machine, tuple(sorted(pair for pair in about.versions.items() if pair[0] in PACKAGES))
 
 
 @cache

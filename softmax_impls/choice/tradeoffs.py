@@ -1,10 +1,10 @@
 """Trade-offs of an answer: time against error and memory, one shape against another, compile time against calls."""
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from statistics import fmean
 
 from softmax_impls.choice.answer import Answer, Candidate, preferred
 
@@ -34,10 +34,9 @@ def front(candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
     }
 
     def is_dominated(score: tuple[float, ...]) -> bool:
-        better = (other for other in scores.values() if other != score)
-        return any(all(a <= b for a, b in zip(other, score, strict=True)) for other in better)
+        return any(other != score and all(map(operator.le, other, score)) for other in scores.values())
 
-    return tuple(name for name in sorted(scores, key=lambda name: scores[name]) if not is_dominated(scores[name]))
+    return tuple(name for name in sorted(scores, key=scores.__getitem__) if not is_dominated(scores[name]))
 
 
 def _magnitude(error: float) -> float:
@@ -54,19 +53,24 @@ def over_mix(answers: Sequence[tuple[float, Answer]]) -> list[InMix]:
         return []  # at one of the shapes, no candidate can be recommended
     names = set.intersection(*(set(answer.candidates) for _, answer in answers))
     largest = max(weight for weight, _ in answers)
-    shares = np.array([weight / largest for weight, _ in answers])  # the sum of large weights might be infinite
-
-    def mean(times: Sequence[float]) -> float:
-        return math.exp(np.average(np.log(times), weights=shares))
-
+    shares = [weight / largest for weight, _ in answers]  # the sum of large weights might be infinite
     found = {}
     for name in names:
         times = tuple(answer.ratio(name).value for _, answer in answers)
-        settled = [1.0 if name in answer.winners else t for t, (_, answer) in zip(times, answers, strict=True)]
+        wins = [name in answer.winners for _, answer in answers]
         allowed = all(answer.allows(answer.candidates[name]) for _, answer in answers)
-        found[name] = InMix(name, mean(times), mean(settled), max(times), times, allowed)
+        found[name] = InMix(name, *averages(times, wins, shares), times, allowed)
     pick = preferred({name: in_mix.mean_beyond_ties for name, in_mix in found.items() if in_mix.allowed})
     return sorted(found.values(), key=lambda in_mix: (in_mix.name != pick, in_mix.mean, in_mix.name))
+
+
+def averages(
+    times: Sequence[float], wins: Sequence[bool], weights: Sequence[float] | None = None
+) -> tuple[float, float, float]:
+    """Return the geometric mean of times, the same with a time of 1 where an implementation wins, and the longest."""
+    beyond_ties = [1.0 if win else time for time, win in zip(times, wins, strict=True)]
+    mean, other_mean = (math.exp(fmean(map(math.log, of), weights)) for of in (times, beyond_ties))
+    return mean, other_mean, max(times)
 
 
 def calls_until_paid(first_call: float, seconds: float, without: float) -> float:

@@ -91,10 +91,11 @@ def utc(milliseconds: float | None) -> datetime.datetime | None:
 def decode(data: bytes, problems: Problems) -> AsvFile:
     """Decode a file."""
     content = decode_json(data)
-    if isinstance(content, dict) and content.get("version") == 1:
+    version = content.get("version") if isinstance(content, dict) else 2
+    if version == 1:
         raise ResultsError("results of an old version of asv (format 1): convert them with 'asv update'")
-    if isinstance(content, dict) and content.get("version") != 2:
-        raise ResultsError(f"results of asv in format {content.get('version')!r}; format 2 is supported")
+    if version != 2:
+        raise ResultsError(f"results of asv in format {version!r}; format 2 is supported")
     return read_fields(content, AsvFile, problems)
 
 
@@ -169,19 +170,21 @@ def read_cells(data: bytes, folder: str, problems: Problems) -> list[Cell]:
     return [Cell(**asdict(key), kernels=tuple(by_name.values()), **about) for key, by_name in kernels.items()]
 
 
-def _environment(file: AsvFile, folder: str, problems: Problems) -> Environment:
-    def stated(name: str, otherwise: str = "") -> str:
-        value = file.params.get(name)
-        return records.storable(value, 200) if value and isinstance(value, str) else otherwise
-
-    python = {"python": file.python} if file.python[:1].isdigit() else {}  # it may be the path of an executable
-    host, system = stated("machine", records.storable(folder, 200)), stated("os").partition(" ")[0]
-    return Environment(
-        machine=machine_name(host, stated("cpu"), stated("num_cpu"), system, stated("arch")),
-        host=host,
-        versions=read_versions(python | file.requirements, problems),
-        commit=file.commit_hash,
+def machine_of(file: AsvFile) -> tuple[str, str, str, str, str]:
+    """Return host, processor, number of cores, system without its version, and architecture; "" if not known."""
+    values = (file.params.get(name) for name in ("machine", "cpu", "num_cpu", "os", "arch"))
+    host, processor, cores, system, architecture = (
+        records.storable(value, 200) if isinstance(value, str) else "" for value in values
     )
+    return host, processor, cores, system.partition(" ")[0], architecture
+
+
+def _environment(file: AsvFile, folder: str, problems: Problems) -> Environment:
+    python = {"python": file.python} if file.python[:1].isdigit() else {}  # it may be the path of an executable
+    stated, *about = machine_of(file)
+    host = stated or records.storable(folder, 200)
+    versions = read_versions(python | file.requirements, problems)
+    return Environment(machine=machine_name(host, *about), host=host, versions=versions, commit=file.commit_hash)
 
 
 def _name_and_key(params: tuple[str, ...], threads: int) -> tuple[str, CellKey]:

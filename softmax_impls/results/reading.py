@@ -112,16 +112,18 @@ class Problems:
         self._kinds: dict[str, _Kind] = {}
         self._max_kinds = max_kinds
 
-    def add(self, position: str, problem: str) -> None:
+    def add(self, position: str, problem: str, count: int = 1, files: int = 0) -> None:
         """Note a problem and its position in the file; "" is the whole file."""
-        self._kind(position, problem).count += 1
+        if problem not in self._kinds and len(self._kinds) >= self._max_kinds:
+            problem = "other problems"
+        kind = self._kinds.setdefault(problem, _Kind(_one_line(position)))
+        kind.count += count
+        kind.files += files
 
     def add_file(self, name: str, problems: "Problems") -> None:
         """Note the problems of a file."""
         for problem, kind in problems._kinds.items():
-            total = self._kind(f"{name}: {kind.first}" if kind.first else name, problem)
-            total.count += kind.count
-            total.files += 1
+            self.add(f"{name}: {kind.first}" if kind.first else name, problem, kind.count, files=1)
 
     @contextmanager
     def at(self, position: str) -> Iterator[None]:
@@ -139,8 +141,3 @@ class Problems:
             files = f" in {kind.files} files" if kind.files > 1 else ""
             lines.append(f"{kind.first}{more}{files}: {problem}" if kind.first else problem)
         return lines
-
-    def _kind(self, position: str, problem: str) -> _Kind:
-        if problem not in self._kinds and len(self._kinds) >= self._max_kinds:
-            problem = "other problems"
-        return self._kinds.setdefault(problem, _Kind(_one_line(position)))

@@ -16,6 +16,7 @@ from typing import Any
 from softmax_impls.results import asv
 from softmax_impls.results.asv import Benchmark
 from softmax_impls.results.reading import UNREADABLE, Problems, describe, printable, read_bytes
+from softmax_impls.timing.environment import description
 from softmax_impls.timing.records import Samples
 
 
@@ -125,9 +126,8 @@ def kinds(comparisons: Sequence[CommitComparison]) -> list[str]:
 
     The environment states the versions that are part of a kind.
     """
-    several = {(comparison.base.kind, comparison.base.environment) for comparison in comparisons}
-    count = Counter(kind for kind, _ in several)
-    bases = (comparison.base for comparison in comparisons)
+    bases = [comparison.base for comparison in comparisons]
+    count = Counter(kind for kind, _ in {(base.kind, base.environment) for base in bases})
     return [f"{base.kind}, {base.environment}" if count[base.kind] > 1 else base.kind for base in bases]
 
 
@@ -169,32 +169,21 @@ def read_commit(folder: Path, commit: str) -> tuple[list[Recorded], list[str]]:
             results = [result for name in file.results for result in asv.read_results(file, name, ignored)]
             samples = {result.benchmark: result.samples for result in results if result.samples}
             measured = max((result.started_at for result in results if result.started_at), default=None)
-            machine, environment = printable(path.parent.name), printable(file.env_name)
-            about = asv.utc(file.date), measured, samples, _kind(file) or machine
-            recorded.append(Recorded(machine, environment, commit, *about))
+            machine, (_, *about) = printable(path.parent.name), asv.machine_of(file)
+            kind = description(*about) if about[0] else machine
+            place = machine, printable(file.env_name), commit
+            recorded.append(Recorded(*place, asv.utc(file.date), measured, samples, kind))
         except (*UNREADABLE, OSError) as error:
             lines.append(f"{printable(path)}: {describe(error)}")
     return recorded, lines
-
-
-def _kind(file: asv.AsvFile) -> str:
-    """Return the processor, the number of cores and the system, as asv read them; "" without the processor."""
-    names = "cpu", "num_cpu", "os", "arch"
-    processor, cores, system, architecture = (" ".join(str(file.params.get(name) or "").split()) for name in names)
-    of_system = f"{system.partition(' ')[0]} {architecture}".strip()  # without the version of the system
-    parts = processor, cores and f"{cores} cores", of_system
-    return printable(", ".join(filter(None, parts))) if processor else ""
 
 
 def compare_commits(base: Sequence[Recorded], head: Sequence[Recorded]) -> Iterator[CommitComparison]:
     """Yield a comparison for each machine and environment that both commits were measured on."""
     for old, new in itertools.product(base, head):
         if (old.machine, old.environment) == (new.machine, new.environment):
-            both = [benchmark for benchmark in old.samples if benchmark in new.samples]
-            changes = [
-                Change(benchmark, min(old.samples[benchmark]), min(new.samples[benchmark])) for benchmark in both
-            ]
-            changes.sort(key=lambda change: change.ratio)
+            pairs = ((of, min(old.samples[of]), min(new.samples[of])) for of in old.samples if of in new.samples)
+            changes = sorted(itertools.starmap(Change, pairs), key=lambda change: change.ratio)
             slower = tuple(change for change in reversed(changes) if is_slower([change.before], [change.after]))
             faster = tuple(change for change in changes if is_slower([change.after], [change.before]))
             yield CommitComparison(old, new, len(changes), slower, faster)

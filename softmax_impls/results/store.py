@@ -7,7 +7,7 @@ import datetime
 import io
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -168,31 +168,25 @@ def _decode(line: bytes, position: str, problems: Problems) -> Cell:
     try:
         return _DECODER.decode(line)
     except msgspec.MsgspecError as error:
-        whole, lost = error, list[tuple[str, str]]()
-    try:
-        content = decode_json(line)
-    except UNREADABLE:
-        raise whole from None
-    if not (isinstance(content, dict) and content.get("schema") == SCHEMA and isinstance(content.get("kernels"), list)):
-        raise whole
+        whole, lost = error, dict[str, str]()
 
-    def readable(part: str, values: Iterable[Any], kind: type[Struct]) -> list[Any]:
-        found = []
+    def readable(part: str, values: Iterable[Any], kind: type[Struct]) -> Iterator[Any]:
         for number, value in enumerate(values):
             try:
-                found.append(msgspec.convert(value, kind))
+                yield msgspec.convert(value, kind)
             except UNREADABLE as error:
-                lost.append((f"{position}, {part} {number}", describe(error)))
-        return found
+                lost[f"{position}, {part} {number}"] = describe(error)
 
-    content["kernels"] = readable("kernel", content["kernels"], KernelResult)
-    for part, kind in (("control", Control), ("roofline", Roofline)):
-        stated = [content[part]] if content.get(part) is not None else []
-        content[part] = next(iter(readable(part, stated, kind)), None)
-    if not content["kernels"]:
-        raise whole
-    cell = msgspec.convert(content, Cell)
-    for where, problem in lost:
+    try:
+        content = decode_json(line)
+        content["kernels"] = list(readable("kernel", content["kernels"], KernelResult))
+        for part, kind in (("control", Control), ("roofline", Roofline)):
+            stated = [content[part]] if content.get(part) is not None else []
+            content[part] = next(readable(part, stated, kind), None)
+        cell = msgspec.convert(content, Cell)
+    except (AttributeError, KeyError, *UNREADABLE):
+        raise whole from None
+    for where, problem in lost.items():
         problems.add(where, problem)
     return cell
 
@@ -207,12 +201,10 @@ def _describe(error: Exception) -> str:
 
 def _is_cut_off(line: bytes) -> bool:
     """Whether a line is the last, and only the beginning of a JSON object. A value may be cut, too: 0.0001 to 0.0."""
-    if line.startswith(b"{") and not line.endswith(b"\n"):
-        try:
-            msgspec.json.decode(line)
-        except UNREADABLE:
-            return True
-    return False
+    with suppress(*UNREADABLE):
+        msgspec.json.decode(line)
+        return False
+    return line.startswith(b"{") and not line.endswith(b"\n")
 
 
 def _some(versions: Mapping[str, str], packages: Collection[str]) -> dict[str, str]:

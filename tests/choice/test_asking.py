@@ -4,9 +4,12 @@ import pytest
 
 from softmax_impls import implementations
 from softmax_impls.choice import asking
-from softmax_impls.choice.answer import Question
+from softmax_impls.choice.answer import MEASURED, OUTSIDE, Question
+from softmax_impls.choice.asking import ask_results
 from softmax_impls.choice.choose import choose
+from softmax_impls.results.runs import Loaded
 from softmax_impls.timing.pasted_code import Times
+from softmax_impls.timing.records import Environment
 
 from .builders import HERE, build_cell, build_run
 
@@ -51,3 +54,18 @@ def test_other_times_follow_from_the_time_of_the_code_by_their_ratios(monkeypatc
             (8e-6 * ratio, 4e-6 * ratio, 9e-6 * ratio)
         )
     assert list(stated.candidates) == sorted(times, key=times.__getitem__)
+
+
+def test_results_with_fewer_threads_answer_where_results_with_as_many_are_of_other_shapes(monkeypatch):
+    cells = build_cell(64, 100, {"numba_simd": 1e-6}), build_cell(512, 1000, {"numba_simd": 1e-6}, threads=2)
+    monkeypatch.setattr(asking, "environment", lambda: Environment(machine=HERE))
+    loaded, lines = Loaded((build_run(*cells).run,), (), ()), []
+
+    def ask(shape, any_threads):
+        question = Question(*shape, "float32", 2)
+        (answer,) = ask_results([question], implementations(), loaded, lines.append, any_threads)
+        return answer.basis, answer.question.threads
+
+    assert (ask((512, 1000), True), ask((64, 100), True)) == ((MEASURED, 2), (MEASURED, 1))
+    assert lines == ["No results with 2 threads are near: this is the answer for 1 thread."]
+    assert ask((64, 100), False) == ask((3, 3), True) == (OUTSIDE, 2)
