@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import click
 from click.shell_completion import shell_complete
@@ -17,7 +18,6 @@ from softmax_impls import __version__
 from softmax_impls.cli.check import check, list_command
 from softmax_impls.cli.choose import choose
 from softmax_impls.cli.compare import compare
-from softmax_impls.cli.fleet import ARGUMENTS
 from softmax_impls.cli.history import history
 from softmax_impls.cli.report import report
 
@@ -60,9 +60,8 @@ def _run(arguments: list[str]) -> int:
     if COMPLETION in os.environ:
         return shell_complete(cli, {}, PROGRAM, COMPLETION, os.environ[COMPLETION])
     try:
-        given = list(arguments)  # `make_context` empties the list
-        with cli.make_context(PROGRAM, arguments, obj=time.perf_counter()) as context:  # the start of a budget
-            context.meta[ARGUMENTS] = given
+        given = SimpleNamespace(start=time.perf_counter(), arguments=list(arguments))  # `make_context` empties the list
+        with cli.make_context(PROGRAM, arguments, obj=given) as context:
             return int(cli.invoke(context) or 0)
     except click.exceptions.Exit as end:  # --help and --version
         return end.exit_code

@@ -20,14 +20,12 @@ def list_command(specs: tuple[str, ...], peers: bool, as_json: bool) -> None:
       softmax-impls list --peers --json
     """  # noqa: D301
     from softmax_impls.report.terminal import tables
-    from softmax_impls.report.terminal.console import console, print_json
+    from softmax_impls.report.terminal.console import show
 
     usable, unusable = options.select(specs, peers)
-    if as_json:
-        records = {name: {field: getattr(usable[name], field) for field in JSON_FIELDS} for name in usable}
-        print_json({"implementations": records, "not_available": unusable})
-    else:
-        console().print(tables.listing(usable, unusable))
+    records = {name: {field: getattr(record, field) for field in JSON_FIELDS} for name, record in usable.items()}
+    data = {"implementations": records, "not_available": unusable}
+    show(as_json, data, [tables.listing(usable, unusable)], [])
 
 
 @click.command()
@@ -49,19 +47,16 @@ def check(specs: tuple[str, ...], peers: bool, seed: int, as_json: bool) -> int:
     usable, unusable = options.select(specs, peers)
     from softmax_impls.checks import gate
     from softmax_impls.report.terminal import tables
-    from softmax_impls.report.terminal.console import console, kernels_to_stderr, print_json, print_lines
+    from softmax_impls.report.terminal.console import kernels_to_stderr, show
     from softmax_impls.report.terminal.progress import progress_line
 
     with progress_line(text=f"checking {len(usable)} implementations"), kernels_to_stderr():
         verdicts = gate.judge(usable, seed)
         forward = gate.judge_softmax(seed=seed)
     by_name = {**verdicts, "softmax (forward)": forward}
+    data = {"verdicts": {name: verdict.as_dict() for name, verdict in by_name.items()}, "not_available": unusable}
     failures = tables.failures(by_name.values())
-    if as_json:
-        as_dicts = {name: verdict.as_dict() for name, verdict in by_name.items()}
-        print_json({"verdicts": as_dicts, "not_available": unusable})
-    else:
-        console().print(tables.verdicts(verdicts, forward))
-        print_lines(failures or ["All implementations are right."])
-        print_lines([f"{name} not available: {why}" for name, why in unusable.items()])
-    return 1 if failures else 0
+    lines = failures or ["All implementations are right."]
+    lines += [f"{name} not available: {why}" for name, why in unusable.items()]
+    show(as_json, data, [tables.verdicts(verdicts, forward)], lines)
+    return 0 if all(verdict.right for verdict in by_name.values()) else 1

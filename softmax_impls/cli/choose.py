@@ -1,14 +1,17 @@
 """The command ``softmax-impls choose``: its options, and the question that they ask."""
 
 import math
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import click
 
 from softmax_impls.cli import options
 from softmax_impls.commands import FOLDER
 from softmax_impls.threads import available_cores, default_threads
-from softmax_impls.timing.workloads import WORKLOADS
+from softmax_impls.timing.workloads import DTYPES, WORKLOADS
 
 
 @click.command()
@@ -21,7 +24,7 @@ from softmax_impls.timing.workloads import WORKLOADS
     click.types.FuncParamType(options.weighted_shape),
     f"Instead of a shape, a mix of shapes like 256x1000, or of {', '.join(WORKLOADS)}. May be repeated.",
 )
-@click.option("--dtype", type=click.Choice(options.DTYPES), default="float64", help="Of the computation.")
+@click.option("--dtype", type=click.Choice(DTYPES), default="float64", help="Of the computation.")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads to use. By default, as the default call.")
 @click.option("--max-memory", type=options.size_in_bytes, metavar="SIZE", help="Of temporaries, like 1GB.")
 @click.option(
@@ -48,22 +51,7 @@ from softmax_impls.timing.workloads import WORKLOADS
 @options.impl
 @options.peers
 @options.as_json
-def choose(
-    batch: int | None,
-    dim: int | None,
-    mix: list[tuple[int, int, float]],
-    dtype: str,
-    threads: int | None,
-    max_memory: int | None,
-    max_error: float | None,
-    any_accuracy: bool,
-    paths: tuple[Path, ...],
-    measure: bool | None,
-    startup: bool,
-    specs: tuple[str, ...],
-    peers: bool,
-    as_json: bool,
-) -> int:
+def choose(**values: Any) -> int:
     """Choose an implementation for a shape, with its time and the code that calls it, and state how sure the choice is.
 
     The shape is measured, which takes a few seconds. With --no-measure or --from, the answer comes from results: of
@@ -77,32 +65,28 @@ def choose(
       softmax-impls choose --batch 64 --dim 150000 --threads 1 --startup
       softmax-impls choose --batch 64 --dim 1000 --from elsewhere/results.jsonl --json
     """  # noqa: D301
-    parts = mix or ([(batch, dim, 1.0)] if batch and dim else [])
-    if not parts or (mix and (batch or dim)):
+    given = SimpleNamespace(**values)
+    sizes = [(given.batch, given.dim)] if given.batch and given.dim else [(b, d) for b, d, _ in given.mix]
+    if not sizes or (given.mix and (given.batch or given.dim)):
         raise click.UsageError("either --batch and --dim, or --workload, must be given")
-    if mix and startup:
+    if given.mix and given.startup:
         raise click.UsageError("--startup needs --batch and --dim instead of --workload")
-    if measure and paths:
+    if given.measure and given.paths:
         raise click.UsageError("--measure and --from exclude each other")
-    if threads is not None:
-        options.check_threads(threads)
-    options.cells([], [(batch, dim) for batch, dim, _ in parts], [dtype], [1])  # rejects arrays that are too large
-    usable, unusable = options.select(specs, peers)
+    if given.threads is not None:
+        options.check_threads(given.threads)
+    options.cells([], sizes, [given.dtype], [1])  # rejects arrays that are too large
+    usable, unusable = options.select(given.specs, given.peers)
     from softmax_impls.choice.answer import Question
-    from softmax_impls.cli import answering
+    from softmax_impls.cli.answering import answer
 
-    about = (
-        dtype,
-        threads or min(default_threads(), available_cores()),
-        math.inf if max_memory is None else max_memory,
-        max_error or math.inf,
-        any_accuracy,
-        tuple(usable) if any(":" not in spec for spec in specs) else (),
+    question = partial(
+        Question,
+        dtype=given.dtype,
+        threads=given.threads or min(default_threads(), available_cores()),
+        max_memory=math.inf if given.max_memory is None else given.max_memory,
+        max_error=given.max_error or math.inf,
+        any_accuracy=given.any_accuracy,
+        only=tuple(usable) if any(":" not in spec for spec in given.specs) else (),
     )
-    questions = [Question(batch, dim, *about) for batch, dim, _ in parts]
-    if measure is False and not paths:
-        paths = (FOLDER,)
-    found, fleet = answering.ask(questions, usable, paths, any_threads=threads is None)
-    if mix:
-        return answering.print_mix(list(zip((part[2] for part in parts), found, strict=True)), usable, as_json)
-    return answering.print_answer(found[0], fleet, usable, unusable, startup, as_json)
+    return answer(given, [question(*shape) for shape in sizes], usable, unusable)

@@ -35,16 +35,12 @@ def history(base: str, head: str, results: tuple[Path, ...], as_json: bool) -> i
     """  # noqa: D301
     from softmax_impls.commands.history import history as compare
     from softmax_impls.report.terminal.changes import changes
-    from softmax_impls.report.terminal.console import print_json, print_lines
+    from softmax_impls.report.terminal.console import show
     from softmax_impls.results.slowdowns import by_kind
 
-    try:
+    with options.rejecting(ValueError):
         comparisons = compare(base, head, results, warn=options.say)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    if as_json:
-        kinds = [slowdown.as_dict() for slowdown in by_kind(comparisons)]
-        print_json({"comparisons": [comparison.as_dict() for comparison in comparisons], "slower_by_kind": kinds})
-    else:
-        print_lines(changes(comparisons))
+    kinds = [slowdown.as_dict() for slowdown in by_kind(comparisons)]
+    data = {"comparisons": [comparison.as_dict() for comparison in comparisons], "slower_by_kind": kinds}
+    show(as_json, data, [], changes(comparisons))
     return 1 if any(comparison.slower for comparison in comparisons) else 0

@@ -3,8 +3,8 @@
 import math
 import re
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +20,6 @@ from softmax_impls.threads import available_cores
 from softmax_impls.timing.workloads import WORKLOADS, CellKey, cell_keys
 
 FOLDER_PATH = click.Path(file_okay=False, path_type=Path)
-DTYPES = ("float32", "float64")
 SIZES = r"\d{1,12}([x×]\d{1,12})+"  # like 256x1000
 
 say = partial(click.echo, err=True)  # print a line about a file that could not be read or written
@@ -103,13 +102,20 @@ class Number(click.FloatRange):
         return number
 
 
+@contextmanager
+def rejecting(*errors: type[Exception], option: str = "") -> Iterator[None]:
+    """Report errors of these types as errors of usage, of an option if it is named."""
+    try:
+        yield
+    except errors as error:
+        text = str(error)
+        raise (click.BadParameter(text, param_hint=option) if option else click.UsageError(text)) from None
+
+
 def select(specs: Sequence[str], peers: bool) -> tuple[dict[str, Implementation], dict[str, str]]:
     """Return the implementations that --impl and --peers select, and for the unavailable ones the reason."""
-    try:
-        with redirect_stdout(sys.stderr):  # a user's module may print
-            return from_specs(specs, peers=peers)
-    except (ValueError, ImportError) as error:
-        raise click.BadParameter(str(error), param_hint="--impl") from None
+    with rejecting(ValueError, ImportError, option="--impl"), redirect_stdout(sys.stderr):  # a user's module may print
+        return from_specs(specs, peers=peers)
 
 
 def check_threads(threads: int) -> None:
@@ -122,10 +128,8 @@ def cells(
     names: Sequence[str], shapes: Sequence[tuple[int, int]], dtypes: Sequence[str], threads: Sequence[int]
 ) -> list[CellKey]:
     """Return the cells to measure, or reject shapes whose arrays are too large."""
-    try:
+    with rejecting(ValueError):
         return cell_keys(names, shapes, dtypes, threads)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
 
 
 def output(files: str) -> Callable[[Command], Command]:

@@ -27,9 +27,9 @@ def report(paths: tuple[Path, ...], output: Path, as_json: bool) -> int:
       softmax-impls report here.jsonl elsewhere.jsonl --json
     """  # noqa: D301
     from softmax_impls.choice.fleet import at_cells, rank_runs, summary
-    from softmax_impls.report.terminal.console import console, print_json, print_lines
+    from softmax_impls.report.terminal.cells import runs_table
+    from softmax_impls.report.terminal.console import show
     from softmax_impls.report.terminal.progress import progress_line
-    from softmax_impls.report.terminal.times import runs_table
     from softmax_impls.results.runs import load
 
     loaded = load(paths)
@@ -42,15 +42,9 @@ def report(paths: tuple[Path, ...], output: Path, as_json: bool) -> int:
         from softmax_impls.report.files import write  # it imports matplotlib
 
         runs = rank_runs(loaded.runs)
-        try:
+        with options.rejecting(OSError, option="--output"):
             page, figures, notes = write(loaded, runs, output)
-        except OSError as error:
-            raise click.BadParameter(str(error), param_hint="--output") from None
-    if as_json:
-        files = {"page": str(page), "figures": list(map(str, figures))}
-        print_json(files | {"cells": cells, "problems": loaded.problems, "notes": notes})
-    else:
-        for table in runs_table(runs) if len(runs) > 1 else ():
-            console().print(table)
-        print_lines([*summary(at_cells(runs)), str(page), *map(str, figures), *notes])
+    paths_of = {"page": str(page), "figures": list(map(str, figures))}
+    data = paths_of | {"cells": cells, "problems": loaded.problems, "notes": notes}
+    show(as_json, data, runs_table(runs), [*summary(at_cells(runs)), str(page), *map(str, figures), *notes])
     return 0

@@ -11,10 +11,13 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import DTypeLike
 
-from softmax_impls.choice.coverage import recommend, rejected
+from softmax_impls.choice.coverage import recommend
 from softmax_impls.choice.ranking import Ranked, RankedRun, rank_all
 from softmax_impls.commands.arguments import dtype_name, integer, real, seed_from, several
+from softmax_impls.commands.fleet.messages import Order
+from softmax_impls.commands.fleet.sending import chosen
 from softmax_impls.commands.kernels import Kernels, select_kernels
+from softmax_impls.commands.outcome import Outcome, prepare
 from softmax_impls.formatting import format_count
 from softmax_impls.implementation import Implementation
 from softmax_impls.report.notebook import Results
@@ -110,34 +113,48 @@ def compare(
     """
     start = time.perf_counter()
     usable, unusable = select_kernels(kernels, peers)
-    if not 0 < real("budget", budget, "a positive number of seconds") < math.inf:
-        raise ValueError(f"budget must be a positive number of seconds, got {budget}")
     if resume and output is None:
         raise ValueError("resume needs output, the folder of the results")
-    counts = [integer("threads", number) for number in several("threads", threads, (int, np.integer))]
-    cores = available_cores()
-    if not all(1 <= number <= cores or (scheduler and number > cores) for number in counts):
-        raise ValueError(f"threads must be from 1 to {cores}, the number of processors; got {counts}")
-    kinds = [dtype_name("dtypes", dtype) for dtype in several("dtypes", dtypes, (str, type, np.dtype))]
-    keys = cell_keys(several("workloads", workloads, str), several("shapes", shapes), kinds, counts)
+    keys = _cells(workloads, shapes, dtypes, threads, anywhere=scheduler is not None)
+    order = Order(keys, [], _seconds(budget), peers, _bytes(max_memory), machine, seed_from(seed))
     folder = None if output is None else Path(output)
-    # An infinite max_memory is no limit.
-    memory = None if max_memory is None else int(min(real("max_memory", max_memory, "a number of bytes"), sys.maxsize))
-    given: dict[str, Any] = {"max_memory": memory, "machine": machine, "seed": seed_from(seed)}
-    if scheduler is not None:
-        from softmax_impls.commands.fleet.call import compare_on_fleet
-
-        given |= {"budget": budget, "peers": peers}
-        return compare_on_fleet(scheduler, keys, usable, kernels is not None, folder, resume, progress, **given)
-    comparison = Comparison(usable, keys, budget, folder, start=start, **given)
+    comparison: Outcome
+    if scheduler is None:
+        comparison = Comparison(usable, order, folder, start=start)
+    else:
+        comparison = prepare(scheduler, order if kernels is None else chosen(order, usable), usable, folder)
     comparison.open(resume)
     comparison.run(progress)
-    comparison.problems += [f"{name} not available: {why}" for name, why in unusable.items()]
+    if scheduler is None:
+        comparison.problems += [f"{name} not available: {why}" for name, why in unusable.items()]
+    elif folder and (comparison.interrupted or comparison.unfinished):
+        comparison.problems.append("To continue, repeat the call with resume=True.")
     return comparison.results()
 
 
-class Comparison:
-    """A run: the cells to measure, and, after `open` and `run`, the results.
+def _cells(workloads: Any, shapes: Any, dtypes: Any, threads: Any, anywhere: bool) -> list[CellKey]:
+    """Return the cells of the arguments of `compare`. Machines `anywhere` may have more processors than this."""
+    counts = [integer("threads", number) for number in several("threads", threads, (int, np.integer))]
+    cores = available_cores()
+    if not all(1 <= number <= cores or (anywhere and number > cores) for number in counts):
+        raise ValueError(f"threads must be from 1 to {cores}, the number of processors; got {counts}")
+    names = [dtype_name("dtypes", dtype) for dtype in several("dtypes", dtypes, (str, type, np.dtype))]
+    return cell_keys(several("workloads", workloads, str), several("shapes", shapes), names, counts)
+
+
+def _seconds(budget: object) -> float:
+    if not 0 < (seconds := real("budget", budget, "a positive number of seconds")) < math.inf:
+        raise ValueError(f"budget must be a positive number of seconds, got {budget}")
+    return seconds
+
+
+def _bytes(max_memory: object) -> int | None:
+    """Return a number of bytes; infinity is no limit."""
+    return None if max_memory is None else int(min(real("max_memory", max_memory, "a number of bytes"), sys.maxsize))
+
+
+class Comparison(Outcome):
+    """A comparison on this machine.
 
     The budget in seconds counts from `start` on. `reserve` of it are left for the caller.
     """
@@ -145,55 +162,41 @@ class Comparison:
     def __init__(
         self,
         implementations: Mapping[str, Implementation],
-        keys: Sequence[CellKey],
-        budget: float,
+        order: Order,
         folder: Path | None,
         *,
-        max_memory: float | None = None,
-        machine: str | None = None,
-        seed: int = 0,
         start: float | None = None,
         reserve: float = 0.0,
     ) -> None:
-        self._start, self.budget = time.perf_counter() if start is None else start, budget
-        memory = largest_temporaries() if max_memory is None else int(max_memory)
-        self.session = Session(implementations, budget - reserve, memory, seed, start=self._start)
-        self.environment = environment(machine)
-        self.keys, self.file = keys, folder and folder / store.FILE
-        self._stored = store.ResultsFile(self.file)
+        super().__init__(order, folder, start)
+        memory = largest_temporaries() if order.max_memory is None else int(order.max_memory)
+        self.session = Session(implementations, order.budget - reserve, memory, order.seed, start=self._start)
+        self.environment = environment(order.machine)
         self.done: dict[CellKey, Cell] = {}  # all measured cells, also of the run that is resumed
-        self.ranked: list[Ranked] = []  # the measured cells among `keys`
-        self.problems: list[str] = []  # a line for each cell that was skipped
-        self.interrupted = False  # by Ctrl-C
 
-    def open(self, resume: bool) -> None:
-        """Load the results to resume, or rename them; raises OSError or ResultsError if that is not possible."""
-        if self.file is None:
-            return
-        if resume:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            sources = {name: fingerprint(impl.kernel) for name, impl in self.session.implementations.items()}
-            packages = {package for impl in self.session.implementations.values() for package in impl.requires}
-            cells = store.continue_from(self.file, self.environment, self.session.seed, sources, packages)
-            self.done = {cell.key: cell for cell in cells}
-            store.write(self.file, cells)
-        else:
-            store.start(self.file)
+    def load(self, file: Path) -> None:
+        """Load results of the same code, machine and seed."""
+        sources = {name: fingerprint(impl.kernel) for name, impl in self.session.implementations.items()}
+        packages = {package for impl in self.session.implementations.values() for package in impl.requires}
+        cells = store.continue_from(file, self.environment, self.session.seed, sources, packages)
+        self.done = {cell.key: cell for cell in cells}
+        store.write(file, cells)
 
     def run(self, progress: bool = True) -> None:
         """Measure the missing cells, and rank all. Ctrl-C ends the measurement."""
         try:
             with kernels_to_stderr():
-                self._measure([key for key in self.keys if key not in self.done], progress)
+                self._measure([key for key in self.order.keys if key not in self.done], progress)
         except KeyboardInterrupt:
             self.interrupted = True
         self.problems += self._stored.finish(self.done.values())
-        self.ranked = rank_all(self.done[key] for key in self.keys if key in self.done)
-        self.problems += exclusions(self.ranked)
-        if not self.ranked:
-            self.problems += failures(self.session.verdicts.values())
+        self.wrong = failures(self.session.verdicts.values())
+        if ranked := rank_all(self.done[key] for key in self.order.keys if key in self.done):
+            here, cells = self.environment, tuple(cell.every_round for cell in ranked)
+            self.runs = [RankedRun(Run("compare", here.machine, here.commit or "", cells, here.host), ranked)]
+        self.problems += exclusions(ranked) if ranked else self.wrong
         if self.interrupted or self.is_partial:
-            done = f"{len(self.ranked)} of {format_count(len(self.keys), 'cell')} are measured."
+            done = f"{len(ranked)} of {format_count(len(self.order.keys), 'cell')} are measured."
             self.problems.append(f"Interrupted: {done}" if self.interrupted else done)
 
     def _measure(self, keys: Sequence[CellKey], progress: bool) -> None:
@@ -201,7 +204,7 @@ class Comparison:
             return
         session, steps, done = self.session, len(plan(keys)), 0
         with progress_line(progress) as line:
-            line.keep(f"comparing {format_count(len(keys), 'cell')} in about {self.budget:g} s")
+            line.keep(f"comparing {format_count(len(keys), 'cell')} in about {self.order.budget:g} s")
             line.show("compiling and checking")
 
             def late(seconds: float) -> None:
@@ -221,28 +224,15 @@ class Comparison:
                     self._stored.append(cell, line.keep)
 
     @property
-    def seconds(self) -> float:
-        """Seconds since the start."""
-        return time.perf_counter() - self._start
+    def ranked(self) -> list[Ranked]:
+        """The measured cells among those of the order."""
+        return self.runs[0].cells if self.runs else []
 
     @property
     def is_partial(self) -> bool:
         """Whether cells are missing."""
-        return len(self.ranked) < len(self.keys)
-
-    @property
-    def failed(self) -> bool:
-        """Whether an implementation is wrong, no cell was measured, or the file lacks cells."""
-        wrong = rejected(self.ranked) or any(not verdict.right for verdict in self.session.verdicts.values())
-        return bool(wrong or not self.ranked or self._stored.lacks)
+        return len(self.ranked) < len(self.order.keys)
 
     def recommendation(self) -> list[str]:
         """Return sentences that say which implementation to use."""
         return recommend(self.ranked, {name: impl.family for name, impl in self.session.implementations.items()})
-
-    def results(self) -> Results:
-        """Return the measured cells as results of a single run."""
-        here, cells = self.environment, tuple(cell.every_round for cell in self.ranked)
-        run = Run("compare", here.machine, here.commit or "", cells, here.host)
-        runs = (RankedRun(run, self.ranked),) if self.ranked else ()
-        return Results(runs, tuple(self.problems), tuple(self.recommendation()))

@@ -83,12 +83,11 @@ def best(cell: Ranked) -> Best | None:
 
     If no implementation is known to be accurate, the fastest counts.
     """
-    comparison = cell.among_accurate or cell.comparison
-    if comparison is None or cell.comparison is None:
+    if not cell.winners:
         return None
-    tied = [comparison.best, *comparison.ties]
+    tied = (cell.accurate_only or cell).winners
     first = preferred({name: cell.times_best(name) for name in tied}, margin=math.inf)
-    faster = None if {*tied} & {*cell.winners} else (cell.comparison.best, 1 / cell.times_best(comparison.best))
+    faster = None if {*tied} & {*cell.winners} else (cell.winners[0], 1 / cell.times_best(tied[0]))
     names = sorted(tied, key=lambda name: name != first)
     return Best(tuple(names), cell.kernels[first].seconds or math.nan, faster)
 

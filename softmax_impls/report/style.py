@@ -63,14 +63,11 @@ Styles = Mapping[str, Style]
 def styles_of(names: Iterable[str]) -> Styles:
     """Return a style for each implementation. It depends on the name alone, unless two names have the same hash."""
     wanted = sorted(set(names))
-    styles = {
-        name: Style(colour, marker) for (name, colour), marker in zip(COLOURS.items(), cycle(MARKERS), strict=False)
-    }
-    markers, colours = range(len(MARKERS)), range(len(MORE_COLOURS))
-    more = [Style(MORE_COLOURS[i], MARKERS[(i + shift) % len(MARKERS)]) for shift in markers for i in colours]
+    styles = dict(zip(COLOURS, map(Style, COLOURS.values(), cycle(MARKERS)), strict=True))
+    more = list(map(Style, MORE_COLOURS * len(MARKERS), MARKERS * len(MORE_COLOURS)))  # each pair once
     for name in wanted:
         if name not in styles:
-            first, used = zlib.crc32(name.encode()) % len(colours), set(styles.values())
+            first, used = zlib.crc32(name.encode()) % len(MORE_COLOURS), set(styles.values())
             free = (style for style in more[first:] + more[:first] if style not in used)
             styles[name] = next(free, Style(RULE, "o"))
     return {name: styles[name] for name in wanted}

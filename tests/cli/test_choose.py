@@ -205,7 +205,7 @@ def test_results_with_fewer_threads_answer_unless_threads_are_stated(capsys, kep
     assert run(["choose", *map(str, SHAPE), *kept]) == 0
     out, error = capsys.readouterr()
     assert "1 thread: 1 µs" in out
-    assert error == "There are no results with 2 threads: this is the answer for 1 thread.\n"
+    assert error == "No results with 2 threads are near: this is the answer for 1 thread.\n"
     assert run(["choose", *map(str, SHAPE), *kept, "--threads", "2"]) == 1
 
 

@@ -8,6 +8,7 @@ import pytest
 import softmax_impls
 from softmax_impls import dispatch
 from softmax_impls.commands import comparison
+from softmax_impls.commands.fleet.messages import Order
 from softmax_impls.commands.kernels import select_kernels
 from softmax_impls.results import store
 from softmax_impls.timing.session import Session, Skipped
@@ -81,7 +82,7 @@ def test_results_are_shown_although_they_cannot_be_written(monkeypatch, tmp_path
     monkeypatch.setattr(Session, "prepare", lambda *_: None)
     record = build_cell(4, 8, {"pivoted": 1e-6}, disturbed=(9,))
     monkeypatch.setattr(Session, "run", lambda *_: iter([record]))
-    run = comparison.Comparison({}, [key], 1, tmp_path / "folder")
+    run = comparison.Comparison({}, Order([key], [], 1), tmp_path / "folder")
     run.open(resume=False)
     run.file.unlink()
     run.file.parent.rmdir()
@@ -111,7 +112,7 @@ def test_missing_cells_are_counted(monkeypatch):
     outcomes = [build_cell(4, 8, {"pivoted": 1e-6}), Skipped(keys[1], "its arrays are too large")]
     monkeypatch.setattr(Session, "prepare", lambda *_: None)
     monkeypatch.setattr(Session, "run", lambda *_: iter(outcomes))
-    run = comparison.Comparison({}, keys, 1, None)
+    run = comparison.Comparison({}, Order(keys, [], 1), None)
     run.run(progress=False)
     assert run.problems == [f"{keys[1]} not measured: its arrays are too large", "1 of 2 cells are measured."]
     assert (run.is_partial, run.failed) == (True, False)
@@ -169,7 +170,7 @@ def test_single_values_stand_for_lists(monkeypatch):
     made = []
     monkeypatch.setattr(comparison.Comparison, "run", lambda self, _: made.append(self))
     softmax_impls.compare("pivoted", workloads="digits", dtypes=np.float32, threads=1)
-    assert made[0].keys == [CellKey("digits", 128, 10, "float32", 1)]
+    assert made[0].order.keys == [CellKey("digits", 128, 10, "float32", 1)]
 
 
 def test_check_names_a_seed_of_a_wrong_type():
@@ -179,4 +180,4 @@ def test_check_names_a_seed_of_a_wrong_type():
 
 def test_budget_includes_what_passed_before_the_comparison(monkeypatch):
     monkeypatch.setattr(comparison.time, "perf_counter", lambda: 100.0)
-    assert comparison.Comparison({}, [], 10, None, start=94.0).session.seconds_left == 4
+    assert comparison.Comparison({}, Order([], [], 10), None, start=94.0).session.seconds_left == 4

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from softmax_impls.choice.answer import LOSES_SATURATED_ROWS
-from softmax_impls.report.terminal import cells, times
+from softmax_impls.report.terminal import cells
 from softmax_impls.timing.records import Control
 from softmax_impls.timing.workloads import GRID
 from tests.report.results import cell, kernel, ranked, square
@@ -133,9 +133,9 @@ def test_details_show_interval_rounds_and_status_of_every_implementation():
 def test_runs_side_by_side_have_the_ratio_of_their_times_in_each_cell():
     here = [cell({"numba_simd": 1e-6, "b": 2e-6}, 1, dim) for dim in (10, 20)]
     there = [cell({"numba_simd": 3e-6, "b": 2e-6}, 1, 10, machine="other"), cell({"b": 1e-6}, 5, 5, machine="other")]
-    lines = lines_of(*times.runs_table([ranked(here), ranked(there)]))
+    lines = lines_of(*cells.runs_table([ranked(here), ranked(there)]))
     row = row_of(lines, "grid")
     assert row[:3] == ["grid", "1×10", "float32"]
     assert row[3:14] == ["numba_simd", "1.01", "µs", "b", "2.01", "µs", "2.00", "3.00", "1.00", "to", "3.00"]
     assert any("B÷A numba_simd" in line and "for all kinds" in line for line in lines)
-    assert times.runs_table([ranked(here)]) == []
+    assert cells.runs_table([ranked(here)]) == []

@@ -12,12 +12,13 @@ from distributed import Client, Lock, wait
 from distributed.comm import CommClosedError
 
 from softmax_impls.choice.coverage import recommend, rejected
-from softmax_impls.choice.fleet import Fleet, KindKey, at_cells, kind_names, kind_of, rank_runs, summary
-from softmax_impls.choice.ranking import RankedRun
+from softmax_impls.choice.fleet import at_cells, kind_names, rank_runs, summary
+from softmax_impls.choice.ranking import KindKey, kind_of
 from softmax_impls.commands.fleet import messages, tasks
-from softmax_impls.commands.fleet.kinds import KindRun, count_hosts, describe_workers
+from softmax_impls.commands.fleet.kinds import KindRun, describe_workers
 from softmax_impls.commands.fleet.messages import Order
 from softmax_impls.commands.fleet.sending import files_of
+from softmax_impls.commands.outcome import Outcome
 from softmax_impls.formatting import format_count, one_line
 from softmax_impls.implementation import Implementation
 from softmax_impls.report.terminal.cells import exclusions
@@ -35,41 +36,23 @@ ClosedClientError = getattr(distributed.client, "ClosedClientError", CommClosedE
 _DECODER = msgspec.json.Decoder(messages.Message)
 
 
-class SchedulerGoneError(Exception):
-    """The connection to the scheduler is lost."""
-
-
-class FleetComparison:
+class FleetComparison(Outcome):
     """A comparison on a fleet. After `run`, it has the results of all kinds."""
 
-    def __init__(self, scheduler: str, order: Order, usable: Mapping[str, Implementation], folder: Path) -> None:
-        self._start, self._scheduler = time.perf_counter(), scheduler
-        self._order = msgspec.structs.replace(order, files=files_of(order.specs))
+    def __init__(self, scheduler: str, order: Order, usable: Mapping[str, Implementation], folder: Path | None) -> None:
+        super().__init__(msgspec.structs.replace(order, files=files_of(order.specs)), folder)
+        self._scheduler = scheduler
         self._sources = {name: fingerprint(record.kernel) for name, record in usable.items()}
-        self.file = folder / store.FILE
-        self._stored = store.ResultsFile(self.file)
         self.kinds: list[KindRun] = []
         self.done: dict[tuple[KindKey, CellKey], Cell] = {}
-        self.runs: list[RankedRun] = []
-        self.problems: list[str] = []
-        self.interrupted = False  # by Ctrl-C
-        self.unfinished = False  # a kind or a worker is missing
-        self.wrong: dict[str, None] = {}  # lines about implementations that the checks reject
 
-    @property
-    def seconds(self) -> float:
-        """Seconds since the start."""
-        return time.perf_counter() - self._start
-
-    def open(self, resume: bool) -> None:
-        """If `resume`, load earlier results, else rename their file; OSError or ResultsError if that fails."""
-        if not resume:
-            store.start(self.file)
-        for cell in store.read_whole(self.file) if resume else ():
+    def load(self, file: Path) -> None:
+        """Load results of the same code and seed, of any machines."""
+        for cell in store.read_whole(file):
             then = {kernel.name: kernel.source for kernel in cell.kernels if kernel.name in self._sources}
             now = {name: source for name, source in self._sources.items() if name in then}
-            store.refuse_if_different(self.file, "seed", cell.seed, self._order.seed)
-            store.refuse_if_different(self.file, "implementations", then, now)
+            store.refuse_if_different(file, "seed", cell.seed, self.order.seed)
+            store.refuse_if_different(file, "implementations", then, now)
             self.done[kind_of(cell.environment), cell.key] = cell
 
     def run(self, progress: bool = True) -> None:
@@ -82,7 +65,7 @@ class FleetComparison:
                     self._measure(client, line)
             except KeyboardInterrupt:
                 self.interrupted = True
-            except (SchedulerGoneError, CommClosedError, ClosedClientError) as error:
+            except (CommClosedError, ClosedClientError) as error:
                 self.unfinished = True
                 self.problems.append(str(error))
             finally:
@@ -112,19 +95,20 @@ class FleetComparison:
 
     def _find_kinds(self, client: Client, line: ProgressLine) -> None:
         """Group the workers by kind. Refuse workers with another version of this package, and name them."""
-        found, refused = describe_workers(client, client.nthreads(), self._order.machine)
+        found, refused = describe_workers(client, client.nthreads(), self.order.machine)
         kinds: dict[KindKey, list[str]] = {}
         for address, about in found.items():
             kinds.setdefault(kind_of(about), []).append(address)
         for (kind, addresses), name in zip(kinds.items(), kind_names(list(kinds)), strict=True):
-            missing = [key for key in self._order.keys if (kind, key) not in self.done]
+            missing = [key for key in self.order.keys if (kind, key) not in self.done]
             hosts = {address: found[address].host for address in addresses}
             same_machine = (other for other in self.kinds if other.key[0] == kind[0])
             if both := {host for other in same_machine for host in other.workers.values()} & {*hosts.values()}:
                 refused.append(f"{name} not measured: {min(both)} has workers with other versions, too")
                 continue
             self.kinds.append(KindRun(name, kind, missing, hosts, finished=not missing))
-            line.keep(f"{name}: {format_count(len(missing), 'cell')} to measure; {count_hosts(hosts)}")
+            workers = f"{format_count(len(hosts), 'worker')} on {', '.join(sorted(set(hosts.values())))}"
+            line.keep(f"{name}: {format_count(len(missing), 'cell')} to measure; {workers}")
         for text in refused:
             line.keep(text)
         self.problems += refused
@@ -133,7 +117,7 @@ class FleetComparison:
             raise ValueError("; ".join(refused) or f"the scheduler at {self._scheduler} has no workers")
 
     def _measure(self, client: Client, line: ProgressLine) -> None:
-        line.keep(f"comparing in about {self._order.budget:g} s on each kind")
+        line.keep(f"comparing in about {self.order.budget:g} s on each kind")
         while active := [kind for kind in self.kinds if not kind.finished]:
             alive = self._alive(client)
             for kind in active:
@@ -142,9 +126,9 @@ class FleetComparison:
                     line.keep(f"{kind.name}: {why}")
                     self._lose(kind, why)
                 known = {address for other in self.kinds for address in other.workers}
-                kind.update_workers(client, alive, known, self._order.machine)
+                kind.update_workers(client, alive, known, self.order.machine)
                 if kind.message is None and not kind.finished:
-                    kind.start(client, self._order, [other.busy_host for other in self.kinds])
+                    kind.start(client, self.order, [other.busy_host for other in self.kinds])
             left, cells = max(kind.seconds_left for kind in active), [str(kind.now) for kind in active if kind.now]
             line.show(f"{' | '.join(map(str, self.kinds))} | at most {left:.0f} s left | {', '.join(cells)}")
             awaited = [kind.message for kind in active if kind.message]
@@ -155,11 +139,11 @@ class FleetComparison:
                     self._receive(client, kind, line)
 
     def _alive(self, client: Client) -> dict[str, int]:
-        """Return the workers by address."""
+        """Return the workers by address; CommClosedError if the scheduler is gone."""
         with contextlib.suppress(OSError):
             if client.status == "running":
                 return dict(client.nthreads())
-        raise SchedulerGoneError(f"the scheduler at {self._scheduler} is gone")
+        raise CommClosedError(f"the scheduler at {self._scheduler} is gone")
 
     def _lose(self, kind: KindRun, why: str) -> None:
         if problem := kind.lose(why):
@@ -194,7 +178,7 @@ class FleetComparison:
                 self._refuse(kind, message.why)
             case messages.Ended():
                 kind.message, kind.finished = None, True
-                self.wrong |= dict.fromkeys(message.failures)
+                self.wrong += message.failures
 
     def _take_part(self, client: Client, kind: KindRun, message: messages.Started) -> None:
         """Note the steps of a kind. Refuse the kind if the code of an implementation differs from the code here."""
@@ -211,36 +195,25 @@ class FleetComparison:
 
     def _conclude(self) -> None:
         """Rank the results, and note the problems and the missing cells."""
-        wanted = [cell for (_, key), cell in self.done.items() if key in self._order.keys]
+        wanted = [cell for (_, key), cell in self.done.items() if key in self.order.keys]
         self.runs = rank_runs(split(wanted))
         for run in self.runs:
             self.problems += [f"{run.run.place}: {line}" for line in exclusions(run.cells)]
         self.problems += self.wrong
         for kind in self.kinds:
             if kind.missing and kind.is_gone:
-                total = format_count(len(self._order.keys), "cell")
-                done = f"{len(self._order.keys) - len(kind.missing)} of {total} are measured"
+                total = format_count(len(self.order.keys), "cell")
+                done = f"{len(self.order.keys) - len(kind.missing)} of {total} are measured"
                 self.problems.append(f"{kind.name} is gone: {done}.")
                 self.unfinished = True
         self.problems = list(dict.fromkeys(self.problems))  # each line once, also if several workers measured a kind
         if self.interrupted:
-            total = format_count(len(self.kinds) * len(self._order.keys), "cell")
+            total = format_count(len(self.kinds) * len(self.order.keys), "cell")
             self.problems.append(f"Interrupted: {len(wanted)} of {total} are measured.")
-
-    @property
-    def answers(self) -> dict[CellKey, Fleet]:
-        """The implementation to use on each kind, for each cell that several kinds have."""
-        return at_cells(self.runs)
-
-    @property
-    def failed(self) -> bool:
-        """Whether the command exits with status 1: wrong implementations, missing kinds, workers or results."""
-        wrong = any(rejected(run.cells) for run in self.runs)
-        return bool(wrong or self.wrong or self.unfinished or self._stored.lacks or not self.runs)
 
     def recommendation(self) -> list[str]:
         """Return sentences that say which implementation to use on which kind."""
-        for_all = [*summary(self.answers)]
-        wrong = {name: why for run in self.runs for name, why in rejected(run.cells).items()} if for_all else {}
-        single = recommend(self.runs[0].cells, {}) if self.runs and not for_all else []
-        return [*for_all, *single, *(f"Do not use {name}: {why}." for name, why in sorted(wrong.items()))]
+        if not (for_all := [*summary(at_cells(self.runs))]):
+            return recommend(self.runs[0].cells, {}) if self.runs else []
+        wrong = {name: why for run in self.runs for name, why in rejected(run.cells).items()}
+        return [*for_all, *(f"Do not use {name}: {why}." for name, why in sorted(wrong.items()))]

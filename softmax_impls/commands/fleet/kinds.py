@@ -11,10 +11,10 @@ import msgspec
 from distributed import Client, Future
 
 import softmax_impls
-from softmax_impls.choice.fleet import KindKey, kind_of
+from softmax_impls.choice.ranking import KindKey, kind_of
 from softmax_impls.commands.fleet.messages import Order
 from softmax_impls.commands.fleet.tasks import start
-from softmax_impls.formatting import format_count, one_line
+from softmax_impls.formatting import one_line
 from softmax_impls.timing.environment import environment
 from softmax_impls.timing.records import Environment
 from softmax_impls.timing.workloads import CellKey
@@ -44,14 +44,12 @@ class KindRun:
 
     def __str__(self) -> str:
         if self.finished:
-            return f"{self.name}: {'gone' if self.is_gone else 'done'}"
-        if not self.message:
-            return f"{self.name}: waits for a worker"
-        return (
-            f"{self.name}: {self.steps_done}/{max(self.steps, self.steps_done)}"
-            if self.now
-            else f"{self.name}: compiles"
-        )
+            state = "gone" if self.is_gone else "done"
+        elif not self.message:
+            state = "waits for a worker"
+        else:
+            state = f"{self.steps_done}/{max(self.steps, self.steps_done)}" if self.now else "compiles"
+        return f"{self.name}: {state}"
 
     @property
     def busy_host(self) -> str:
@@ -130,8 +128,3 @@ def _reason(version: object, about: object) -> str:
     if about.commit and here and about.commit != here:
         return f"{about.host} has softmax-impls at commit {about.commit[:10]}, and this process {here[:10]}"
     return ""
-
-
-def count_hosts(workers: dict[str, str]) -> str:
-    """Return how many workers there are, and on which hosts."""
-    return f"{format_count(len(workers), 'worker')} on {', '.join(sorted(set(workers.values())))}"

@@ -4,12 +4,21 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import msgspec
+
+from softmax_impls.commands.fleet.messages import Order
 from softmax_impls.formatting import format_bytes
 from softmax_impls.implementation import Implementation, qualified_name
 from softmax_impls.registry import from_spec, is_ours
 
 LARGEST = 10_000_000  # bytes in all
 INSTALLED = {"site-packages", "dist-packages"}  # folders of packages that each host installs for itself
+
+
+def chosen(order: Order, usable: Mapping[str, Implementation]) -> Order:
+    """Return an order in which only these implementations take part, and with `order.peers` those of each host."""
+    names = [name for name, record in usable.items() if not (order.peers and record.family == "peer")]
+    return msgspec.structs.replace(order, specs=specs_of({name: usable[name] for name in names}), only=names)
 
 
 def specs_of(implementations: Mapping[str, Implementation]) -> list[str]:

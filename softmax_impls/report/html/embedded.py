@@ -16,7 +16,7 @@ from softmax_impls.choice.measurements import Measurements
 from softmax_impls.choice.ranking import RankedRun
 from softmax_impls.formatting import format_count
 from softmax_impls.report.panels import Panel, address, by_panel, marks, representative
-from softmax_impls.report.terminal.times import EXPLANATIONS
+from softmax_impls.report.terminal.cells import EXPLANATIONS
 from softmax_impls.timing.records import KernelResult
 
 MAX_PREDICTIONS = 900_000  # characters of JSON

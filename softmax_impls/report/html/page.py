@@ -24,7 +24,7 @@ from softmax_impls.report.maps import winners_maps
 from softmax_impls.report.panels import Panel, address, best, by_panel, marks, shape_text
 from softmax_impls.report.side_by_side import LETTERS, TEXT, side_by_side
 from softmax_impls.report.style import Styles, inline_svg
-from softmax_impls.report.terminal.times import EXPLANATIONS, explanations, times_by_panel
+from softmax_impls.report.terminal.cells import EXPLANATIONS, explanations, times_by_panel
 from softmax_impls.results.runs import Loaded
 
 # These bounds keep the file below 3 MB. A note in the page says what was left out.

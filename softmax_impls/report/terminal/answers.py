@@ -55,13 +55,10 @@ def sentences(answer: Answer) -> list[str]:
     if pick is None:
         accurate = "stays accurate on saturated rows and " if answer.candidates else ""
         return [f"No implementation that was measured {accurate}meets these requirements for {shape}."]
-    interval = (
-        f" ({format_seconds(pick.low)} to {format_seconds(pick.high)} nine times in ten)"
-        if pick.high >= pick.low
-        else ""
-    )
+    interval = f" ({format_seconds(pick.low)} to {format_seconds(pick.high)} nine times in ten)"
+    time = format_seconds(pick.seconds) + " a call" + interval * (pick.high >= pick.low)  # not if NaN
     default = ", the default call" if pick.name == dispatch.pick().impl else ""
-    lines = [f"Use {pick.name}{default}, for {shape}: {format_seconds(pick.seconds)} a call{interval}."]
+    lines = [f"Use {pick.name}{default}, for {shape}: {time}."]
     return [*lines, _certainty(answer), *_others(answer, pick)]
 
 

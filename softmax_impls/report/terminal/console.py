@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import redirect_stdout
 from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 FILE_WIDTH = 150  # columns of a table that goes to a file or a pipe
@@ -42,6 +42,16 @@ def print_lines(lines: Iterable[str | Text]) -> None:
     screen = console()
     for line in lines:
         screen.print(line, markup=False, soft_wrap=not screen.is_terminal)
+
+
+def show(as_json: bool, data: Any, tables: Iterable[RenderableType], lines: Iterable[str | Text]) -> None:
+    """Print a result: its data as JSON, or its tables and then its lines."""
+    if as_json:
+        print_json(data)
+        return
+    for table in tables:
+        console().print(table)
+    print_lines(lines)
 
 
 def print_json(value: Any) -> None:

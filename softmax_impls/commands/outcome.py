@@ -1,0 +1,72 @@
+"""The outcome of a comparison, on this machine or on a fleet."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from softmax_impls.choice.coverage import rejected
+from softmax_impls.choice.ranking import RankedRun
+from softmax_impls.commands.fleet.messages import Order
+from softmax_impls.implementation import Implementation
+from softmax_impls.report.notebook import Results
+from softmax_impls.results import store
+
+
+class Outcome:
+    """What was ordered, and the results so far. Without a folder, no file is written."""
+
+    def __init__(self, order: Order, folder: Path | None, start: float | None = None) -> None:
+        self.order, self._start = order, time.perf_counter() if start is None else start
+        self.file = folder and folder / store.FILE
+        self._stored = store.ResultsFile(self.file)
+        self.runs: list[RankedRun] = []  # of the ordered cells, as far as they are measured
+        self.problems: list[str] = []  # a line for each thing that is missing
+        self.wrong: list[str] = []  # lines about implementations that the checks reject
+        self.interrupted = False  # by Ctrl-C
+        self.unfinished = False  # a kind of machine or a worker is missing
+
+    def open(self, resume: bool) -> None:
+        """Load the results to resume, or rename them; raises OSError or ResultsError if that is not possible."""
+        if self.file and resume:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self.load(self.file)
+        elif self.file:
+            store.start(self.file)
+
+    def load(self, file: Path) -> None:
+        """Load results to resume; raises OSError or ResultsError if they cannot be continued."""
+        raise NotImplementedError
+
+    def run(self, progress: bool = True) -> None:
+        """Measure the missing cells, and rank all. Ctrl-C ends the measurement."""
+        raise NotImplementedError
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self._start
+
+    @property
+    def failed(self) -> bool:
+        """Whether the command exits with status 1: wrong implementations, missing kinds, workers or results."""
+        wrong = self.wrong or any(rejected(run.cells) for run in self.runs)
+        return bool(wrong or self.unfinished or self._stored.lacks or not self.runs)
+
+    def recommendation(self) -> list[str]:
+        """Return sentences that say which implementation to use."""
+        raise NotImplementedError
+
+    def results(self) -> Results:
+        """Return the results for a notebook."""
+        return Results(tuple(self.runs), tuple(self.problems), tuple(self.recommendation()))
+
+
+def prepare(scheduler: str, order: Order, usable: Mapping[str, Implementation], folder: Path | None) -> Outcome:
+    """Return a comparison on a fleet. Raise ImportError without Dask, ValueError if the user's files are too large."""
+    try:
+        from softmax_impls.commands.fleet.comparison import FleetComparison
+    except ModuleNotFoundError as error:
+        raise ImportError(f"{error.name} is not installed: pip install 'softmax-impls[distributed]'") from None
+    if order.machine not in (None, "hash"):
+        raise ValueError("machine names one machine: set SOFTMAX_IMPLS_MACHINE where each worker starts")
+    return FleetComparison(scheduler, order, usable, folder)
