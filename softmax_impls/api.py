@@ -18,7 +18,7 @@ from softmax_impls.calls import (
     general_path,
     run_guarded,
     softmax_columns,
-    softmax_rows,
+    softmax_compiled,
 )
 from softmax_impls.implementation import Array, Impl
 from softmax_impls.layout import Axis
@@ -76,7 +76,7 @@ def softmax(x: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array
         and (out is None or (type(out) is ndarray and out.dtype == dtype and out.ndim == ndim and out.flags.carray))
     ):
         result = empty(x.shape, dtype) if out is None else out
-        if softmax_rows(x, result):
+        if softmax_compiled(x, result):
             return result
     return run_arrays(softmax_columns, {"x": x}, axis, out)
 
@@ -161,30 +161,29 @@ def softmax_backward(
         and grad_output.flags.carray
         and (out is None or (type(out) is ndarray and out.dtype == dtype and out.ndim == ndim and out.flags.carray))
     ):
-        kind = None
         try:
-            try:
-                kernel, kind = registry.resolved[impl]
-            except (KeyError, TypeError):  # the first call with this `impl`; a TypeError if it is not hashable
-                kernel, kind = fast_path.load(impl)
+            kernel, kind, record = registry.resolved[impl]
+        except (KeyError, TypeError):  # the first call with this `impl`; a TypeError if it is not hashable
+            kernel, kind, record = fast_path.load(impl)
+        try:
             result = empty(probs.shape, dtype) if out is None else out
             if axis != -1 and axis != ndim - 1:
-                if kind == SIMD and fast_path.direct(probs, grad_output, result, axis, threads):
+                if kind == SIMD and fast_path.simd.columns.direct_call(probs, grad_output, result, axis, threads):
                     return result
             elif kind == SIMD:
                 state = fast_path.small(probs, grad_output, result, fast_path.table)
                 if state == LARGE:
-                    fast_path.large(probs, grad_output, result, threads)
+                    fast_path.simd.run_large(probs, grad_output, result, threads)
                 if state != UNFIT:
                     return result
             elif fast_path.fits(probs, grad_output, result):
                 if kind == COMPILED:  # it does not warn, and np.errstate takes longer than a small call
-                    kernel[probs.itemsize](probs, grad_output, result)  # type: ignore[index]
+                    kernel[probs.itemsize](probs, grad_output, result)
                 else:
                     run_guarded(kernel, kind == USERS, probs, grad_output, result)
                 return result
         except Exception as error:
-            if not falls_back(impl, error, "numba_simd" if kind == SIMD else ""):
+            if not falls_back(impl, error, record.name):
                 raise
             return softmax_backward(probs, grad_output, axis=axis, out=out, impl=impl, threads=threads)
     return general_path(probs, grad_output, axis, out, impl, threads)

@@ -2,8 +2,8 @@
 
 A computation takes C-contiguous arrays (outer, D, inner), with the classes on the axis in the middle. Most arrays can
 be viewed like this: those that are contiguous, with their axes in any order, and have the classes on adjacent axes.
-Other arrays (strided, float16, in different orders) are copied block by block, and a block fits the cache. `layout`
-copies whole arrays to rows, as the registered kernels need them; that takes longer than the computation.
+Other arrays (strided, float16, in different orders) are copied block by block, and a block fits the cache. Registered
+kernels take rows, so `run_rows` also copies columns to rows, some at a time.
 """
 
 import itertools
@@ -115,8 +115,8 @@ def run_rows(compute: Callable[..., object], *arrays: Array) -> None:
         block = slice(start, start + step)
         copies = [array[block].swapaxes(1, 2).copy() for array in inputs]
         rows = [copy.reshape(-1, dim) for copy in copies]
-        compute(*rows, rows[0])
-        result[block] = copies[0].swapaxes(1, 2)
+        compute(*rows, rows[-1])  # most kernels may write into `grad_output`
+        result[block] = copies[-1].swapaxes(1, 2)
 
 
 def _columns(shape: tuple[int, ...], first: int, stop: int) -> tuple[int, int, int]:

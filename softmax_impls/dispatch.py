@@ -6,7 +6,6 @@ import math
 import operator
 import os
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,30 +52,27 @@ class Rule:
     """One line of the table."""
 
     impl: str
-    when: str  # the condition in words, and as a function
-    holds: Callable[[], bool]
+    when: str  # the condition in words
     because: str
 
 
-# The first rule that holds decides. No rule looks at the size: numba_simd has its own way for each size, and is the
-# fastest of the implementations that stay accurate on saturated rows. "auto" never trades accuracy for speed.
+# The first implementation that compiles is picked; the last needs no compiler. No rule looks at the size: numba_simd
+# has its own way for each size, and is the fastest of the implementations that stay accurate on saturated rows. "auto"
+# never trades accuracy for speed.
 RULES = (
     Rule(
         "numba_simd",
         when="Numba compiles",
-        holds=lambda: compiles("numba_simd"),
         because="it is accurate to a few ulps, also on saturated rows, and the fastest implementation that is",
     ),
     Rule(
         "numba_pivoted",
         when="numba_simd can't be compiled with this version of Numba, or for this processor",
-        holds=lambda: compiles("numba_pivoted"),
         because="it is as accurate, and the fastest of the other implementations that are",
     ),
     Rule(
         "pivoted",
         when="Numba's compiler is missing, fails, or is switched off (NUMBA_DISABLE_JIT)",
-        holds=lambda: True,
         because="it is as accurate, and without the compiler NumPy is far faster than interpreted loops",
     ),
 )
@@ -84,7 +80,7 @@ RULES = (
 
 def pick() -> Rule:
     """Return the first rule that holds."""
-    return next(rule for rule in RULES if rule.holds())
+    return next((rule for rule in RULES[:-1] if compiles(rule.impl)), RULES[-1])
 
 
 @dataclass(frozen=True)

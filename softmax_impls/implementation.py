@@ -20,15 +20,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax_impls.formatting import format_bytes
-
 Array = NDArray[np.floating[Any]]
 Family = Literal["loop", "jacobian", "closed form", "numba", "peer", "user"]
 Accuracy = Literal["probs", "logits"]
 Backward = Callable[[Array, Array, Array], None]  # kernel(probs, grad_output, out)
 Temporaries = Callable[[int, int, int], int]  # (batch, dim, itemsize) -> bytes
 BoundCall = tuple[Callable[[], Any], Callable[[Any], Array]]  # a call without arguments, and a reader of its result
-Bind = Callable[[Array, Array, Array | None], BoundCall]  # (probs, grad_output, out or None) -> BoundCall
+Bind = Callable[[Array, Array, Array], BoundCall]  # (probs, grad_output, out) -> BoundCall
 
 INPUTS = ("probs", "grad_output")
 LARGEST_TEMPORARIES = 4_000_000_000  # bytes; a call that needs more is not started
@@ -90,31 +88,15 @@ class Implementation:
         """The place of the kernel's definition, "package.module:function", as ``--impl`` accepts it."""
         return qualified_name(self.kernel, ":")
 
-    def bind_call(self, probs: Array, grad_output: Array, out: Array | None) -> BoundCall:
-        """Return a call on these arrays, ready to be timed, and a function that reads its result as NumPy.
-
-        Without `out`, the call allocates its result.
-        """
+    def bind_call(self, probs: Array, grad_output: Array, out: Array) -> BoundCall:
+        """Return a call on these arrays, ready to be timed, and a function that reads its result as NumPy."""
         if self.bind is not None:
             return self.bind(probs, grad_output, out)
-        if out is not None:
-            return functools.partial(self.kernel, probs, grad_output, out), lambda _: out
-
-        def allocate_and_call() -> Array:
-            result = np.empty(probs.shape, probs.dtype)
-            self.kernel(probs, grad_output, result)
-            return result
-
-        return allocate_and_call, lambda result: result
+        return functools.partial(self.kernel, probs, grad_output, out), lambda _: out
 
     def temporary_bytes(self, batch: int, dim: int, dtype: np.dtype[Any]) -> int:
         """Return the temporary memory of one call in bytes; 0 where the record does not state it."""
         return 0 if self.temporaries is None else self.temporaries(batch, dim, dtype.itemsize)
-
-    def too_large(self, batch: int, dim: int, dtype: np.dtype[Any], limit: int = LARGEST_TEMPORARIES) -> str | None:
-        """Return why a call must not start, as "needs 8.6 GB"; None if its temporaries fit `limit` bytes."""
-        needed = self.temporary_bytes(batch, dim, dtype)
-        return f"needs {format_bytes(needed)}" if needed > limit else None
 
 
 Impl = str | Callable[..., Any] | Implementation  # what an ``impl=`` argument accepts: a name, a kernel or its record

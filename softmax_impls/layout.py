@@ -1,20 +1,14 @@
-"""Turn a caller's arrays into the contiguous rows that a kernel takes, and back.
+"""Validate the arguments of a call before anything is computed or written, and see its arrays as B rows of D classes.
 
-Callers pass arrays of any shape, strides, byte order and real dtype. Kernels take C-contiguous (B, D) arrays of one
-dtype. This module validates every argument before anything is computed or written, makes views where it can and copies
-where it must, and runs the kernel:
-
-    caller's arrays ─ as_real_array ─ Layout.of ──── Layout.read ─ kernel ─ copy ─ caller's out
-                      (dtype, masks)  (shape, axis)  (B, D) rows            only where out is not rows itself
+Callers pass arrays of any shape, strides, byte order and real dtype. `blocks` computes them.
 """
 
 import contextlib
 import math
 import operator
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -22,7 +16,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
 from softmax_impls.formatting import one_line
-from softmax_impls.implementation import Array, invoke, read_only
+from softmax_impls.implementation import Array
 
 Axis = int | tuple[int, ...] | None
 NUMBERS = (int, float, complex, np.generic)
@@ -147,30 +141,17 @@ class Layout:
         compute = np.dtype(np.result_type(result, np.float32).type)
         return cls(shape, normalize_axes(axis, len(shape)), result, compute)
 
-    @cached_property
+    @property
     def order(self) -> tuple[int, ...]:
         """The axes in the order of a kernel's rows: first the batch axes, then the classes."""
         return (*(a for a in range(len(self.shape)) if a not in self.axes), *self.axes)
 
-    @cached_property
-    def rows(self) -> tuple[int, int]:
-        """(B, D): the product of the sizes of the batch axes, and that of the class axes; an empty product is 1."""
-        batch = math.prod(n for a, n in enumerate(self.shape) if a not in self.axes)
-        return batch, math.prod(self.shape[a] for a in self.axes)
-
-    def view(self, array: Array) -> Array | None:
-        """Return `array` as (B, D) without a copy; None if a kernel cannot take it as it lies in memory."""
-        moved = array.transpose(self.order)
-        if array.dtype == self.compute and moved.flags.c_contiguous and moved.flags.aligned:
-            return moved.reshape(self.rows)
-        return None
-
     def read(self, array: Array) -> Array:
-        """Return `array` as (B, D) in the dtype of the computation; a copy only where `view` fails."""
-        if (rows := self.view(array)) is None:
-            with np.errstate(all="ignore"):  # casting a signalling NaN would warn
-                rows = array.transpose(self.order).astype(self.compute, order="C").reshape(self.rows)
-        return rows
+        """Return `array` as (B, D) in the dtype of the computation; a copy only if a kernel cannot take it as it is."""
+        with np.errstate(all="ignore"):  # casting a signalling NaN would warn
+            moved = np.require(array.transpose(self.order), self.compute, ["C", "A"])
+        first = moved.ndim - len(self.axes)
+        return moved.reshape(math.prod(moved.shape[:first]), math.prod(moved.shape[first:]))
 
     def checked_out(self, out: object) -> Array:
         """Return the caller's `out`; TypeError or ValueError if the result cannot be written to it."""
@@ -186,49 +167,6 @@ class Layout:
         if _overlaps_itself(plain):
             raise ValueError(f"out must not overlap itself, got strides {plain.strides} for shape {plain.shape}")
         return plain
-
-
-def run_kernel(
-    kernel: Callable[..., Any],
-    in_place: tuple[str, ...],
-    given: dict[str, Any],
-    axis: Axis,
-    out: Array | None,
-    guarded: bool = False,
-) -> Array:
-    """Run a kernel on a caller's arrays, by argument name, and return the result in the caller's layout.
-
-    The kernel writes straight into the result where the result is contiguous rows and does not overlap an input, or
-    is exactly one of the inputs in `in_place`. Otherwise it writes into new rows that are then copied. `guarded` is for
-    kernels that this package's tests do not cover: their inputs are read-only, and their ``out`` starts as NaN.
-    """
-    arrays = as_real_arrays(given)
-    layout = Layout.of(arrays, axis)
-    result = np.empty(layout.shape, layout.result) if out is None else layout.checked_out(out)
-    if 0 not in layout.shape:
-        inputs = {name: layout.read(array) for name, array in arrays.items()}
-        if guarded:
-            inputs = {name: read_only(array) for name, array in inputs.items()}
-        rows = layout.view(result)
-        shared = [] if rows is None else [name for name in inputs if np.may_share_memory(rows, inputs[name])]
-        direct = not shared or (len(shared) == 1 and shared[0] in in_place and _is_same(rows, inputs[shared[0]]))
-        if rows is None or not direct:
-            rows, direct = np.empty(layout.rows, layout.compute), False
-        if guarded and not (direct and shared):
-            rows.fill(np.nan)  # so that a kernel that writes nothing does not return old memory
-        invoke(kernel, *inputs.values(), out=rows)
-        if not direct:
-            moved = result.transpose(layout.order)
-            with np.errstate(all="ignore"):  # rounding to float16 may overflow
-                moved[...] = rows.reshape(moved.shape)
-    if out is not None:
-        return out
-    return result if result.ndim else result[()]
-
-
-def _is_same(a: Array | None, b: Array) -> bool:
-    """Whether two arrays start at the same address. Both must be C-contiguous, with equal shape and dtype."""
-    return a is not None and bool(a.__array_interface__["data"][0] == b.__array_interface__["data"][0])
 
 
 def _overlaps_itself(array: NDArray[Any]) -> bool:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, overload
 
 from softmax_impls.formatting import KERNEL_ERRORS, did_you_mean, one_line
-from softmax_impls.implementation import INPUTS, Accuracy, Backward, Family, Implementation, qualified_name
+from softmax_impls.implementation import INPUTS, Accuracy, Family, Implementation, qualified_name
 
 ENTRY_POINT_GROUP = "softmax_impls.backward"
 K = TypeVar("K", bound=Callable[..., Any])
@@ -39,7 +39,7 @@ def _modules_in(folder: str) -> dict[str, str]:
 _PEERS = _modules_in("peers")
 _MODULES = _modules_in("backward") | _PEERS
 _registered: dict[str, Implementation] = {}
-resolved: dict[object, tuple[Backward, int]] = {}  # for `api`: kernels and their kinds, by arguments of earlier calls
+resolved: dict[object, tuple[Any, int, Implementation]] = {}  # for `calls`: what it found, by `impl` of earlier calls
 
 
 @overload

@@ -425,24 +425,16 @@ def test_read_only_arrays_are_computed_without_copies_and_a_read_only_out_is_ref
             call()
 
 
-def test_the_fast_path_does_not_let_a_kernel_of_the_users_change_inputs():
-    def careless(probs, grad_output, out):
-        probs *= 2
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_kernel_of_the_users_cannot_change_inputs(which):
+    def careless(*arrays):
+        arrays[which][...] *= 2
 
-    p = P.copy()
+    p, g = P.copy(), G.copy()
     for _ in range(2):  # the first call finds the kernel, the second takes the fast path
         with pytest.raises(ValueError, match="read-only"):
-            softmax_backward(p, G, impl=careless)
-    np.testing.assert_array_equal(p, P)
-
-
-@pytest.mark.parametrize("name", ["closed_form", "numba_rows"])
-def test_an_out_that_partly_overlaps_an_input_is_right_with_a_named_implementation(name):
-    expected = softmax_backward(P, G, impl=name)
-    memory = np.empty(P.size + 3)
-    p, out = memory[: P.size].reshape(P.shape), memory[3:].reshape(P.shape)
-    p[...] = P
-    np.testing.assert_array_equal(softmax_backward(p, G, out=out, impl=name), expected)
+            softmax_backward(p, g, impl=careless)
+    np.testing.assert_array_equal((p, g), (P, G))
 
 
 def test_a_name_that_is_registered_again_calls_the_new_kernel(monkeypatch):
@@ -481,16 +473,6 @@ def test_both_inputs_and_out_may_be_the_same_array(name):
     expected = softmax_backward(P, P, impl=name)
     q = P.copy()
     np.testing.assert_array_equal(softmax_backward(q, q, out=q, impl=name), expected)
-
-
-def test_a_kernel_cannot_modify_the_callers_arrays():
-    def writes_to_its_input(probs, grad_output, out):
-        grad_output *= 0
-
-    g = G.copy()
-    with pytest.raises(ValueError, match="read-only"):
-        softmax_backward(P, g, impl=writes_to_its_input)
-    np.testing.assert_array_equal(g, G)
 
 
 def test_a_registered_kernel_cannot_modify_the_callers_arrays(registry):

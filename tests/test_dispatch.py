@@ -80,17 +80,18 @@ def test_a_shape_that_is_not_made_of_integers_is_refused(shape):
 
 
 BREAK_AN_INTRINSIC = """
-import sys, warnings
+import importlib, sys, warnings
 import numpy as np
 from numba.extending import intrinsic
 from softmax_impls import explain, softmax, softmax_backward
-from softmax_impls.simd import vectors
 
 @intrinsic
 def broken(typing, *arguments):
     raise NotImplementedError("no such instruction")
 
-setattr(vectors, sys.argv[1], broken)
+for place in sys.argv[1].split():
+    module, _, name = place.rpartition(".")
+    setattr(importlib.import_module(f"softmax_impls.{module}"), name, broken)
 powers, grad = np.exp(np.arange(6.0).reshape(2, 3)), np.eye(2, 3)
 probs = powers / powers.sum(axis=-1, keepdims=True)
 if sys.argv[2] == "general":
@@ -108,10 +109,16 @@ print(warning.category.__name__, explain(3).impl, "|", warning.message)
 @pytest.mark.skipif(not dispatch.has_compiler(), reason="runs where Numba compiles")
 @pytest.mark.slow  # it compiles with an empty cache
 @pytest.mark.parametrize("path", ["fast", "general"])
-@pytest.mark.parametrize(("intrinsic", "impl"), [("argmax", "numba_pivoted"), ("address", "pivoted")])
-def test_auto_falls_back_with_one_warning_where_an_intrinsic_cannot_be_compiled(intrinsic, impl, path, tmp_path):
+@pytest.mark.parametrize(
+    ("places", "impl"),
+    [
+        ("simd.vectors.argmax", "numba_pivoted"),
+        ("simd.vectors.argmax backward.numba_pivoted.scaled_row", "pivoted"),
+    ],
+)
+def test_auto_falls_back_with_one_warning_where_an_intrinsic_cannot_be_compiled(places, impl, path, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", BREAK_AN_INTRINSIC, intrinsic, path],
+        [sys.executable, "-c", BREAK_AN_INTRINSIC, places, path],
         env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
         capture_output=True,
         text=True,

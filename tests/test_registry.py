@@ -9,7 +9,6 @@ import pytest
 
 from softmax_impls import backward, implementations, register, softmax_backward
 from softmax_impls import registry as finder
-from softmax_impls.formatting import format_bytes
 from softmax_impls.registry import describe
 
 OURS = sorted(file.stem for file in Path(backward.__file__).parent.glob("[!_]*.py"))
@@ -44,18 +43,6 @@ def test_file_function_and_implementation_share_one_name(name):
     assert one.kernel.__module__ == f"softmax_impls.backward.{name}"
     assert one.summary
     assert one.temporaries is not None
-
-
-def test_a_call_that_needs_too_much_memory_says_how_much():
-    one = implementations()["einsum_jacobian"]
-    assert one.too_large(4096, 512, np.dtype("f8")) == "needs 8.6 GB"
-    assert one.too_large(4096, 512, np.dtype("f8"), limit=9 * 10**9) is None
-    assert implementations()["numba_rows"].too_large(10**6, 10**6, np.dtype("f8")) is None
-
-
-@pytest.mark.parametrize(("number", "text"), [(0, "0 bytes"), (999, "999 bytes"), (2e4, "20.0 kB"), (8.6e12, "8.6 TB")])
-def test_bytes_are_formatted_with_decimal_units(number, text):
-    assert format_bytes(number) == text
 
 
 def test_a_registered_kernel_is_returned_unchanged_and_found_by_name(registry):

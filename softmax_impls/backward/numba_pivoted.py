@@ -8,13 +8,16 @@ both, the result is wrong by percents.)
 from typing import Any
 
 import numpy as np
-from numba.extending import overload
+from numba.extending import overload, register_jitable
 
 from softmax_impls.implementation import Array
 from softmax_impls.registry import register
 from softmax_impls.simd.jit import jit
-from softmax_impls.simd.passes import overflows, scaled_row
-from softmax_impls.simd.vectors import address, pointer
+from softmax_impls.simd.passes import scaled_row
+from softmax_impls.simd.vectors import two_sum
+
+for _function in (two_sum, scaled_row):  # they use no other function of `simd`
+    register_jitable(_function)
 
 
 @register(
@@ -28,51 +31,40 @@ from softmax_impls.simd.vectors import address, pointer
 @jit()
 def numba_pivoted(probs: Array, grad_output: Array, out: Array) -> None:
     """p (h - Σ p h), with h = g - g[argmax p]."""
-    p, g, o = address(pointer(probs)), address(pointer(grad_output)), address(pointer(out))
-    in_place = o in (p, g)
-    ordinary = not in_place or _are_small(grad_output)  # in place, a first attempt would lose the inputs
-    if ordinary:
-        ordinary = np.isfinite(_compute(probs, grad_output, out)) or in_place
-    if not ordinary:
-        _compute_carefully(probs, grad_output, out)
+    in_place = out.ctypes.data in (probs.ctypes.data, grad_output.ctypes.data)
+    careful = in_place and not _are_small(grad_output)  # in place, a first attempt would lose the inputs
+    if careful or not (np.isfinite(_compute(probs, grad_output, out, False)) or in_place):
+        _compute(probs, grad_output, out, True)
 
 
 @jit(fastmath={"reassoc", "contract"})
 def _are_small(grad_output: Array) -> bool:
     """Whether all g are so small that nothing overflows: no g - c, no h - Σ p h, and no sum of (Σ p h)²."""
-    g, total = pointer(grad_output), grad_output.dtype.type(0)
+    g, total = grad_output.reshape(-1), grad_output.dtype.type(0)
     for k in range(grad_output.size):
         total += g[k] * g[k]
     return bool(np.isfinite(16 * total))  # |Σ p h| is at most twice the largest |g| of its row
 
 
 @jit()  # without "reassoc", which could turn (g - shift) - dot into g - (shift + dot), which cancels
-def _compute(probs: Array, grad_output: Array, out: Array) -> np.floating:
-    """Compute all rows, and return the sum of (Σ p h)², which is not finite if a difference of two g overflowed."""
+def _compute(probs: Array, grad_output: Array, out: Array, careful: bool) -> np.floating:
+    """Compute all rows, and return the sum of (Σ p h)², which is not finite if a difference of two g overflowed.
+
+    If `careful`, such a difference may overflow. Then a row takes 1.1 times as long.
+    """
     batch, dim = probs.shape
     bits, total = _bits(probs), probs.dtype.type(0)
+    limit = 2.0**969 if probs.itemsize == 8 else 2.0**102  # see `simd.passes.overflows`
     for i in range(batch):
         shift = grad_output[i, _argmax(bits, i)]
         dot = probs.dtype.type(_shifted_dot(probs, grad_output, i, shift))
         total += dot * dot
-        for j in range(dim):
-            out[i, j] = probs[i, j] * ((grad_output[i, j] - shift) - dot)
-    return total
-
-
-@jit()
-def _compute_carefully(probs: Array, grad_output: Array, out: Array) -> None:
-    """Compute all rows, where a difference of two g may overflow. With this branch, a row takes 1.1 times as long."""
-    batch, dim = probs.shape
-    bits = _bits(probs)
-    for i in range(batch):
-        shift = grad_output[i, _argmax(bits, i)]
-        dot = probs.dtype.type(_shifted_dot(probs, grad_output, i, shift))
-        if overflows(pointer(probs), dot):
-            scaled_row(pointer(probs), pointer(grad_output), pointer(out), i * dim, dim, 1)
+        if careful and not abs(dot) < limit:
+            scaled_row(probs.reshape(-1), grad_output.reshape(-1), out.reshape(-1), i * dim, dim, 1)
         else:
             for j in range(dim):
                 out[i, j] = probs[i, j] * ((grad_output[i, j] - shift) - dot)
+    return total
 
 
 @jit(fastmath={"reassoc", "contract"})

@@ -77,7 +77,7 @@ def softmax(x: Any, *, axis: Axis = -1) -> Any:
     axes, dtype = layout.axes, layout.result
     if not _are_divided(axes, x):
         return _blockwise("softmax", chunks.softmax, dtype, x, axes=axes)
-    parts = _blockwise("softmax-parts", chunks.softmax_part, layout.compute, x, axes=axes)
+    parts = _blockwise("softmax-parts", chunks.softmax, layout.compute, x.astype(layout.compute), axes=axes)
     reports = _reports("softmax-reports", chunks.softmax_report, chunks.MAX_AND_SUM, x, parts, axes=axes)
     total = _tree("softmax-total", chunks.merge_sums, reports, axes)
     return _blockwise("softmax-scaled", chunks.scaled, dtype, parts, reports, total, result=dtype)

@@ -1,12 +1,12 @@
 """The functions that compute a chunk of a Dask array. They do not use Dask.
 
 `softmax` and `backward` compute chunks of whole rows by the plain functions. The other functions are for rows that are
-divided into several chunks. A report has a number or record for each row of a chunk. It has the shape of the chunk, but
-length 1 on the axes of the classes. The order of the calls::
+divided into several chunks; `softmax` then computes each chunk alone. A report has a number or record for each row of a
+chunk. It has the shape of the chunk, but length 1 on the axes of the classes. The order of the calls::
 
     backward, p (h - Σ p h) with h = g - c    forward
 
-    backward_report    each chunk             softmax_part      each chunk
+    backward_report    each chunk             softmax           each chunk
     merge_dots         whole rows             softmax_report    each chunk
     shifted_dot        each chunk             merge_sums        whole rows
     merge_shifted      whole rows             scaled            each chunk
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from softmax_impls import api
 from softmax_impls.dask import kernels
 from softmax_impls.implementation import Array, Impl, read_only
-from softmax_impls.layout import Layout, as_real_arrays, run_kernel
+from softmax_impls.layout import Layout, as_real_arrays
 from softmax_impls.simd.sizes import MAX_UNSHIFTED_RATIO
 from softmax_impls.threads import limit_threads
 
@@ -56,11 +56,6 @@ def backward(probs: Array, grad_output: Array, axes: Axes, impl: Impl) -> Array:
 
 def _axis(axes: Axes) -> int | Axes:
     return axes[0] if len(axes) == 1 else axes  # plain calls take the fast path only for an int
-
-
-def softmax_part(x: Array, axes: Axes) -> Array:
-    """Return the softmax of a chunk alone, in the dtype of the computation."""
-    return softmax(x.astype(np.result_type(x, np.float32), copy=False), axes)
 
 
 @np.errstate(all="ignore")
@@ -106,7 +101,8 @@ def scaled(part: Array, report: Records, total: Records, result: Any) -> Array:
 @np.errstate(all="ignore")
 def backward_report(probs: Array, grad_output: Array, axes: Axes) -> Records:
     """Return the largest p of each row of a chunk, its g, and Σ p g."""
-    p, g, reports = _rows(probs, grad_output, axes, TOP_AND_DOT)
+    p, g, layout = _rows(probs, grad_output, axes)
+    reports = np.empty([1 if axis in axes else size for axis, size in enumerate(layout.shape)], TOP_AND_DOT)
     rows = reports.reshape(-1)
     if p.shape[1]:
         top = np.arange(len(p)), p.argmax(axis=-1)
@@ -145,11 +141,11 @@ def _shifts(total: Records) -> tuple[NDArray[np.bool_], Floats, Floats]:
 def shifted_dot(probs: Array, grad_output: Array, total: Records, axes: Axes) -> Records:
     """Return Σ p (factor·g - c) of a chunk for the rows that need a shift, 0 for the others."""
     needed, factor, shift = _shifts(total)
-    if not needed.any():
-        return np.zeros(total.shape, DOT)
-    p, g, dots = _rows(probs, grad_output, axes, DOT)
-    rows = dots.reshape(-1)
-    rows["sum"], rows["rest"] = kernels.dots(p, g, np.where(needed, factor, 0.0), shift)
+    dots = np.zeros(total.shape, DOT)
+    if needed.any():
+        p, g, _ = _rows(probs, grad_output, axes)
+        rows = dots.reshape(-1)
+        rows["sum"], rows["rest"] = kernels.dots(p, g, np.where(needed, factor, 0.0), shift)
     return dots
 
 
@@ -164,16 +160,16 @@ def gradient(probs: Array, grad_output: Array, total: Records, dot: Records, axe
     """Return a chunk of p (h - Σ p h), with the Σ p h of whole rows."""
     needed, factor, shift = _shifts(total)
     sums = np.where(needed, dot["sum"].reshape(-1), total["sum"].reshape(-1))
+    p, g, layout = _rows(probs, grad_output, axes)
+    rows = np.empty(p.shape, p.dtype)
+    kernels.write(p, g, factor, shift, sums, rows)
+    moved = rows.reshape([layout.shape[axis] for axis in layout.order])
+    return moved.transpose(np.argsort(layout.order)).astype(layout.result, copy=False)
 
-    def write(probs: Array, grad_output: Array, out: Array) -> None:
-        kernels.write(read_only(probs), read_only(grad_output), factor, shift, sums, out)
 
-    return run_kernel(write, (), {"probs": probs, "grad_output": grad_output}, axes, None)
-
-
-def _rows(probs: Array, grad_output: Array, axes: Axes, report: np.dtype[Any]) -> tuple[Array, Array, Records]:
-    """Return a chunk as rows, (B, n) each and read-only, and an array for its reports."""
+def _rows(probs: Array, grad_output: Array, axes: Axes) -> tuple[Array, Array, Layout]:
+    """Return a chunk as rows, (B, n) each and read-only, and how they lie in the chunk."""
     arrays = as_real_arrays({"probs": probs, "grad_output": grad_output})
     layout = Layout.of(arrays, axes)
     p, g = (read_only(layout.read(array)) for array in arrays.values())
-    return p, g, np.empty([1 if axis in axes else size for axis, size in enumerate(layout.shape)], report)
+    return p, g, layout

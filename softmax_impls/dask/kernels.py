@@ -5,14 +5,16 @@ are read-only, because Numba would compile each function again for writeable arr
 """
 
 import numpy as np
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from softmax_impls.implementation import Array
-from softmax_impls.simd.jit import inner, jit
+from softmax_impls.simd.jit import jit
 from softmax_impls.simd.vectors import two_sum
 
 Floats = NDArray[np.float64]
 
+register_jitable(two_sum)
 LANES = 16  # sums of a row that do not wait for each other, so that the compiler uses SIMD
 
 
@@ -40,7 +42,7 @@ def dots(probs: Array, grad_output: Array, factor: Floats, shift: Floats) -> tup
     return sums, rests
 
 
-@inner(forceinline=True)
+@register_jitable
 def _term(probs: Array, grad_output: Array, i: int, j: int, factor: float, shift: float) -> float:
     return float(np.float64(probs[i, j]) * (factor * np.float64(grad_output[i, j]) - shift))
 

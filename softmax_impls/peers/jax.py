@@ -61,7 +61,7 @@ def set_num_threads(number: int) -> int:
         "closed_form(p, g).block_until_ready()",
     ),
 )
-def jax(probs: Array, grad_output: Array, out: Array | None) -> BoundCall:
+def jax(probs: Array, grad_output: Array, out: Array) -> BoundCall:
     """Copy the inputs to JAX arrays, compile the formula for their shape, and return the call that is timed."""
     with library.enable_x64(True):  # JAX allows float64 only for the whole process or temporarily
         p, g = library.device_put(probs), library.device_put(grad_output)

@@ -27,7 +27,7 @@ def set_num_threads(number: int) -> int:
         "closed_form(probs, grad_output, out)",
     ),
 )
-def numexpr(probs: Array, grad_output: Array, out: Array | None) -> BoundCall:
+def numexpr(probs: Array, grad_output: Array, out: Array) -> BoundCall:
     """Bind the NumPy arrays, which numexpr takes as they are."""
 
     def call() -> Any:

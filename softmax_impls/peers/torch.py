@@ -31,10 +31,8 @@ def set_num_threads(number: int) -> int:
         "torch.ops.aten._softmax_backward_data.out(g, p, 1, p.dtype, grad_input=o)",
     ),
 )
-def torch(probs: Array, grad_output: Array, out: Array | None) -> BoundCall:
-    """Bind the operator that writes `out`, or the operator that allocates its result."""
-    p, g = tensor(probs), tensor(grad_output)
-    if out is None:
-        return functools.partial(library._softmax_backward_data, g, p, 1, p.dtype), lambda result: result.numpy()
+def torch(probs: Array, grad_output: Array, out: Array) -> BoundCall:
+    """Bind the operator that writes `out`."""
+    p, g, o = map(tensor, (probs, grad_output, out))
     operator = library.ops.aten._softmax_backward_data.out
-    return functools.partial(operator, g, p, 1, p.dtype, grad_input=tensor(out)), lambda result: out
+    return functools.partial(operator, g, p, 1, p.dtype, grad_input=o), lambda _: out

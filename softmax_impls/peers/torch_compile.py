@@ -10,19 +10,16 @@ from softmax_impls.peers import register_peer
 from softmax_impls.peers.torch import set_num_threads, tensor
 
 
-def _closed_form(p: Any, g: Any) -> Any:
-    return p * (g - (p * g).sum(dim=1, keepdim=True))
-
-
-def _closed_form_into(p: Any, g: Any, out: Any) -> None:
-    out.copy_(_closed_form(p, g))
+def _closed_form(p: Any, g: Any, out: Any) -> None:
+    out.copy_(p * (g - (p * g).sum(dim=1, keepdim=True)))
 
 
 @functools.cache
-def _compiled(function: Any) -> Any:
+def _compiled() -> Any:
     # Sizes of 1 are compiled all the same, and beyond this limit nothing is. The name is that of PyTorch 2.3 and later.
     library._dynamo.config.cache_size_limit = 64
-    return library.compile(function, dynamic=True, fullgraph=True)  # not for each new shape, which would take seconds
+    # With `dynamic`, it is not compiled for each new shape, which would take seconds.
+    return library.compile(_closed_form, dynamic=True, fullgraph=True)
 
 
 @register_peer(
@@ -37,12 +34,8 @@ def _compiled(function: Any) -> Any:
         "closed_form(p, g, o)",
     ),
 )
-def torch_compile(probs: Array, grad_output: Array, out: Array | None) -> BoundCall:
+def torch_compile(probs: Array, grad_output: Array, out: Array) -> BoundCall:
     """Bind the compiled function, and call it once, so that it is compiled for these arrays."""
-    p, g = tensor(probs), tensor(grad_output)
-    if out is None:
-        call = functools.partial(_compiled(_closed_form), p, g)
-    else:
-        call = functools.partial(_compiled(_closed_form_into), p, g, tensor(out))
+    call = functools.partial(_compiled(), *map(tensor, (probs, grad_output, out)))
     call()
-    return call, lambda result: result.numpy() if out is None else out
+    return call, lambda _: out
