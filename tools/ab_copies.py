@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 
 import click
 import msgspec
-import numpy as np
 from msgspec import Struct
 
 from softmax_impls.choice.ranking import Ranked, rank
@@ -72,16 +71,15 @@ class Delayed:
     delay: float
     spent: dict[tuple[int, int, str], list[float]] = field(default_factory=dict)
 
-    def bind(self, probs: Array, grad_output: Array, out: Array | None) -> BoundCall:
+    def bind(self, probs: Array, grad_output: Array, out: Array) -> BoundCall:
         """Return a call on these arrays."""
-        result = np.empty_like(probs) if out is None else out
         kernel, delay, now = self.kernel, self.delay, time.perf_counter
         early = TICK / 2 if delay else 0.0  # the last reading of the clock is late by half its own time
         spent = self.spent.setdefault((*probs.shape, probs.dtype.name), [0.0, 0.0])
 
         def call() -> None:
             begin = now()
-            kernel(probs, grad_output, result)
+            kernel(probs, grad_output, out)
             end = now()
             until = end + delay * (end - begin) + early
             while (last := now()) < until:
@@ -89,7 +87,7 @@ class Delayed:
             spent[0] += end - begin
             spent[1] += last - end
 
-        return call, lambda _: result
+        return call, lambda _: out
 
     def measured_delay(self, key: CellKey) -> float:
         """Return the time after calls as a share of the time of calls."""

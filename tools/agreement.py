@@ -10,14 +10,13 @@ from __future__ import annotations
 import itertools
 import statistics
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import click
-from kept import ROOT, load
-from processes import output_of
+from kept import load
+from processes import clone, output_of
 from rich.console import Console
 from rich.table import Table
 
@@ -47,10 +46,10 @@ class Time(NamedTuple):
 Times = Mapping[CellKey, Mapping[str, Time]]  # by implementation
 
 
-def measure(clone: Path) -> tuple[Run, ...]:
+def measure(folder: Path) -> tuple[Run, ...]:
     """Measure with all three tools in a clone."""
     python = (sys.executable, "-m")
-    commit = output_of("git", "rev-parse", "HEAD", cwd=clone).strip()
+    commit = output_of("git", "rev-parse", "HEAD", cwd=folder).strip()
     benchmarks = rf"Workload.time_.*'({'|'.join(SHARED)})'"
     same = ("--python=same", "--set-commit-hash", commit, "--record-samples", "--bench", benchmarks)
     pytest = ("pytest", "-q", "tests/benchmarks/test_backward.py", "--benchmark-enable", "--benchmark-json=local.json")
@@ -62,8 +61,8 @@ def measure(clone: Path) -> tuple[Run, ...]:
         ("softmax_impls", *compare),
     ):
         click.echo(f"measuring: {' '.join(command[:2])}", err=True)
-        output_of(*python, *command, cwd=clone)
-    return load(clone / ".asv" / "results", clone / "local.json", clone / "report")
+        output_of(*python, *command, cwd=folder)
+    return load(folder / ".asv" / "results", folder / "local.json", folder / "report")
 
 
 def times_by_tool(runs: tuple[Run, ...]) -> dict[str, Times]:
@@ -114,10 +113,8 @@ def rankings(times: Mapping[str, Times]) -> Table:
 @click.command()
 def main() -> None:
     """Measure with all three tools, print the rankings, and exit with 1 if two tools contradict each other."""
-    with tempfile.TemporaryDirectory() as folder:
-        clone = Path(folder) / "clone"
-        output_of("git", "clone", "-q", str(ROOT), str(clone))
-        times = times_by_tool(measure(clone))
+    with clone() as folder:
+        times = times_by_tool(measure(folder))
     console = Console()
     console.print(rankings(times))
     pairs = list(verdicts(times))

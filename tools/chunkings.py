@@ -1,14 +1,12 @@
 """Measure the errors of `softmax_impls.dask` for many chunkings of difficult inputs.
 
-``python tools/chunkings.py measure`` measures, and ``python tools/chunkings.py report`` prints the block of
-docs/beyond-one-machine.md.
+``python tools/chunkings.py`` measures all families in both dtypes. cog puts `block` into docs/beyond-one-machine.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-import click
 import dask
 import dask.array as da
 import kept
@@ -133,22 +131,5 @@ def block() -> str:
     )
 
 
-@click.group()
-def main() -> None:
-    """Errors of Dask arrays for many chunkings."""
-
-
-@main.command("measure")
-def measure_command() -> None:
-    """Measure all families in both dtypes."""
-    kept.replace(RESULTS, (measure(family, dtype) for family in FAMILIES for dtype in DTYPES))
-
-
-@main.command()
-def report() -> None:
-    """Print the block of the document."""
-    click.echo(block())
-
-
 if __name__ == "__main__":
-    main()
+    kept.replace(RESULTS, (measure(family, dtype) for family in FAMILIES for dtype in DTYPES))

@@ -12,10 +12,8 @@ import json
 import math
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 
 import click
 import kept
@@ -25,7 +23,7 @@ from asv.commands.compare import _is_result_better
 from asv_runner.statistics import compute_stats
 from kept import ROOT
 from markdown import paragraph, table
-from processes import output_of
+from processes import clone, output_of
 
 from softmax_impls.results.slowdowns import SIZE_CLASSES, is_slower, read_commit, size_class
 from softmax_impls.timing.environment import environment
@@ -71,17 +69,15 @@ Record = Where | Times | Durations
 def measure_same(times: int, benchmarks: str) -> Iterator[Record]:
     """Run asv several times in a clone, on the same commit, and yield the results."""
     asv = (sys.executable, "-m", "asv")
-    with tempfile.TemporaryDirectory() as folder:
-        clone = Path(folder) / "clone"
-        output_of("git", "clone", "-q", str(ROOT), str(clone))
-        output_of(*asv, "machine", "--yes", cwd=clone)
-        commit = output_of("git", "rev-parse", "HEAD", cwd=clone).strip()
+    with clone() as folder:
+        output_of(*asv, "machine", "--yes", cwd=folder)
+        commit = output_of("git", "rev-parse", "HEAD", cwd=folder).strip()
         yield Where(environment())
         options = ("--python=same", "--set-commit-hash", commit, "--record-samples", "--bench", benchmarks)
         with click.progressbar(range(times), label="measuring the same commit") as numbers:
             for number in numbers:
-                output_of(*asv, "run", *options, cwd=clone)
-                results = clone / ".asv" / "results"
+                output_of(*asv, "run", *options, cwd=folder)
+                results = folder / ".asv" / "results"
                 (recorded,), _ = read_commit(results, commit)
                 for benchmark, samples in recorded.samples.items():
                     rounded = tuple(float(f"{sample:.4g}") for sample in samples)
@@ -92,18 +88,17 @@ def measure_same(times: int, benchmarks: str) -> Iterator[Record]:
 
 def measure_durations() -> Durations:
     """Time a quick and a full run of asv, each from a fresh clone and with a new environment."""
-    with tempfile.TemporaryDirectory() as folder:
-        clone, python = Path(folder) / "clone", str(Path(folder) / "venv" / "bin" / "python")
-        output_of("git", "clone", "-q", str(ROOT), str(clone))
-        output_of(sys.executable, "-m", "venv", str(Path(folder) / "venv"), cwd=clone)
-        output_of(python, "-m", "pip", "install", "-q", ".[asv]", cwd=clone)
-        output_of(python, "-m", "asv", "machine", "--yes", cwd=clone)
+    with clone() as folder:
+        python = str(folder.parent / "venv" / "bin" / "python")
+        output_of(sys.executable, "-m", "venv", str(folder.parent / "venv"))
+        output_of(python, "-m", "pip", "install", "-q", ".[asv]", cwd=folder)
+        output_of(python, "-m", "asv", "machine", "--yes", cwd=folder)
         seconds = []
         for options in (("--quick",), ()):
             begin = time.perf_counter()
-            output_of(python, "-m", "asv", "run", *options, cwd=clone)
+            output_of(python, "-m", "asv", "run", *options, cwd=folder)
             seconds.append(time.perf_counter() - begin)
-            shutil.rmtree(clone / ".asv")
+            shutil.rmtree(folder / ".asv")
         return Durations(*seconds)
 
 

@@ -3,7 +3,7 @@
 ``python tools/out_of_memory.py run`` computes 60 GB of float32 logits in two worker processes of 4 GB, once with whole
 rows in each chunk and once with divided rows, each also with a worker that is killed; ``scheduling`` compares the time
 of a worker with that of a process without Dask; ``threads`` that of worker threads with and without threads of their
-own. ``report`` prints the block of docs/beyond-one-machine.md.
+own. tools/out_of_memory_page.py makes the block of docs/beyond-one-machine.md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import click
 import dask.array as da
 import numpy as np
 from distributed import Client, LocalCluster, futures_of
-from out_of_memory_page import CALLS, CHUNKS, CLASSES, Run, block, keep, read
+from out_of_memory_page import CALLS, CHUNKS, CLASSES, Run, keep
 
 import softmax_impls
 from softmax_impls.dask import chunks, softmax, softmax_backward
@@ -83,7 +83,7 @@ def _sums_of_rows(kind: str, row: int) -> Array:
     if len(logits) == 1:
         gradients = [chunks.backward(chunks.softmax(logits[0], axes), grad[0], axes, "auto")]
     else:
-        parts = [chunks.softmax_part(x, axes) for x in logits]
+        parts = [chunks.softmax(x, axes) for x in logits]
         sums = [chunks.softmax_report(x, part, axes) for x, part in zip(logits, parts, strict=True)]
         total = chunks.merge_sums(np.concatenate(sums, axis=1), axes)
         probs = [chunks.scaled(part, own, total, np.float32) for part, own in zip(parts, sums, strict=True)]
@@ -209,12 +209,6 @@ def threads(rounds: int) -> None:
                 if count:
                     runs.append(run_of("threads", "whole rows", by, ROUND_SIZE, result, seconds))
     keep(runs)
-
-
-@main.command()
-def report() -> None:
-    """Print the block of the document."""
-    click.echo(block(read()))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Does the line that `softmax-impls choose` prints take the time that it states? Run it in a new process, by timeit.
 
-``python tools/pasted_line.py measure`` asks `choose` about 40 cells. For each it runs the printed code in a new
+``python tools/pasted_line.py`` asks `choose` about 40 cells. For each it runs the printed code in a new
 process: with hot caches, and in a loop that touches 64 MB between calls, where it also times the other candidates.
-``python tools/pasted_line.py report`` prints a table of what is kept in measurements/pasted_line.jsonl.
+cog puts `block` into docs/how-the-numbers-are-made.md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import kept
 import numpy as np
 from markdown import paragraph, table
 from msgspec import Struct
-from processes import output_of
+from processes import in_new_process, output_of
 
 from softmax_impls.choice.ranking import ours
 from softmax_impls.formatting import format_count
@@ -79,14 +79,16 @@ def measure_cell(batch: int, dim: int, dtype: str, threads: int) -> Pasted:
     """Ask `choose`, and run what it prints."""
     shape = ("--batch", str(batch), "--dim", str(dim), "--dtype", dtype, "--threads", str(threads))
     start = time.perf_counter()
-    answer = json.loads(_python("-m", "softmax_impls", "choose", *shape, "--json"))
+    with tempfile.TemporaryDirectory() as folder:  # `choose` keeps its measurement in the working folder
+        command = (sys.executable, "-m", "softmax_impls", "choose", *shape, "--json")
+        answer = json.loads(output_of(*command, cwd=Path(folder)))
     taken = time.perf_counter() - start
     candidates = {name: about for name, about in answer["candidates"].items() if about["accurate_for"] == "logits"}
     pick, ratios = candidates[answer["use"]], {name: c["times_the_fastest"][0] for name, c in candidates.items()}
     rivals = sorted(ratios, key=lambda name: (name != answer["use"], ratios[name]))[: 1 + RIVALS]
     lines = {name: str(usage(name, ours(name), batch, dim, dtype, threads).line) for name in rivals}
-    hot = json.loads(_python(__file__, "hot", answer["setup"], answer["code"]))
-    cold = json.loads(_python(__file__, "cold", answer["setup"], json.dumps(lines)))
+    hot = in_new_process(hot_seconds, answer["setup"], answer["code"])
+    cold = in_new_process(cold_seconds, answer["setup"], lines)
     here = environment()
     return Pasted(
         batch=batch,
@@ -103,11 +105,6 @@ def measure_cell(batch: int, dim: int, dtype: str, threads: int) -> Pasted:
         cold={name: float(f"{seconds:.4g}") for name, seconds in cold.items()},
         choose_seconds=round(taken, 2),
     )
-
-
-def _python(*arguments: str) -> str:
-    with tempfile.TemporaryDirectory() as folder:  # `choose` keeps its measurement in the working folder
-        return output_of(sys.executable, *arguments, cwd=Path(folder))
 
 
 def _namespace(setup: str) -> dict[str, Any]:
@@ -184,14 +181,9 @@ def block(cells: Sequence[Pasted] | None = None) -> str:
     )
 
 
-@click.group()
-def main() -> None:
-    """Measure whether the line that `choose` prints takes the time that it states."""
-
-
-@main.command()
+@click.command()
 @click.option("--every", type=click.IntRange(min=1), default=1, help="Only every n-th cell.")
-def measure(every: int) -> None:
+def main(every: int) -> None:
     """Measure all cells, and replace what is kept. Ctrl-C keeps the cells of before."""
     threads = dict.fromkeys((1, min(default_threads(), available_cores())))
     cells = list(itertools.product(SHAPES, DTYPES, threads))[::every]
@@ -204,28 +196,6 @@ def _measured(cells: Sequence[tuple[tuple[int, int], str, int]]) -> Iterator[Pas
         about = f"{batch}×{dim} {dtype}, {format_count(threads, 'thread')}: {cell.use}, {cell.stated:.3g} s stated"
         click.echo(f"{number}/{len(cells)} {about}, {cell.hot:.3g} s taken, cold {cell.cold_ratio:.2f}", err=True)
         yield cell
-
-
-@main.command()
-def report() -> None:
-    """Print the table."""
-    click.echo(block())
-
-
-@main.command(hidden=True)
-@click.argument("setup")
-@click.argument("line")
-def hot(setup: str, line: str) -> None:
-    """Print seconds of a line with hot caches."""
-    click.echo(json.dumps(hot_seconds(setup, line)))
-
-
-@main.command(hidden=True)
-@click.argument("setup")
-@click.argument("lines")
-def cold(setup: str, lines: str) -> None:
-    """Print seconds of each line with cold caches."""
-    click.echo(json.dumps(cold_seconds(setup, json.loads(lines))))
 
 
 if __name__ == "__main__":

@@ -102,7 +102,18 @@ class Problem:
 
     def calls(self) -> dict[str, BoundCall]:
         """Return the calls by side, each with a function that reads its result."""
-        found = self._forward() if self.key.direction == FORWARD else self._backward()
+        (p, g, out), axis = self.arrays[0], self.key.axis
+        if self.key.direction == FORWARD:
+            found: dict[str, BoundCall] = {
+                OURS: (lambda: softmax(p, axis=axis, out=out), _same),
+                OURS_ALLOCATING: (lambda: softmax(p, axis=axis), _same),
+            }
+        elif self.key.is_last:
+            found = self._backward_rows()
+        else:
+            found = {OURS: (lambda: softmax_backward(p, g, axis=axis, out=out), _same)}
+        if TORCH in peers() and self.key != LOOP_KEY:
+            found |= self._torch()
         return {name: call for name, call in found.items() if name not in self._exclude}
 
     def is_right(self, side: str, call: BoundCall) -> bool:
@@ -121,36 +132,15 @@ class Problem:
         exact = powers / powers.sum(axis=-1, keepdims=True)
         return bool(np.all(np.abs(result - exact) <= 2 * bounds.forward(p, exact)))
 
-    def _forward(self) -> dict[str, BoundCall]:
-        (x, _, out), axis = self.arrays[0], self.key.axis
+    def _backward_rows(self) -> dict[str, BoundCall]:
+        p, g, out = self.arrays[0]
         found: dict[str, BoundCall] = {
-            OURS: (lambda: softmax(x, axis=axis, out=out), _same),
-            OURS_ALLOCATING: (lambda: softmax(x, axis=axis), _same),
-        }
-        if TORCH in peers():
-            import torch
-
-            from softmax_impls.peers.torch import tensor
-
-            source, operator = tensor(x), torch.ops.aten._softmax.out
-            found[TORCH] = functools.partial(operator, source, axis, False, out=tensor(out)), lambda _: out
-            found[TORCH_ALLOCATING] = functools.partial(torch.softmax, source, axis), lambda result: result.numpy()
-        return found
-
-    def _backward(self) -> dict[str, BoundCall]:
-        (p, g, out), axis = self.arrays[0], self.key.axis
-        found: dict[str, BoundCall]
-        if not self.key.is_last:
-            found = {OURS: (lambda: softmax_backward(p, g, axis=axis, out=out), _same)}
-            return found | self._torch_backward()
-        found = {
             OURS: (lambda: softmax_backward(p, g, out=out), _same),
             OURS_ALLOCATING: (functools.partial(softmax_backward, p, g), _same),
         }
         if self.key == LOOP_KEY:
             return found | {LOOP: get(LOOP).bind_call(p, g, out)}
         found |= {name: peer.bind_call(p, g, out) for name, peer in peers().items() if name not in self._exclude}
-        found |= self._torch_backward()
         if len(self.arrays) == 2:
             p_sharp, g_sharp, out_sharp = self.arrays[1]
             found[OURS_SATURATED] = lambda: softmax_backward(p_sharp, g_sharp, out=out_sharp), _same
@@ -160,19 +150,20 @@ class Problem:
             found[ROOFLINE] = functools.partial(roofline.move_bytes, p, g, out), lambda _: out
         return found
 
-    def _torch_backward(self) -> dict[str, BoundCall]:
-        if TORCH not in peers():
-            return {}
+    def _torch(self) -> dict[str, BoundCall]:
         import torch
 
         from softmax_impls.peers.torch import tensor
 
-        p, g, out = map(tensor, self.arrays[0])
-        operator, plain, axis = torch.ops.aten._softmax_backward_data.out, torch._softmax_backward_data, self.key.axis
-        return {
-            TORCH: (functools.partial(operator, g, p, axis, p.dtype, grad_input=out), lambda _: self.arrays[0][2]),
-            TORCH_ALLOCATING: (functools.partial(plain, g, p, axis, p.dtype), lambda result: result.numpy()),
-        }
+        (p, g, o), out, axis = map(tensor, self.arrays[0]), self.arrays[0][2], self.key.axis
+        if self.key.direction == FORWARD:
+            into: Any = functools.partial(torch.ops.aten._softmax.out, p, axis, False, out=o)
+            allocating: Any = functools.partial(torch.softmax, p, axis)
+        else:
+            operator = torch.ops.aten._softmax_backward_data.out
+            into = functools.partial(operator, g, p, axis, p.dtype, grad_input=o)
+            allocating = functools.partial(torch._softmax_backward_data, g, p, axis, p.dtype)
+        return {TORCH: (into, lambda _: out), TORCH_ALLOCATING: (allocating, lambda result: result.numpy())}
 
 
 def _same(result: Any) -> Any:

@@ -1,22 +1,19 @@
 """Measure how much the placement of arrays matters: the ratio of two kernels on many new arrays.
 
-``python tools/placement.py measure`` measures, and ``python tools/placement.py report`` prints the block of
-docs/how-the-numbers-are-made.md.
+``python tools/placement.py`` takes two minutes. cog puts `block` into docs/how-the-numbers-are-made.md.
 """
 
 from __future__ import annotations
 
-import sys
 import timeit
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import click
 import kept
-import msgspec
 import numpy as np
 from markdown import paragraph, table
 from msgspec import Struct
-from processes import output_of
+from processes import in_new_process
 
 from softmax_impls.implementation import Array
 from softmax_impls.registry import get
@@ -72,10 +69,11 @@ def ratio(arrays: Arrays) -> float:
     return quiet_ratio(*samples).value
 
 
-def measure() -> Iterator[Row]:
-    """Yield a row for each shape, dtype and placement."""
+@limit_all_threads(1)
+def measure() -> list[Row]:
+    """Return a row for each shape, dtype and placement."""
     rng, here = np.random.default_rng(), environment()
-    alive = []
+    alive, rows = [], []
     for batch, dim in SHAPES:
         for dtype in DTYPES:
             probs, grad_output, _ = workloads.arrays(CellKey(CUSTOM, batch, dim, dtype, 1), 0)
@@ -85,7 +83,8 @@ def measure() -> Iterator[Row]:
                     alive.append(np.zeros(48 * rng.integers(1, MAX_BLOCKS), np.uint8))
                     arrays = place(probs, grad_output)  # the arrays before are still there: it gets other memory
                     ratios.append(float(f"{ratio(arrays):.4g}"))
-                yield Row(batch, dim, dtype, placement, here.machine, here.commit, tuple(ratios))
+                rows.append(Row(batch, dim, dtype, placement, here.machine, here.commit, tuple(ratios)))
+    return rows
 
 
 def block(rows: Sequence[Row] | None = None) -> str:
@@ -106,33 +105,14 @@ def block(rows: Sequence[Row] | None = None) -> str:
     return table(headings, lines) + paragraph(about)
 
 
-@click.group()
+@click.command()
 def main() -> None:
-    """Measure how much the placement of arrays matters."""
-
-
-@main.command("measure")
-def measure_in_processes() -> None:
-    """Measure in several processes; takes two minutes."""
-    lines = ""
+    """Measure in several processes."""
+    rows: list[Row] = []
     for number in range(PROCESSES):
         click.echo(f"process {number + 1} of {PROCESSES}", err=True)
-        lines += output_of(sys.executable, __file__, "here")
-    RESULTS.write_text(lines, encoding="utf-8")
-
-
-@main.command(hidden=True)
-def here() -> None:
-    """Measure in this process, and print the rows."""
-    with limit_all_threads(1):
-        for row in measure():
-            click.echo(msgspec.json.encode(row))
-
-
-@main.command()
-def report() -> None:
-    """Print the block of the document."""
-    click.echo(block())
+        rows += in_new_process(measure)
+    kept.replace(RESULTS, rows)
 
 
 if __name__ == "__main__":

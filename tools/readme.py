@@ -17,7 +17,7 @@ from rich.console import Console
 from softmax_impls.choice import coverage
 from softmax_impls.report.maps import winners_maps
 from softmax_impls.report.style import save
-from softmax_impls.report.terminal import times
+from softmax_impls.report.terminal.cells import explanations, times_by_panel
 
 PICTURE = ROOT / "docs" / "pictures" / "winners.png"
 WIDTH = 104  # characters of a line of code that the site shows without a scroll bar
@@ -27,9 +27,9 @@ def output() -> str:
     """Return a part of what `softmax-impls compare` printed for these results."""
     printed, cells = io.StringIO(), how_to_choose.named()
     screen = Console(file=printed, width=WIDTH, highlight=False)
-    for table in times.times_by_panel(cells).values():
+    for table in times_by_panel(cells).values():
         screen.print(table)
-    for line in times.explanations(cells):
+    for line in explanations(cells):
         screen.print(line)
     return terminal(printed.getvalue().splitlines())
 

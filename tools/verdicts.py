@@ -1,7 +1,7 @@
 """Do the verdicts of `softmax-impls compare` hold? Run it ten times, half of them beside a process that makes load.
 
-``python tools/verdicts.py run`` measures, and ``python tools/verdicts.py report`` prints the block of
-docs/how-the-numbers-are-made.md. After each run of `compare`, tools/ab_copies.py compares copies of one kernel.
+``python tools/verdicts.py`` measures. After each run of `compare`, tools/ab_copies.py compares copies of one kernel.
+cog puts `block` into docs/how-the-numbers-are-made.md.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import itertools
 import json
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ import numpy as np
 from ab_copies import COPIED, ORIGINAL, Outcome
 from markdown import paragraph, table
 from msgspec import Struct
-from processes import output_of
+from processes import SPAWN, output_of
 
 from softmax_impls.choice.ranking import LEAD
 from softmax_impls.timing.environment import environment
@@ -82,12 +81,25 @@ def compared(budget: float) -> Iterator[Verdict]:
 @contextmanager
 def load_beside(seed: int) -> Iterator[None]:
     """Run another process that copies memory in bursts."""
-    process = subprocess.Popen((sys.executable, __file__, "load", str(seed), str(os.getpid())))
+    process = SPAWN.Process(target=load, args=(seed, os.getpid()))
+    process.start()
     try:
         yield
     finally:
         process.kill()
-        process.wait()
+        process.join()
+
+
+def load(seed: int, parent: int) -> None:
+    """Copy memory in bursts for as long as the parent process lives."""
+    chance = random.Random(seed)
+    source = np.ones(BURST_ELEMENTS)
+    target = np.empty_like(source)
+    while os.getppid() == parent:
+        until = time.perf_counter() + chance.uniform(*BURSTS)
+        while time.perf_counter() < until:
+            target[:] = source
+        time.sleep(chance.uniform(*BURSTS))
 
 
 def measure(number: int, budget: float, copies_only: bool) -> Run:
@@ -181,18 +193,16 @@ def _of_runs(runs: Sequence[Run]) -> str:
     )
 
 
-@click.group()
-def main() -> None:
-    """Measure whether the verdicts of `compare` hold."""
-
-
-@main.command()
+@click.command()
 @click.option("--times", type=click.IntRange(min=1), default=10, show_default=True, help="Number of runs.")
 @click.option("--fresh", is_flag=True, help="Replace the runs that are kept, instead of adding to them.")
 @click.option("--budget", default=BUDGET, show_default=True, help="Seconds for the cells of one thread.")
 @click.option("--copies-only", is_flag=True, help="Compare copies of a kernel, not the implementations.")
-def run(times: int, fresh: bool, budget: float, copies_only: bool) -> None:
-    """Measure. With the default budget, a run takes two and a half minutes. Ctrl-C keeps the runs that are finished."""
+def main(times: int, fresh: bool, budget: float, copies_only: bool) -> None:
+    """Measure whether the verdicts of `compare` hold. Ctrl-C keeps the runs that are finished.
+
+    With the default budget, a run takes two and a half minutes.
+    """
     done = 0 if fresh else max((run.number for run in read()), default=0)
     for number in range(done + 1, done + times + 1):
         click.echo(f"run {number} of {done + times}", err=True)
@@ -204,27 +214,6 @@ def run(times: int, fresh: bool, budget: float, copies_only: bool) -> None:
             kept.replace(RESULTS, [measured])
         else:
             kept.append(RESULTS, measured)
-
-
-@main.command()
-def report() -> None:
-    """Print the block of the document."""
-    click.echo(block())
-
-
-@main.command(hidden=True)
-@click.argument("seed", type=int)
-@click.argument("parent", type=int)
-def load(seed: int, parent: int) -> None:
-    """Copy memory in bursts for as long as the parent process lives."""
-    chance = random.Random(seed)
-    source = np.ones(BURST_ELEMENTS)
-    target = np.empty_like(source)
-    while os.getppid() == parent:
-        until = time.perf_counter() + chance.uniform(*BURSTS)
-        while time.perf_counter() < until:
-            target[:] = source
-        time.sleep(chance.uniform(*BURSTS))
 
 
 if __name__ == "__main__":
