@@ -146,8 +146,8 @@ def softmax_backward(
     array([ 5.55111512e-17, -5.55111512e-17])
     """
     # The fast path takes plain arrays of one native dtype that are C-contiguous, aligned and writeable, with the
-    # classes on one axis. `small`, `direct` or `fits` checks the rest. The general path takes ten times as long as the
-    # arithmetic of a small call. Moving these lines into a function of their own cost 3 % of a call at 1×10.
+    # classes on one axis. `small`, `direct_call` or `fits` checks the rest. The general path takes ten times as long as
+    # the arithmetic of a small call. Moving these lines into a function of their own cost 3 % of a call at 1×10.
     if (
         type(probs) is ndarray
         and type(grad_output) is ndarray

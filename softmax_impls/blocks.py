@@ -111,12 +111,17 @@ def run_rows(compute: Callable[..., object], *arrays: Array) -> None:
     if inner == 1:
         compute(*(array.reshape(outer, dim) for array in arrays))
         return
-    for start in range(0, outer, step := max(1, NARROW_BLOCK // (dim * inner))):
+    for start in range(0, outer, step := copied_at_a_time(outer, dim, inner)):
         block = slice(start, start + step)
         copies = [array[block].swapaxes(1, 2).copy() for array in inputs]
-        rows = [copy.reshape(-1, dim) for copy in copies]
-        compute(*rows, rows[-1])  # most kernels may write into `grad_output`
+        copies.append(np.empty_like(copies[0]))
+        compute(*(copy.reshape(-1, dim) for copy in copies))
         result[block] = copies[-1].swapaxes(1, 2)
+
+
+def copied_at_a_time(outer: int, dim: int, inner: int) -> int:
+    """Return how many of the outer indices `run_rows` copies at a time."""
+    return min(outer, max(1, NARROW_BLOCK // (dim * inner)))
 
 
 def _columns(shape: tuple[int, ...], first: int, stop: int) -> tuple[int, int, int]:

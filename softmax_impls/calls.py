@@ -174,10 +174,11 @@ def general_path(
 ) -> Array:
     """Compute any call: validate its arguments, and convert the arrays to the rows or columns that kernels take."""
     count = None if threads is None else as_thread_count(threads)
-    fast_path.load(impl)  # its errors come first
+    found = fast_path.load(impl)  # its errors come first
 
     def compute(*arrays: Array) -> None:
-        _, kind, record = fast_path.load(impl)
+        nonlocal found
+        _, kind, record = found
         try:
             if kind == SIMD:  # it takes other axes than the last without copies
                 fast_path.simd.run_columns(*arrays, count)
@@ -186,6 +187,7 @@ def general_path(
         except Exception as error:
             if not falls_back(impl, error, record.name):
                 raise
+            found = fast_path.load(impl)
             compute(*arrays)
 
     return run_arrays(compute, {"probs": probs, "grad_output": grad_output}, axis, out)

@@ -9,7 +9,8 @@ does everything else. Every kernel has the signature ``kernel(probs, grad_output
 * ``out`` overlaps neither input. The exception is exact aliasing, ``out is probs`` or ``out is grad_output``, where the
   record's ``in_place`` allows it.
 
-The kernel writes every element of ``out`` and returns None. It does not validate its arguments.
+The kernel writes every element of ``out`` and returns None. It does not validate its arguments. Arrays of another
+layout or dtype may be computed in several calls, each on some of the rows.
 """
 
 import functools

@@ -1,11 +1,13 @@
 """The call that a user pastes, as code and bound to arrays: the benchmarks time the call that the code makes."""
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from softmax_impls.api import softmax_backward
+from softmax_impls.blocks import copied_at_a_time
 from softmax_impls.dispatch import explain, pick
-from softmax_impls.implementation import Array, BoundCall, Implementation
+from softmax_impls.implementation import Array, BoundCall, Impl, Implementation
 from softmax_impls.registry import is_ours
 from softmax_impls.threads import default_threads
 
@@ -29,7 +31,7 @@ class Usage(NamedTuple):
 def arguments(name: str, batch: int, dim: int, dtype: str, threads: int) -> dict[str, Any]:
     """Return the arguments of `softmax_backward`, besides arrays, that select one of our implementations.
 
-    There are none where the default call does the same: calls the same implementation, in as many threads.
+    If the default call runs the same implementation in as many threads, there are none.
     """
     if name != pick().impl:
         return {"impl": name}
@@ -76,18 +78,25 @@ def bind(
         call, read = implementation.bind_call(*columns)
         return call, lambda result: read(result).reshape(out.shape)
     dim = out.shape[axis]
-    given: dict[str, Any] = {"impl": implementation.kernel}
-    if is_ours(implementation):
-        given = arguments(implementation.name, out.size // dim, dim, out.dtype.name, threads)
-    if axis != -1:
-        given["axis"] = axis
-    names = {"softmax_backward": softmax_backward, "probs": probs, "grad_output": grad_output, "out": out, **given}
-    options = "".join(f", {name}={name}" for name in given)
-    call = eval(f"lambda: softmax_backward(probs, grad_output, out=out{options})", names)  # a partial takes longer
-    return call, lambda result: result
+    given = arguments(implementation.name, out.size // dim, dim, out.dtype.name, threads)
+    impl: Impl = given.get("impl", "") if is_ours(implementation) else implementation.kernel
+    number = given.get("threads")
+    calls: dict[str, Callable[[], Array]] = {  # by the argument; a functools.partial takes longer
+        "": lambda: softmax_backward(probs, grad_output, out=out),
+        "impl": lambda: softmax_backward(probs, grad_output, out=out, impl=impl),
+        "threads": lambda: softmax_backward(probs, grad_output, out=out, threads=number),
+    }
+    calls_on_axis: dict[str, Callable[[], Array]] = {
+        "": lambda: softmax_backward(probs, grad_output, axis=axis, out=out),
+        "impl": lambda: softmax_backward(probs, grad_output, axis=axis, out=out, impl=impl),
+        "threads": lambda: softmax_backward(probs, grad_output, axis=axis, out=out, threads=number),
+    }
+    return (calls if axis == -1 else calls_on_axis)["".join(given)], lambda result: result
 
 
-def copied_bytes(implementation: Implementation, axis: int, moved_bytes: int) -> int:
-    """Return the bytes of the rows that `softmax_backward` copies for a kernel if the classes are on another axis."""
-    takes_columns = implementation.bind is not None or implementation.name == pick().impl
-    return 0 if axis == -1 or takes_columns else moved_bytes
+def copied_rows(implementation: Implementation, shape: tuple[int, ...], axis: int) -> int:
+    """Return how many rows `softmax_backward` copies at a time for a kernel: 0 if the classes are on the last axis."""
+    if axis == -1 or implementation.bind is not None or implementation.name == pick().impl:
+        return 0
+    inner = math.prod(shape[axis + 1 :])
+    return inner * copied_at_a_time(math.prod(shape[:axis]), shape[axis], inner)

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from scipy import special
 
 from softmax_impls import implementations, softmax, softmax_backward
+from softmax_impls.calls import OURS, FastPath
 from softmax_impls.dispatch import has_compiler
-from softmax_impls.registry import names, register
+from softmax_impls.registry import describe, names, register
 
 RNG = np.random.default_rng(0)
 P = softmax(RNG.standard_normal((4, 6)))
@@ -466,6 +467,25 @@ def test_a_kernel_that_writes_nothing_gives_nan_instead_of_old_memory():
         out = probs * grad_output  # noqa: F841
 
     assert np.isnan(softmax_backward(P, G, impl=rebinds)).all()
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_kernel_that_may_work_in_place_and_writes_nothing_gives_nan_on_each_axis(axis):
+    record = describe(lambda probs, grad_output, out: None, name="lazy", in_place=("probs", "grad_output"))
+    assert np.isnan(softmax_backward(P, G, impl=record, axis=axis)).all()
+
+
+def test_a_kernel_is_loaded_once_for_all_blocks_of_a_call(monkeypatch):
+    closed_form, loaded = implementations()["closed_form"], []
+
+    def load(self, impl):
+        loaded.append(impl)
+        return closed_form.kernel, OURS, closed_form
+
+    monkeypatch.setattr(FastPath, "_load", load)
+    probs = np.full((2000, 500), 0.002)[:, ::2]  # strided
+    softmax_backward(probs, probs, impl="softmax_impls.backward.closed_form:closed_form")
+    assert len(loaded) == 1
 
 
 @pytest.mark.parametrize("name", names())

@@ -3,11 +3,12 @@
 import ast
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from softmax_impls import dispatch, implementations, usage
+from softmax_impls import dispatch, implementations, softmax_backward, usage
 from softmax_impls.implementation import Implementation
 from softmax_impls.registry import from_spec, get, names
 from softmax_impls.threads import available_cores, default_threads
@@ -83,3 +84,23 @@ def test_a_kernel_of_the_users_is_called_itself():
 def test_every_peer_states_its_usage():
     peers = [record for record in implementations(peers=True).values() if record.family == "peer"]
     assert all(record.usage for record in peers)
+
+
+def test_rows_are_copied_where_the_classes_are_on_another_axis_and_only_some_at_a_time():
+    shape, name = (8, 21, 64, 64), "closed_form"
+    assert usage.copied_rows(get(name), (3, 7), -1) == usage.copied_rows(get("numba_simd"), shape, 1) == 0
+    assert usage.copied_rows(get(name), (2, 3, 5, 4), 1) == 2 * 5 * 4
+    rows = usage.copied_rows(get(name), shape, 1)
+    assert rows == 64 * 64  # an outer index has more elements than a block
+
+    def peak(axis):
+        arrays = [np.full(shape, 0.5) for _ in range(3)]
+        tracemalloc.start()
+        softmax_backward(*arrays[:2], axis=axis, out=arrays[2], impl=name)
+        try:
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    stated = 3 * rows * 21 * 8 + get(name).temporary_bytes(rows, 21, np.dtype(float))
+    assert peak(1) == pytest.approx(stated, rel=0.1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import click
 import dask
 import dask.array as da
 import kept
@@ -131,5 +132,11 @@ def block() -> str:
     )
 
 
-if __name__ == "__main__":
+@click.command()
+def main() -> None:
+    """Measure the errors, and replace the results that are kept."""
     kept.replace(RESULTS, (measure(family, dtype) for family in FAMILIES for dtype in DTYPES))
+
+
+if __name__ == "__main__":
+    main()

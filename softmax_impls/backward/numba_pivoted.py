@@ -13,7 +13,7 @@ from numba.extending import overload, register_jitable
 from softmax_impls.implementation import Array
 from softmax_impls.registry import register
 from softmax_impls.simd.jit import jit
-from softmax_impls.simd.passes import scaled_row
+from softmax_impls.simd.passes import LIMIT_32, LIMIT_64, scaled_row
 from softmax_impls.simd.vectors import two_sum
 
 for _function in (two_sum, scaled_row):  # they use no other function of `simd`
@@ -54,7 +54,7 @@ def _compute(probs: Array, grad_output: Array, out: Array, careful: bool) -> np.
     """
     batch, dim = probs.shape
     bits, total = _bits(probs), probs.dtype.type(0)
-    limit = 2.0**969 if probs.itemsize == 8 else 2.0**102  # see `simd.passes.overflows`
+    limit = LIMIT_64 if probs.itemsize == 8 else LIMIT_32
     for i in range(batch):
         shift = grad_output[i, _argmax(bits, i)]
         dot = probs.dtype.type(_shifted_dot(probs, grad_output, i, shift))

@@ -9,9 +9,9 @@ of D products has an error of at most γ_{D+1} Σ p|h|, in any order of summatio
 rounding error is at most p_i · 2 (1 + σ) M γ_{D+6}. The shift by c does not change the gradient of softmax, but rounded
 probabilities do not sum to 1, so it changes the value by p_i c (1 - σ). This adds p_i M |1 - σ| to the bound.
 
-**The true gradient is within this bound.** Let P be the exact probabilities. Where p is P rounded once,
-|P_i - p_i| ≤ γ_1 p_i, so P_i (g_i - Σ P g) differs from the exact value by at most p_i M (2 + σ) γ_1, a small part of
-the bound. So an implementation that is more accurate than its record states passes, too. So does a form that first
+**The true gradient is within this bound.** Let P be the exact probabilities. Where p is P rounded once, |P_i - p_i| ≤
+γ_1 p_i, so P_i (g_i - Σ P g) differs from the exact value by at most p_i M (2 + σ) γ_1, a small part of the bound. So
+an implementation whose record says "probs" passes, too, if it returns the true gradient. So does a form that first
 divides p by σ: it changes the value by about 3 p_i M |1 - σ|, which is within the bound where |1 - σ| ≤ γ_{D+6}.
 
 **Given the logits**, where the probabilities are correctly rounded: let k be the most probable class of the row,
@@ -20,9 +20,9 @@ h = g - g_k and E = Σ P|h|. By the same steps, a form with the shift c = g_k ha
 4 γ_{D+6} P_i (|h_i| + E): rounding the probabilities can make or break ties, so that another class is chosen as k,
 and the factor 4 allows for that.
 
-**The forward pass.** Rounding x - max(x) changes p_i by u |x_i - max(x)| relatively, and through the sum by the mean of
-that over the row. exp is accurate to 4 units in the last place, which is 8 u, in the numerator and in the sum. D
-additions and a division remain. Together they give γ_{D+18}.
+**The forward pass.** Rounding x - max(x) causes two relative errors of p_i: u |x_i - max(x)| in the numerator, and in
+the sum the mean of u |x - max(x)| over the row, weighted by P. exp is accurate to 4 units in the last place, which is 8
+u, in the numerator and in the sum. D additions and a division remain. Together they give γ_{D+18}.
 
 **Underflow.** Each product has an additional error of at most η/2, where η is the smallest subnormal number. This
 concerns D products in a sum, which is multiplied by p_i ≤ 1, or D entries of a Jacobian, which are multiplied by
@@ -30,25 +30,26 @@ concerns D products in a sum, which is multiplied by p_i ≤ 1, or D entries of 
 is the smallest normal number.
 
 **Overflow.** The result is p_i Σ_j p_j (g_i - g_j), so its size is at most p_i (1 - p_i) 2 M ≤ M / 2: it is in range
-for all finite g. A kernel that states the logits must return it. The formula forms g_i - Σ p g, whose size can be up
-to 2 M. Where it exceeds the largest number, a kernel that states the probabilities may return anything in that element.
-Where it does not, with the rounding errors above, the kernel must return the result. So a shift by c, where g - c
-overflows, is an error: the formula has no such difference.
+for all finite g. A kernel with ``accurate_for="logits"`` must return it. The formula computes g_i - Σ p g, whose size
+can be up to 2 M. Where this size plus its rounding error is in range, a kernel with ``accurate_for="probs"`` must
+return the result, too. Elsewhere, it may return anything in that element. So a shift by c, where g - c overflows, is an
+error: the formula has no such difference.
 
 **When no shift is needed.** For c = 0 the error of the sum is at most γ_{D+2} Σ P|g| ≤ γ_{D+2} (E + |g_k|), which
-includes that p does not sum to 1. So the error of the result is at most γ_{D+6} P_i (|h_i| + 2 E + |g_k|). Where
-|g_k| ≤ K |Σ P g - g_k|, which is at most K E, this is within the bound given the logits for K ≤ 2.
+allows for a p that does not sum to 1. So the error of the result is at most γ_{D+6} P_i (|h_i| + 2 E + |g_k|), and
+|Σ P g - g_k| is at most E. So where |g_k| ≤ K |Σ P g - g_k| and K ≤ 2, this is within the bound given the logits.
 
 **The same without k.** For any two classes i and j, p_i |h_i| + p_j |h_j| is at least min(p_i, p_j) |g_i - g_j|,
-whatever k is. So E is at least the sum S of that over disjoint pairs of classes. Let N be the smaller of Σ P|g| over
-the positive g and over the negative g. Then Σ P|g| = |Σ P g| + 2 N, and N ≤ E, because g_k has one sign. So where
-|Σ P g| ≤ K S, the error of a sum that rounds each term at most r times is at most γ_r (K + 2) E. With the roundings of
-h and of the result, this is within the bound given the logits for (K + 2) r + 3 ≤ 4 (D + 6). For K = 4, r may be
-D / 2 + 3. In `simd.passes.medium_sums`, r is at most 8 + D / 16, and D is at least 17.
+whatever k is. Let S be the sum of this minimum times |g_i - g_j| over disjoint pairs of classes. Then E ≥ S. Let N be
+the smaller of Σ P|g| over the positive g and over the negative g. Then Σ P|g| = |Σ P g| + 2 N, and N ≤ E, because
+|g| ≤ |g - g_k| for each g whose sign is opposite to that of g_k. So where |Σ P g| ≤ K S, the error of a sum that
+rounds each term at most r times is at most γ_r (K + 2) E. With the roundings of h and of the result, this is within the
+bound given the logits for (K + 2) r + 3 ≤ 4 (D + 6). For K = 4, r may be D / 2 + 3. In `simd.passes.medium_sums`, r is
+at most 8 + D / 16, and D is at least 17.
 
 **Numeric gradients.** The loss is L(x) = Σ g · softmax(x); its gradient is the backward pass of g. The error of central
 differences with step h is at most h²/6 max|L'''|. If x_j alone changes, p = p_j has the third derivative
-p (1 - p) (1 - 6 p (1 - p)), at most 1/8 in size, and the other probabilities share 1 - p in fixed proportion. So
+p (1 - p) (1 - 6 p (1 - p)), at most 1/8 in size, and each other probability is a constant times 1 - p. So
 |L'''| ≤ M / 4, and the truncation error is at most h² M / 24. The rounding errors of two losses, divided by 2 h, are
 added. The complex step subtracts nothing. It has rounding errors only, and they are not divided by h.
 """

@@ -154,7 +154,7 @@ def _non_finite(rng: Generator) -> Drawn:
 
 
 def _opposite(rng: Generator, batch: int, pairs: int) -> Drawn:
-    """Draw pairs of equal logits and opposite gradients: Σ p g is 0, so only a shift of g can overflow."""
+    """Draw pairs of classes with equal logits and opposite g. Σ p g is 0; only a difference of two g can overflow."""
     logits, size = rng.standard_normal((batch, pairs)), rng.uniform(0.55, 0.95, (batch, pairs))
     order = rng.permutation(2 * pairs)
     return np.tile(logits, 2)[:, order], np.hstack([size, -size])[:, order]

@@ -115,7 +115,7 @@ def _complex_slope(f: Function, point: Floats, index: tuple[int, ...], step: flo
 
 
 def _size(x: float) -> float:
-    """Return the factor of the default step."""
+    """Return max(1, |x|), by which the default step is multiplied; 1 if x is NaN or infinite."""
     return max(1.0, abs(float(x))) if np.isfinite(x) else 1.0
 
 

@@ -38,11 +38,12 @@ def by_kind(runs: Iterable[RankedRun]) -> dict[str, list[RankedRun]]:
     """Return the runs of `compare` by the name of their kind. Of each host, only the newest versions count."""
     runs = [run for run in runs if run.run.tool == "compare"]
     of_host: dict[tuple[str, str], KindKey] = {}
-    cells = (cell.cell for run in runs for cell in run.cells)
+    cells = [cell.cell for run in runs for cell in run.cells]
     for cell in sorted(cells, key=lambda cell: cell.time or OLDEST, reverse=True):
         of_host.setdefault((cell.environment.machine, cell.environment.host), kind_of(cell.environment))
+    in_order = dict.fromkeys(kind_of(cell.environment) for cell in cells)
     kinds: dict[KindKey, list[RankedRun]] = {}
-    for run, kind in itertools.product(runs, dict.fromkeys(of_host.values())):
+    for run, kind in itertools.product(runs, (kind for kind in in_order if kind in of_host.values())):
         if of_kind := [cell for cell in run.cells if kind_of(cell.cell.environment) == kind]:
             kinds.setdefault(kind, []).append(RankedRun(run.run, of_kind))
     return dict(zip(kind_names(list(kinds)), kinds.values(), strict=True))
@@ -106,7 +107,7 @@ class Fleet:
 
     @property
     def serves_all(self) -> bool:
-        """Whether an implementation is fastest, tied or nearly as fast on every kind."""
+        """Whether `best_for_all` takes at most `SERVES` times as long as the fastest, on every kind of machine."""
         return self.worst.get(self.best_for_all, math.inf) <= SERVES
 
     def __str__(self) -> str:

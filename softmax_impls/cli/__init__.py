@@ -56,7 +56,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    """Parse and run, as `click.Group.main` does. That method exits with status 1 if the reader has closed a pipe."""
+    """Run `cli` as its `main` does, but raise BrokenPipeError for a closed pipe. `main` would exit with status 1."""
     if COMPLETION in os.environ:
         return shell_complete(cli, {}, PROGRAM, COMPLETION, os.environ[COMPLETION])
     try:

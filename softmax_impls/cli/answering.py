@@ -20,9 +20,9 @@ from softmax_impls.timing.first_calls import first_calls
 def answer(
     given: SimpleNamespace, questions: Sequence[Question], usable: Implementations, unusable: Mapping[str, str]
 ) -> int:
-    """Answer from results, or by measuring the shapes now, and print the answer; return the exit status.
+    """Answer from results, or by measuring the shapes now. Print the answer, and return the exit status.
 
-    If the results are of several kinds of machines, also answer the first question for each kind.
+    If there is no mix, and the results are of several kinds of machines, also print the answer for each kind.
     """
     fleet = None
     if given.paths or given.measure is False:

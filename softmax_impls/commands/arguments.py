@@ -27,7 +27,7 @@ def real(argument: str, value: object, expected: str) -> float:
 
 
 def several(argument: str, value: Any, single: type | tuple[type, ...] = ()) -> list[Any]:
-    """Return an iterable as a list, and a value of a type in `single` as a list of one."""
+    """Return ``[value]`` if the value is of a type in `single`, else ``list(value)``."""
     if isinstance(value, single):
         return [value]
     try:

@@ -24,7 +24,7 @@ AXIS_HEIGHT, TITLE_HEIGHT, LEGEND_HEIGHT = 0.5, 0.35, 0.35  # inches
 
 
 class Block(NamedTuple):
-    """Tiles on common axes: named workloads, the shapes of the grid, or the user's own shapes."""
+    """A part of a map, with its own axes: the tiles of named workloads, of the grid, or of the user's own shapes."""
 
     tiles: Mapping[tuple[int, int], Ranked | None]  # by column and row, counted from the lower left
     columns: Sequence[str]  # labels

@@ -64,7 +64,8 @@ def styles_of(names: Iterable[str]) -> Styles:
     """Return a style for each implementation. It depends on the name alone, unless two names have the same hash."""
     wanted = sorted(set(names))
     styles = dict(zip(COLOURS, map(Style, COLOURS.values(), cycle(MARKERS)), strict=True))
-    more = list(map(Style, MORE_COLOURS * len(MARKERS), MARKERS * len(MORE_COLOURS)))  # each pair once
+    # Each pair once, because the number of colours and that of markers have no common divisor.
+    more = list(map(Style, MORE_COLOURS * len(MARKERS), MARKERS * len(MORE_COLOURS)))
     for name in wanted:
         if name not in styles:
             first, used = zlib.crc32(name.encode()) % len(MORE_COLOURS), set(styles.values())

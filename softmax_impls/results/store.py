@@ -183,9 +183,11 @@ def _decode(line: bytes, position: str, problems: Problems) -> Cell:
         for part, kind in (("control", Control), ("roofline", Roofline)):
             stated = [content[part]] if content.get(part) is not None else []
             content[part] = next(readable(part, stated, kind), None)
-        cell = msgspec.convert(content, Cell)
-    except (AttributeError, KeyError, *UNREADABLE):
+    except (AttributeError, KeyError, TypeError, *UNREADABLE):
         raise whole from None
+    if content.get("schema") != SCHEMA or not content["kernels"]:
+        raise whole
+    cell = msgspec.convert(content, Cell)
     for where, problem in lost.items():
         problems.add(where, problem)
     return cell

@@ -3,6 +3,7 @@
 from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.exponential import exp
 from softmax_impls.simd.jit import inner
+from softmax_impls.simd.passes import LIMIT_32, LIMIT_64
 from softmax_impls.simd.sizes import TERMS_OF_COLUMN, TERMS_PER_LANE
 from softmax_impls.simd.vectors import Pointer, Vector
 
@@ -64,7 +65,7 @@ def _partial_sum(probs: Pointer, grad: Pointer, k: int, end: int, step: int, c: 
 @inner(forceinline=True)
 def where_ordinary(like: Pointer, s: Vector, a: Vector, b: Vector) -> Vector:
     """Return b in the lanes whose sum s is so large that the result may overflow, else a; see `passes.overflows`."""
-    limit = vec.broadcast(like, 2.0**969 if vec.lanes(like) == 8 else 2.0**102)
+    limit = vec.broadcast(like, LIMIT_64 if vec.lanes(like) == 8 else LIMIT_32)
     return vec.select(limit > s, vec.select(s > vec.broadcast(like, 0) - limit, a, b), b)
 
 

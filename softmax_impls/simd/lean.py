@@ -1,8 +1,8 @@
-"""How Numba compiles: a target for functions of numbers, pointers and vectors, and `jit` for Numba's own target.
+"""A smaller target for Numba: it compiles functions of numbers, pointers and vectors only, in half the time.
 
 Numba's own target imports Numba's implementations of NumPy and of containers, links a runtime that counts references,
-runs passes for closures and arrays, optimizes each function twice, and makes machine code of functions that are only
-parts of others. This target does none of this. It halves the time of compilation.
+runs passes for closures and arrays, optimizes each function twice, and makes machine code even of functions that only
+other compiled functions call. The smaller target does none of this.
 """
 
 # mypy: allow-untyped-calls

@@ -67,6 +67,6 @@ def part_of_row(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, star
 
 @task()
 def moved_part(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Write p g. No pass that reads two arrays and writes a third does less work, so the roofline times it."""
+    """Write p g. The roofline is the time of this pass: it reads two arrays, writes a third, and does little else."""
     write(probs, grad, out, start, stop, (-0.0, 0.0), call[pool.NONTEMPORAL] != 0)  # LLVM leaves out g + -0
     return stop

@@ -16,6 +16,8 @@ from softmax_impls.simd.jit import inner
 from softmax_impls.simd.sizes import MAX_DOT, MAX_UNSHIFTED_RATIO, MIN_SPREAD, PREFETCHED, TERMS_PER_LANE
 from softmax_impls.simd.vectors import Pointer, Vector
 
+LIMIT_32, LIMIT_64 = 2.0**102, 2.0**969  # of |Σ p h| in float32 and float64, see `overflows`
+
 Sums = tuple[float, float]  # of a row: the shift and Σ p (g + shift)
 
 
@@ -30,7 +32,7 @@ def overflows(probs: Pointer, dot: Any) -> bool:
     """Whether p (h - dot) may overflow, where dot = Σ p h and h = g + c; then `scaled_row` has to compute the row."""
     # If an h overflowed, dot is inf or NaN. If not, |h| is at most the largest number, and h - dot rounds to a finite
     # number where |dot| is less than half a unit in the last place of that number. (The other half: dot is rounded.)
-    return not abs(dot) < vec.as_element(probs, 2.0**969 if vec.lanes(probs) == 8 else 2.0**102)
+    return not abs(dot) < vec.as_element(probs, LIMIT_64 if vec.lanes(probs) == 8 else LIMIT_32)
 
 
 @inner()

@@ -44,6 +44,7 @@ class Tasks:
             state = pool.enter.compiled(probs, grad, out, words[1])
             if (missing := state - sizes.LARGE - 1) >= 0:
                 self._addresses[missing] = self._tasks[missing // 2].address(probs.dtype)
+            assert not (careful and state == sizes.LARGE)  # the tasks of a careful call compute all rows
             careful |= state == sizes.LARGE
 
 

@@ -181,7 +181,7 @@ def _atomic(result: str, emit: Callable[..., Any]) -> Callable[[F], F]:
 
 @_atomic("int64", lambda builder, word: builder.load_atomic(word, "acquire", 8))
 def load_acquire(words: Pointer, index: int) -> Any:
-    """Load a word. Later loads see everything that was written before its `store_release`."""
+    """Load a word. If `store_release` stored it, later loads see everything that was written before that store."""
 
 
 @_atomic("void", lambda builder, word, value: builder.store_atomic(value, word, "release", 8))

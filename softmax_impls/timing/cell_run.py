@@ -122,7 +122,8 @@ class CellRun:
     def _take_step(self, arrays: CellArrays) -> None:
         self._release()
         for roofline in self._rooflines:
-            roofline.move(arrays)
+            if not roofline.move(arrays):
+                raise RuntimeError(roofline.note)
         self._verify(arrays)
         # There is time for samples even if everything before took the step's time.
         self._deadline = max(self._deadline, time.perf_counter() + self._policy.sampling_share * self._seconds)

@@ -98,6 +98,6 @@ def _extrapolate(probes: list[Probe], batch: int, dim: int) -> float:
 
 
 def _grown(probe: Probe, batch: int, dim: int, power: int = 1) -> float:
-    """Return the seconds of a larger call if the time grows with B·D, or with B·D² as that of a Jacobian."""
+    """Return the seconds of a larger call if the time grows with B·D**power; the power of a Jacobian is 2."""
     b, d, seconds = probe
     return seconds * (batch / b) * (dim / d) ** power

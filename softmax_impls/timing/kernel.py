@@ -131,9 +131,10 @@ class Participant:
     def admit(self, arrays: CellArrays, allowance: float, largest_temporaries: int) -> None:
         """Stop the kernel if a call would need too many bytes of temporary memory; else predict its time."""
         key, dtype = arrays.key, arrays.probs.dtype
-        copied = usage.copied_bytes(self.implementation, key.axis, 3 * arrays.out.nbytes)
+        rows = usage.copied_rows(self.implementation, key.shape, key.axis)
+        copied = 3 * rows * key.dim * dtype.itemsize
         with self.stopped_if_it_fails():
-            needed = copied + max(0, int(self.implementation.temporary_bytes(key.batch, key.dim, dtype)))
+            needed = copied + max(0, int(self.implementation.temporary_bytes(rows or key.batch, key.dim, dtype)))
             if self.implementation.temporaries:
                 self.temporary_bytes = min(needed, 2**62)
             if needed > largest_temporaries:

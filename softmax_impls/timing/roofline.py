@@ -13,8 +13,8 @@ def move_bytes(probs: Array, grad_output: Array, out: Array) -> None:
     pool.run(moved_part, probs, grad_output, out, pool.team_for(moved), words)
 
 
-def _bind(probs: Array, grad_output: Array, out: Array | None) -> BoundCall:
-    rows = [array.reshape(1, -1) for array in (probs, grad_output, out) if array is not None]
+def _bind(probs: Array, grad_output: Array, out: Array) -> BoundCall:
+    rows = [array.reshape(1, -1) for array in (probs, grad_output, out)]
     return lambda: move_bytes(*rows), lambda _: rows[-1]
 
 

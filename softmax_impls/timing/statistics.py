@@ -232,9 +232,9 @@ def _ratio_of_few(logs: Floats, confidence: float, value: float) -> Ratio:
 
 
 def _has_faster_samples(a: Samples, b: Samples) -> bool:
-    """Whether the fastest 2 % of the samples of `a` are faster: some samples are undisturbed even if most are not.
+    """Whether the fastest samples of `a` are faster than those of `b`. Even a disturbed kernel has a few fast samples.
 
-    They are at least three. Of thousands of samples, three may be fast by a rare placement of the arrays.
+    The fastest 2 % count, and at least three samples: a rare placement of the arrays can make three of thousands fast.
     """
     rounds = min(len(a), len(b))
     fastest = max(3, rounds // 50)

@@ -182,6 +182,13 @@ def test_a_kernel_that_cannot_be_read_costs_itself(path):
     assert problems == ["line 1, kernel 0: Expected `float` > 0.0 - at `$.seconds`"]
 
 
+def test_the_problem_of_a_line_is_not_that_of_a_kernel_which_costs_itself(path):
+    content = msgspec.to_builtins(full_cell(1))
+    content["kernels"][0]["seconds"] = 0
+    path.write_text(json.dumps({**content, "seed": -1}) + "\n")
+    assert store.read(path) == ([], ["line 1: Expected `int` >= 0 - at `$.seed`"])
+
+
 def test_an_empty_file_is_reported(tmp_path):
     (tmp_path / "empty.jsonl").touch()
     assert store.read(tmp_path / "empty.jsonl") == ([], ["empty"])

@@ -56,7 +56,7 @@ class FleetComparison(Outcome):
             self.done[kind_of(cell.environment), cell.key] = cell
 
     def run(self, progress: bool = True) -> None:
-        """Measure the missing cells of every kind; OSError if there is no scheduler. Ctrl-C ends the measurement."""
+        """Measure the missing cells on every kind of machine. OSError without a scheduler. Ctrl-C ends the run."""
         with Client(self._scheduler, timeout=CONNECT) as client, self._only_one(client):
             try:
                 with progress_line(progress) as line:

@@ -148,7 +148,10 @@ def _about_source(answer: Answer) -> list[str]:
 
 
 def startup(pick: Candidate, plain: Candidate | None, seconds: Sequence[tuple[float, float]]) -> list[str]:
-    """Return lines about first calls. `seconds` has those of `pick` and `plain`, without and with cached code each."""
+    """Return lines about the first calls of `pick` and `plain`.
+
+    `seconds` has a pair for each of them: the time without cached code, and the time with cached code.
+    """
     cold, cached = map(format_seconds, seconds[0])
     lines = [f"The first call of {pick.name} in a new process takes {cold}, with cached code {cached}."]
     if plain:

@@ -152,7 +152,7 @@ def _times(cells: Sequence[Ranked]) -> Wrapped:
 
 
 def _mean_ratio(cells: Sequence[Ranked], name: str) -> tuple[int, float]:
-    """Return in how many cells an implementation is not ranked, and the geometric mean of its ratios in the others."""
+    """Return how many cells do not rank an implementation, and its mean ratio to the fastest time in the others."""
     ratios = [ratio for cell in cells if (ratio := cell.times_best(name)) < math.inf]
     return len(cells) - len(ratios), statistics.geometric_mean(ratios) if ratios else math.inf
 
