@@ -44,15 +44,15 @@ def ask_by_measuring(
     if why := _not_writable(file):
         say(f"{file} can't be written ({why}): the result is not kept")
     old = _runs(load(sorted(folder.glob("*.jsonl"))), lambda cell: any(q.is_about(cell) for q in questions), say)
-    here, answers = environment(), []
-    for question, cell in zip(questions, _measure(questions, implementations), strict=True):
-        if not why:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                store.append(file, cell)
-                cell = msgspec.structs.replace(cell, file=str(file))
-            except OSError as error:  # the disk is full, for instance
-                say(f"{file} can't be written ({error.strerror or error}): the result is not kept")
+    here, answers, cells = environment(), [], dict[CellKey, Cell]()
+    keys = [CellKey(CUSTOM, q.batch, q.dim, q.dtype, q.threads) for q in questions]
+    try:
+        _measure(keys, implementations, cells)
+    finally:  # also after Ctrl-C
+        for key, cell in cells.items() if not why else ():
+            cells[key] = _keep(cell, file, say)
+    for question, key in zip(questions, keys, strict=True):
+        cell = cells[key]
         run = rank_run(Run("compare", here.machine, here.commit or "", (cell,), here.host))
         if run.cells[0].comparison is None:
             reasons = "; ".join(f"{kernel.name} {kernel.status}: {kernel.note}" for kernel in cell.kernels)
@@ -60,6 +60,17 @@ def ask_by_measuring(
         answer = choose(question, [run], here.machine, implementations, old)
         answers.append(_as_pasted(replace(answer, just_measured=True), implementations))
     return answers
+
+
+def _keep(cell: Cell, file: Path, say: Say) -> Cell:
+    """Add a cell to a file, and return it with the name of the file."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        store.append(file, cell)
+        return msgspec.structs.replace(cell, file=str(file))
+    except OSError as error:  # the disk is full, for instance
+        say(f"{file} can't be written ({error.strerror or error}): the result is not kept")
+        return cell
 
 
 def _as_pasted(answer: Answer, implementations: Implementations) -> Answer:
@@ -108,10 +119,8 @@ def ask_results(
     return answers
 
 
-def _measure(questions: Sequence[Question], implementations: Implementations) -> list[Cell]:
-    """Return a measured cell for each question; the questions have one dtype and number of threads."""
-    keys = [CellKey(CUSTOM, q.batch, q.dim, q.dtype, q.threads) for q in questions]
-    cells: dict[CellKey, Cell] = {}
+def _measure(keys: Sequence[CellKey], implementations: Implementations, cells: dict[CellKey, Cell]) -> None:
+    """Measure cells of one dtype and number of threads, and put each in `cells` as soon as it is measured."""
     session = Session(implementations, SECONDS, largest_temporaries())
     # With one thread from the first call on, Numba does not compile code for several threads, which takes a second.
     with limit_all_threads(keys[0].threads):
@@ -124,7 +133,6 @@ def _measure(questions: Sequence[Question], implementations: Implementations) ->
                 if isinstance(last, Skipped):
                     raise ValueError(f"{key} can't be measured: {last.why}")
                 cells[key] = min(last, cells.get(key, last), key=lambda cell: cell.is_busy)
-    return [cells[key] for key in keys]
 
 
 def _runs(loaded: Loaded, wanted: Callable[[Cell], bool], say: Say) -> list[RankedRun]:

@@ -64,7 +64,8 @@ class Measurements:
         ranges = {}
         for name, model in self.models.items():
             ratios = [self._tenths(name, shape) / seconds for shape, seconds in model.from_others.items()]
-            low, high = np.percentile(ratios, (5, 95)).tolist()
+            # Not 5 %: slow samples are many, but few shapes show how much longer than the time a prediction can be.
+            low, high = np.percentile(ratios, (2.5, 95)).tolist()
             least = UNKNOWN if len(model.errors) < ENOUGH else 1.0
             ranges[name] = min(low, 1 / least), max(high, least)
         return ranges

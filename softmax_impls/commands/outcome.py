@@ -27,8 +27,8 @@ class Outcome:
 
     def open(self, resume: bool) -> None:
         """Load the results to resume, or rename them; raises OSError or ResultsError if that is not possible."""
+        self._stored.lock()
         if self.file and resume:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
             self.load(self.file)
         elif self.file:
             store.start(self.file)

@@ -7,6 +7,7 @@ import datetime
 import io
 import os
 import re
+import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -65,6 +66,23 @@ class ResultsFile:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self.lacks = ""  # a line with the reason if the file lacks cells
+
+    def lock(self) -> None:
+        """Keep the folder for this comparison while this object exists; ResultsError if another one writes to it."""
+        if self._path is None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(ImportError):  # as on Windows
+            import fcntl
+
+            folder = os.open(self._path.parent, os.O_RDONLY)
+            weakref.finalize(self, os.close, folder)
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ResultsError(f"another comparison writes to {self._path.parent}") from None
+            except OSError:  # the file system has no locks
+                return
 
     def append(self, cell: Cell, say: Callable[[str], object]) -> None:
         """Append a cell; `say` receives a line if that fails, as on a full disk."""

@@ -101,6 +101,16 @@ def test_in_a_folder_that_cannot_be_written_the_answer_is_not_kept(monkeypatch, 
     assert not MEASURED.parent.exists()
 
 
+def test_ctrl_c_keeps_the_shapes_of_a_mix_that_are_measured(monkeypatch):
+    def interrupted(keys, implementations, cells):
+        cells[keys[0]] = build_cell(16, 16, TIMES, fields=FIELDS, **HERE)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(asking, "_measure", interrupted)
+    assert run(["choose", "--workload", "16x16,4x4", *map(str, ONE), *FEW]) == 130
+    assert len(MEASURED.read_text().splitlines()) == 1
+
+
 def test_a_file_in_place_of_the_folder_is_reported(error):
     MEASURED.parent.write_text("")
     place = MEASURED.parent.absolute()
@@ -130,7 +140,7 @@ def test_an_earlier_measurement_with_another_winner_makes_it_unsure(output, monk
     MEASURED.parent.mkdir()
     store.append(MEASURED, build_cell(16, 16, swapped, fields=FIELDS, **HERE))
     now = build_cell(16, 16, TIMES, fields=FIELDS, time=FEBRUARY, **HERE)
-    monkeypatch.setattr(asking, "_measure", lambda questions, implementations: [now])
+    monkeypatch.setattr(asking, "_measure", lambda keys, implementations, cells: cells.update({keys[0]: now}))
     assert "Sure: measured now, 20 rounds;" in output("choose", *SHAPE, "--threads", 1, "--impl", "numba_simd")
     text = output("choose", *SHAPE, *ONE)
     doubt = "Another measurement of 2026-01-01 00:00 had pivoted ahead of numba_simd by 3x."

@@ -192,6 +192,17 @@ def test_resume_refuses_a_damaged_file_and_leaves_it_alone(error):
     assert RESULTS.read_text() == "nonsense\n"
 
 
+@pytest.mark.parametrize("options", [(), ("--resume",)])
+def test_a_comparison_in_the_folder_of_a_running_comparison_is_refused(error, options):
+    running = store.ResultsFile(RESULTS)
+    running.lock()
+    RESULTS.write_text("cells\n")
+    assert "another comparison writes to softmax-impls-report" in error(*QUICK, *options)
+    assert RESULTS.read_text() == "cells\n"
+    del running
+    store.ResultsFile(RESULTS).lock()
+
+
 def test_new_run_keeps_the_results_of_the_previous_run(output):
     output(*QUICK)
     before = RESULTS.read_text()
