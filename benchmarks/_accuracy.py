@@ -1,7 +1,7 @@
 """The error of a kernel against the gradient with respect to the logits.
 
-A kernel never sees the logits, only the rounded probabilities. The exact gradient is computed with hundreds of digits,
-by this file and not by the commit that is measured.
+A kernel never sees the logits, only the rounded probabilities. The exact gradient is computed with 300 digits, by
+this file, so it is the same for every commit that is measured.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DIGITS = 300  # enough for probabilities down to exp(-300) beside probabilities 
 # Dim, scale of the logits, and a constant that is added to the gradient.
 FAMILIES = {"ordinary": (33, 1.0, 0.0), "offset": (33, 1.0, 1e4), "saturated": (10, 40.0, 0.0), "long": (300, 5.0, 0.0)}
 
-Exact = list[list[Decimal]]  # rows
+Exact = list[list[Decimal]]  # B rows of D numbers
 
 
 @functools.cache
@@ -36,7 +36,7 @@ def exact_probs(family: str) -> Exact:
 
 @functools.cache
 def problem(family: str, dtype: str) -> tuple[Any, Any, Exact]:
-    """Return probabilities (correctly rounded), gradient, and the exact result; (B, D) each."""
+    """Return the probabilities (correctly rounded), `grad_output`, and the exact result; (B, D) each."""
     dim, _, offset = FAMILIES[family]
     grad = (np.random.default_rng(0).standard_normal((BATCH, dim)) + offset).astype(dtype)
     with decimal.localcontext(prec=DIGITS):
@@ -56,7 +56,10 @@ def prepare(name: str, family: str, dtype: str) -> Call | None:
 
 
 def largest_error(run: Any, family: str, dtype: str) -> float:
-    """Return the largest error of a row over its largest gradient, in units of rounding."""
+    """Return the largest relative error of a row, in units of rounding.
+
+    It is the row's largest error, divided by the largest size of an exact result in the row. The unit is eps / 2.
+    """
     probs, grad, exact = problem(family, dtype)
     out = np.full_like(probs, np.nan)
     run(probs, grad, out=out)
@@ -68,6 +71,6 @@ def largest_error(run: Any, family: str, dtype: str) -> float:
     return max(errors) / (float(np.finfo(dtype).eps) / 2)
 
 
-for _family in FAMILIES:  # once, in the process that asv forks the others from
+for _family in FAMILIES:  # once, before asv forks the processes that measure
     for _dtype in DTYPES:
         problem(_family, _dtype)

@@ -1,11 +1,12 @@
 """The cells of the asv suite, and how a cell is prepared before asv measures it.
 
-No benchmark has a `setup`. With a `setup`, asv times single calls, and for a call of a microsecond that measures the
-clock. Instead, a cell is prepared (arrays, compiling, one verified call) when asv asks whether to skip it. asv asks
-once, before it measures, in the process that measures.
+No benchmark has a `setup`. With a `setup`, asv times single calls, and a call of a microsecond is too short for the
+clock. Instead, a cell is prepared (arrays, compiling, one verified call) when asv asks whether to skip the cell. asv
+asks once, before it measures, in the process that measures.
 
-asv runs these files, as they are now, on old commits. So names and shapes are read from this checkout; the public call
-and its verification are those of the commit. What is imported from `softmax_impls` must exist in all of its editions.
+asv runs the current version of these files on old commits, too. The names and shapes are read from this checkout. The
+public call and its verification are imported from the commit that is measured. So every name that these files import
+from `softmax_impls` must exist in all commits.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ BATCHES = list(_workloads["GRID_BATCHES"])
 DIMS = [dim for dim in _workloads["GRID_DIMS"] if dim <= 4096]
 DTYPES = ["float32", "float64"]
 
-MAX_ELEMENTS = 2**20  # of a cell of the grid; the workloads have larger arrays
-MAX_OPERATIONS = 5e7  # B · D² of loops and Jacobians, which are slow
-MAX_TEMPORARIES = 2_000_000_000  # bytes
+MAX_ELEMENTS = 2**20  # of an array in a cell of the grid; workloads may have more
+MAX_OPERATIONS = 5e7  # largest B · D² for loops and Jacobians, which are slow
+MAX_TEMPORARIES = 2_000_000_000  # bytes of temporary memory of a call
 
 Call = Callable[[], Any]
 Arrays = tuple[Any, Any, Any]
@@ -48,7 +49,8 @@ class Skipped:
     Parameters
     ----------
     prepare : callable
-        Takes the parameters, and returns a call; or None if there is nothing to measure, which asv shows as n/a.
+        Takes the parameters of a benchmark and returns a call. If there is nothing to measure, it returns None, and
+        asv shows n/a.
     """
 
     def __init__(self, prepare: Callable[..., Call | None]) -> None:
@@ -63,17 +65,17 @@ class Skipped:
 
     def run(self) -> Any:
         """Make the call that was prepared last."""
-        assert self.call is not None  # asv does not run what is skipped
+        assert self.call is not None  # asv does not run skipped combinations
         return self.call()
 
 
 def custom(batch: int, dim: int, dtype: str) -> Any:
-    """Return the `CellKey` of a shape."""
+    """Return the `CellKey` of a shape on one thread."""
     return _workloads["CellKey"](_workloads["CUSTOM"], batch, dim, dtype, 1)
 
 
 def named(workload: str, dtype: str) -> Any:
-    """Return the `CellKey` of a workload."""
+    """Return the `CellKey` of a workload on one thread."""
     return _workloads["CellKey"](workload, *_workloads["sizes"](workload), dtype, 1)
 
 
@@ -86,7 +88,8 @@ def arrays(key: Any) -> Arrays:
 def kernel(name: str, key: Any) -> Any:
     """Return the public call with an implementation, as ``call(probs, grad_output, out=out)``.
 
-    Return None if this commit does not have it, or if it needs too much memory or time for the cell.
+    Return None if this commit does not have the implementation, or if the implementation needs too much memory or time
+    on this cell.
     """
     implementation, shape = implementations().get(name), (key.batch, key.dim)
     if implementation is None or implementation.temporary_bytes(*shape, np.dtype(key.dtype)) > MAX_TEMPORARIES:
@@ -100,7 +103,9 @@ def kernel(name: str, key: Any) -> Any:
 
 
 def verified(name: str, key: Any) -> Call | None:
-    """Return a call of an implementation, after its result was verified on the same arrays; None as `kernel`.
+    """Return a call of an implementation, after its result was verified on the same arrays.
+
+    Return None where `kernel` returns None.
 
     Raises
     ------
@@ -126,7 +131,7 @@ def warm_up() -> None:
     """Compile every kernel for both dtypes. asv imports this file once, and forks the processes that measure."""
     for name in implementations():
         for dtype in DTYPES:
-            with contextlib.suppress(Exception):  # it fails again in its own benchmarks, which report it
+            with contextlib.suppress(Exception):  # the kernel's own benchmarks report the failure
                 verified(name, custom(2, 3, dtype))
 
 

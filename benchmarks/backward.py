@@ -29,7 +29,7 @@ from benchmarks._cells import (
     verified,
 )
 
-SAMPLE_SECONDS = 0.005  # of a sample of a track_ benchmark, at least; it takes five
+SAMPLE_SECONDS = 0.005  # shortest sample of a track_ benchmark, which takes five samples
 
 
 def prepare_grid(name: str, batch: int, dim: int, dtype: str) -> Call | None:
@@ -43,7 +43,7 @@ def prepare_workload(name: str, workload: str, dtype: str) -> Call | None:
 
 
 def prepare_unverified(name: str, workload: str, dtype: str) -> Call | None:
-    """Return a call for a workload. It is not verified, since that takes more memory than the call."""
+    """Return a call for a workload. The result is not verified: that would take more memory."""
     run = kernel(name, named(workload, dtype))
     if run is None:
         return None
@@ -52,7 +52,7 @@ def prepare_unverified(name: str, workload: str, dtype: str) -> Call | None:
 
 
 class _Calls:
-    version = "3"  # a new version ends the comparison with older results; 3: the public call instead of the kernel
+    version = "3"  # asv does not compare results of two versions; 3: the public call, not the kernel, is timed
     warmup_time = 0.05
     repeat = (3, 10, 0.5)
 
@@ -103,7 +103,7 @@ class Bandwidth:
     unit = "GB/s"
 
     def track_bandwidth(self, name: str, workload: str, dtype: str) -> float:
-        """Two reads and one write of (B, D), over the time of the median sample."""
+        """Bytes of two reads and one write of (B, D), divided by the median time of a call; in GB/s."""
         timer = timeit.Timer(self.skip_params.run)
         number, seconds = 1, timer.timeit(1)
         while seconds < SAMPLE_SECONDS:
@@ -122,7 +122,7 @@ class Memory:
     version = "2"
 
     def peakmem_kernel(self, *combination: Any) -> None:
-        """Bytes."""
+        """Peak memory in bytes."""
         self.skip_params.run()
 
 
@@ -136,5 +136,5 @@ class Accuracy:
     unit = "units of rounding"
 
     def track_error(self, *combination: Any) -> float:
-        """Largest error of a row over its largest gradient, in units of rounding of the dtype."""
+        """Largest relative error of a row, in units of rounding of the dtype; see `_accuracy.largest_error`."""
         return float(self.skip_params.run())

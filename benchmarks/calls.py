@@ -8,11 +8,11 @@ from typing import Any
 from benchmarks._cells import DTYPES, Call, Skipped, arrays, custom
 from softmax_impls import implementations, softmax_backward
 
-ARGUMENTS = ("out", "none", "threads", "impl", "kernel")  # of the call, besides the inputs
+ARGUMENTS = ("out", "none", "threads", "impl", "kernel")  # besides the inputs; "kernel" passes a function as `impl`
 
 
 def prepare_public(dtype: str, given: str) -> Call:
-    """Return the public call at 1×10, after a first call."""
+    """Return the public call at 1×10 with the arguments that `given` names. It has been called once."""
     probs, grad_output, out = arrays(custom(1, 10, dtype))
     arguments: dict[str, dict[str, Any]] = {
         "none": {},
@@ -53,7 +53,7 @@ class Starting:
         return "import softmax_impls", "import numpy"
 
     def timeraw_first_call_compiled(self) -> tuple[str, str]:
-        """Seconds of the first call with an empty cache. It includes the import of Numba."""
+        """Seconds of the first call with an empty cache of compiled code. They include the import of Numba."""
         return "call(probs, probs)", _EMPTY_CACHE + _FIRST_CALL
 
     def timeraw_first_call_cached(self) -> tuple[str, str]:

@@ -5,8 +5,8 @@
 >>> softmax_backward(probs, [[1.0, 0.0, 0.0]]).round(3)
 array([[ 0.082, -0.022, -0.06 ]])
 
-`compare`, `choose`, `check`, `write_report` and `history` do what the commands of the same names do. They are imported
-when they are used, and need ``pip install 'softmax-impls[compare]'``.
+`compare`, `choose`, `check` and `history` do what the commands of the same names do. `write_report` does what the
+command ``report`` does. They are imported when they are used, and need ``pip install 'softmax-impls[compare]'``.
 """
 
 import importlib
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = ["Softmax", "explain", "implementations", "numeric_gradient", "register", "softmax", "softmax_backward"]
-COMMANDS = {  # and the modules in commands/ that have them
+COMMANDS = {  # function: the module in commands/ that defines it
     "check": "kernels",
     "choose": "choosing",
     "compare": "comparison",

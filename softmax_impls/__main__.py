@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> int:
-    """Run the command line, or print which package is missing; returns the exit status."""
+    """Run the command line, or print which package is missing, and return the exit status."""
     try:
         from softmax_impls.cli import run
     except ModuleNotFoundError as error:

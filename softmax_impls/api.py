@@ -1,4 +1,4 @@
-"""The two calls that a user makes.
+"""`softmax` and `softmax_backward`, the two functions that a user calls.
 
 `softmax_backward` has a fast path for plain arrays, and a general path that validates and converts all other arguments.
 """
@@ -54,10 +54,13 @@ def softmax(x: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array
 
     Notes
     -----
-    A row that is -inf throughout, or contains NaN or +inf, becomes NaN. Other rows are not affected. Subtracting the
-    maximum prevents overflow (Blanchard, Higham and Higham, IMA Journal of Numerical Analysis 41 (4), 2021).
+    If all logits of a row are -inf, or one is NaN or +inf, the row becomes NaN. Other rows are not affected.
 
-    Numba computes it, in as many threads as "auto" uses in `softmax_backward`; NumPy does where Numba does not compile.
+    Subtracting the maximum prevents overflow (Blanchard, Higham and Higham, IMA Journal of Numerical Analysis 41 (4),
+    2021).
+
+    The softmax is computed by Numba, in as many threads as "auto" uses in `softmax_backward`. If Numba cannot compile,
+    it is computed by NumPy.
 
     Examples
     --------
@@ -66,7 +69,7 @@ def softmax(x: ArrayLike, *, axis: Axis = -1, out: Array | None = None) -> Array
     array([[0.5, 0.5],
            [0.5, 0.5]])
     """
-    if (  # plain arrays, as in `softmax_backward`
+    if (  # plain arrays take the fast path, as in `softmax_backward`
         type(x) is ndarray
         and ((dtype := x.dtype) is FLOAT32 or dtype is FLOAT64 or dtype in (FLOAT32, FLOAT64))
         and (ndim := x.ndim) != 0
@@ -105,13 +108,13 @@ def softmax_backward(
         The array to write the result to, with the result's shape and dtype. It may be `probs` or `grad_output`, or
         overlap them in any way.
     impl : str, callable or Implementation, optional
-        The name of an implementation, see `implementations`; "auto" (the default), see `explain`; a kernel
-        ``kernel(probs, grad_output, out)`` of yours, its place as "package.module:function", or its record, see
-        `register`.
+        The implementation: "auto" (the default, see `explain`), a name (see `implementations`), a function
+        ``kernel(probs, grad_output, out)`` of yours (see `register`), the string "package.module:function" that names
+        such a function, or an `Implementation`.
     threads : int, optional
-        The largest number of threads that "auto" and "numba_simd" use, by default that of NUMBA_NUM_THREADS. Other
-        implementations follow the settings of their own libraries. Where there are fewer long rows than threads, the
-        threads share a row, and the last bit of its result may depend on the number of threads.
+        The largest number of threads that "auto" and "numba_simd" use, by default the value of NUMBA_NUM_THREADS. Other
+        implementations follow the settings of their own libraries. If the rows are long, and there are fewer than two
+        rows for each thread, the threads share each row. Then the last bit of the result may depend on their number.
 
     Returns
     -------
@@ -124,8 +127,8 @@ def softmax_backward(
         If an input is masked or not real, `axis` or `threads` is not an integer, `out` has another dtype than the
         result, `impl` is neither a name nor callable, or a kernel returns its result instead of writing it.
     ValueError
-        If the shapes differ, `axis` is out of range or repeated, `threads` is less than 1, no implementation has that
-        name or place, or `out` has another shape, is read-only or overlaps itself.
+        If the shapes differ, `axis` is out of range or repeated, `threads` is less than 1, `impl` names no
+        implementation, or `out` has another shape, is read-only or overlaps itself.
 
     Notes
     -----
@@ -146,8 +149,9 @@ def softmax_backward(
     array([ 5.55111512e-17, -5.55111512e-17])
     """
     # The fast path takes plain arrays of one native dtype that are C-contiguous, aligned and writeable, with the
-    # classes on one axis. `small`, `direct_call` or `fits` checks the rest. The general path takes ten times as long as
-    # the arithmetic of a small call. Moving these lines into a function of their own cost 3 % of a call at 1×10.
+    # classes on one axis. `small`, `direct_call` or `fits` checks the shapes, and whether `out` overlaps an input. The
+    # general path takes ten times as long as the arithmetic of a small call. When these lines were a function of their
+    # own, a call at 1×10 took 3 % longer.
     if (
         type(probs) is ndarray
         and type(grad_output) is ndarray
@@ -163,7 +167,7 @@ def softmax_backward(
     ):
         try:
             kernel, kind, record = registry.resolved[impl]
-        except (KeyError, TypeError):  # the first call with this `impl`; a TypeError if it is not hashable
+        except (KeyError, TypeError):  # KeyError: the first call with this `impl`. TypeError: it is not hashable
             kernel, kind, record = fast_path.load(impl)
         try:
             result = empty(probs.shape, dtype) if out is None else out
@@ -177,7 +181,7 @@ def softmax_backward(
                 if state != UNFIT:
                     return result
             elif fast_path.fits(probs, grad_output, result):
-                if kind == COMPILED:  # it does not warn, and np.errstate takes longer than a small call
+                if kind == COMPILED:  # such a kernel does not warn, and np.errstate takes longer than a small call
                     kernel[probs.itemsize](probs, grad_output, result)
                 else:
                     run_guarded(kernel, kind == USERS, probs, grad_output, result)

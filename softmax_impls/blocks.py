@@ -1,9 +1,9 @@
 """Compute arrays of any layout, without copies of whole arrays.
 
 A computation takes C-contiguous arrays (outer, D, inner), with the classes on the axis in the middle. Most arrays can
-be viewed like this: those that are contiguous, with their axes in any order, and have the classes on adjacent axes.
-Other arrays (strided, float16, in different orders) are copied block by block, and a block fits the cache. Registered
-kernels take rows, so `run_rows` also copies columns to rows, some at a time.
+be viewed like this. They have to be contiguous, with their axes in any order, and with the classes on adjacent axes.
+Other arrays (strided, float16, or with different orders of axes) are copied block by block. A block fits the cache.
+Registered kernels take rows. So `run_rows` copies columns to rows, a block at a time.
 """
 
 import itertools
@@ -18,14 +18,14 @@ from softmax_impls.layout import Axis, Layout, as_real_arrays
 
 Compute = Callable[..., Any]  # compute(*inputs, result): (outer, D, inner) each; the result may be one of the inputs
 
-NARROW_BLOCK = 1 << 15  # elements of narrow columns that are copied to rows at a time
-BLOCK_BYTES = 1 << 18  # of a block of an array: small enough for the caches, large enough for NumPy's calls
-NARROWEST_BLOCK = 64  # columns: NumPy copies shorter pieces of a row more slowly
+NARROW_BLOCK = 1 << 15  # elements of an array that `run_rows` copies to rows at a time
+BLOCK_BYTES = 1 << 18  # per block of one array: it fits the caches, and NumPy's call overhead hardly counts
+NARROWEST_BLOCK = 64  # columns at least in a block: NumPy copies shorter pieces of a row more slowly
 PLAIN = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def run_arrays(compute: Compute, given: dict[str, Any], axis: Axis, out: Array | None) -> Array:
-    """Compute any arrays, by argument name, and return the result in the caller's layout."""
+    """Call `compute` on arrays of any layout, `given` by argument name; return the result in the caller's layout."""
     if (result := _run_plain(compute, [*given.values()], axis, out)) is not None:
         return result
     arrays = as_real_arrays(given)
@@ -33,8 +33,8 @@ def run_arrays(compute: Compute, given: dict[str, Any], axis: Axis, out: Array |
 
 
 def _run_plain(compute: Compute, inputs: list[Any], axis: Axis, out: Any) -> Array | None:
-    """Compute C- or F-contiguous arrays of one dtype, with the classes on one axis; return None for other arguments."""
-    # On a small call, this function takes as long as the computation. So it asks NumPy as little as it can.
+    """Call `compute` on C- or F-contiguous arrays of one dtype, with classes on one axis; return None for others."""
+    # On a small call, this function takes as long as the computation. So it makes as few NumPy calls as possible.
     first = inputs[0]
     if type(first) is not np.ndarray or type(axis) is not int or (dtype := first.dtype) not in PLAIN:
         return None
@@ -87,10 +87,10 @@ def _run_blocks(compute: Compute, inputs: list[Array], layout: Layout, out: Arra
 
 
 def _run_copied(compute: Compute, arrays: list[Array], dtype: np.dtype[Any], first: int, stop: int) -> None:
-    """Compute arrays with the classes on the axes from `first` to `stop`, block by block in memory of ours."""
+    """Call `compute` on copies of the arrays, block by block. The classes are on the axes `first` to `stop` - 1."""
     shape = arrays[0].shape
     elements = max(BLOCK_BYTES // dtype.itemsize, NARROWEST_BLOCK * math.prod(shape[first:stop]))
-    memory = [np.empty(min(elements, arrays[0].size), dtype) for _ in arrays]  # new memory would take as long
+    memory = [np.empty(min(elements, arrays[0].size), dtype) for _ in arrays]  # reused: new memory is slow
     with np.errstate(all="ignore"):  # rounding to float16 may overflow, casting a signalling NaN would warn
         for block in _blocks(shape, first, stop, elements):
             views = [array[block] for array in arrays]
@@ -103,9 +103,9 @@ def _run_copied(compute: Compute, arrays: list[Array], dtype: np.dtype[Any], fir
 
 
 def run_rows(compute: Callable[..., object], *arrays: Array) -> None:
-    """Compute C-contiguous (outer, D, inner) arrays, inputs and then the result, by a function of rows, (B, D).
+    """Call `compute`, a function of rows (B, D), on C-contiguous (outer, D, inner) arrays: the inputs, then the result.
 
-    Unless `inner` is 1, columns are copied to rows, some at a time.
+    If `inner` is 1, the arrays already consist of rows. Otherwise columns are copied to rows, a block at a time.
     """
     (outer, dim, inner), (*inputs, result) = arrays[0].shape, arrays
     if inner == 1:
@@ -120,17 +120,20 @@ def run_rows(compute: Callable[..., object], *arrays: Array) -> None:
 
 
 def copied_at_a_time(outer: int, dim: int, inner: int) -> int:
-    """Return how many of the outer indices `run_rows` copies at a time."""
+    """Return the number of outer indices that `run_rows` copies at a time."""
     return min(outer, max(1, NARROW_BLOCK // (dim * inner)))
 
 
 def _columns(shape: tuple[int, ...], first: int, stop: int) -> tuple[int, int, int]:
-    """Return (outer, D, inner): the elements before, on and after the classes' axes `first` to `stop`, exclusive."""
+    """Return (outer, D, inner): the products of the sizes before, on and after the axes `first` to `stop` - 1."""
     return math.prod(shape[:first]), math.prod(shape[first:stop]), math.prod(shape[stop:])
 
 
 def _order(array: Array, layout: Layout) -> tuple[tuple[int, ...], int, int]:
-    """Return the axes in the order in which they lie in memory, and where the classes' axes begin and end in it."""
+    """Return the axes in the order in which they lie in memory, and the range of the classes' axes in this order.
+
+    If the classes' axes are not adjacent in memory, the order is that of `layout`: the classes' axes are the last.
+    """
     order = tuple(range(array.ndim))
     if not array.flags.c_contiguous:
         order = tuple(sorted(order, key=lambda axis: -abs(array.strides[axis])))
@@ -142,7 +145,7 @@ def _order(array: Array, layout: Layout) -> tuple[tuple[int, ...], int, int]:
 
 
 def _apart_or_same(array: Array, result: Array) -> Array:
-    """Return an input, or a copy of it where `result` overlaps it other than element by element."""
+    """Return an input; a copy of it if it overlaps `result`, unless address, strides and dtype of both are the same."""
     if not np.may_share_memory(array, result):
         return array
     places = [(a.__array_interface__["data"][0], a.strides, a.dtype) for a in (array, result)]
@@ -150,7 +153,7 @@ def _apart_or_same(array: Array, result: Array) -> Array:
 
 
 def _blocks(shape: tuple[int, ...], first: int, stop: int, elements: int) -> Iterator[tuple[Any, ...]]:
-    """Yield the indices of blocks with all classes, and of about so many elements where that is possible."""
+    """Yield the indices of blocks that contain all classes. A block has at most `elements` elements."""
     steps, remaining = list(shape), math.prod(shape)
     for axis in (*range(first), *range(stop, len(shape))):
         if remaining > elements:

@@ -1,6 +1,7 @@
-"""The parts of the two calls of `api`: functions for their fast paths, their general paths, and the fallback.
+"""The parts of `api.softmax` and `api.softmax_backward`: their fast paths, their general paths, and the fallback.
 
-Where `numba_simd` cannot be compiled, as with another version of Numba, "auto" falls back to the next implementation.
+If `numba_simd` cannot be compiled, for example with another version of Numba, "auto" falls back to the next
+implementation in `dispatch.RULES`.
 """
 
 import contextlib
@@ -18,12 +19,12 @@ from softmax_impls.layout import Axis, as_thread_count
 from softmax_impls.simd.sizes import LARGE, UNFIT, VECTOR_BYTES
 
 AUTO = "auto"
-MAX_RESOLVED = 100  # kernels that calls find without `registry`
-SIMD, COMPILED, OURS, USERS = range(4)  # kinds of kernels: numba_simd, our other compiled kernels, our other kernels
+MAX_RESOLVED = 100  # kernels that are kept in `registry.resolved`, so that later calls need no look-up
+SIMD, COMPILED, OURS, USERS = range(4)  # kinds of kernels: numba_simd, our other compiled ones, our others, the user's
 
 
 class _Compiled(dict[int, Any]):
-    """The machine code of a kernel, by the size of an element. Numba's own dispatch would take 0.15 µs more."""
+    """The machine code of a kernel, by itemsize. Calling it saves Numba's own dispatch, which takes 0.15 µs."""
 
     def __init__(self, kernel: Any) -> None:
         self._kernel = kernel
@@ -38,7 +39,7 @@ class _Compiled(dict[int, Any]):
 
 
 def _fits(probs: Array, grad_output: Array, out: Array) -> bool:
-    """As `numba_simd.fits`, without Numba."""
+    """Do the same as `numba_simd.fits`, without Numba."""
     if not (probs.shape == grad_output.shape == out.shape and probs.ndim == 2 and probs.size):
         return False
     return not (np.may_share_memory(out, probs) or np.may_share_memory(out, grad_output))
@@ -46,7 +47,7 @@ def _fits(probs: Array, grad_output: Array, out: Array) -> bool:
 
 @dataclass(slots=True)
 class FastPath:
-    """What calls on plain arrays need, loaded by the first call that needs it.
+    """The functions that calls on plain arrays use, loaded by the first call that uses them.
 
     ``small(probs, grad_output, out, table)`` computes a small call of `numba_simd` and returns DONE. It returns LARGE
     for a call that `simd.run_large` has to compute, and UNFIT if the shapes differ or `out` partly overlaps an input.
@@ -61,7 +62,7 @@ class FastPath:
     fits: Any = _fits
 
     def load_simd(self) -> None:
-        """Load both passes in SIMD vectors."""
+        """Load the SIMD kernels of the forward and the backward pass."""
         from softmax_impls.backward import numba_simd
         from softmax_impls.simd import forward, pool
 
@@ -69,10 +70,10 @@ class FastPath:
         self.forward = forward
 
     def load(self, impl: object) -> tuple[Any, int, Implementation]:
-        """Return the kernel that `impl` stands for, its kind and its record."""
+        """Return the kernel that `impl` stands for, its kind (SIMD, COMPILED, OURS or USERS) and its record."""
         try:
             return registry.resolved[impl]
-        except (KeyError, TypeError):  # the first call with this `impl`; a TypeError if it is not hashable
+        except (KeyError, TypeError):  # KeyError: the first call with this `impl`. TypeError: it is not hashable
             return self._load_and_keep(impl)
 
     def _load_and_keep(self, impl: object) -> tuple[Any, int, Implementation]:
@@ -83,7 +84,7 @@ class FastPath:
             if not falls_back(impl, error, picked):
                 raise
             return self._load_and_keep(impl)
-        if not (isinstance(impl, str) and ":" in impl):  # its module may be imported again
+        if not (isinstance(impl, str) and ":" in impl):  # not kept: its module may be reloaded
             with contextlib.suppress(TypeError):  # a kernel that is not hashable
                 if len(registry.resolved) >= MAX_RESOLVED:  # a program may make a new kernel for each call
                     registry.resolved.clear()
@@ -110,13 +111,13 @@ fast_path = FastPath()
 
 
 def softmax_columns(x: Array, out: Array) -> None:
-    """Compute the softmax of a C-contiguous (outer, D, inner) array; `out` may be `x`."""
+    """Compute the softmax of a C-contiguous (outer, D, inner) array over its middle axis; `out` may be `x`."""
     if not (x.shape[2] * x.itemsize >= VECTOR_BYTES and softmax_compiled(x, out, columns=True)):
         run_rows(_forward, x, out)
 
 
 def softmax_compiled(x: Array, out: Array, columns: bool = False) -> bool:
-    """Compute the softmax of rows, or of columns, in compiled code. Return False, with nothing done, if it can't."""
+    """Compute the softmax of rows, or of columns, in compiled code; if that is impossible, only return False."""
     try:
         if fast_path.forward is None and dispatch.compiles("numba_simd"):
             fast_path.load_simd()
@@ -136,9 +137,12 @@ def softmax_compiled(x: Array, out: Array, columns: bool = False) -> bool:
 
 
 def falls_back(impl: object, error: Exception, failed: str) -> bool:
-    """Return whether `impl` is "auto" and goes on with another implementation, because it cannot compile `failed`."""
+    """Return whether "auto" has to repeat a call with another implementation, because `failed` cannot be compiled.
+
+    False if `impl` is not "auto", if `error` cannot come from the compiler, or if there is no other implementation.
+    """
     if type(error) is Exception or isinstance(error, MemoryError | RecursionError | TimeoutError):
-        return False  # it comes from elsewhere, as from a signal handler
+        return False  # not from the compiler, but for example from a signal handler
     of_the_compiler = type(error).__module__.partition(".")[0] in ("builtins", "llvmlite", "numba")
     if not (of_the_compiler and isinstance(impl, str) and impl == AUTO and dispatch.fall_back(failed, error)):
         return False
@@ -150,16 +154,16 @@ def falls_back(impl: object, error: Exception, failed: str) -> bool:
 def run_guarded(
     kernel: Any, is_users: bool, probs: Array, grad_output: Array, out: Array, in_place: bool = False
 ) -> None:
-    """Run a kernel that may warn; if it is the user's, on read-only inputs, with an `out` that starts as NaN."""
+    """Run a kernel without warnings; a user's kernel gets read-only inputs, and `out` full of NaN unless `in_place`."""
     if is_users:
         probs, grad_output = read_only(probs), read_only(grad_output)
-        if not in_place:  # a kernel that writes nothing does not return old memory
+        if not in_place:  # so that a kernel that writes nothing does not return old memory
             out.fill(np.nan)
     invoke(kernel, probs, grad_output, out=out)
 
 
 def _run_record(record: Implementation, probs: Array, grad_output: Array, out: Array) -> None:
-    """Run a kernel on rows; `out` overlaps no input, or is the same memory."""
+    """Run a kernel on rows; `out` may have exactly the memory of an input, but does not overlap it partly."""
     inputs = {"probs": probs, "grad_output": grad_output}
     shared = [name for name, array in inputs.items() if np.may_share_memory(array, out)]
     in_place = len(shared) == 1 and shared[0] in record.in_place
@@ -174,13 +178,13 @@ def general_path(
 ) -> Array:
     """Compute any call: validate its arguments, and convert the arrays to the rows or columns that kernels take."""
     count = None if threads is None else as_thread_count(threads)
-    found = fast_path.load(impl)  # its errors come first
+    found = fast_path.load(impl)  # raises errors of `impl` before errors of the arrays
 
     def compute(*arrays: Array) -> None:
         nonlocal found
         _, kind, record = found
         try:
-            if kind == SIMD:  # it takes other axes than the last without copies
+            if kind == SIMD:  # it takes columns, and copies only narrow ones to rows
                 fast_path.simd.run_columns(*arrays, count)
             else:
                 run_rows(functools.partial(_run_record, record), *arrays)
@@ -205,7 +209,7 @@ def _resolve(impl: object) -> Implementation:
 
 
 def _forward(x: Array, out: Array) -> None:
-    """Compute the softmax of each row in `out`, which may be `x`."""
+    """Compute the softmax of each row of `x`, and write it to `out`, which may be `x`."""
     if softmax_compiled(x, out):
         return
     with np.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-"""The rule that ``impl="auto"`` follows, as a table, and `explain`, which says what it picks and why."""
+"""The table of rules by which ``impl="auto"`` picks an implementation, and `explain`, which states the choice."""
 
 import functools
 import importlib.util
@@ -20,7 +20,7 @@ from softmax_impls.threads import MAX_THREADS, available_cores, num_threads
 
 @functools.cache
 def has_compiler() -> bool:
-    """Whether Numba is installed and not switched off. This does not import it."""
+    """Whether Numba is installed and its compiler is not switched off. This does not import Numba."""
     switched_off = os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0")
     return not switched_off and importlib.util.find_spec("numba") is not None
 
@@ -29,12 +29,15 @@ _failures: set[str] = set()  # implementations that Numba failed to compile in t
 
 
 def compiles(impl: str) -> bool:
-    """Whether Numba is installed, compiles, and has not failed to compile an implementation in this process."""
+    """Whether Numba's compiler is available, and has not failed to compile `impl` in this process."""
     return has_compiler() and impl not in _failures
 
 
 def fall_back(impl: str, error: Exception) -> bool:
-    """Record that `impl` cannot be compiled here, with one warning, and return whether "auto" has another rule."""
+    """Record that `impl` cannot be compiled here, and return whether "auto" has another implementation.
+
+    The first failure in a process also causes a warning.
+    """
     if impl == RULES[-1].impl:
         return False
     if impl in _failures:  # another thread has recorded it
@@ -49,7 +52,7 @@ def fall_back(impl: str, error: Exception) -> bool:
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of the table."""
+    """One line of the table `RULES`."""
 
     impl: str
     when: str  # the condition in words
@@ -57,8 +60,8 @@ class Rule:
 
 
 # The first implementation that compiles is picked; the last needs no compiler. No rule looks at the size: numba_simd
-# has its own way for each size, and is the fastest of the implementations that stay accurate on saturated rows. "auto"
-# never trades accuracy for speed.
+# adapts to the size, and is the fastest of the implementations that stay accurate on saturated rows. "auto" never
+# trades accuracy for speed.
 RULES = (
     Rule(
         "numba_simd",
@@ -79,20 +82,20 @@ RULES = (
 
 
 def pick() -> Rule:
-    """Return the first rule that holds."""
+    """Return the first rule whose implementation compiles; the last rule if none does."""
     return next((rule for rule in RULES[:-1] if compiles(rule.impl)), RULES[-1])
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What "auto" picks for a call; it prints as a sentence."""
+    """The implementation that "auto" picks for a call, and why. A choice prints as a sentence."""
 
     impl: str
     shape: tuple[int, ...]
     dtype: str
-    threads: int  # that the call uses
+    threads: int  # the number that the call uses
     when: str  # the condition of the rule
-    because: str  # its reason
+    because: str  # the reason of the rule
 
     def __str__(self) -> str:
         threads = f", in {self.threads} threads" if self.threads > 1 else ""
@@ -117,7 +120,7 @@ def explain(
     axis : int, tuple of int or None, optional
         As in `softmax_backward`.
     threads : int, optional
-        The number of threads that the call may use. By default that of NUMBA_NUM_THREADS.
+        The number of threads that the call may use. By default the value of NUMBA_NUM_THREADS.
 
     Returns
     -------
@@ -127,9 +130,9 @@ def explain(
     Raises
     ------
     TypeError
-        If a size or `threads` is not an integer, or `dtype` is not a float dtype of at most 8 bytes.
+        If a size, `axis` or `threads` is not an integer, or `dtype` is not a float dtype of at most 8 bytes.
     ValueError
-        If a size is negative, `axis` is out of range, or `threads` is less than 1.
+        If a size is negative, `axis` is out of range or repeated, or `threads` is less than 1.
 
     Examples
     --------

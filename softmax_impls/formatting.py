@@ -6,8 +6,8 @@ import traceback
 from collections.abc import Iterable
 
 MAX_ERROR_CHARACTERS = 500
-KERNEL_ERRORS = (Exception, SystemExit)  # what code of others may raise; KeyboardInterrupt belongs to the user
-NOT_OF_THE_USER = (  # parts of the names of files whose lines do not help a user
+KERNEL_ERRORS = (Exception, SystemExit)  # errors of other people's code; KeyboardInterrupt comes from the user
+NOT_OF_THE_USER = (  # a file is not the user's code if its name contains one of these
     os.path.join(os.path.dirname(__file__), ""),
     os.path.join(os.path.dirname(os.__file__), ""),
     "site-packages",
@@ -27,7 +27,7 @@ def one_line(error: BaseException) -> str:
 
 
 def _origin(error: BaseException) -> str:
-    """Return " (kernels.py:12)", the innermost line that is not of this package or an installed one; or ""."""
+    """Return the innermost line of the user's own code, as " (kernels.py:12)"; "" if there is none."""
     place = ""
     for frame, line in traceback.walk_tb(error.__traceback__):
         if not any(part in frame.f_code.co_filename for part in NOT_OF_THE_USER):

@@ -26,9 +26,10 @@ Family = Literal["loop", "jacobian", "closed form", "numba", "peer", "user"]
 Accuracy = Literal["probs", "logits"]
 Backward = Callable[[Array, Array, Array], None]  # kernel(probs, grad_output, out)
 Temporaries = Callable[[int, int, int], int]  # (batch, dim, itemsize) -> bytes
-BoundCall = tuple[Callable[[], Any], Callable[[Any], Array]]  # a call without arguments, and a reader of its result
+BoundCall = tuple[Callable[[], Any], Callable[[Any], Array]]  # the call, and a function that reads its result
 Bind = Callable[[Array, Array, Array], BoundCall]  # (probs, grad_output, out) -> BoundCall
 
+QUADRATIC = ("loop", "jacobian")  # families whose kernels take B·D² steps; the others take B·D
 INPUTS = ("probs", "grad_output")
 LARGEST_TEMPORARIES = 4_000_000_000  # bytes; a call that needs more is not started
 
@@ -42,32 +43,34 @@ class Implementation:
     name : str
         The name that selects it, as in ``impl="closed_form"``.
     kernel : callable
-        The function.
+        The function ``kernel(probs, grad_output, out)``.
     summary : str
         One line of description.
     family : {"loop", "jacobian", "closed form", "numba", "peer", "user"}
         The kind of algorithm. A kernel of the family "user" receives read-only views of its inputs.
     accurate_for : {"probs", "logits"}
-        "probs": the result is ``probs * (grad_output - sum(grad_output * probs))``, to rounding, for the rounded
-        probabilities that it is given. "logits": the result is also the true gradient with respect to the logits, to
-        rounding, where rows are saturated. The checks hold the kernel to this.
+        "probs": for the given probabilities, which are rounded, the result is
+        ``probs * (grad_output - sum(grad_output * probs))``, apart from rounding errors. "logits": where rows are
+        saturated, the result is also the true gradient with respect to the logits, apart from rounding errors. The
+        checks test the kernel for this.
     temporaries : callable or None
         ``(batch, dim, itemsize) -> bytes``: temporary memory of one call, without ``out``. None: not stated.
     in_place : tuple of {"probs", "grad_output"}
         Inputs that may be passed as ``out``.
     requires : tuple of str
-        Packages that it needs besides NumPy.
+        Packages that the kernel needs besides NumPy.
     threaded : bool
-        Whether it may use more than one thread.
+        Whether the kernel may use more than one thread.
     bind : callable or None
-        For libraries with their own arrays: converts NumPy arrays ahead of the call. See `bind_call`.
+        For libraries with their own arrays: a function of (probs, grad_output, out). It converts these NumPy arrays
+        before the timing starts, and returns what `bind_call` returns.
     flush_to_zero : bool
-        Whether it treats subnormal numbers as zero.
+        Whether the kernel treats subnormal numbers as zero.
     set_num_threads : callable or None
         ``(n) -> int``: sets the number of threads of its library, and returns the number that the library reports.
     usage : tuple of str or None
         For other libraries: two pieces of code. The first prepares a call on the arrays `probs`, `grad_output` and
-        `out` in {threads} threads; the second makes it.
+        `out`. The text {threads} in it stands for the number of threads. The second piece makes the call.
     """
 
     name: str
@@ -86,11 +89,11 @@ class Implementation:
 
     @property
     def spec(self) -> str:
-        """The place of the kernel's definition, "package.module:function", as ``--impl`` accepts it."""
+        """The full name of the kernel, "package.module:function", as ``--impl`` accepts it."""
         return qualified_name(self.kernel, ":")
 
     def bind_call(self, probs: Array, grad_output: Array, out: Array) -> BoundCall:
-        """Return a call on these arrays, ready to be timed, and a function that reads its result as NumPy."""
+        """Return a call on these arrays, ready to be timed, and a function that returns its result as a NumPy array."""
         if self.bind is not None:
             return self.bind(probs, grad_output, out)
         return functools.partial(self.kernel, probs, grad_output, out), lambda _: out
@@ -118,10 +121,10 @@ def invoke(kernel: Callable[..., Any], *inputs: Array, out: Array) -> None:
 def read_only(array: Array) -> Array:
     """Return a read-only view of an array."""
     view = array.view()
-    view.setflags(write=False)  # np.ndarray.flags takes five times as long
+    view.setflags(write=False)  # setting `view.flags.writeable` takes five times as long
     return view
 
 
 def qualified_name(kernel: Callable[..., Any], separator: str = ".") -> str:
-    """Return where a kernel is defined: "package.module.function"."""
+    """Return the full name of a kernel: "package.module.function", with `separator` before the function."""
     return f"{getattr(kernel, '__module__', '?')}{separator}{getattr(kernel, '__qualname__', repr(kernel))}"

@@ -1,6 +1,6 @@
-"""Validate the arguments of a call before anything is computed or written, and see its arrays as B rows of D classes.
+"""Validate the arguments of a call before anything is written, and view its arrays as B rows of D classes.
 
-Callers pass arrays of any shape, strides, byte order and real dtype. `blocks` computes them.
+Callers pass arrays of any shape, strides, byte order and real dtype. `blocks` passes them to the kernels.
 """
 
 import contextlib
@@ -25,9 +25,9 @@ NUMBERS = (int, float, complex, np.generic)
 def as_array(name: str, value: object) -> NDArray[Any]:
     """Return `value` as an array of any dtype. `name` is the name of the argument, for error messages.
 
-    Masked arrays and Dask arrays raise TypeError wherever they are: in lists, or returned by an object's ``__array__``.
-    So does an object that cannot be converted, as a tensor that requires grad. Nested lists of unequal lengths raise
-    ValueError.
+    Masked arrays and Dask arrays raise TypeError, also in lists, or if an object's ``__array__`` returns them. Objects
+    that cannot be converted raise TypeError, too, for example a tensor that requires grad. Nested lists of unequal
+    lengths raise ValueError.
     """
     if type(value) is np.ndarray:
         return value
@@ -48,7 +48,10 @@ class _RefusedError(Exception):
 
 
 def _checked(value: object) -> Any:
-    """Return `value`, in which arrays inside of lists are converted one by one: NumPy would drop their masks."""
+    """Return `value` for `np.asarray`; raise _RefusedError if it is, or contains, a masked array or a Dask array.
+
+    Arrays inside of lists are converted one by one, because NumPy would drop their masks.
+    """
     if type(value) is list and {float}.issuperset(map(type, value)):  # the usual case, without further tests
         return value
     if hasattr(value, "__dask_graph__") and hasattr(value, "__array__") and value.__dask_graph__() is not None:
@@ -66,7 +69,7 @@ def _checked(value: object) -> Any:
 def as_real_array(name: str, value: object) -> Array:
     """Return `value` as a floating-point array; integers become float64.
 
-    Other dtypes than float16, float32, float64 and integers raise TypeError, as do the values that `as_array` refuses.
+    Dtypes other than float16, float32, float64 and integers raise TypeError. `as_array` raises its own errors.
     """
     array = as_array(name, value)
     dtype = real_dtype(name, array.dtype)
@@ -79,7 +82,7 @@ def as_real_arrays(given: dict[str, object]) -> dict[str, Array]:
 
 
 def real_dtype(name: str, dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype of `as_real_array` for an array of this dtype; TypeError if that refuses it."""
+    """Return the dtype to which `as_real_array` converts an array of this dtype; TypeError if it refuses the array."""
     if dtype.kind in "biu":
         return np.dtype(np.float64)
     if dtype.type not in (np.float16, np.float32, np.float64):  # kind "f" includes dtypes of other libraries
@@ -88,17 +91,17 @@ def real_dtype(name: str, dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
-    """Return the axes that `axis` selects, in ascending order, as `scipy.special.softmax` reads it.
+    """Return the axes that `axis` selects, in ascending order; `axis` means the same as in `scipy.special.softmax`.
 
-    A 0-d array has the axes of a 1-d array, as in NumPy's reductions. Other types than int, tuple and None raise
-    TypeError; an axis that is out of range or repeated raises ValueError.
+    For a 0-d array, `axis` may be 0 or -1, as in NumPy's reductions, and the result is (). Types other than int, tuple
+    and None raise TypeError. An axis that is out of range or repeated raises ValueError.
     """
     if axis is None:
         return tuple(range(ndim))
     axes = axis if isinstance(axis, tuple) else (axis,)
     indices = [as_int(each, f"axis must be an int, a tuple of ints or None, got {axis!r}") for each in axes]
     for index in indices:
-        if abs(index) > sys.maxsize >> 32:  # NumPy cannot convert it
+        if abs(index) > sys.maxsize >> 32:  # too large for NumPy to convert
             raise np.exceptions.AxisError(f"axis: axis {index} is out of bounds for array of dimension {ndim}")
     found = normalize_axis_tuple(indices, max(ndim, 1), "axis")
     return tuple(sorted(found)) if ndim else ()
@@ -112,7 +115,7 @@ def as_thread_count(threads: object) -> int:
 
 
 def as_int(value: Any, message: str) -> int:
-    """Return an integer as an int; TypeError with this message for other types."""
+    """Return `value` as an int; TypeError with this message for other types, including bool."""
     if not isinstance(value, bool | np.bool_):
         with contextlib.suppress(TypeError):
             return operator.index(value)
@@ -121,22 +124,22 @@ def as_int(value: Any, message: str) -> int:
 
 @dataclass(frozen=True)
 class Layout:
-    """How an array of any shape is seen as B rows of D classes."""
+    """How an array of any shape is viewed as B rows of D classes."""
 
     shape: tuple[int, ...]
     axes: tuple[int, ...]  # of the classes, ascending
-    result: np.dtype[Any]
-    compute: np.dtype[Any]  # float32 for float16, which is rounded once at the end
+    result: np.dtype[Any]  # the dtype of the result
+    compute: np.dtype[Any]  # the dtype of the computation: float32 for a float16 result, which is rounded once
 
     @classmethod
     def of(cls, arrays: dict[str, Array], axis: Axis) -> Self:
-        """Return the layout of arrays, by argument name; ValueError if their shapes differ."""
+        """Return the common layout of `arrays`, given by argument name; ValueError if their shapes differ."""
         shapes = {array.shape for array in arrays.values()}
         if len(shapes) > 1:
             got = " and ".join(f"{name} {array.shape}" for name, array in arrays.items())
             raise ValueError(f"{' and '.join(arrays)} must have the same shape, got {got}")
         (shape,) = shapes
-        # np.dtype of a scalar type is NumPy's own object; the fast path of the next call recognises it by identity.
+        # np.dtype of a scalar type is NumPy's own object. The fast path of the next call recognises it by identity.
         result = np.dtype(np.result_type(*(array.dtype for array in arrays.values())).type)
         compute = np.dtype(np.result_type(result, np.float32).type)
         return cls(shape, normalize_axes(axis, len(shape)), result, compute)
@@ -147,14 +150,14 @@ class Layout:
         return (*(a for a in range(len(self.shape)) if a not in self.axes), *self.axes)
 
     def read(self, array: Array) -> Array:
-        """Return `array` as (B, D) in the dtype of the computation; a copy only if a kernel cannot take it as it is."""
+        """Return `array` as (B, D) in the dtype of the computation; it is copied only if layout or dtype require it."""
         with np.errstate(all="ignore"):  # casting a signalling NaN would warn
             moved = np.require(array.transpose(self.order), self.compute, ["C", "A"])
         first = moved.ndim - len(self.axes)
         return moved.reshape(math.prod(moved.shape[:first]), math.prod(moved.shape[first:]))
 
     def checked_out(self, out: object) -> Array:
-        """Return the caller's `out`; TypeError or ValueError if the result cannot be written to it."""
+        """Return `out` as a plain ndarray; TypeError or ValueError if the result cannot be written to it."""
         if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
             raise TypeError(f"out must be a numpy array (not masked), got {type(out).__name__}")
         plain: NDArray[Any] = out.view(np.ndarray)
@@ -170,7 +173,7 @@ class Layout:
 
 
 def _overlaps_itself(array: NDArray[Any]) -> bool:
-    """Whether two elements may share memory, as in a broadcast or a sliding window."""
+    """Whether two elements of the array may share memory, as in a broadcast or a sliding window."""
     reach = array.itemsize
     for stride, size in sorted((abs(stride), size) for stride, size in zip(array.strides, array.shape, strict=True)):
         if size > 1:

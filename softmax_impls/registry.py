@@ -39,7 +39,7 @@ def _modules_in(folder: str) -> dict[str, str]:
 _PEERS = _modules_in("peers")
 _MODULES = _modules_in("backward") | _PEERS
 _registered: dict[str, Implementation] = {}
-resolved: dict[object, tuple[Any, int, Implementation]] = {}  # for `calls`: what it found, by `impl` of earlier calls
+resolved: dict[object, tuple[Any, int, Implementation]] = {}  # by `impl`: kernel, kind and record, kept by `calls`
 
 
 @overload
@@ -59,14 +59,14 @@ def register(kernel: K | None = None, /, **record: Any) -> K | Callable[[K], K]:
         kernel writes `out`, does not change the inputs, and returns None.
     **record : optional
         The other attributes of `softmax_impls.implementation.Implementation`: name, summary, family, accurate_for and
-        so on. By default the name is the function's own, and the summary is the first line of its docstring.
+        so on. By default, the name is the function's name, and the summary is the first line of its docstring.
 
     Raises
     ------
     TypeError
-        If the kernel is not callable, or `temporaries` is not a function of three sizes.
+        If the kernel is not callable, or `temporaries` is not a function of (batch, dim, itemsize).
     ValueError
-        If the name is taken or is not an identifier, or an option is not one of the allowed words.
+        If the name is taken or is not an identifier, or `family`, `accurate_for` or `in_place` is not an allowed word.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def register(kernel: K | None = None, /, **record: Any) -> K | Callable[[K], K]:
             owner = qualified_name(_registered[name].kernel)
         elif name in _MODULES:
             owner = f"{_MODULES[name]}.{name}"  # its module is not imported yet
-        # Registering the same function again is allowed: a module is reloaded, a notebook's cell is run twice.
+        # Registering the same function again is allowed, because modules are reloaded and notebook cells are run twice.
         again = owner == place and "<locals>" not in place
         if not (owner is None or again):
             raise ValueError(f"name {name!r} is taken by {owner}; give {place} another name")
@@ -99,7 +99,7 @@ def register(kernel: K | None = None, /, **record: Any) -> K | Callable[[K], K]:
 
 
 def describe(kernel: Callable[..., Any], **record: Any) -> Implementation:
-    """Return the record of a kernel without registering it; the parameters are those of `register`."""
+    """Return the record of a kernel without registering it; the parameters are the same as in `register`."""
     if not callable(kernel):
         raise TypeError(f"kernel must be callable, got {type(kernel).__name__}")
     name = record.pop("name", None) or getattr(kernel, "__name__", type(kernel).__name__)
@@ -119,26 +119,26 @@ def describe(kernel: Callable[..., Any], **record: Any) -> Implementation:
     for option, word, allowed in choices:
         if word not in allowed:
             raise ValueError(f"{option} must be one of {', '.join(allowed)}; got {word!r}")
-    with contextlib.suppress(ArithmeticError, TypeError, ValueError):  # of the call, or if its result is not a number
+    with contextlib.suppress(ArithmeticError, TypeError, ValueError):  # the call or int() failed
         if implementation.temporaries is None or int(implementation.temporaries(1, 1, 8)) >= 0:
             return implementation
     raise TypeError(f"temporaries must be a function of (batch, dim, itemsize), got {implementation.temporaries!r}")
 
 
 def implementations(*, peers: bool = False) -> dict[str, Implementation]:
-    """Import all implementations, and return by name those that can be used here.
+    """Import all implementations, and return the usable ones by name.
 
     Parameters
     ----------
     peers : bool, optional
-        Include other libraries' implementations, as far as they are installed: torch, torch_compile, jax, numexpr.
-        Importing those takes seconds.
+        Include the implementations of other libraries that are installed: torch, torch_compile, jax, numexpr. Importing
+        these libraries takes seconds.
 
     Returns
     -------
     dict of str to Implementation
         This package's implementations come first, sorted by family, then peers, then yours. A record states what the
-        implementation is and how much temporary memory it takes, see `softmax_impls.implementation.Implementation`.
+        implementation does and how much temporary memory it takes, see `softmax_impls.implementation.Implementation`.
 
     Examples
     --------
@@ -150,14 +150,14 @@ def implementations(*, peers: bool = False) -> dict[str, Implementation]:
 
 
 def catalogue(*, peers: bool = False) -> tuple[dict[str, Implementation], dict[str, str]]:
-    """Return the implementations that can be used here, and for the others the reason why not, by name."""
+    """Return the usable implementations by name, and the reasons why the other implementations cannot be used here."""
     usable, unusable = {}, {}
     for name in names(peers=peers):
         try:
             usable[name] = get(name)
         except KERNEL_ERRORS as error:  # an import can fail in any way
             unusable[name] = one_line(error)
-    by_family = sorted(usable.items(), key=lambda item: get_args(Family).index(item[1].family))  # else by name
+    by_family = sorted(usable.items(), key=lambda item: get_args(Family).index(item[1].family))  # then by name
     return dict(by_family), unusable
 
 
@@ -167,13 +167,13 @@ def is_ours(implementation: Implementation) -> bool:
 
 
 def names(*, peers: bool = False) -> list[str]:
-    """Return the names of all implementations, sorted, without importing them."""
+    """Return the sorted names of all implementations, including peers only if `peers`, without importing them."""
     announced = entry_points(group=ENTRY_POINT_GROUP).names
     return sorted({*_MODULES, *_registered, *announced}.difference(() if peers else _PEERS))
 
 
 def get(name: str) -> Implementation:
-    """Return the implementation of that name, importing no other; raises ValueError or ImportError if there is none."""
+    """Return the implementation of this name, importing no other; ValueError or ImportError if there is none."""
     if name not in _registered:
         if name in _MODULES:
             _import(_MODULES[name])
@@ -213,12 +213,12 @@ def _function(spec: str) -> str:
 
 
 def from_kernel(kernel: Callable[..., Any], name: str = "kernel") -> Implementation:
-    """Return the record that a kernel was registered with, or a new record that states only its name."""
+    """Return the record with which a kernel was registered; without one, a new record with this name."""
     return next((r for r in _registered.values() if r.kernel is kernel), None) or describe(kernel, name=name)
 
 
 def from_spec(spec: str) -> Implementation:
-    """Return the implementation of a known name, or of ``package.module:function``; ValueError if it cannot be had."""
+    """Return the implementation of a name, or of ``package.module:function``; ValueError or ImportError if it fails."""
     module_name, colon, attribute = spec.partition(":")
     if not colon or spec in _registered:
         return get(spec)
@@ -234,9 +234,10 @@ def from_spec(spec: str) -> Implementation:
 
 
 def from_specs(specs: Iterable[str], *, peers: bool = False) -> tuple[dict[str, Implementation], dict[str, str]]:
-    """Return the implementations that ``--impl`` and ``--peers`` select, and for the unavailable ones the reason.
+    """Return the implementations that ``--impl`` and ``--peers`` select, and the reasons why others cannot be used.
 
-    If there are names, only the named implementations are selected. A function ``module:function`` is always added.
+    If `specs` contains names, only the named implementations and the peers are selected, else all implementations. A
+    function ``module:function`` is added in both cases.
     """
     given = {spec: from_spec(spec) for spec in specs}
     named = [record.name for spec, record in given.items() if ":" not in spec]

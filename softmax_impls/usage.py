@@ -1,4 +1,4 @@
-"""The call that a user pastes, as code and bound to arrays: the benchmarks time the call that the code makes."""
+"""The code that a user pastes to call an implementation, and the same call for benchmarks, bound to arrays."""
 
 import math
 from collections.abc import Callable
@@ -40,10 +40,10 @@ def arguments(name: str, batch: int, dim: int, dtype: str, threads: int) -> dict
 
 
 def usage(name: str, implementation: Implementation | None, batch: int, dim: int, dtype: str, threads: int) -> Usage:
-    """Return the code that calls an implementation on (batch, dim) arrays; None stands for an unknown implementation.
+    """Return the code that calls `name` on (batch, dim) arrays; `implementation` is None if its record is unknown.
 
-    Our implementations are called by `softmax_backward`. A function of the user's is called itself, and another
-    library by its own arrays and names, because that takes less time.
+    The code calls our implementations through `softmax_backward`. It calls a user's function directly, and another
+    library with the library's own arrays, because direct calls take less time.
     """
     imports, names, setup = ["import numpy as np"], "softmax", ""
     if implementation is not None and implementation.usage is not None:
@@ -66,13 +66,13 @@ def usage(name: str, implementation: Implementation | None, batch: int, dim: int
 def bind(
     implementation: Implementation, probs: Array, grad_output: Array, out: Array, threads: int, axis: int = -1
 ) -> BoundCall:
-    """Return the call of `usage` on these arrays, and a function that reads its result.
+    """Return the call that `usage` states, on these arrays, and a function that reads its result.
 
-    If the classes are not on the last axis, a function of the user's is called by `softmax_backward`, too.
+    If the classes are not on the last axis, a user's function is called through `softmax_backward`, too.
     """
     if axis == -1 and (implementation.family == "peer" or not is_ours(implementation)):
         return implementation.bind_call(probs, grad_output, out)
-    if implementation.bind is not None:  # such functions take arrays with the classes on axis 1
+    if implementation.bind is not None:  # such a `bind` takes arrays with the classes on axis 1
         outer, inner = math.prod(out.shape[:axis]), math.prod(out.shape[axis + 1 :])
         columns = (array.reshape(outer, out.shape[axis], inner) for array in (probs, grad_output, out))
         call, read = implementation.bind_call(*columns)
@@ -81,7 +81,7 @@ def bind(
     given = arguments(implementation.name, out.size // dim, dim, out.dtype.name, threads)
     impl: Impl = given.get("impl", "") if is_ours(implementation) else implementation.kernel
     number = given.get("threads")
-    calls: dict[str, Callable[[], Array]] = {  # by the argument; a functools.partial takes longer
+    calls: dict[str, Callable[[], Array]] = {  # by the name of the argument; calling a functools.partial takes longer
         "": lambda: softmax_backward(probs, grad_output, out=out),
         "impl": lambda: softmax_backward(probs, grad_output, out=out, impl=impl),
         "threads": lambda: softmax_backward(probs, grad_output, out=out, threads=number),
@@ -95,7 +95,10 @@ def bind(
 
 
 def copied_rows(implementation: Implementation, shape: tuple[int, ...], axis: int) -> int:
-    """Return how many rows `softmax_backward` copies at a time for a kernel: 0 if the classes are on the last axis."""
+    """Return how many rows `softmax_backward` copies at a time, if it copies columns to rows for a kernel.
+
+    It is 0 if the classes are on the last axis, for other libraries, and for the implementation that "auto" picks.
+    """
     if axis == -1 or implementation.bind is not None or implementation.name == pick().impl:
         return 0
     inner = math.prod(shape[axis + 1 :])

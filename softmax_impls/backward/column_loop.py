@@ -7,7 +7,7 @@ from softmax_impls.registry import register
 @register(
     summary="the original algorithm: for each column j, sum grad_output * d probs / d x_j",
     family="loop",
-    temporaries=lambda batch, dim, itemsize: 3 * batch * dim * itemsize,  # with d_probs of the column before
+    temporaries=lambda batch, dim, itemsize: 3 * batch * dim * itemsize,  # one is d_probs of the previous column
 )
 def column_loop(probs: Array, grad_output: Array, out: Array) -> None:
     """Σ_i g_i ∂p_i/∂x_j, where ∂p_i/∂x_j = -p_i p_j, plus p_j where i = j."""

@@ -50,7 +50,8 @@ def _are_small(grad_output: Array) -> bool:
 def _compute(probs: Array, grad_output: Array, out: Array, careful: bool) -> np.floating:
     """Compute all rows, and return the sum of (Σ p h)², which is not finite if a difference of two g overflowed.
 
-    If `careful`, such a difference may overflow. Then a row takes 1.1 times as long.
+    If `careful`, `scaled_row` computes the rows in which such a difference may overflow. A careful call takes 1.1 times
+    as long.
     """
     batch, dim = probs.shape
     bits, total = _bits(probs), probs.dtype.type(0)
@@ -69,7 +70,7 @@ def _compute(probs: Array, grad_output: Array, out: Array, careful: bool) -> np.
 
 @jit(fastmath={"reassoc", "contract"})
 def _shifted_dot(probs: Array, grad_output: Array, i: int, shift: np.floating) -> np.float64:
-    # It takes the arrays and a row's number: for a slice, Numba would count references, atomically, in every call.
+    # It takes whole arrays and the number of a row: for a slice, each call would count references, atomically.
     dot = np.float64(0)
     for j in range(probs.shape[1]):
         dot += np.float64(probs[i, j]) * np.float64(grad_output[i, j] - shift)
@@ -90,7 +91,7 @@ def _argmax(bits: Any, i: int) -> int:
 
 def _bits(probs: Array) -> Any:
     """Return a view of the probabilities as integers, which have the same order, because p ≥ 0."""
-    # A maximum of floats must respect NaN, so Numba computes it without SIMD: 2 to 3 times as long from D = 64 on.
+    # A maximum of floats must respect NaN, so Numba computes it without SIMD, in 2 to 3 times the time from D = 64 on.
     return probs.view(np.int32 if probs.itemsize == 4 else np.int64)
 
 

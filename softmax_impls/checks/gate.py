@@ -121,7 +121,10 @@ def _required(implementation: Implementation, case: Case) -> NDArray[np.bool_]:
 
 @functools.cache
 def numeric_gradients(case: Case) -> tuple[tuple[str, bounds.Floats, bounds.Floats], ...]:
-    """Return the name, the gradient and its bound, (B, D), of each method; only for float64 `NUMERIC_FAMILIES`."""
+    """Return, for each numeric method, its name, its gradient and the bound on the gradient's error, (B, D) each.
+
+    For other families than `NUMERIC_FAMILIES`, and for float32, return nothing.
+    """
     if case.family not in NUMERIC_FAMILIES or case.probs.dtype != np.float64:
         return ()
 
@@ -157,7 +160,7 @@ def _run(implementation: Implementation, probs: Array, grad_output: Array) -> Ar
 
 
 def _compare(check: Check, where: object, error: bounds.Floats, bound: bounds.Floats) -> Iterator[Failure]:
-    """Yield a failure if any error is NaN or larger than its bound; both arrays have one shape."""
+    """Yield a failure if any error is NaN or larger than its bound; both arrays have the same shape."""
     wrong = ~(error <= bound)
     if wrong.any():
         worst = np.argmax(np.where(np.isnan(error), np.inf, error) / bound)
@@ -168,7 +171,10 @@ def _compare(check: Check, where: object, error: bounds.Floats, bound: bounds.Fl
 def _value(
     implementation: Implementation, case: Case, out: Array, value: Check = "value", non_finite: Check = "non-finite"
 ) -> Iterator[Failure]:
-    """Compare with p (g - Σ p g) for the p and g of the case. Rows with NaN or inf must have no finite results."""
+    """Compare `out` with p (g - Σ p g) for the case. Rows with NaN or inf must have no finite results.
+
+    `value` and `non_finite` are the names of the two checks in failures.
+    """
     required, bound = _required(implementation, case), _bound(case, implementation.flush_to_zero)
     error = case.given_probs.error_of(out)
     yield from _compare(value, case, error[required], bound[required])
@@ -188,7 +194,7 @@ def _inputs_and_out(implementation: Implementation, case: Case, out: Array) -> I
 
 
 def _in_place(implementation: Implementation, case: Case) -> Iterator[Failure]:
-    """Check the results where `out` is an input that the record allows."""
+    """Check the results of calls where `out` is one of the inputs that the record's `in_place` allows."""
     for name in implementation.in_place:
         arrays = dict(zip(INPUTS, _as_passed(implementation, case.probs, case.grad_output), strict=True))
         out = arrays[name] = arrays[name].copy()
@@ -197,7 +203,7 @@ def _in_place(implementation: Implementation, case: Case) -> Iterator[Failure]:
 
 
 def _shapes(implementation: Implementation, dtype: str, seed: int) -> Iterator[Failure]:
-    """Compare with p (g - Σ p g) at the shapes of `inputs.SHAPES`, in two calls each."""
+    """Compare the results with p (g - Σ p g) at the shapes of `inputs.SHAPES`, in two calls for each shape."""
     for batch, dim in inputs.SHAPES:
         probs, grad_output = inputs.problem(batch, dim, dtype, seed)
         if implementation.temporary_bytes(batch, dim, probs.dtype) > LARGEST_CHECKED:
@@ -211,7 +217,7 @@ def _shapes(implementation: Implementation, dtype: str, seed: int) -> Iterator[F
 
 
 def _memory(implementation: Implementation, dtype: str) -> Iterator[Failure]:
-    """Compare the largest amount of memory that a second call takes with the record's `temporaries`."""
+    """Require that a second call takes at most the memory that the record states, plus `MEMORY_SLACK`."""
     if implementation.temporaries is None:
         return
     probs = np.full(MEMORY_SHAPE, 1 / MEMORY_SHAPE[1], dtype)

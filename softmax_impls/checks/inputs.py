@@ -33,7 +33,7 @@ SHAPES = ((1, 1), (1, 10), (1, 1000), (2, 3), (3, 2), (16, 16), (9, 32), (33, 64
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """The input of one family in one dtype, (B, D) each and read-only, and the exact answers."""
+    """The input of one family in one dtype, and the exact answers. The input's arrays are (B, D) and read-only."""
 
     family: str
     kind: Kind
@@ -45,7 +45,7 @@ class Case:
     given_logits: oracle.Exact  # the exact gradient with respect to the logits
     sums: reference.RowSums  # of each row; they give the bound on the error given the probabilities
     finite: NDArray[np.bool_]  # whether each row, (B,), contains neither NaN nor inf in `probs` and `grad_output`
-    in_range: NDArray[np.bool_]  # finite, and the formula p (g - Σ p g) computes with numbers in range; (B, D)
+    in_range: NDArray[np.bool_]  # whether p (g - Σ p g) computes the element from finite numbers in range; (B, D)
 
     def __str__(self) -> str:
         return f"{self.family} {self.probs.dtype}"
@@ -66,7 +66,7 @@ def cases(dtype: str, seed: int) -> tuple[Case, ...]:
 
 def _draw(name: str, dtype: str, seed: int) -> tuple[Array, Array]:
     """Return the logits and the gradient of a family, (B, D) each."""
-    info, rng = np.finfo(dtype), np.random.default_rng([seed, zlib.crc32(name.encode())])  # the family's own
+    info, rng = np.finfo(dtype), np.random.default_rng([seed, zlib.crc32(name.encode())])  # for this family
     units = [float(getattr(info, unit, 1)) for unit in UNITS.get(name, ("", ""))]
     logits, grad_output = (
         np.ascontiguousarray(unit * array, dtype=dtype)
@@ -129,7 +129,7 @@ def _one_hot_offset(rng: Generator, batch: int, dim: int) -> Drawn:
 
 
 def _heavy(rng: Generator, batch: int, dim: int, most: int) -> Drawn:
-    """Draw rows with 2 to `most` heavy classes: no p exceeds ½, and the rounded mean of their g is not their g."""
+    """Draw rows with 2 to `most` heavy classes of equal g. No p exceeds ½; by rounding, Σ p g may differ from g."""
     heavy = np.arange(dim) < rng.integers(2, most + 1, size=(batch, 1))
     logits = np.where(heavy, 30.0, rng.uniform(-5, 5, (batch, dim)))
     return logits, np.where(heavy, rng.random((batch, 1)), 0.0)
@@ -165,7 +165,7 @@ def _uniform(rng: Generator, batch: int, dim: int, largest: float) -> Drawn:
 
 
 def _large_logits(rng: Generator) -> Drawn:
-    """Draw logits from -0.95 to 0.95, the largest at two classes."""
+    """Draw logits from -0.95 to 0.95, in units of the largest number. Two classes have the largest logit."""
     logits = rng.uniform(-0.95, 0.9, (8, 6))
     logits[:, 1] = logits[:, 4] = np.where(np.arange(8) % 2, 0.95, logits.max(axis=-1))
     return logits, rng.standard_normal((8, 6))
@@ -204,7 +204,7 @@ FAMILIES: dict[str, tuple[Kind, Draw]] = {
     "partly masked": ("hostile", _partly_masked),
     "a fully masked row among good ones": ("hostile", _fully_masked),
     "NaN and inf, each in one row": ("hostile", _non_finite),
-    SUBNORMAL: ("hostile", partial(_normal, batch=8, dim=12)),  # `cases` lowers every other logit
+    SUBNORMAL: ("hostile", partial(_normal, batch=8, dim=12)),  # `_draw` lowers every other logit
     "opposite gradients near the largest number": ("hostile", partial(_opposite, batch=8, pairs=3)),
     "opposite gradients near the largest number, long rows": ("hostile", partial(_opposite, batch=4, pairs=73)),
     "gradients up to the largest number": ("hostile", partial(_uniform, batch=32, dim=13, largest=0.95)),

@@ -13,7 +13,7 @@ from softmax_impls.layout import as_array, as_real_array
 Function = Callable[[NDArray[Any]], Any]
 
 EPSILON = float(np.finfo(np.float64).eps)
-COMPLEX_STEP = 1e-20  # h² is lost in float64, and h times a slope of 1e-15 is not lost in float32
+COMPLEX_STEP = 1e-20  # beside 1, h² is lost in float64; h times a slope of 1e-15 is a normal number in float32
 
 
 def numeric_gradient(f: Function, x: ArrayLike, *, method: str = "central", step: float | None = None) -> Floats:
@@ -43,11 +43,11 @@ def numeric_gradient(f: Function, x: ArrayLike, *, method: str = "central", step
     Raises
     ------
     TypeError
-        If `f` is not callable, `x` does not hold real numbers, or `f` returns something else than a real number, or for
-        "complex" a complex number.
+        If `f` is not callable, if `x` does not hold real numbers, or if `f` does not return a number: a real number for
+        "central", a complex number for "complex".
     ValueError
-        If the method is unknown, the step is not positive and finite or is lost when it is added to `x`, or `f` does
-        not return a scalar.
+        If the method is unknown, if the step is not positive and finite, if the step is so small that adding it does
+        not change `x`, or if `f` does not return a scalar.
 
     Examples
     --------
@@ -72,7 +72,8 @@ def numeric_gradient(f: Function, x: ArrayLike, *, method: str = "central", step
 def _central_slope(f: Function, point: Floats, index: tuple[int, ...], step: float | None) -> float:
     """Return the slope of f along one element of x, by central differences.
 
-    The default step is chosen for values of f with the digits of float64. If they have fewer digits, it is larger.
+    The default step is chosen for values of f with the digits of float64. If the values have fewer digits, a larger
+    step is used.
     """
     if step is not None:
         given = _difference(f, point, index, step)
@@ -90,7 +91,7 @@ def _central_slope(f: Function, point: Floats, index: tuple[int, ...], step: flo
 class _Difference(NamedTuple):
     slope: float
     epsilon: float  # machine epsilon of the values of f, which may be float32 numbers in another type
-    lost: bool  # whether x does not change when the step is added
+    lost: bool  # whether adding the step leaves x unchanged
 
 
 def _difference(f: Function, point: Floats, index: tuple[int, ...], step: float) -> _Difference:
@@ -120,7 +121,10 @@ def _size(x: float) -> float:
 
 
 def _value_at(f: Function, point: NDArray[Any], index: tuple[int, ...], x: complex) -> Any:
-    """Return the value of `f` where one element of the point is x; TypeError or ValueError if it is no number."""
+    """Return the value of `f` at `point` with the element at `index` replaced by `x`.
+
+    Raise TypeError or ValueError if the value is not a number of the right type.
+    """
     changed = point.copy()
     changed[index] = x
     value = f(changed)

@@ -1,9 +1,10 @@
 """The exact answer, computed with mpmath. Every implementation is compared with it.
 
-`given_probs` answers for the rounded p and g that the kernel receives; `given_logits` answers what a user wants. The
-answers differ, because rounded p do not sum to 1. Both are computed by the textbook formula, which shares no trick with
-the implementations. Where the formula cancels, more digits make up for it: its error is about 10**-DIGITS times max|g|,
-and the smallest positive float64 is 5e-324. So `DIGITS` is enough for every case whose answer a float can hold.
+`given_probs` is the exact result for the rounded p and g that the kernel receives. `given_logits` is the exact gradient
+that a user wants. The two differ, because rounded p do not sum to 1. Both are computed by the textbook formula, which
+shares no trick with the implementations. Where the formula cancels, more digits make up for it: its error is about
+10**-DIGITS times max|g|, and the smallest positive float64 is 5e-324. So `DIGITS` is enough for every case whose answer
+a float can hold.
 
 The answers to the inputs of the checks take seconds, so they are kept in the user's cache.
 """
@@ -25,7 +26,7 @@ from softmax_impls.implementation import Array
 from softmax_impls.user_cache import replacing, user_cache
 
 DIGITS = 400
-DIGEST_BYTES = 32  # at the beginning of a file, of SHA-256
+DIGEST_BYTES = 32  # of the SHA-256 digest at the beginning of a file
 
 _Row = tuple[Any, ...]  # of mpmath.mpf
 

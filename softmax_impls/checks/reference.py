@@ -3,7 +3,7 @@
 The oracle takes microseconds for each element; this reference checks a gigabyte in a second. The tests compare it with
 the oracle on every family of inputs. The algorithm is Dot2 (T. Ogita, S. M. Rump, S. Oishi, "Accurate sum and dot
 product", SIAM Journal on Scientific Computing 26 (6), 2005): `_two_sum` and `_two_product` return a result and its
-exact error, and the errors are summed beside the results. All arithmetic is float64, for either dtype.
+exact error, and the errors are summed separately. All arithmetic is float64, for either dtype.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class RowSums:
     factor: Floats  # a power of two; factor * g is far from the largest and the smallest numbers
     dot: Floats  # factor * Σ p g is dot + dot_low; NaN where the row contains NaN or inf
     dot_low: Floats
-    defect: Floats  # 1 - σ, for σ = Σ p, so 1 + σ is 2 - defect; from a rounded σ, it would cancel
+    defect: Floats  # 1 - σ, where σ = Σ p; from a rounded σ, it would be inaccurate. 1 + σ is 2 - defect
     largest: Floats  # M = max|g|
 
     def bound(self, probs: Array, flush_to_zero: bool = False) -> Floats:
@@ -60,7 +60,7 @@ class Discrepancy:
 
     @property
     def wrong(self) -> bool:
-        """Whether rounding does not explain the error."""
+        """Whether the error is larger than rounding explains, or NaN."""
         return not self.ratio <= 1
 
     def in_words(self) -> str:
@@ -76,7 +76,10 @@ def row_sums(probs: Array, grad_output: Array) -> RowSums:
 
 @np.errstate(all="ignore")
 def worst(probs: Array, grad_output: Array, result: Array, sums: RowSums, flush_to_zero: bool = False) -> Discrepancy:
-    """Return the element of `result`, (B, D), with the largest error, relative to its bound; `sums` are `row_sums`."""
+    """Return the element of `result`, (B, D), with the largest error relative to its bound.
+
+    `sums` is the result of `row_sums` for these arrays.
+    """
     scale, floor = sums.bound_terms(probs, flush_to_zero)
     terms = sums.factor, sums.dot, sums.dot_low, scale, floor
     return Discrepancy(*_worst(probs, grad_output, result, terms))
@@ -130,7 +133,7 @@ def _sums_of_row(probs: Array, grad_output: Array, i: int, factor: float) -> Any
 
 @jit()
 def exact_value(p: Any, g: Any, factor: Any, dot: Any, dot_low: Any) -> Any:
-    """Return p (g - Σ p g) of an element, with a few roundings of the value."""
+    """Return p (g - Σ p g) of an element, accurate to a few roundings."""
     difference, error = _two_sum(factor * g, -dot)
     return p * (difference + (error - dot_low)) / factor
 
@@ -140,8 +143,8 @@ def _worst(probs: Array, grad: Array, result: Array, terms: tuple[Floats, ...]) 
     factor, dot, dot_low, scale, floor = terms
     ratio, row, column = 0.0, 0, 0
     for i in range(probs.shape[0]):
-        # Few rows contain a ratio larger than the largest so far, or NaN. Counting them is vectorised and takes a
-        # quarter of the time of the search (4096×4096 float64), so a row is searched only if its count is positive.
+        # Few rows contain a ratio that is NaN or larger than the largest so far. Counting such ratios is vectorised and
+        # takes a quarter of the time of a search (4096×4096 float64), so only rows with a positive count are searched.
         larger = 0
         for j in range(probs.shape[1]):
             p, computed = np.float64(probs[i, j]), np.float64(result[i, j])

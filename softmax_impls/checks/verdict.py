@@ -11,11 +11,11 @@ from softmax_impls.checks.inputs import Case
 Check = Literal[
     "runs",  # returns without an exception, and writes into `out` instead of returning the result
     "value",  # p (g - Σ p g) for the given p and g
-    "logits",  # the gradient with respect to the logits, for kernels that are accurate for it
+    "logits",  # the gradient with respect to the logits, for kernels with accurate_for="logits"
     "non-finite",  # rows with NaN or inf have no finite results
     "inputs",  # the inputs are not modified
     "written",  # the result does not depend on the earlier contents of `out`
-    "in place",  # the result is right where `out` is an input that the record allows
+    "in place",  # the result is right where `out` is an input that the record's `in_place` allows
     "numeric",  # agrees with numeric gradients
     "shapes",  # p (g - Σ p g) at more shapes, and in a repeated call
     "memory",  # takes no more temporary memory than the record states
@@ -44,8 +44,8 @@ class Verdict:
     accurate_for: str
     failures: list[Failure] = field(default_factory=list)
     # dtype -> kind of input -> the largest error of a row against the gradient with respect to the logits, relative to
-    # the largest element of that gradient. Left out are rows whose gradient is zero, and rows in which the formula
-    # p (g - Σ p g) overflows if the kernel states no more than the formula.
+    # the largest element of that row's gradient. Rows whose gradient is zero or NaN are left out. For kernels with
+    # accurate_for="probs", rows in which the formula p (g - Σ p g) overflows are left out, too.
     errors: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
@@ -58,7 +58,7 @@ class Verdict:
         return any(failure.check in checks for failure in self.failures)
 
     def note_error(self, case: Case, kind: str, error: Floats, truth: Floats) -> None:
-        """Keep the largest relative error of a row; `error` and the exact result `truth` are (B, D)."""
+        """Keep the largest relative error of a row for a `kind` of input; `error` and the exact `truth` are (B, D)."""
         size = np.abs(truth).max(axis=-1, initial=0)
         rows = size > 0  # neither NaN nor zero
         if rows.any():

@@ -25,7 +25,7 @@ HOW_COMPARED = (
     "Times are medians of calls in a loop, with warm caches. Ratios compare the quieter part of the samples, so they "
     "may differ from the times."
 )
-HOW_STATED = (  # of `choose`, after it has measured
+HOW_STATED = (  # printed by `choose` after it has measured
     "The time of {} is the median of calls in a loop, with warm caches. The other times are this time, multiplied by "
     "their ratios."
 )
@@ -49,7 +49,7 @@ class Question:
             raise ValueError(f"max_memory and max_error must be numbers, got {self.max_memory}, {self.max_error}")
 
     def is_about(self, cell: Cell) -> bool:
-        """Whether a cell has the shape, dtype and number of threads of the question."""
+        """Whether a cell has the question's shape, dtype and number of threads, and its classes on the last axis."""
         wanted = self.batch, self.dim, self.dtype, self.threads
         return (cell.batch, cell.dim, cell.dtype, cell.threads) == wanted and cell.key.axis == -1
 
@@ -60,13 +60,13 @@ class Candidate:
 
     name: str
     seconds: float  # of a call
-    low: float  # Nine of ten times are from `low` to `high`, also beside other programs. NaN if unknown.
-    high: float  # For several threads, the range includes the time of one thread.
+    low: float  # Nine of ten times are from `low` to `high`, also while other programs run. NaN if unknown.
+    high: float  # If a call in several threads was just measured, the range includes its time in one thread.
     temporary_bytes: float  # NaN if unknown
-    error: float  # the worst of a row in the checks, relative to its largest gradient; NaN if unknown
+    error: float  # worst error of a row in the checks, relative to the row's largest gradient; NaN if unknown
     accurate_for: Accuracy | None = None  # None if unknown
-    spec: str = ""  # of a user's kernel: "package.module:function"
-    error_bound: float = math.nan  # of our implementations, at this dim; inf if there is none; of others, `error`
+    spec: str = ""  # where a user's kernel is defined: "package.module:function"
+    error_bound: float = math.nan  # for our implementations, at least `error`; inf without a bound. For others, `error`
 
 
 @dataclass(frozen=True)
@@ -78,34 +78,34 @@ class Source:
     commit: str  # empty if unknown
     here: bool  # whether `machine` is this machine
     files: tuple[str, ...]
-    versions: Mapping[str, str]  # of the newest cell, like the time
-    time: datetime.datetime | None
-    cells: int  # how many there are
-    batch: tuple[int, int]  # smallest and largest, like `dim`
-    dim: tuple[int, int]
+    versions: Mapping[str, str]  # of Python and packages, in the newest cell
+    time: datetime.datetime | None  # of the newest cell
+    cells: int  # number of cells
+    batch: tuple[int, int]  # smallest and largest batch
+    dim: tuple[int, int]  # smallest and largest dim
 
 
 @dataclass(frozen=True, repr=False)
 class Answer:
-    """The implementations that meet the requirements of a question, compared.
+    """The comparison of the implementations that meet the requirements of a question.
 
     Only candidates that stay accurate on saturated rows can be recommended, unless the question allows any accuracy.
     """
 
     question: Question
     basis: str  # MEASURED, PREDICTED or OUTSIDE
-    candidates: Mapping[str, Candidate] = field(default_factory=dict)  # fastest first; empty outside
-    comparison: Comparison | None = None  # only candidates that can be recommended win or tie; None without these
+    candidates: Mapping[str, Candidate] = field(default_factory=dict)  # fastest first; empty if `basis` is OUTSIDE
+    comparison: Comparison | None = None  # only candidates that can be recommended win or tie; None if there are none
     ruled_out: Mapping[str, str] = field(default_factory=dict)  # the other implementations, with the reasons
-    rounds: int = 0  # samples of the fastest candidate, if the shape was measured
-    just_measured: bool = False  # for this answer, not before
+    rounds: int = 0  # number of samples of `comparison.best`; 0 if its time is predicted
+    just_measured: bool = False  # whether the shape was measured for this answer
     source: Source | None = None  # None if nothing was measured with this dtype and number of threads
     doubts: tuple[str, ...] = ()  # reasons, besides ties, why a single winner is not sure
     usage: Usage | None = None  # the code that calls `pick`; None if it is not known
 
     @property
     def winners(self) -> tuple[str, ...]:
-        """The fastest candidate that can be recommended, and those that tie with it."""
+        """The fastest candidate that can be recommended, and the candidates that tie with it."""
         return (self.comparison.best, *self.comparison.ties) if self.comparison else ()
 
     @property
@@ -116,7 +116,7 @@ class Answer:
 
     @property
     def sure(self) -> bool:
-        """Whether all others are slower by more than noise, or than a prediction's error, and nothing casts doubt."""
+        """Whether there is a winner without ties, and without `doubts`."""
         return len(self.winners) == 1 and not self.doubts
 
     @property
@@ -126,7 +126,7 @@ class Answer:
 
     @property
     def more_accurate(self) -> Candidate | None:
-        """The fastest candidate that stays accurate on saturated rows, if `pick` does not."""
+        """The fastest candidate that stays accurate on saturated rows; None if `pick` itself stays accurate."""
         if self.pick is None or self.pick.accurate_for == "logits":
             return None
         return next((c for c in self.candidates.values() if c.accurate_for == "logits"), None)
@@ -136,7 +136,7 @@ class Answer:
         return self.question.any_accuracy or candidate.accurate_for == "logits"
 
     def ratio(self, name: str) -> Ratio:
-        """Return the time of a candidate over the time of the fastest that can be recommended; NaN without these."""
+        """Return the time of a candidate over the time of `comparison.best`; NaN if none can be recommended."""
         if self.comparison is None:
             return Ratio(math.nan, math.nan, math.nan)
         return Ratio(1.0, 1.0, 1.0) if name == self.comparison.best else self.comparison.ratios[name]
@@ -146,7 +146,7 @@ class Answer:
         return f"<Answer: {use}; {self.basis}{', sure' if self.sure else ''}>"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the answer with types that JSON has: None in place of NaN and infinity."""
+        """Return the answer as a dictionary for JSON: None stands for NaN and infinity."""
         source = self.source
         fields = {
             "question": self.question,
@@ -170,9 +170,10 @@ class Answer:
 
 
 def preferred(ratios: Mapping[str, float], margin: float = MIN_MARGIN) -> str:
-    """Return the name with the smallest ratio; "" if there are no names.
+    """Return the implementation to prefer, from the ratios of times by name; "" if there are no names.
 
-    If the implementation of the default call is at most `margin` slower, return its name instead.
+    It is the implementation of the default call if its ratio is at most 1 + `margin` times the smallest ratio.
+    Otherwise it is the implementation with the smallest ratio.
     """
     default, least = dispatch.pick().impl, min(ratios, key=ratios.__getitem__, default="")
     return default if default in ratios and ratios[default] <= ratios[least] * (1 + margin) else least

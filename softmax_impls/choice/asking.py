@@ -25,9 +25,9 @@ from softmax_impls.timing.workloads import CUSTOM, CellKey
 
 FILE = "measured.jsonl"
 SECONDS = 2.0  # to measure a shape, besides the checks
-SETUPS = 2.0  # at least as many times the seconds that making the arrays takes
-PASTED_SECONDS = 1.0  # to time the code of the answer; more if few sets of arrays take longer
-ATTEMPTS = 3  # to find the processor quiet
+SETUPS = 2.0  # the time to measure a shape is at least this multiple of the time to make its arrays
+PASTED_SECONDS = 1.0  # to time the code of the answer; more if timing it on a few sets of arrays takes longer
+ATTEMPTS = 3  # to measure a shape while the processor is quiet
 
 Say = Callable[[str], None]  # receives lines about what could not be read or kept
 
@@ -35,10 +35,10 @@ Say = Callable[[str], None]  # receives lines about what could not be read or ke
 def ask_by_measuring(
     questions: Sequence[Question], implementations: Implementations, folder: Path, say: Say
 ) -> list[Answer]:
-    """Measure the shapes of questions with one dtype and number of threads, and answer.
+    """Measure the shapes of questions, and answer them. The questions have the same dtype and number of threads.
 
-    The results are added to a file in `folder`. Earlier results there can make an answer less sure. Raise ValueError
-    if a shape cannot be measured.
+    The results are added to a file in `folder`. Earlier results in this folder can make an answer less sure. If a shape
+    cannot be measured, raise ValueError.
     """
     file = folder / FILE
     if why := _not_writable(file):
@@ -76,16 +76,16 @@ def _keep(cell: Cell, file: Path, say: Say) -> Cell:
 def _as_pasted(answer: Answer, implementations: Implementations) -> Answer:
     """Return the answer with the time that its code takes on arrays that NumPy allocates, as in a program.
 
-    The times of the other candidates follow from their ratios, so that all are of the same minute.
+    The times of the other candidates are this time, multiplied by their ratios. So all times are from the same minute.
     """
     pick, code, threads = answer.pick, answer.usage, answer.question.threads
     if pick is None:
         return answer
-    times = Times(pick.seconds, pick.low, pick.high)  # as measured in rounds, for a pick without code, or if it fails
+    times = Times(pick.seconds, pick.low, pick.high)  # from the rounds of the cell, if there is no code or it fails
     if code:
         alone = usage_of(pick, replace(answer.question, threads=1), implementations) if threads > 1 else None
         if alone == code or (alone and alone.setup != code.setup):
-            alone = None  # the call runs in one thread, or it is another library's
+            alone = None  # the call runs in one thread, or is a call of another library
         with suppress(*KERNEL_ERRORS), limit_all_threads(threads):
             times = time_pasted(code, PASTED_SECONDS, threads, alone)
     candidates = {}
@@ -102,14 +102,15 @@ def ask_results(
     say: Say,
     any_threads: bool = False,
 ) -> list[Answer]:
-    """Answer questions with one dtype and number of threads from results.
+    """Answer questions from results. The questions have the same dtype and number of threads.
 
-    With `any_threads`, results with fewer threads answer if those with as many threads do not.
+    With `any_threads`, results with fewer threads are used if the results with that number of threads give no answer.
     """
     dtype, threads = questions[0].dtype, questions[0].threads
     runs = _runs(loaded, lambda cell: cell.dtype == dtype and cell.threads <= threads, say)
     fewer = {cell.key.threads for run in runs for cell in run.cells} - {threads} if any_threads else set()
-    for number in (threads, *sorted(fewer, reverse=True), threads):  # if no number has an answer, the first says why
+    # If no number of threads has an answer, the answer for `threads` says why.
+    for number in (threads, *sorted(fewer, reverse=True), threads):
         asked = [replace(question, threads=number) for question in questions]
         answers = [choose(question, runs, environment().machine, implementations) for question in asked]
         if all(answer.basis != OUTSIDE for answer in answers):
@@ -122,21 +123,21 @@ def ask_results(
 def _measure(keys: Sequence[CellKey], implementations: Implementations, cells: dict[CellKey, Cell]) -> None:
     """Measure cells of one dtype and number of threads, and put each in `cells` as soon as it is measured."""
     session = Session(implementations, SECONDS, largest_temporaries())
-    # With one thread from the first call on, Numba does not compile code for several threads, which takes a second.
+    # If the first call is limited to one thread, Numba does not compile code for several threads. This saves a second.
     with limit_all_threads(keys[0].threads):
         session.prepare_quickly([keys[0].dtype])
         for _, key in itertools.product(range(ATTEMPTS), dict.fromkeys(keys)):
             if key not in cells or cells[key].is_busy:
                 session.budget = max(SECONDS, SETUPS * DEFAULT.setup_cost * key.elements)
                 session.restart()
-                *_, last = session.run([key])  # it has the samples of all steps
+                *_, last = session.run([key])  # the last record has the samples of all steps
                 if isinstance(last, Skipped):
                     raise ValueError(f"{key} can't be measured: {last.why}")
                 cells[key] = min(last, cells.get(key, last), key=lambda cell: cell.is_busy)
 
 
 def _runs(loaded: Loaded, wanted: Callable[[Cell], bool], say: Say) -> list[RankedRun]:
-    """Return the runs with the wanted cells, ranked; `say` receives lines about what could not be read."""
+    """Return the runs, ranked, with only the cells that are `wanted`. Call `say` with each problem of the files."""
     for line in loaded.problems:
         say(line)
     runs = (replace(run, cells=tuple(filter(wanted, run.cells))) for run in loaded.runs)

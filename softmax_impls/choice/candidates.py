@@ -15,7 +15,9 @@ from softmax_impls.registry import is_ours
 from softmax_impls.timing.statistics import Comparison, Ratio
 from softmax_impls.usage import Usage, usage
 
-UNITS = 16  # of rounding: the error bound of our implementations that stay accurate; 80,000 random rows had at most 9
+# Error bound of our implementations that stay accurate on saturated rows, in units of rounding (eps / 2). The largest
+# error of 80,000 random rows was 9 units.
+UNITS = 16
 
 Implementations = Mapping[str, Implementation]
 Compare = Callable[[Mapping[str, Candidate]], Comparison]  # compares at least one candidate
@@ -29,9 +31,10 @@ def answer_from(
     compare: Compare,
     implementations: Implementations,
 ) -> Answer:
-    """Answer with the candidates that meet the requirements, sorted by their ratios, because ratios decide ties.
+    """Answer with the candidates of `found` that meet the requirements.
 
-    `not_timed` has the reasons why there is no time of other implementations.
+    They are sorted by their ratios to the fastest, because ratios decide ties. `not_timed` has the other
+    implementations, each with the reason why it has no time.
     """
     names = question.only or (*found, *not_timed)
     wanted = {name: _with_record(found[name], question, implementations) for name in names if name in found}
@@ -47,11 +50,11 @@ def answer_from(
 
 
 def usage_of(candidate: Candidate, question: Question, implementations: Implementations) -> Usage | None:
-    """Return the code that calls a candidate at the shape of a question; None if its place is not known."""
+    """Return the code that calls a candidate at the shape of a question; None if it cannot be imported by name."""
     record = implementations.get(candidate.name) or ours(candidate.name)
     place = record.spec if record else candidate.spec
     known = record and (is_ours(record) or record.usage)
-    # Text from a results file must not become other code, and a lambda or an inner function cannot be imported.
+    # Text from a results file must not become code, except for a name. Lambdas and inner functions cannot be imported.
     if known or re.fullmatch(r"[\w.]+:[\w.]+", place):
         name = candidate.name if record else place
         return usage(name, record, question.batch, question.dim, question.dtype, question.threads)
@@ -59,14 +62,14 @@ def usage_of(candidate: Candidate, question: Question, implementations: Implemen
 
 
 def code_for_mix(name: str, answers: Iterable[Answer], implementations: Implementations) -> str | None:
-    """Return the code that calls an implementation at the shapes of all answers; None if its place is not known."""
+    """Return the code that calls an implementation at the shapes of all answers; None if `usage_of` has no code."""
     usages = [(of.question, usage_of(of.candidates[name], of.question, implementations)) for of in answers]
     blocks = [f"# {question.batch}x{question.dim}\n{found}" for question, found in usages if found]
     return "\n\n".join(blocks) if len(blocks) == len(usages) else None
 
 
 def _with_record(candidate: Candidate, question: Question, implementations: Implementations) -> Candidate:
-    """Return a candidate with its error bound. If memory or accuracy are unknown, they are those of its record."""
+    """Return a candidate with its error bound. Unknown memory or accuracy is taken from the record of the kernel."""
     memory, accurate_for, bound = candidate.temporary_bytes, candidate.accurate_for, candidate.error
     if record := implementations.get(candidate.name) or ours(candidate.name):
         accurate_for = accurate_for or record.accurate_for
@@ -93,7 +96,7 @@ def _excess(question: Question, candidate: Candidate) -> str:
 
 
 def _compare_all(compare: Compare, allowed: Mapping[str, Candidate], within: Mapping[str, Candidate]) -> Comparison:
-    """Compare the allowed candidates, and add the ratios of the others to the fastest of these."""
+    """Compare the `allowed` candidates. Add the ratios of the other candidates to the fastest allowed candidate."""
     comparison = compare(allowed)
     best, ratios = comparison.best, dict(comparison.ratios)
     for name in within.keys() - allowed.keys():

@@ -25,7 +25,7 @@ def choose(
     implementations: Implementations,
     others: Sequence[RankedRun] = (),
 ) -> Answer:
-    """Answer from the run that fits best; `here` is the name of this machine, as results have it.
+    """Answer from the run that fits best. `here` is the name of this machine in results files.
 
     Runs on this machine come first, then runs of `compare`, then newer runs. The first run that measured the shape
     answers. If no run did, the first run that can predict its time answers. Times of different runs are never mixed.
@@ -47,10 +47,10 @@ def choose(
 
 
 def _fullest(run: RankedRun, question: Question) -> RankedRun:
-    """Return a run in which the cells of the question's shape have as many of the needed implementations as possible.
+    """Leave out cells of the question's shape that have fewer of the needed implementations than another such cell.
 
-    The question may name the implementations that it needs; otherwise, it needs that of the default call. A cell of the
-    shape is left out if another cell of the shape has more of them.
+    The needed implementations are `question.only` or, if it is empty, the implementation of the default call. If
+    `question.only` is not empty, a cell of the shape without any of them is left out.
     """
     needed = set(question.only or [dispatch.pick().impl])
     counts = {id(cell): len(needed & cell.kernels.keys()) for cell in run.cells if question.is_about(cell.cell)}
@@ -59,7 +59,7 @@ def _fullest(run: RankedRun, question: Question) -> RankedRun:
 
 
 def predict_grid(measured: Measurements, implementations: Implementations) -> list[Answer]:
-    """Return the answers at all measured shapes, and between them in steps of sqrt(2), sorted by batch and dim."""
+    """Return the answers at measured shapes and between them, in steps of a factor sqrt(2), sorted by batch and dim."""
     if not measured.cells:
         return []
     sizes = ([round(step) for step in STEPS if min(of) <= step <= max(of)] for of in zip(*measured.cells, strict=True))
@@ -78,7 +78,7 @@ def _answer_at(question: Question, measured: Measurements, implementations: Impl
     for name, kernel in cell.kernels.items():
         if kernel.ranked and kernel.seconds is not None:
             low, high = range_of(cell.every_round.by_name[name]) or (math.nan, math.nan)
-            low, high = min(low, kernel.seconds), max(high, kernel.seconds)  # these are of quiet rounds
+            low, high = min(low, kernel.seconds), max(high, kernel.seconds)  # `kernel.seconds` is of quiet rounds only
             memory = math.nan if kernel.temporary_bytes is None else kernel.temporary_bytes
             about = (memory, measured.errors[name], accuracy_of(kernel), kernel.spec)
             found[name] = Candidate(name, kernel.seconds, low, high, *about)
@@ -91,7 +91,7 @@ def _answer_at(question: Question, measured: Measurements, implementations: Impl
 
 
 def _answer_between(question: Question, measured: Measurements, implementations: Implementations) -> Answer | None:
-    """Answer by predicted times; None if the shape is far from the measured shapes, or if these are too few."""
+    """Answer by predicted times; None if the shape is far from measured shapes, or if too few shapes were measured."""
     found, too_few = {}, {}
     for name, known in measured.kernels.items():
         seconds = measured.models[name].at((question.batch, question.dim)) if name in measured.models else math.nan
@@ -106,7 +106,7 @@ def _answer_between(question: Question, measured: Measurements, implementations:
 
 
 def _compare_between(measured: Measurements, candidates: Mapping[str, Candidate]) -> Comparison:
-    """Compare candidates by ratios of predicted times. Ratios are less wrong than times."""
+    """Compare candidates by ratios of predicted times. The ratios have smaller errors than the times."""
     best = min(candidates, key=lambda name: candidates[name].seconds)
     ratios = {}
     for name in (name for name in candidates if name != best):

@@ -1,4 +1,4 @@
-"""How each implementation does over all measured cells, and the recommendation that follows."""
+"""How fast each implementation is over all measured cells, and the recommendation that follows."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ class Coverage:
     fastest_in: int  # cells where it is the fastest or ties with it
     cells: int
     mean: float  # geometric mean of the ratios
-    mean_beyond_ties: float  # the same, with a ratio of 1 where it ties
-    worst: float
+    mean_beyond_ties: float  # geometric mean with a ratio of 1 in the cells of `fastest_in`
+    worst: float  # largest ratio
     worst_cell: CellKey
 
     def describe(self) -> str:
-        """Return a sentence's end, as "takes 1.02x the time of the fastest kernel on average, …"."""
+        """Return the end of a sentence: "is fastest or tied in 9 of 10 cells, and takes 1.02x the time of …"."""
         if self.cells == 1:
             return "is the fastest or ties with it" if self.fastest_in else f"takes {self.mean:.2f}x the fastest time"
         count = f"is fastest or tied in {self.fastest_in} of {self.cells} cells"
@@ -35,9 +35,9 @@ class Coverage:
 
 
 def cover(ranked: Iterable[Ranked], name: str, accurate: bool = False) -> Coverage | None:
-    """Summarize the times of an implementation over all ranked cells. Return None if it is not ranked in some cell.
+    """Summarize the times of an implementation over all ranked cells. Return None if a cell does not rank it.
 
-    With `accurate`, times are compared only with those of implementations that stay accurate on saturated rows.
+    With `accurate`, only the implementations that stay accurate on saturated rows are compared.
     """
     compared = [cell.accurate_only if accurate else cell for cell in ranked if cell.comparison]
     cells = [cell for cell in compared if cell and cell.ratio(name)]
@@ -59,9 +59,10 @@ def rejected(ranked: Iterable[Ranked]) -> dict[str, str]:
 
 
 def recommend(ranked: Sequence[Ranked], families: Mapping[str, str]) -> list[str]:
-    """Recommend one implementation, as `choose` does, and state what the others offer; the families are by name.
+    """Return sentences that recommend one implementation, as `choose` does, and say what the others offer.
 
-    Only implementations that stay accurate on saturated rows are recommended. The default call's comes first.
+    Only implementations that stay accurate on saturated rows are recommended. The implementation of the default call is
+    recommended if it is at most `MIN_MARGIN` slower than the best. `families` has the family of each implementation.
     """
     if not ranked:
         return []
@@ -78,7 +79,7 @@ def recommend(ranked: Sequence[Ranked], families: Mapping[str, str]) -> list[str
 def _choices(
     covered: Sequence[Coverage], accurate: Mapping[str, Coverage], families: Mapping[str, str]
 ) -> Iterator[str]:
-    """Yield a line for the implementation to use, for one that needs no compiler, and for a faster, inaccurate one."""
+    """Yield lines about the implementation to use, the best without a compiler, and a faster, less accurate kernel."""
     pick = preferred({name: found.mean_beyond_ties for name, found in accurate.items()})
     if not pick:
         yield "No implementation that stays accurate on saturated rows was timed in every cell."

@@ -11,7 +11,7 @@ from softmax_impls.timing.statistics import SURE_LEAD
 
 
 def doubts(answer: Answer, cell: Cell, runs: Iterable[RankedRun]) -> Iterator[str]:
-    """Yield the reasons why the single winner of an answer is not sure; `cell` is what the answer is based on."""
+    """Yield the reasons why a single winner is not sure. The answer is based on `cell`; `runs` may contradict it."""
     if len(answer.winners) != 1:
         return
     second = answer.runner_up
@@ -24,7 +24,7 @@ def doubts(answer: Answer, cell: Cell, runs: Iterable[RankedRun]) -> Iterator[st
 
 
 def _of_shape(question: Question, runs: Iterable[RankedRun]) -> Iterator[Cell]:
-    """Yield every measurement of the shape by `compare` and `choose`, not only the newest in each file."""
+    """Yield every measurement of the shape by `compare` and `choose`, not only the newest measurement of each run."""
     for run in runs:
         if run.run.tool == "compare":
             cells = itertools.chain((ranked.every_round for ranked in run.cells), *run.run.earlier.values())
@@ -32,7 +32,10 @@ def _of_shape(question: Question, runs: Iterable[RankedRun]) -> Iterator[Cell]:
 
 
 def _contradiction(answer: Answer, cell: Cell, other: Cell) -> str:
-    """Return a sentence if another kernel was the single winner of a comparable measurement; else ""."""
+    """Return a sentence if `other` had another kernel as its single winner; "" if not, or if it is not comparable.
+
+    Comparable measurements are of the same kind of machine, the same host, and the same source of both kernels.
+    """
     here, there = cell.environment, other.environment
     winner, ranked = answer.winners[0], rank(other)
     allowed = [name for name, c in answer.candidates.items() if answer.allows(c) and ranked.ratio(name)]

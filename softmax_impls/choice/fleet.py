@@ -1,6 +1,7 @@
 """Answers for several kinds of machines: which implementation to use on each, and whether one serves all kinds.
 
-A kind is a processor, its number of cores, the system, and the versions of `PACKAGES`.
+A kind of machine is a processor, its number of cores, the system, and the versions of `PACKAGES`. An implementation
+serves a kind if it takes at most `SERVES` times as long as the fastest implementation on this kind.
 """
 
 import itertools
@@ -19,7 +20,7 @@ from softmax_impls.results.runs import OLDEST, Run
 from softmax_impls.timing.environment import environment
 from softmax_impls.timing.workloads import CellKey
 
-SERVES = 1.1  # ratio to the fastest time on a kind, up to which an implementation serves that kind
+SERVES = 1.1  # largest ratio to the fastest time on a kind, with which an implementation serves this kind
 MAX_LISTED = 5  # cells that `summary` lists
 
 
@@ -35,7 +36,10 @@ def kind_names(kinds: Sequence[KindKey]) -> list[str]:
 
 
 def by_kind(runs: Iterable[RankedRun]) -> dict[str, list[RankedRun]]:
-    """Return the runs of `compare` by the name of their kind. Of each host, only the newest versions count."""
+    """Return the runs of `compare` by the name of their kind.
+
+    A kind is left out if all of its hosts have newer measurements with other versions.
+    """
     runs = [run for run in runs if run.run.tool == "compare"]
     of_host: dict[tuple[str, str], KindKey] = {}
     cells = [cell.cell for run in runs for cell in run.cells]
@@ -50,7 +54,7 @@ def by_kind(runs: Iterable[RankedRun]) -> dict[str, list[RankedRun]]:
 
 
 def join_hosts(runs: Iterable[Run]) -> list[Run]:
-    """Join the runs of a kind whose hosts measured different cells, as after a worker died."""
+    """Join runs of the same kind whose hosts measured different cells, for example because a worker died."""
     joined: list[Run] = []
     for run in runs:
         for number, other in enumerate(joined):
@@ -64,7 +68,7 @@ def join_hosts(runs: Iterable[Run]) -> list[Run]:
 
 
 def rank_runs(runs: Iterable[Run]) -> list[RankedRun]:
-    """Rank runs, after those of the hosts of a kind are joined."""
+    """Join runs of the same kind with `join_hosts`, and rank them."""
     return [rank_run(run) for run in join_hosts(runs)]
 
 
@@ -76,7 +80,7 @@ def _can_join(run: Run, other: Run) -> bool:
 
 @dataclass(frozen=True)
 class OnKind:
-    """The implementations that can be recommended, at one shape on one kind."""
+    """The implementations that can be recommended at one shape, on one kind of machine."""
 
     kind: str
     winners: tuple[str, ...]  # the fastest implementation, and its ties
@@ -84,25 +88,28 @@ class OnKind:
 
     @property
     def use(self) -> str:
-        """The winner to use: the implementation of the default call if it is a winner."""
+        """The winner to use: the implementation of the default call if it is a winner, else the fastest."""
         return preferred({name: self.ratios[name] for name in self.winners}, margin=math.inf)
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """The implementations to use at one shape on several kinds."""
+    """The implementations to use at one shape, on several kinds of machines."""
 
     kinds: tuple[OnKind, ...]
 
     @property
     def worst(self) -> dict[str, float]:
-        """The largest ratio over all kinds, of each implementation that was timed on all of them."""
+        """For each implementation that was timed on all kinds: the largest of its ratios to the fastest time."""
         names = set.intersection(*(set(on.ratios) for on in self.kinds))
         return {name: max(on.ratios[name] for on in self.kinds) for name in sorted(names)}
 
     @property
     def best_for_all(self) -> str:
-        """The implementation with the smallest `worst`, or that of the default call if it ties; "" if there is none."""
+        """The implementation with the smallest `worst`; "" if none was timed on all kinds.
+
+        The implementation of the default call is preferred if its `worst` is at most `MIN_MARGIN` larger.
+        """
         return preferred(self.worst)
 
     @property
@@ -132,7 +139,7 @@ class Fleet:
 
 
 def at_cells(runs: Iterable[RankedRun]) -> dict[CellKey, Fleet]:
-    """Return the answer for each cell that at least two kinds have, by key. The newest measurement of a kind counts."""
+    """Return the answer by cell, for cells measured on two kinds or more. The newest measurement of a kind counts."""
     found: dict[CellKey, dict[str, Ranked]] = {}
     for kind, of_kind in by_kind(runs).items():
         for run in sorted(of_kind, key=lambda run: run.run.time or OLDEST):
@@ -171,7 +178,7 @@ def _percent(ratio: float) -> str:
 
 
 def summary(answers: Mapping[CellKey, Fleet]) -> Iterator[str]:
-    """Yield lines: how often one implementation serves all kinds, where the kinds disagree, and their names."""
+    """Yield lines: in how many cells an implementation serves all kinds, in which none does, and names of the kinds."""
     if not answers:
         return
     counts = {len(fleet.kinds) for fleet in answers.values()}

@@ -13,7 +13,7 @@ from softmax_impls.choice.ranking import Ranked, RankedRun, is_from
 from softmax_impls.results.runs import OLDEST
 from softmax_impls.timing.records import KernelResult
 
-FASTEST = 3  # samples of a cell that tell its time on a quiet machine
+FASTEST = 3  # number of fastest samples, whose mean is the time of a cell on a quiet machine
 
 
 class Measurements:
@@ -40,10 +40,11 @@ class Measurements:
 
     @cached_property
     def models(self) -> dict[str, CostModel]:
-        """A model of the time of each kernel that was measured at enough shapes.
+        """A model of the time of each kernel that was measured at `MIN_SHAPES` shapes or more.
 
-        A machine can be slow for as long as it measures a cell. So models are fitted to the fastest samples, times the
-        ratio that is usual from these to the median.
+        A machine can be slow during the whole measurement of a cell. So the time of the fastest kernel of a cell is
+        not its median, but the mean of its fastest samples, multiplied by the usual ratio of a median to this mean. The
+        time of another kernel is this time, multiplied by the ratio of the kernel to the fastest kernel.
         """
         itemsize, fastest = np.dtype(self.dtype).itemsize, {shape: _fastest(cell) for shape, cell in self.cells.items()}
         usual = statistics.median(cell.seconds / fastest[shape] for shape, cell in self.cells.items())
@@ -56,26 +57,28 @@ class Measurements:
 
     @cached_property
     def ranges(self) -> dict[str, tuple[float, float]]:
-        """The factors from a predicted time of a kernel to both ends of the range that nine of ten times lie in.
+        """For each kernel: the ends of the range of nine of ten times, as multiples of the predicted time.
 
-        A time differs from its prediction because the prediction is wrong, and because the machine is not always as
-        fast. So the range is that of the samples, divided by the times that are predicted from the other shapes.
+        A time differs from its prediction because the prediction has an error, and because the machine is not always
+        equally fast. So the samples at each shape are divided by the time that the other shapes predict for it. The
+        range is computed from these ratios.
         """
         ranges = {}
         for name, model in self.models.items():
             ratios = [self._tenths(name, shape) / seconds for shape, seconds in model.from_others.items()]
-            # Not 5 %: slow samples are many, but few shapes show how much longer than the time a prediction can be.
+            # The lower end is at 2.5 %, not at 5 %: many samples are slow, but few shapes show by how much a prediction
+            # can exceed the time.
             low, high = np.percentile(ratios, (2.5, 95)).tolist()
             least = UNKNOWN if len(model.errors) < ENOUGH else 1.0
             ranges[name] = min(low, 1 / least), max(high, least)
         return ranges
 
     def _tenths(self, name: str, shape: Shape) -> Vector:
-        """Return ten percentiles of the samples of a kernel, in seconds: each shape counts alike."""
+        """Return the percentiles 5, 15, …, 95 of a kernel's samples in seconds. So each shape has the same weight."""
         return np.percentile(self.cells[shape].every_round.by_name[name].samples, range(5, 100, 10))
 
     def factor(self, name: str, over: str) -> float:
-        """Return the factor by which the predicted ratios of a kernel's times to those of another are likely wrong."""
+        """Return the factor by which the predicted ratio of `name` to `over` is likely wrong at most."""
         if (name, over) not in self._factors:
             errors, others = self.models[name].errors, self.models[over].errors
             differences = (error - others[shape] for shape, error in errors.items() if shape in others)
@@ -83,7 +86,7 @@ class Measurements:
         return self._factors[name, over]
 
     def source(self, here: str, cells: Collection[Ranked] = ()) -> Source:
-        """Describe some of the cells, or all of them; `here` is the name of this machine."""
+        """Describe `cells`, or all cells if it is empty. `here` is the name of this machine."""
         records = [ranked.cell for ranked in cells or self.cells.values()]
         newest = max(records, key=lambda cell: cell.time or OLDEST)
         batches, dims = zip(*((cell.batch, cell.dim) for cell in records), strict=True)

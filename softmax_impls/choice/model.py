@@ -1,16 +1,16 @@
 """Predict the time of a kernel at shapes where it was not measured.
 
-The time of a call is a sum of costs, and none is negative:
+The model of the time of a call is a sum of costs, which are not negative:
 
 * of the call, of each row, and of each element;
 * of the elements at the end of each row that do not fill a vector;
 * of each element in arrays that do not fit a cache, for caches of many sizes: the sizes of the machine's caches are not
-  recorded, and kernels with temporary arrays fill a cache earlier;
+  recorded, and kernels with temporary arrays fill a cache at smaller sizes;
 * of each element in rows that do not fit the first-level cache;
 * of each pair of elements of a row, in kernels that make the Jacobian matrix.
 
-The costs are fitted to the measured times with relative errors. Interpolating what they do not explain made predictions
-no better.
+The costs are fitted to the measured times, with least squares of relative errors. Interpolating the remaining errors
+did not improve the predictions.
 """
 
 import math
@@ -24,16 +24,16 @@ from scipy.optimize import nnls
 Shape = tuple[int, int]  # batch, dim
 Vector = NDArray[np.float64]
 
-CACHES: Vector = np.array([2.0**power for power in range(14, 30)])  # bytes of three arrays: 16 KiB to 512 MiB
-FIRST_LEVEL = 2.0**15  # bytes of two rows: beyond, the second pass over a row reads it from the next cache
-VECTORS = 128  # bytes that a vectorized loop takes in a step
-STEEPNESS = 3  # of the change at the size of a cache: 7/9 of it is between half and twice the size
-REACH = 4  # factor beyond the smallest and the largest measured batch, dim and size that predictions go to
-MIN_SHAPES = 5  # for a prediction
-LIKELY = 0.9  # share of the predictions that the stated error holds for
-MAX_STEPS = 10_000  # of a fit; by default, SciPy raises an exception after three for each cost
-ENOUGH = 9  # errors that show how large this share of them is
-UNKNOWN = 2.0  # factor to assume at least if there are fewer
+CACHES: Vector = np.array([2.0**power for power in range(14, 30)])  # bytes: 16 KiB to 512 MiB; compared with 3 arrays
+FIRST_LEVEL = 2.0**15  # bytes; if two rows take more, the second pass over a row reads it from the next cache
+VECTORS = 128  # bytes that a vectorized loop processes in one step
+STEEPNESS = 3  # of the change of a cost at the size of a cache: 7/9 of the change is between half and twice the size
+REACH = 4  # predictions go by this factor below the smallest and above the largest measured batch, dim and B · D
+MIN_SHAPES = 5  # number of measured shapes that a prediction needs
+LIKELY = 0.9  # share of the predictions whose error is at most `likely_factor`
+MAX_STEPS = 10_000  # iterations of a fit; by default, SciPy raises an exception after three iterations for each cost
+ENOUGH = 9  # number of known errors from which `likely_factor` is estimated
+UNKNOWN = 2.0  # smallest `likely_factor` if fewer errors are known
 
 
 class CostModel:
@@ -63,15 +63,18 @@ class CostModel:
 
 
 def likely_factor(errors: Iterable[float]) -> float:
-    """Return the factor within which `LIKELY` of the predictions are, from the logarithms of errors at other shapes."""
+    """Return the factor that the errors of most predictions, a share of `LIKELY`, do not exceed.
+
+    `errors` are the logarithms of the errors at measured shapes.
+    """
     sizes = sorted(map(abs, errors))
     if len(sizes) < ENOUGH:
         return max(UNKNOWN, math.exp(max(sizes, default=0.0)))
-    return math.exp(sizes[math.ceil(LIKELY * (len(sizes) + 1)) - 1])  # the error to come is counted
+    return math.exp(sizes[math.ceil(LIKELY * (len(sizes) + 1)) - 1])  # + 1 for the error of the prediction
 
 
 def _fit(multiples: Vector, times: Vector) -> Vector:
-    """Return the costs, from how many times each of them occurs at each shape."""
+    """Return the costs that fit `times` best; `multiples` is how many times each cost occurs at each shape."""
     relative = multiples / times[:, np.newaxis]
     scale = relative.max(axis=0)
     scale[scale == 0] = 1
@@ -82,7 +85,7 @@ def _fit(multiples: Vector, times: Vector) -> Vector:
 def _multiples(shape: Shape, itemsize: int) -> Vector:
     """Return how many times each cost occurs in a call."""
     batch, dim = shape
-    elements, rest = batch * dim, 1 + dim % (VECTORS // itemsize)  # at least 1: no cost is 0 at some shapes only
+    elements, rest = batch * dim, 1 + dim % (VECTORS // itemsize)  # at least 1, so that no cost is 0 at some shapes
     beyond = _share_beyond(CACHES, 3 * elements * itemsize)
     second_pass = _share_beyond(FIRST_LEVEL, 2 * dim * itemsize)
     return np.array([1, batch, elements, batch * rest, *elements * beyond, elements * second_pass, elements * dim])

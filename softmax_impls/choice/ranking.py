@@ -1,4 +1,4 @@
-"""Rank the kernels of each measured cell, once. Figures, tables, pages and `choose` all take the result."""
+"""Rank the kernels of each measured cell, once for all figures, tables and pages, and for `choose`."""
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -21,9 +21,13 @@ from softmax_impls.timing.records import Cell, Environment, KernelResult
 from softmax_impls.timing.statistics import Comparison, Ratio
 from softmax_impls.timing.workloads import GRID, CellKey
 
-SIDE_BY_SIDE = 0.6  # of the threads; two threads on one core do the work of 1.4 threads, two that take turns that of 1
-LEAD = 1 + statistics.SURE_LEAD  # ratio from which a verdict may be sure
-PREDICTED_NEAR = 10.0  # times the fastest: predictions from small calls were up to 8 times too long
+# Share of the threads that have to run at the same time. Two threads on one core do the work of 1.4 threads, and two
+# threads that take turns the work of 1 thread.
+SIDE_BY_SIDE = 0.6
+LEAD = 1 + statistics.SURE_LEAD  # a verdict is sure only if the ratios of the other kernels to the fastest are larger
+# If a predicted time is less than this multiple of the fastest time, a verdict is not sure. Predictions from small
+# calls were up to 8 times too long.
+PREDICTED_NEAR = 10.0
 BASELINE = "column_loop"  # the loop of the original program; speed-ups are relative to it
 
 KindKey = tuple[str, tuple[tuple[str, str], ...]]
@@ -33,8 +37,8 @@ KindKey = tuple[str, tuple[tuple[str, str], ...]]
 class Ranked:
     """A cell and the comparison of its kernels."""
 
-    cell: Cell  # with the samples of quiet rounds, for times
-    every_round: Cell  # for comparisons
+    cell: Cell  # only with the samples of quiet rounds; used for times
+    every_round: Cell  # with all samples; used for comparisons
     key: CellKey
     kernels: Mapping[str, KernelResult]  # all kernels by name, also those that are not ranked
     comparison: Comparison | None  # None if the cell has no verified times
@@ -47,7 +51,7 @@ class Ranked:
 
     @property
     def sure(self) -> bool:
-        """Whether a single winner is well ahead, measured on a quiet machine that ran all threads at the same time."""
+        """Whether a single winner is well ahead of all others, on a quiet machine that ran the threads side by side."""
         if self.comparison is None or self.comparison.ties:
             return False
         best, ratios = self.comparison.best, self.comparison.ratios
@@ -58,13 +62,13 @@ class Ranked:
 
     @cached_property
     def accurate_only(self) -> "Ranked | None":
-        """The same cell, with a comparison of the kernels that stay accurate on saturated rows; None without these."""
+        """The same cell, with a comparison of the kernels that stay accurate on saturated rows; None if none does."""
         accurate = [name for name, kernel in self.kernels.items() if kernel.ranked and accuracy_of(kernel) == "logits"]
         return replace(self, comparison=compare_some(self, accurate)) if accurate else None
 
     @property
     def seconds(self) -> float:
-        """Time of a call of the fastest kernel; NaN if nothing is ranked."""
+        """Seconds of a call of the fastest kernel; NaN if nothing is ranked."""
         seconds = self.kernels[self.comparison.best].seconds if self.comparison else None
         return math.nan if seconds is None else seconds
 
@@ -75,7 +79,7 @@ class Ranked:
 
     @property
     def speedup(self) -> tuple[float, bool] | None:
-        """Time of `BASELINE` over the fastest time, and whether the former is extrapolated; None if unknown."""
+        """Time of `BASELINE` over the fastest time, and whether `BASELINE` was extrapolated; None if unknown."""
         baseline = self.kernels.get(BASELINE)
         if baseline is None or baseline.seconds is None or self.comparison is None:
             return None
@@ -98,7 +102,7 @@ class Ranked:
         return ratio.value if ratio else math.inf
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the ranking with types that JSON has."""
+        """Return the ranking as a dictionary for JSON."""
         speedup, roofline, comparison = self.speedup, self.cell.roofline, self.comparison
         return {
             **asdict(self.key),
@@ -133,9 +137,10 @@ class RankedRun:
 
 
 def is_well_ahead(cell: Cell, best: str, name: str, ratio: Ratio) -> bool:
-    """Whether a kernel takes clearly longer than the fastest by their ratio and by medians of all and of quiet rounds.
+    """Whether three ratios of the time of `name` to the time of `best` are all larger than `LEAD`.
 
-    Beside other programs, the quieter part of the rounds and the usual round may see different kernels ahead.
+    They are `ratio`, and the ratios of the medians over all rounds and over quiet rounds. While other programs run, one
+    kernel may be faster in the quieter rounds, and another kernel in the usual round.
     """
     return min(ratio.value, _usual_ratio(cell, best, name), _usual_ratio(cell.undisturbed(), best, name)) > LEAD
 
@@ -163,7 +168,7 @@ def disturbances(cell: Cell) -> Iterator[str]:
 
 
 def is_from(run: Run, machine: str) -> bool:
-    """Whether a run is from the machine of this name. If that is this machine, the run's host has to be this host."""
+    """Whether a run is from the machine of this name. If it is this machine, the host must be this host or unknown."""
     return run.machine == machine and (machine != environment().machine or is_here(machine, run.host))
 
 
@@ -174,7 +179,7 @@ def kind_of(about: Environment) -> KindKey:
 
 @cache
 def ours(name: str) -> Implementation | None:
-    """Return this package's implementation of a name; None if there is none, or if it can't be used here."""
+    """Return this package's implementation with this name; None if there is none, or if it can't be used here."""
     with suppress(*KERNEL_ERRORS):  # importing another library can fail in any way
         record = get(name)
         return record if is_ours(record) else None
@@ -182,7 +187,7 @@ def ours(name: str) -> Implementation | None:
 
 
 def accuracy_of(kernel: KernelResult) -> Accuracy | None:
-    """Return what a result is accurate for: as it states, else as the record of our implementation states."""
+    """Return `accurate_for` of a result or, if the result does not state it, of our implementation with its name."""
     record = ours(kernel.name) if kernel.accurate_for is None else None
     return record.accurate_for if record else kernel.accurate_for
 
@@ -213,7 +218,7 @@ def rank_run(run: Run) -> RankedRun:
 
 
 def compare_some(ranked: Ranked, names: Collection[str]) -> Comparison:
-    """Compare at least one of the ranked kernels of a cell. Without the fastest kernel, eliminated kernels may tie."""
+    """Compare one or more ranked kernels of a cell. If the fastest is not in `names`, eliminated kernels may tie."""
     assert ranked.comparison is not None
     if set(names) == {ranked.comparison.best, *ranked.comparison.ratios}:
         return ranked.comparison
@@ -223,8 +228,9 @@ def compare_some(ranked: Ranked, names: Collection[str]) -> Comparison:
 def _compare(cell: Cell, names: Collection[str], margin: float, with_fastest: bool = True) -> Comparison:
     """Compare kernels by their samples.
 
-    In `compare`, a kernel with fewer samples was eliminated. With other tools, and if all kernels were eliminated, the
-    number of samples says nothing about speed. So all kernels count with the smallest number of samples.
+    In results of `compare`, a kernel with fewer samples than others was eliminated. In results of other tools, or if
+    all kernels in `names` were eliminated, the number of samples says nothing about speed. Then each kernel counts with
+    as many samples as the kernel with the fewest samples.
     """
     kernels = [kernel for name, kernel in cell.by_name.items() if name in names]
     lengths = [len(kernel.samples) for kernel in kernels]
@@ -239,5 +245,5 @@ def _rounds(cell: Cell) -> int:
 
 
 def _blocks(cell: Cell) -> tuple[int, ...]:
-    """Return the rounds of each block; nothing if they are not all rounds of the cell."""
+    """Return the number of rounds of each block; no blocks if their sum is not the number of rounds of the cell."""
     return cell.blocks if sum(cell.blocks) == _rounds(cell) else ()

@@ -10,18 +10,18 @@ import numpy as np
 from softmax_impls.choice.measurements import Measurements
 from softmax_impls.choice.model import Vector
 from softmax_impls.choice.ranking import RankedRun
+from softmax_impls.implementation import QUADRATIC
 from softmax_impls.results.runs import interval_of
 
 SIZES = ("batch", "dim")
-QUADRATIC = ("loop", "jacobian")  # families that take B·D² steps; the others take B·D
-MIN_STEP = 4  # ratio of two sizes for an exponent
-TOLERANCE = 0.1  # difference between exponents that is not reported
+MIN_STEP = 4  # smallest ratio of two sizes from which an exponent is computed
+TOLERANCE = 0.1  # largest difference between two exponents that is not reported
 
 Line = dict[int, Vector]  # by size: logarithms of the time of a kernel and of both ends of its interval
 
 
 class Exponent(NamedTuple):
-    """The power of a size with which the time of an implementation grows, between its two largest cells."""
+    """The power of batch or dim with which the time of an implementation grows, from one cell to a larger cell."""
 
     implementation: str
     along: str  # the size that grows, "batch" or "dim"
@@ -30,12 +30,12 @@ class Exponent(NamedTuple):
     threads: int
     theory: float  # the exponent of the number of operations
     measured: float
-    low: float  # an interval around it
+    low: float  # from `low` to `high`: an interval around `measured`
     high: float
 
     @property
     def differs(self) -> bool:
-        """Whether theory lies outside of the interval by more than `TOLERANCE`."""
+        """Whether `theory` is outside of the interval by more than `TOLERANCE`."""
         return not self.low - TOLERANCE <= self.theory <= self.high + TOLERANCE
 
 
@@ -43,25 +43,26 @@ class Crossover(NamedTuple):
     """A size beyond which another implementation is faster."""
 
     before: str  # the faster implementation at smaller sizes
-    after: str
+    after: str  # the faster implementation at larger sizes
     along: str  # the size that grows, "batch" or "dim"
     fixed: int  # the other size
     dtype: str
     threads: int
-    size: float
-    low: float  # an interval around it
+    size: float  # at which both take the same time
+    low: float  # from `low` to `high`: an interval around `size`
     high: float
 
 
 def exponents(run: RankedRun, families: Mapping[str, str]) -> list[Exponent]:
-    """Return the exponents in batch and dim of each implementation; theory depends on its family.
+    """Return the exponents of each implementation in batch and in dim. `theory` depends on its family in `families`.
 
-    Of the lines with two sizes that differ by `MIN_STEP`, the line with the largest cell counts.
+    A line is the cells of an implementation that differ in one size only. Of the lines with two sizes whose ratio is at
+    least `MIN_STEP`, the line with the largest cell counts.
     """
     found = []
     for panel in _panels(run):
         for name, along in itertools.product(sorted(panel.kernels), SIZES):
-            steps = []  # of each line: elements of its largest cell, two sizes, and the line
+            steps = []  # for each line: elements of its largest cell, smaller size, larger size, and the line
             for fixed, line in _lines(panel, name, along).items():
                 large = max(line)
                 if smaller := [size for size in line if size * MIN_STEP <= large]:
@@ -77,7 +78,8 @@ def exponents(run: RankedRun, families: Mapping[str, str]) -> list[Exponent]:
 def crossovers(run: RankedRun, names: Sequence[str]) -> Iterator[Crossover]:
     """Yield the sizes, with intervals, where an implementation becomes faster than another, for all pairs of `names`.
 
-    Each is interpolated between the two nearest cells where one of them is clearly faster.
+    Each size is interpolated between two cells. In the smaller cell, one implementation is clearly faster. In the
+    larger cell, the other is clearly faster. Cells between them without a clear difference are skipped.
     """
     for pair, panel, along in itertools.product(itertools.combinations(names, 2), _panels(run), SIZES):
         first, second = (_lines(panel, name, along) for name in pair)

@@ -11,21 +11,22 @@ from softmax_impls.choice.answer import Answer, Candidate, preferred
 
 @dataclass(frozen=True)
 class InMix:
-    """Times of an implementation over a mix of shapes, relative to the fastest at each shape."""
+    """Times of an implementation over a mix of shapes, relative to the fastest time at each shape."""
 
     name: str
     mean: float  # weighted geometric mean
-    mean_beyond_ties: float  # the same, with a ratio of 1 where it ties
-    worst: float
-    times: tuple[float, ...]  # for each shape
+    mean_beyond_ties: float  # weighted geometric mean with a ratio of 1 at shapes where it wins or ties
+    worst: float  # largest ratio
+    times: tuple[float, ...]  # the ratio at each shape
     allowed: bool  # whether it can be recommended
 
 
 def front(candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
     """Return the Pareto front of time, error bound and memory, fastest first.
 
-    A candidate is left out if another is at least as good in all three and better in one. Errors of the same power of
-    ten count as equal, since they depend on the inputs. Candidates whose error or memory is not known are left out.
+    A candidate is left out if another candidate is at least as good in all three, and better in one. Errors of the same
+    power of ten count as equal, since errors depend on the inputs. Candidates whose error or memory is not known are
+    left out.
     """
     scores = {
         name: (c.seconds, _magnitude(c.error_bound), c.temporary_bytes)
@@ -40,14 +41,15 @@ def front(candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
 
 
 def _magnitude(error: float) -> float:
-    """Return the power of ten of an error."""
+    """Return the power of ten of an error: -8 for 3e-8."""
     return math.floor(math.log10(max(error, 1e-20))) if math.isfinite(error) else math.inf
 
 
 def over_mix(answers: Sequence[tuple[float, Answer]]) -> list[InMix]:
-    """Rank the implementations that are candidates at every shape of a mix, given each shape's weight and answer.
+    """Rank the implementations that are candidates at every shape of a mix. `answers` are pairs of weight and answer.
 
-    If the first can be recommended, use it. It is the implementation of the default call unless another is faster.
+    If the first implementation is `allowed`, it is the implementation to use: the implementation of the default call,
+    unless another is faster by more than `MIN_MARGIN`.
     """
     if not all(answer.comparison for _, answer in answers):
         return []  # at one of the shapes, no candidate can be recommended
@@ -67,15 +69,16 @@ def over_mix(answers: Sequence[tuple[float, Answer]]) -> list[InMix]:
 def averages(
     times: Sequence[float], wins: Sequence[bool], weights: Sequence[float] | None = None
 ) -> tuple[float, float, float]:
-    """Return the geometric mean of times, the same with a time of 1 where an implementation wins, and the longest."""
+    """Return the geometric mean of times, the geometric mean with 1 in place of winning times, and the longest time."""
     beyond_ties = [1.0 if win else time for time, win in zip(times, wins, strict=True)]
     mean, other_mean = (math.exp(fmean(map(math.log, of), weights)) for of in (times, beyond_ties))
     return mean, other_mean, max(times)
 
 
 def calls_until_paid(first_call: float, seconds: float, without: float) -> float:
-    """Return after how many calls a kernel with a slow first call has saved time; inf if it never does.
+    """Return after how many calls a kernel with a slow first call has saved time over another kernel; inf if never.
 
-    Its first call takes `first_call` seconds more than a later call. Another kernel takes `without` seconds a call.
+    A later call of the kernel takes `seconds`, and its first call `first_call` seconds more. A call of the other kernel
+    takes `without` seconds.
     """
     return math.ceil(first_call / (without - seconds)) if without > seconds else math.inf

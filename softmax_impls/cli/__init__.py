@@ -30,11 +30,11 @@ COMPLETION = "_SOFTMAX_IMPLS_COMPLETE"  # the environment variable by which a sh
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line with these arguments, by default with `sys.argv`, and return the exit status.
 
-    The status is 1 if something is wrong, 2 for a bad command line, and 130 after Ctrl-C. It is 0 if the reader of a
-    pipe has closed it, as `head` does.
+    The status is 1 if something is wrong, 2 for a bad command line, and 130 after Ctrl-C. It is 0 if the program
+    that reads the output closes the pipe, as `head` does.
     """
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed; otherwise the next file that is opened would receive its output
+        if getattr(sys, name) is None:  # closed: the next file that is opened would receive its output
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal may not have all characters
@@ -56,7 +56,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    """Run `cli` as its `main` does, but raise BrokenPipeError for a closed pipe. `main` would exit with status 1."""
+    """Run `cli` as click's `main` does. Only for a closed pipe, raise BrokenPipeError instead of exiting with 1."""
     if COMPLETION in os.environ:
         return shell_complete(cli, {}, PROGRAM, COMPLETION, os.environ[COMPLETION])
     try:

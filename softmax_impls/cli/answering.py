@@ -22,11 +22,11 @@ def answer(
 ) -> int:
     """Answer from results, or by measuring the shapes now. Print the answer, and return the exit status.
 
-    If there is no mix, and the results are of several kinds of machines, also print the answer for each kind.
+    For a single shape and results of several kinds of machines, also print the answer for each kind.
     """
     fleet = None
     if given.paths or given.measure is False:
-        loaded = load(given.paths or [FOLDER])  # once, because a path may be a pipe
+        loaded = load(given.paths or [FOLDER])  # read once, because a path may be a pipe
         found = ask_results(questions, usable, loaded, say, any_threads=given.threads is None)
         fleet = ask_kinds(found[0].question, loaded.runs, usable)
     else:
@@ -51,7 +51,10 @@ def _show_answer(found: Answer, fleet: Fleet | None, notes: list[str], as_json: 
 
 
 def _startup(found: Answer, usable: Implementations) -> list[str]:
-    """Time the first call of the implementation to use, and that of the fastest that needs no compiler."""
+    """Time the first calls of the implementation to use and of the fastest implementation that needs no compiler.
+
+    Return lines about these calls; none if the implementation to use needs no compiler.
+    """
     pick, question = found.pick, found.question
     if pick is None or pick.name not in usable or usable[pick.name].family != "numba":
         return []
@@ -63,7 +66,7 @@ def _startup(found: Answer, usable: Implementations) -> list[str]:
 
 
 def _show_mix(weighted: Sequence[tuple[float, Answer]], usable: Implementations, as_json: bool) -> int:
-    """Print the implementations over a mix of shapes with their weights; return the exit status."""
+    """Print the answer for a mix of shapes, each with its weight; return the exit status."""
     ranked = over_mix(weighted)
     pick = ranked[0].name if ranked and ranked[0].allowed else None
     code = code_for_mix(pick, (found for _, found in weighted), usable) if pick else None

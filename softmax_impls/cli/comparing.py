@@ -21,7 +21,7 @@ from softmax_impls.implementation import Implementation
 from softmax_impls.report.terminal.cells import comparison_tables, first_calls, runs_table
 from softmax_impls.report.terminal.console import console, print_json, print_lines
 
-DRAWING, DRAWING_SHARE = 1.5, 0.15  # seconds that are left for the picture, and as a share of the budget at the most
+DRAWING, DRAWING_SHARE = 1.5, 0.15  # seconds reserved for the picture, but at most this share of the budget
 
 
 def compare_here(
@@ -45,7 +45,7 @@ def compare_on_fleet(given: SimpleNamespace, order: Order, usable: Mapping[str, 
     with rejecting(ImportError, ValueError):
         comparison = prepare(given.scheduler, order, usable, given.output)
     _open(comparison, given.resume)
-    with rejecting(OSError, ValueError, option="--scheduler"):  # no scheduler there, no usable worker
+    with rejecting(OSError, ValueError, option="--scheduler"):  # no scheduler at the address, or no usable worker
         comparison.run()
     notes = [*comparison.problems]
     if comparison.interrupted or comparison.unfinished:
@@ -74,7 +74,7 @@ def _show(comparison: Outcome, given: SimpleNamespace, measured: Mapping[str, An
             console().print(*[Text(place)] * bool(place), *comparison_tables(run.cells, given.details), sep="\n")
     for table in runs_table(runs) if len(runs) > 1 and not given.as_json else ():
         console().print(table)
-    picture, problems = _draw_winners(places, given.output / PICTURE)  # after the tables, in case of Ctrl-C
+    picture, problems = _draw_winners(places, given.output / PICTURE)  # after the tables: Ctrl-C can't lose them
     notes, advice = notes + problems, comparison.recommendation()
     if given.as_json:
         about = {"interrupted": comparison.interrupted, "seconds": comparison.seconds, "results": str(comparison.file)}
@@ -88,7 +88,7 @@ def _show(comparison: Outcome, given: SimpleNamespace, measured: Mapping[str, An
 
 
 def _draw_winners(places: Mapping[str, list[Ranked]], picture: Path) -> tuple[Path | None, list[str]]:
-    """Draw the winners at each place. Return the picture, None if there is none, and a line if it can't be written."""
+    """Draw the winners on each machine. Return the path of the picture (or None), and a line if it can't be written."""
     if not places:
         return None, []
     from softmax_impls.report.maps import winners_maps  # it imports matplotlib

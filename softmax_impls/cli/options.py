@@ -38,7 +38,7 @@ class _Size(click.IntRange):
         return int(super().convert(value, param, ctx))
 
 
-SIZE = _Size(1, 2**40)  # of batch and of dim
+SIZE = _Size(1, 2**40)  # a batch, a dim or a number of threads
 
 
 def _sizes(text: str) -> list[int]:
@@ -48,7 +48,10 @@ def _sizes(text: str) -> list[int]:
 def several(
     name: str, variable: str, metavar: str, kind: Any, text: str, default: Sequence[str] | None = None
 ) -> Callable[[Command], Command]:
-    """Return an option that may be repeated, and may hold several values of a click type separated by commas."""
+    """Return an option that may be repeated, and may hold several values separated by commas.
+
+    `kind` is the click type of a value, `text` the help.
+    """
 
     def split(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[Any]:
         parts = [part.strip() for value in values for part in value.split(",")]
@@ -104,7 +107,7 @@ class Number(click.FloatRange):
 
 @contextmanager
 def rejecting(*errors: type[Exception], option: str = "") -> Iterator[None]:
-    """Report errors of these types as errors of usage, of an option if it is named."""
+    """Report exceptions of these types as errors of usage; with `option`, as a wrong value of this option."""
     try:
         yield
     except errors as error:
@@ -113,7 +116,7 @@ def rejecting(*errors: type[Exception], option: str = "") -> Iterator[None]:
 
 
 def select(specs: Sequence[str], peers: bool) -> tuple[dict[str, Implementation], dict[str, str]]:
-    """Return the implementations that --impl and --peers select, and for the unavailable ones the reason."""
+    """Return the implementations that --impl and --peers select, and why others are not available."""
     with rejecting(ValueError, ImportError, option="--impl"), redirect_stdout(sys.stderr):  # a user's module may print
         return from_specs(specs, peers=peers)
 
@@ -138,7 +141,7 @@ def output(files: str) -> Callable[[Command], Command]:
 
 
 def seed(of: str) -> Callable[[Command], Command]:
-    """Return the option for a seed, which a results file can hold."""
+    """Return the option for a seed. Its values fit into a results file."""
     return click.option("--seed", type=click.IntRange(0, LARGEST_SEED), default=0, help=f"Seed of {of}.")
 
 

@@ -3,4 +3,4 @@
 from pathlib import Path
 
 FOLDER = Path("softmax-impls-report")  # the default folder of results
-LARGEST_SEED = 2**62  # that a results file can hold
+LARGEST_SEED = 2**62  # the largest that a results file can hold

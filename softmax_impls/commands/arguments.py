@@ -48,7 +48,7 @@ def dtype_name(argument: str, value: DTypeLike) -> str:
 
 
 def seed_from(value: object) -> int:
-    """Return a seed that a results file can hold."""
+    """Return a seed as Python's int; ValueError if a results file cannot hold it."""
     seed = integer("seed", value)
     if not 0 <= seed <= LARGEST_SEED:
         raise ValueError(f"seed must be from 0 to {LARGEST_SEED}, got {seed}")

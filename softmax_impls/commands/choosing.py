@@ -36,7 +36,8 @@ def choose(
 ) -> Answer:
     """Choose an implementation for a shape, as ``softmax-impls choose`` does.
 
-    The shape is measured, in some seconds, and the results are kept in the folder ``softmax-impls-report``.
+    By default, the shape is measured, which takes a few seconds. The results are kept in the folder
+    ``softmax-impls-report``.
 
     Parameters
     ----------
@@ -45,15 +46,15 @@ def choose(
     dtype : dtype, optional
         float64 (the default) or float32.
     threads : int, optional
-        The number of threads. By default as many as a call without `threads` uses.
+        The number of threads. By default, as many as `softmax_backward` uses by default.
     kernels : iterable or dict, optional
         The implementations to choose from, as in `compare`. By default all of them.
     peers : bool, optional
         Add the other libraries that are installed.
     max_memory : float, optional
-        The largest temporary memory of a call, in bytes.
+        The largest temporary memory that a call may need, in bytes.
     max_error : float, optional
-        The largest error of a row, relative to its largest gradient with respect to the logits.
+        The largest error that a row may have, relative to the largest gradient in the row with respect to the logits.
     any_accuracy : bool, optional
         Allow implementations that lose saturated rows.
     results : path or iterable of paths, optional
@@ -64,13 +65,13 @@ def choose(
     Returns
     -------
     Answer
-        With the attributes `usage` (the code to paste), `pick` (its name, time and error), `sure`, `winners` and
-        `candidates`.
+        Its attributes are `usage` (the code to paste), `pick` (the implementation to use, with its time and error),
+        `sure`, `winners` and `candidates`.
 
     Raises
     ------
     ValueError
-        If an argument is not possible, or the shape cannot be measured.
+        If the value of an argument is not possible, or if the shape cannot be measured.
     TypeError
         If an argument has another type than stated.
     FileNotFoundError
@@ -87,7 +88,7 @@ def choose(
     if not 1 <= count <= cores:
         raise ValueError(f"threads must be from 1 to {cores}, the number of processors; got {threads}")
     sizes = integer("batch", batch), integer("dim", dim)
-    (key,) = cell_keys([], [sizes], [dtype_name("dtype", dtype)], [count])  # raises if there are no such arrays
+    (key,) = cell_keys([], [sizes], [dtype_name("dtype", dtype)], [count])  # raises if such arrays are not possible
     limits = real("max_memory", max_memory, "a number of bytes"), real("max_error", max_error, "a number")
     only = () if kernels is None else tuple(usable)
     question = Question(*sizes, key.dtype, count, *limits, any_accuracy, only)

@@ -58,8 +58,8 @@ def compare(
     Parameters
     ----------
     kernels : iterable or dict, optional
-        The implementations to compare: names, functions ``kernel(probs, grad_output, out)`` of yours, or functions'
-        places as "package.module:function". A dictionary gives them names. By default, all implementations.
+        The implementations to compare: names, your own functions ``kernel(probs, grad_output, out)``, or text such as
+        "package.module:function". A dictionary maps names to kernels. By default, all implementations.
     shapes : iterable of (int, int), optional
         The shapes (batch, dim) to time.
     workloads : str or iterable of str, optional
@@ -81,12 +81,12 @@ def compare(
     machine : str, optional
         The name of this machine in the results; "hash" for a hash of its name. By default, its name in the network.
     seed : int, optional
-        Seed of the inputs and orders.
+        Seed of the inputs, and of the orders in which the kernels are timed.
     progress : bool, optional
         Show progress in a line, at a terminal and in a notebook.
     scheduler : str, optional
         The address of a Dask scheduler: measure on each kind of machine among its workers. The modules of your
-        functions are sent to them. The recommendation states which implementation to use on which kind.
+        functions are sent to the workers. The recommendation states which implementation to use on which kind.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def compare(
     Raises
     ------
     ValueError
-        If an argument names no implementation, no workload or no possible shape, dtype or number of threads.
+        If there is no such implementation or workload, or if another argument has a value that is not possible.
     TypeError
         If an argument has another type than stated.
     ResultsError
@@ -133,7 +133,7 @@ def compare(
 
 
 def _cells(workloads: Any, shapes: Any, dtypes: Any, threads: Any, anywhere: bool) -> list[CellKey]:
-    """Return the cells of the arguments of `compare`. Machines `anywhere` may have more processors than this."""
+    """Return the cells that `compare` is asked for. With `anywhere`, `threads` may exceed this machine's processors."""
     counts = [integer("threads", number) for number in several("threads", threads, (int, np.integer))]
     cores = available_cores()
     if not all(1 <= number <= cores or (anywhere and number > cores) for number in counts):
@@ -149,14 +149,14 @@ def _seconds(budget: object) -> float:
 
 
 def _bytes(max_memory: object) -> int | None:
-    """Return a number of bytes; infinity is no limit."""
+    """Return a limit as a whole number of bytes. Infinity becomes `sys.maxsize`; None stays None."""
     return None if max_memory is None else int(min(real("max_memory", max_memory, "a number of bytes"), sys.maxsize))
 
 
 class Comparison(Outcome):
     """A comparison on this machine.
 
-    The budget in seconds counts from `start` on. `reserve` of it are left for the caller.
+    The budget in seconds counts from `start` on. Of the budget, `reserve` seconds are left for the caller.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class Comparison(Outcome):
         self.done: dict[CellKey, Cell] = {}  # all measured cells, also of the run that is resumed
 
     def load(self, file: Path) -> None:
-        """Load results of the same code, machine and seed."""
+        """Load results to resume; ResultsError if the code, the versions, the machine or the seed differ."""
         sources = {name: fingerprint(impl.kernel) for name, impl in self.session.implementations.items()}
         packages = {package for impl in self.session.implementations.values() for package in impl.requires}
         cells = store.continue_from(file, self.environment, self.session.seed, sources, packages)
@@ -183,7 +183,7 @@ class Comparison(Outcome):
         store.write(file, cells)
 
     def run(self, progress: bool = True) -> None:
-        """Measure the missing cells, and rank all. Ctrl-C ends the measurement."""
+        """Measure the missing cells, and rank all cells. Ctrl-C ends the measurement."""
         try:
             with kernels_to_stderr():
                 self._measure([key for key in self.order.keys if key not in self.done], progress)
@@ -225,12 +225,12 @@ class Comparison(Outcome):
 
     @property
     def ranked(self) -> list[Ranked]:
-        """The measured cells among those of the order."""
+        """The ordered cells that are measured."""
         return self.runs[0].cells if self.runs else []
 
     @property
     def is_partial(self) -> bool:
-        """Whether cells are missing."""
+        """Whether ordered cells are missing."""
         return len(self.ranked) < len(self.order.keys)
 
     def recommendation(self) -> list[str]:

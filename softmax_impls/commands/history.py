@@ -18,7 +18,7 @@ def history(
     *,
     warn: Callable[[str], object] = warnings.warn,
 ) -> list[CommitComparison]:
-    """Say which benchmarks are slower or faster at a commit than at another, as ``softmax-impls history`` does.
+    """Return which benchmarks are slower or faster at `head` than at `base`, as ``softmax-impls history`` does.
 
     Parameters
     ----------
@@ -32,13 +32,14 @@ def history(
     Returns
     -------
     list of CommitComparison
-        One for each machine and environment that both were measured on, with the changes `slower` and `faster`.
-        `softmax_impls.results.slowdowns.by_kind` tells a slowdown on all kinds of machines from one on a single kind.
+        A comparison for each machine and environment that both commits were measured on. Its attributes `slower` and
+        `faster` are the changes. `softmax_impls.results.slowdowns.by_kind` states on which kinds of machines a
+        benchmark is slower.
 
     Raises
     ------
     ValueError
-        If there is no such commit, no samples of it, or no benchmark that both commits have.
+        If a commit does not exist or has no samples, or if no benchmark was measured at both commits.
     """
     folders = [Path(folder) for folder in several("results", results, (str, Path))]
     sides = [_recorded(folders, name, warn) for name in (base, head)]
@@ -49,7 +50,7 @@ def history(
 
 
 def _recorded(folders: list[Path], name: str, warn: Callable[[str], object]) -> list[list[Recorded]]:
-    """Return the records of a commit in each folder; a ValueError has the command that makes them."""
+    """Return the records of a commit in each folder. If there are none, a ValueError states the command to run."""
     try:
         command = ["git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"]
         commit = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()

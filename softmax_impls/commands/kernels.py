@@ -28,13 +28,13 @@ def check(kernels: Kernels | None = None, *, peers: bool = False, seed: int = 0)
     Returns
     -------
     dict of str to Verdict
-        With the attributes `right`, `failures` and `errors`, by name.
+        The verdict on each implementation, by name. Its attributes are `right`, `failures` and `errors`.
     """
     return judge(select_kernels(kernels, peers)[0], seed_from(seed))
 
 
 def select_kernels(kernels: Kernels | None, peers: bool) -> tuple[dict[str, Implementation], dict[str, str]]:
-    """Return the implementations of a `kernels=` argument by name, and why others can't be used."""
+    """Return the implementations of a `kernels=` argument, and the reasons why others can't be used, by name."""
     if kernels is None:
         return catalogue(peers=peers)
     if callable(kernels):
@@ -59,7 +59,7 @@ def select_kernels(kernels: Kernels | None, peers: bool) -> tuple[dict[str, Impl
 
 
 def _record(name: str | None, kernel: Impl) -> Implementation:
-    """Return the record of a kernel, with another name if `name` states it."""
+    """Return the record of a kernel. If `name` is not None, it becomes the name in the record."""
     if isinstance(kernel, str):
         record = from_spec(pick().impl if kernel == "auto" else kernel)
     elif isinstance(kernel, Implementation):
@@ -68,7 +68,7 @@ def _record(name: str | None, kernel: Impl) -> Implementation:
         own = str(getattr(kernel, "__name__", ""))  # "<lambda>" is not a name
         record = from_kernel(kernel, name=name or (own if own.isidentifier() else "kernel"))
     if name is not None and name != record.name:
-        record = replace(record, name=describe(record.kernel, name=name).name)  # raises if it is not a name
+        record = replace(record, name=describe(record.kernel, name=name).name)  # raises if `name` is not valid
     if record.name in names(peers=True) and get(record.name).kernel is not record.kernel:
         raise ValueError(f"kernels: {record.name!r} is the name of another implementation")
     return record

@@ -13,20 +13,20 @@ from softmax_impls.results import store
 
 
 class Outcome:
-    """What was ordered, and the results so far. Without a folder, no file is written."""
+    """The order of a comparison, and its results so far. Without a folder, no file is written."""
 
     def __init__(self, order: Order, folder: Path | None, start: float | None = None) -> None:
         self.order, self._start = order, time.perf_counter() if start is None else start
         self.file = folder and folder / store.FILE
         self._stored = store.ResultsFile(self.file)
-        self.runs: list[RankedRun] = []  # of the ordered cells, as far as they are measured
+        self.runs: list[RankedRun] = []  # the ordered cells that are measured, ranked
         self.problems: list[str] = []  # a line for each thing that is missing
         self.wrong: list[str] = []  # lines about implementations that the checks reject
         self.interrupted = False  # by Ctrl-C
         self.unfinished = False  # a kind of machine or a worker is missing
 
     def open(self, resume: bool) -> None:
-        """Load the results to resume, or rename them; raises OSError or ResultsError if that is not possible."""
+        """Load the results to resume, or rename an earlier file and make a new one; raises OSError or ResultsError."""
         self._stored.lock()
         if self.file and resume:
             self.load(self.file)
@@ -38,7 +38,7 @@ class Outcome:
         raise NotImplementedError
 
     def run(self, progress: bool = True) -> None:
-        """Measure the missing cells, and rank all. Ctrl-C ends the measurement."""
+        """Measure the missing cells, and rank all cells. Ctrl-C ends the measurement."""
         raise NotImplementedError
 
     @property
@@ -48,7 +48,7 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Whether the command exits with status 1: wrong implementations, missing kinds, workers or results."""
+        """Whether an implementation is wrong, or a kind of machine, a worker or results are missing: exit status 1."""
         wrong = self.wrong or any(rejected(run.cells) for run in self.runs)
         return bool(wrong or self.unfinished or self._stored.lacks or not self.runs)
 
@@ -62,7 +62,10 @@ class Outcome:
 
 
 def prepare(scheduler: str, order: Order, usable: Mapping[str, Implementation], folder: Path | None) -> Outcome:
-    """Return a comparison on a fleet. Raise ImportError without Dask, ValueError if the user's files are too large."""
+    """Return a comparison on a fleet.
+
+    Raise ImportError without Dask, ValueError if `order` names a machine or the user's files are too large.
+    """
     try:
         from softmax_impls.commands.fleet.comparison import FleetComparison
     except ModuleNotFoundError as error:

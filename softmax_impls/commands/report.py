@@ -17,14 +17,15 @@ def write_report(paths: str | Path | Iterable[str | Path] = FOLDER, output: str 
     Parameters
     ----------
     paths : path or iterable of paths, optional
-        Results files of `compare`, asv or pytest-benchmark, or folders of them. A file that can't be read is a warning.
+        Results files of `compare`, asv or pytest-benchmark, or folders of them. A file that can't be read causes
+        a warning.
     output : path, optional
         The folder to write to.
 
     Returns
     -------
     Path
-        The page.
+        The path of the HTML page.
 
     Raises
     ------

@@ -33,7 +33,7 @@ from softmax_impls.layout import Axis, Layout, real_dtype
 
 __all__ = ["softmax", "softmax_backward"]
 
-MERGED = 8  # reports of chunks that a task of the tree merges
+MERGED = 8  # the number of reports that one task of the tree merges
 
 
 def softmax(x: Any, *, axis: Axis = -1) -> Any:
@@ -60,10 +60,10 @@ def softmax(x: Any, *, axis: Axis = -1) -> Any:
 
     Notes
     -----
-    If the classes are divided, the softmax of each chunk alone is computed. Each chunk reports its largest x and its
-    Σ exp(x - max x). The merged reports of a row give a factor for each chunk: the softmax of the chunk times this
-    factor is a part of the softmax of the row. This adds two roundings to the error of the plain function, for any
-    number of chunks.
+    If the classes are divided, the softmax of each chunk alone is computed. For each of its rows, a chunk reports the
+    largest x and Σ exp(x - max x). The merged reports of a row give a factor for each chunk: the softmax of the chunk
+    times this factor is a part of the softmax of the row. This adds two roundings to the error of the plain function,
+    for any number of chunks.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def softmax_backward(probs: Any, grad_output: Any, *, axis: Axis = -1, impl: Imp
     ----------
     probs, grad_output : dask.array.Array
         Probabilities and dL/dprobs, as in `softmax_impls.softmax_backward`, in chunks of NumPy arrays. If their chunks
-        differ, both arrays are divided at the boundaries of both.
+        differ, each array is also divided at the chunk boundaries of the other array.
     axis : int, tuple of int or None, optional
         The axis or axes of the classes, by default the last one. They may be divided into chunks.
     impl : str, callable or Implementation, optional
@@ -111,10 +111,11 @@ def softmax_backward(probs: Any, grad_output: Any, *, axis: Axis = -1, impl: Imp
 
     Notes
     -----
-    If the classes are divided, each chunk reports its largest p, g at the largest p, and Σ p g in float64, with the
-    part that rounding lost. The sum over all chunks can lose its accuracy to cancellation, as on saturated rows. For
-    such rows, each chunk also computes Σ p (g - c), where c is g at the largest p of the row, and a second tree adds
-    these sums. So saturated rows are as accurate as in the plain function.
+    If the classes are divided, each chunk reports three numbers for each of its rows: the largest p, g at the largest
+    p, and Σ p g in float64, together with the part that rounding lost. Cancellation can make the sum over all chunks
+    inaccurate, for example on saturated rows. For such rows, each chunk also computes Σ p (g - c), where c is g at the
+    largest p of the whole row, and a second tree adds these sums. So saturated rows are as accurate as in the plain
+    function.
 
     Examples
     --------
@@ -133,7 +134,7 @@ def softmax_backward(probs: Any, grad_output: Any, *, axis: Axis = -1, impl: Imp
         index = tuple(range(probs.ndim))
         _, (probs, grad_output) = da.core.unify_chunks(probs, index, grad_output, index)
     if impl != AUTO:
-        fast_path.load(impl)  # an error now instead of on a worker
+        fast_path.load(impl)  # raises its errors now, instead of on a worker
     axes, dtype, arrays = layout.axes, layout.result, (probs, grad_output)
     if not _are_divided(axes, probs):
         return _blockwise("softmax-backward", chunks.backward, dtype, *arrays, axes=axes, impl=impl)

@@ -33,18 +33,19 @@ Records = NDArray[Any]
 Floats = NDArray[np.float64]
 
 # A sum is "sum" + "rest", the part that rounding lost. So the error does not grow with the number of chunks. Sums are
-# added in longdouble. Its bytes differ between processors, so reports do not contain it.
+# added in longdouble. The bytes of a longdouble differ between processors, so reports do not contain longdoubles.
 SUM = [("sum", np.float64), ("rest", np.float64)]
 DOT = np.dtype(SUM)  # Σ p h
 TOP_AND_DOT = np.dtype([("p", np.float64), ("g", np.float64), *SUM])  # the largest p, its g, Σ p g
 MAX_AND_SUM = np.dtype([("max", np.float64), *SUM])  # the largest x, Σ exp(x - max)
 
-# If Σ p g and g at the largest p are smaller, no difference of two g overflows: it rounds to a number in range.
+# If |Σ p g| and |g at the largest p| are below this limit, subtracting them from any g does not overflow: the limit is
+# less than half a unit in the last place of the largest float64.
 SMALL = 2.0**968
 
 
 def softmax(x: Array, axes: Axes) -> Array:
-    """Compute the softmax of whole rows, in one thread."""
+    """Compute the softmax of the rows of a chunk, in one thread; the chunk may have whole rows or parts of rows."""
     with limit_threads(1):
         return api.softmax(x, axis=_axis(axes))
 
@@ -60,7 +61,10 @@ def _axis(axes: Axes) -> int | Axes:
 
 @np.errstate(all="ignore")
 def softmax_report(x: Array, part: Array, axes: Axes) -> Records:
-    """Return the largest x of a chunk, and its Σ exp(x - max x). A chunk that is -inf throughout has the sum 0."""
+    """Return the largest x and Σ exp(x - max x) of each row of a chunk; `part` is the softmax of the chunk alone.
+
+    If all x of a row are -inf, the sum is 0.
+    """
     largest = x.max(axis=axes, keepdims=True, initial=-np.inf)
     sums = 1 / part.max(axis=axes, keepdims=True, initial=0).astype(np.longdouble)
     return _report_of(MAX_AND_SUM, np.where(largest == -np.inf, 0, sums), max=largest)
@@ -81,16 +85,19 @@ def _sums_of(reports: Records) -> Any:
 
 @np.errstate(all="ignore")
 def merge_sums(reports: Records, axis: Axes, keepdims: bool = True) -> Records:
-    """Merge the reports of chunks of the same rows."""
+    """Merge the results of `softmax_report` for chunks of the same rows."""
     largest = reports["max"].max(axis=axis, keepdims=True)
     sums = _sums_of(reports) * np.exp(reports["max"] - largest, dtype=np.longdouble)
-    sums[reports["max"] == -np.inf] = 0  # also where all are -inf; `scaled` makes NaN of it
+    sums[reports["max"] == -np.inf] = 0  # if all x of a row are -inf, the total is 0, and `scaled` returns NaN
     return _report_of(MAX_AND_SUM, sums.sum(axis=axis, keepdims=True), max=largest)
 
 
 @np.errstate(all="ignore")
 def scaled(part: Array, report: Records, total: Records, result: Any) -> Array:
-    """Return a chunk of the softmax of whole rows, from the softmax of the chunk alone."""
+    """Return a chunk of the softmax of whole rows, from `part`, the softmax of the chunk alone.
+
+    `report` has the report of the chunk, `total` the merged reports, and `result` is the dtype of the result.
+    """
     share = _sums_of(report) * np.exp(report["max"] - total["max"], dtype=np.longdouble)
     factor = (share / _sums_of(total)).astype(np.float64)
     if (masked := report["max"] == -np.inf).any():
@@ -108,14 +115,14 @@ def backward_report(probs: Array, grad_output: Array, axes: Axes) -> Records:
         top = np.arange(len(p)), p.argmax(axis=-1)
         rows["p"], rows["g"] = p[top], g[top]
     else:
-        rows["p"], rows["g"] = -1, 0  # every other chunk has a larger p
+        rows["p"], rows["g"] = -1, 0  # for an empty chunk: every other chunk has a larger p
     rows["sum"], rows["rest"] = kernels.dots(p, g, np.ones(len(p)), np.zeros(len(p)))
     return reports
 
 
 @np.errstate(all="ignore")
 def merge_dots(reports: Records, axis: Axes, keepdims: bool = True) -> Records:
-    """Merge the reports of chunks of the same rows. Of several equal p, the first counts as the largest."""
+    """Merge the results of `backward_report` for chunks of the same rows; of equal p, the first is the largest."""
     chunks_first = np.moveaxis(reports, axis, range(len(axis)))
     flat = chunks_first.reshape(-1, *chunks_first.shape[len(axis) :])
     top = np.take_along_axis(flat, flat["p"].argmax(axis=0)[np.newaxis], axis=0)[0]
@@ -139,7 +146,7 @@ def _shifts(total: Records) -> tuple[NDArray[np.bool_], Floats, Floats]:
 
 @np.errstate(all="ignore")
 def shifted_dot(probs: Array, grad_output: Array, total: Records, axes: Axes) -> Records:
-    """Return Σ p (factor·g - c) of a chunk for the rows that need a shift, 0 for the others."""
+    """Return Σ p (factor·g - shift) of each row of a chunk; 0 for the rows that need no shift."""
     needed, factor, shift = _shifts(total)
     dots = np.zeros(total.shape, DOT)
     if needed.any():
@@ -151,13 +158,13 @@ def shifted_dot(probs: Array, grad_output: Array, total: Records, axes: Axes) ->
 
 @np.errstate(all="ignore")
 def merge_shifted(dots: Records, axis: Axes, keepdims: bool = True) -> Records:
-    """Add the results of `shifted_dot` of chunks of the same rows."""
+    """Add the results of `shifted_dot` for chunks of the same rows."""
     return _report_of(DOT, _sums_of(dots).sum(axis=axis, keepdims=True))
 
 
 @np.errstate(all="ignore")
 def gradient(probs: Array, grad_output: Array, total: Records, dot: Records, axes: Axes) -> Array:
-    """Return a chunk of p (h - Σ p h), with the Σ p h of whole rows."""
+    """Return a chunk of p (h - Σ p h); `total` and `dot` have the merged sums, over whole rows."""
     needed, factor, shift = _shifts(total)
     sums = np.where(needed, dot["sum"].reshape(-1), total["sum"].reshape(-1))
     p, g, layout = _rows(probs, grad_output, axes)
@@ -168,7 +175,7 @@ def gradient(probs: Array, grad_output: Array, total: Records, dot: Records, axe
 
 
 def _rows(probs: Array, grad_output: Array, axes: Axes) -> tuple[Array, Array, Layout]:
-    """Return a chunk as rows, (B, n) each and read-only, and how they lie in the chunk."""
+    """Return both arrays of a chunk as read-only rows, (B, n), and the layout of the chunk."""
     arrays = as_real_arrays({"probs": probs, "grad_output": grad_output})
     layout = Layout.of(arrays, axes)
     p, g = (read_only(layout.read(array)) for array in arrays.values())

@@ -15,12 +15,12 @@ from softmax_impls.simd.vectors import two_sum
 Floats = NDArray[np.float64]
 
 register_jitable(two_sum)
-LANES = 16  # sums of a row that do not wait for each other, so that the compiler uses SIMD
+LANES = 16  # independent partial sums of a row: they let the compiler use SIMD
 
 
 @jit(nogil=True)
 def dots(probs: Array, grad_output: Array, factor: Floats, shift: Floats) -> tuple[Floats, Floats]:
-    """Return Σ p h of each row, and the part of it that rounding lost; 0 where the factor is 0."""
+    """Return Σ p h of each row, and the part of the sum that rounding lost; both are 0 where the factor is 0."""
     batch, dim = probs.shape
     sums, rests = np.zeros(batch), np.zeros(batch)
     totals, lost = np.empty(LANES), np.empty(LANES)
@@ -31,7 +31,7 @@ def dots(probs: Array, grad_output: Array, factor: Floats, shift: Floats) -> tup
             continue
         totals[:] = lost[:] = 0.0
         for start in range(0, whole, LANES):
-            for k in range(LANES):  # a constant number: else LLVM makes code that takes three times as long
+            for k in range(LANES):  # a constant count: with a variable, LLVM's code takes three times as long
                 totals[k], lost[k] = two_sum(totals[k], lost[k], _term(probs, grad_output, i, start + k, f, c))
         for k in range(dim - whole):
             totals[k], lost[k] = two_sum(totals[k], lost[k], _term(probs, grad_output, i, whole + k, f, c))
@@ -49,7 +49,7 @@ def _term(probs: Array, grad_output: Array, i: int, j: int, factor: float, shift
 
 @jit(nogil=True)
 def write(probs: Array, grad_output: Array, factor: Floats, shift: Floats, dot: Floats, out: Array) -> None:
-    """Write p (h - Σ p h) / factor."""
+    """Write p (h - Σ p h) / factor to `out`; `dot` has the Σ p h of each row."""
     batch, dim = probs.shape
     for i in range(batch):
         f, inverse, c, s = factor[i], 1 / factor[i], shift[i], dot[i]

@@ -1,4 +1,4 @@
-"""Adapters of other libraries' implementations: one file each, imported only when its name is asked for."""
+"""Adapters for other libraries: one file for each implementation, imported only when its name is asked for."""
 
 import functools
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from softmax_impls.registry import register
 def register_peer(**record: Any) -> Callable[[Bind], Backward]:
     """Register another library's implementation by a function that binds it to arrays; see `Implementation.bind_call`.
 
-    A library has its own arrays. So the function converts the NumPy arrays before the timing starts, and returns a call
-    and a reader of its result. The classes are on axis 1, also in arrays of three dimensions. The record's other
-    attributes are those of `register`.
+    Other libraries have their own arrays. So the function converts the NumPy arrays before the timing starts. It
+    returns a call, and a function that reads the result of the call. The classes are on axis 1, also in arrays of three
+    dimensions. `record` has the other attributes of the implementation, as in `register`.
     """
 
     def add(bind: Bind) -> Backward:

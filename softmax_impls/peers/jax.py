@@ -1,4 +1,4 @@
-"""p (g - Σ p g), compiled by JAX for each shape. JAX cannot write into a given array: each call allocates."""
+"""p (g - Σ p g), compiled by JAX for each shape. JAX cannot write into given arrays: each call allocates its result."""
 
 import contextlib
 import functools
@@ -34,7 +34,8 @@ def _count_threads() -> int:
 def set_num_threads(number: int) -> int:
     """Restart JAX's CPU client with this number of threads; return the number of threads that it has started.
 
-    JAX has no setting for it, but starts a thread per processor that the process may use. Its earlier arrays are lost.
+    JAX has no setting for this number. It starts one thread for each processor that the process may use. So this
+    function allows only `number` processors while JAX starts. Earlier JAX arrays are lost.
     """
     if not hasattr(os, "sched_setaffinity"):
         return os.cpu_count() or 1
@@ -63,7 +64,7 @@ def set_num_threads(number: int) -> int:
 )
 def jax(probs: Array, grad_output: Array, out: Array) -> BoundCall:
     """Copy the inputs to JAX arrays, compile the formula for their shape, and return the call that is timed."""
-    with library.enable_x64(True):  # JAX allows float64 only for the whole process or temporarily
+    with library.enable_x64(True):  # JAX allows float64 either for the whole process or temporarily, as here
         p, g = library.device_put(probs), library.device_put(grad_output)
         compiled = _compiled(p.shape, p.dtype)
     return lambda: compiled(p, g).block_until_ready(), np.asarray

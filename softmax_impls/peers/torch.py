@@ -1,4 +1,4 @@
-"""PyTorch's own kernel, which its autograd calls for softmax."""
+"""PyTorch's own kernel, which PyTorch's autograd calls for softmax."""
 
 import functools
 import warnings
@@ -12,7 +12,7 @@ from softmax_impls.peers import register_peer
 
 def tensor(array: Array) -> Any:
     """Return a tensor that shares the memory of an array."""
-    with warnings.catch_warnings(action="ignore"):  # it warns of read-only inputs, but PyTorch does not write to inputs
+    with warnings.catch_warnings(action="ignore"):  # about read-only inputs: PyTorch does not write to them
         return library.from_numpy(array)
 
 
@@ -32,7 +32,7 @@ def set_num_threads(number: int) -> int:
     ),
 )
 def torch(probs: Array, grad_output: Array, out: Array) -> BoundCall:
-    """Bind the operator that writes `out`."""
+    """Bind the operator that writes its result to `out`."""
     p, g, o = map(tensor, (probs, grad_output, out))
     operator = library.ops.aten._softmax_backward_data.out
     return functools.partial(operator, g, p, 1, p.dtype, grad_input=o), lambda _: out

@@ -16,9 +16,10 @@ def _closed_form(p: Any, g: Any, out: Any) -> None:
 
 @functools.cache
 def _compiled() -> Any:
-    # Sizes of 1 are compiled all the same, and beyond this limit nothing is. The name is that of PyTorch 2.3 and later.
+    # Even with `dynamic`, sizes of 1 are compiled separately. Beyond this limit, PyTorch compiles nothing more. The
+    # setting has this name in PyTorch 2.3 and later.
     library._dynamo.config.cache_size_limit = 64
-    # With `dynamic`, it is not compiled for each new shape, which would take seconds.
+    # Without `dynamic`, it would be compiled for each new shape, which takes seconds.
     return library.compile(_closed_form, dynamic=True, fullgraph=True)
 
 

@@ -20,16 +20,16 @@ from softmax_impls.results.runs import interval_of
 from softmax_impls.timing.records import KernelResult
 from softmax_impls.timing.workloads import CellKey
 
-LINEAR_BYTES = 10  # a memory axis with a zero is linear up to here
+LINEAR_BYTES = 10  # if a kernel takes 0 bytes, the axis of memory is linear up to here
 SMALLEST_ERROR = 1e-20  # an error of 0 is drawn here
-MAX_SAMPLES = 200  # of a kernel, in the figure of samples; of more samples, every second, third, ... is drawn
+MAX_SAMPLES = 200  # of a kernel, in the figure of samples; of more, only every second (third, …) is drawn
 MAX_BATCHES = 12  # in the figure of times
 MAX_TICKS = 12  # of an axis
 FEW_DECADES = 3  # an axis of fewer decades has ticks at 2 and 5 times the powers of ten, too
 # Fields of a result that the figure of memory shows, in order of preference.
 MEMORY = {"temporary_bytes": "temporary memory of one call", "peak_memory_bytes": "peak memory of the process"}
 WIDTH, HEIGHT, COLUMNS = 5.9, 4.4, 2  # inches of a panel, and panels side by side; two fit into the page
-TIMES_WIDTH, TIMES_HEIGHT, TIMES_COLUMNS = 2.95, 2.6, 5  # the same of a batch in the figure of times, at the most
+TIMES_WIDTH, TIMES_HEIGHT, TIMES_COLUMNS = 2.95, 2.6, 5  # the same for a batch in the figure of times, at the most
 TIME_LABEL, ROOFLINE = "time of one call", "roofline: moving the bytes"
 
 
@@ -48,7 +48,7 @@ def draw(kind: str, cells: Sequence[Ranked], styles: Styles) -> Figure | None:
     if kind == "winners":
         return winners_maps({"": cells}, styles)
     if kind == "times":
-        on_last_axis = [cell for cell in cells if cell.key.axis == -1]  # the times of others are not comparable
+        on_last_axis = [cell for cell in cells if cell.key.axis == -1]  # times on other axes are not comparable
         return _times(on_last_axis, styles) if on_last_axis else None
     panels = by_panel(cells)
     height = 1.2 + 0.36 * max(len(_points([representative(shown)])) for shown in panels.values())
@@ -63,7 +63,7 @@ def draw(kind: str, cells: Sequence[Ranked], styles: Styles) -> Figure | None:
             axis.set_title(" · ".join(filter(None, (str(panel), axis.get_title()))))
         for axis in axes[len(panels) :]:
             axis.remove()
-        if kind != "samples":  # its axis has the names
+        if kind != "samples":  # the axis of the samples has the names
             add_legend(figure, _points(cells), styles)
     return figure if any(axis.has_data() for axis in figure.axes) else None
 
@@ -91,7 +91,7 @@ def _times(cells: Sequence[Ranked], styles: Styles) -> Figure:
 
 
 def _batches(cells: Sequence[Ranked]) -> dict[int, list[Ranked]]:
-    """Return the cells of each batch that has several dims, or of all batches; at most `MAX_BATCHES` batches."""
+    """Return the cells of each batch with several dims, or of each batch if none has; at most `MAX_BATCHES` batches."""
     found: dict[int, list[Ranked]] = defaultdict(list)
     for cell in sorted(cells, key=lambda cell: cell.key.batch):
         found[cell.key.batch].append(cell)
@@ -127,7 +127,7 @@ def _draw_times(axis: Axes, cells: Sequence[Ranked], styles: Styles) -> None:
 
 
 def _draw_memory(axis: Axes, cells: Sequence[Ranked], styles: Styles) -> None:
-    """Draw temporary memory against size; peak memory of the process if only that is known."""
+    """Draw temporary memory against size, or the peak memory of the process if no temporary memory is known."""
     points = _points(cells)
     kernels = [point.kernel for results in points.values() for point in results]
     field = next((field for field in MEMORY if any(getattr(kernel, field) is not None for kernel in kernels)), None)
@@ -190,7 +190,7 @@ def _set_ticks(axis: Axis, formatter: Formatter) -> None:
 
 
 def _line(times: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
-    """Return the dims, and of each dim the geometric mean of the times: two workloads may have the same shape."""
+    """Return the dims, and the geometric mean of the times of each dim: two workloads may have the same shape."""
     logs = defaultdict(list)
     for dim, seconds in sorted(times):
         logs[dim].append(math.log(seconds))
@@ -198,7 +198,7 @@ def _line(times: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
 
 
 def _scatter(axis: Axes, drawn: Sequence[tuple[float, float, Point]], style: Style, size: float = 20) -> None:
-    """Draw results at (x, y), each with a link to its place in the page."""
+    """Draw results at (x, y), each with a link to its raw result in the page."""
     if drawn:
         x, y, points = zip(*drawn, strict=True)
         markers = axis.scatter(x, y, s=size, zorder=3, clip_on=False, marker=style.marker, color=style.colour,

@@ -10,8 +10,8 @@ from softmax_impls.report.style import save, styles_of
 from softmax_impls.results.runs import Loaded
 
 PAGE = "report.html"
-FIGURES = "figures"  # a folder; points in its SVG files link to the page beside it
-MAX_RUNS = 4  # runs whose figures are written: each takes seconds
+FIGURES = "figures"  # a folder; points in its SVG files link to the page
+MAX_RUNS = 4  # runs whose figures are written: each run takes seconds
 
 
 def write(loaded: Loaded, runs: Sequence[RankedRun], folder: Path) -> tuple[Path, list[Path], list[str]]:

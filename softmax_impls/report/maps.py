@@ -10,17 +10,23 @@ from matplotlib.patches import Rectangle
 
 from softmax_impls.choice.ranking import Ranked
 from softmax_impls.formatting import format_seconds
-from softmax_impls.report.panels import Panel, best, by_panel, shape_text, short_name, tile_text, workload_name
+from softmax_impls.report.panels import Panel, best, by_panel, marks, shape_text, short_name, tile_text, workload_name
 from softmax_impls.report.style import INK, PAPER, RULE, Styles, add_legend, drawing, link, styles_of
 from softmax_impls.timing.workloads import GRID, CellKey
 
-PER_ROW = 4  # tiles of named workloads
-SIDE_BY_SIDE = 2  # panels
+PER_ROW = 4  # tiles of named workloads in a row
+SIDE_BY_SIDE = 2  # panels in a row
 TITLE = "Fastest softmax backward, and the time of one call"
-WIDTH = 5.9  # inches of a panel, at the least: two of them fit into the page
+WIDTH = 5.9  # the least width of a panel in inches: two such panels fit into the page
 TIME_WIDTH, TIME_HEIGHT = 0.6, 0.45  # inches of a tile with a time only
-NAMES_HEIGHT, NAMES_COLUMNS = 0.8, 6  # inches of a tile with names, which fit into as many columns
+NAMES_HEIGHT, NAMES_COLUMNS = 0.8, 6  # inches of a tile with names; the most columns for such tiles
 AXIS_HEIGHT, TITLE_HEIGHT, LEGEND_HEIGHT = 0.5, 0.35, 0.35  # inches
+
+
+FASTER = {  # lines of the title, by the mark of a faster implementation
+    " †": "† faster, but loses saturated rows",
+    " ‡": "‡ faster, but its accuracy on saturated rows is not known",
+}
 
 
 class Block(NamedTuple):
@@ -43,11 +49,11 @@ class Block(NamedTuple):
 
 
 def winners_maps(machines: Mapping[str, Sequence[Ranked]], styles: Styles | None = None) -> Figure:
-    """Draw the implementation to use in each cell: the maps of several machines, by name, side by side.
+    """Draw maps of the implementations to use, side by side. `machines` has the cells of each machine by its name.
 
-    The same shape is at the same place in all maps. A tile is split where implementations tie, and missing where
-    nothing is ranked. Its last line names an implementation that is faster but loses saturated rows. Maps without
-    `styles` are a picture of their own, with a title.
+    A shape has the same position in all maps. A tile is split if implementations tie, and missing if nothing is ranked.
+    If a faster implementation is not accurate on saturated rows, the last line of the tile names it. Without `styles`,
+    the figure has a title, because it is not a part of a page.
     """
     cells = [cell for of_machine in machines.values() for cell in of_machine]
     bests = [found for cell in cells if (found := best(cell))]
@@ -66,7 +72,9 @@ def winners_maps(machines: Mapping[str, Sequence[Ranked]], styles: Styles | None
         figure = Figure(figsize=size)
         if styles is None:
             styles = styles_of(name for cell in cells for name in cell.kernels)
-            figure.suptitle(TITLE + any(found.faster for found in bests) * "\n† faster, but loses saturated rows")
+            faster, of_names = [found.faster[0] for found in bests if found.faster], marks(cells)
+            lines = [text for mark, text in FASTER.items() if any(of_names[name] == mark for name in faster)]
+            figure.suptitle("\n".join([TITLE, *lines]))
         parts = figure.subfigures(len(heights), columns, squeeze=False, height_ratios=heights).flat
         for part, (title, blocks) in zip(parts, panels.items(), strict=False):
             axes = part.subplots(len(blocks), 1, squeeze=False, height_ratios=[block.height for block in blocks])[:, 0]
@@ -85,9 +93,9 @@ def _tie() -> Line2D:
 
 
 def _blocks(keys: Sequence[CellKey], cells: Mapping[CellKey, Ranked]) -> list[Block]:
-    """Return a block of the named workloads in rows, and a block of other shapes by dim and batch.
+    """Return up to three blocks: the named workloads, the grid, and the user's own shapes.
 
-    There is a place for each key, and a tile for each cell.
+    Each key has a position in its block. A key without a cell has None there instead of a tile.
     """
     named = [key for key in keys if workload_name(key)]
     last = (len(named) - 1) // PER_ROW
@@ -102,7 +110,7 @@ def _blocks(keys: Sequence[CellKey], cells: Mapping[CellKey, Ranked]) -> list[Bl
 
 
 def _draw(axis: Axes, block: Block, styles: Styles) -> None:
-    """Draw the tiles of a block, each split into as many colours as implementations tie."""
+    """Draw the tiles of a block. A tile has the colours of all implementations that tie, side by side."""
     for (x, y), cell in block.tiles.items():
         if cell and (found := best(cell)):
             share, url = 1 / len(found.names), link(cell.key)

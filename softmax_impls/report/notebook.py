@@ -12,7 +12,7 @@ from softmax_impls.formatting import format_count
 from softmax_impls.results.runs import load
 from softmax_impls.timing.workloads import CellKey
 
-if TYPE_CHECKING:  # imported where something is drawn
+if TYPE_CHECKING:  # at run time, they are imported where they are needed
     import pandas as pd
     from matplotlib.figure import Figure
 
@@ -26,11 +26,11 @@ class Results:
     Attributes
     ----------
     runs : tuple of RankedRun
-        The results of each tool, machine and commit, in the order of the paths; of a folder, the newest first.
+        A run for each tool, machine and commit, in the order of the paths; the runs of a folder, the newest first.
     problems : tuple of str
         A line for each thing that could not be read, measured or ranked.
     recommendation : tuple of str
-        Of `softmax_impls.compare`: sentences that say which implementation to use.
+        Sentences that say which implementation to use. Only the results of `softmax_impls.compare` have them.
 
     Examples
     --------
@@ -130,7 +130,7 @@ class Results:
 
 
 def existing(paths: str | Path | Iterable[str | Path]) -> list[Path]:
-    """Return a path or several as a list; FileNotFoundError if one does not exist."""
+    """Return one path or several paths as a list; FileNotFoundError if a path does not exist."""
     files = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     for file in files:
         if not file.exists():

@@ -13,7 +13,7 @@ from softmax_impls.report.terminal.answers import MARKS
 from softmax_impls.timing.workloads import CUSTOM, GRID, CellKey
 
 MAX_NAME = 28  # characters of a name in figures and maps
-MAX_NAMES = 3  # of implementations that tie, in a tile of a map
+MAX_NAMES = 3  # names of implementations that tie, in a tile of a map
 
 
 class Panel(NamedTuple):
@@ -50,9 +50,9 @@ def workload_name(key: CellKey) -> str:
 
 
 def address(key: CellKey, kernel: str | None = None) -> str:
-    """Return the end of the page's address, from "#" on, that shows a cell, or the raw result of a kernel in it.
+    """Return the end of a link to the page, from "#" on: to a cell, or to the raw result of a kernel in the cell.
 
-    It is "" if the classes are not on the last axis: the page answers for shapes of rows.
+    It is "" if the classes are not on the last axis, because the page answers only for shapes (batch, dim).
     """
     if key.axis != -1:
         return ""
@@ -61,7 +61,11 @@ def address(key: CellKey, kernel: str | None = None) -> str:
 
 
 def representative(cells: Sequence[Ranked]) -> Ranked:
-    """Return the cell that shows most: the last axis, errors and times of as many kernels as possible, then size."""
+    """Return the cell that shows the most results.
+
+    Cells with the classes on the last axis come first. Then the number of kernels with an error above 0 decides, then
+    the number of ranked kernels, then the size.
+    """
 
     def information(cell: Ranked) -> tuple[bool, int, int, int]:
         kernels = [kernel for kernel in cell.kernels.values() if kernel.ranked]
@@ -71,17 +75,17 @@ def representative(cells: Sequence[Ranked]) -> Ranked:
 
 
 class Best(NamedTuple):
-    """The implementations to use in a cell: the fastest that is accurate on saturated rows, and those that tie."""
+    """The implementations to use in a cell: the fastest that is accurate on saturated rows, and its ties."""
 
-    names: tuple[str, ...]  # the recommended first
-    seconds: float  # of the first
-    faster: tuple[str, float] | None  # the fastest of all if it is not accurate and does not tie, and its ratio
+    names: tuple[str, ...]  # the recommended name first
+    seconds: float  # of a call of the first
+    faster: tuple[str, float] | None  # the fastest of all, and its ratio to the fastest of `names`; None if they tie
 
 
 def best(cell: Ranked) -> Best | None:
     """Return the implementations to use in a cell; None if nothing is ranked.
 
-    If no implementation is known to be accurate, the fastest counts.
+    If no implementation is known to be accurate, all ranked implementations count.
     """
     if not cell.winners:
         return None
@@ -93,7 +97,7 @@ def best(cell: Ranked) -> Best | None:
 
 
 def tile_text(cell: Ranked) -> str:
-    """Return the text of a map's tile: the implementations to use, the time, and a faster one that is not accurate."""
+    """Return a tile's text: the implementations to use, the time, and a faster implementation that is not accurate."""
     if (found := best(cell)) is None:
         return ""
     shown = found.names if len(found.names) <= MAX_NAMES else found.names[: MAX_NAMES - 1]
@@ -107,7 +111,7 @@ def tile_text(cell: Ranked) -> str:
 
 
 def marks(cells: Iterable[Ranked]) -> dict[str, str]:
-    """Return the mark of each implementation: " †" if it loses saturated rows, " ‡" if that is not known, or ""."""
+    """Return each implementation's mark: " †" if it loses saturated rows, " ‡" if its accuracy is unknown, or ""."""
     return {name: MARKS[accuracy_of(kernel)] for cell in cells for name, kernel in cell.kernels.items()}
 
 

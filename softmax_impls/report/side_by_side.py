@@ -1,4 +1,4 @@
-"""Runs side by side: the implementations to use in the cells that they have in common, and the ratios of the times."""
+"""Runs side by side: the implementations to use and ratios of times, in the cells that the runs have in common."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from softmax_impls.report.panels import best
 from softmax_impls.report.terminal.tables import format_ratio
 from softmax_impls.timing.workloads import CellKey
 
-LETTERS = "ABCD"  # names of the runs; the first letters of more runs
+LETTERS = "ABCD"  # names of the runs; further runs are not shown
 TEXT = (
     "Each cell has the implementation to use and its time. B÷A is the time of run B over the time of run A: of these "
     "implementations, of the default call's implementation, and of all implementations, the least and the greatest."
@@ -22,22 +22,22 @@ class Row(NamedTuple):
     """A cell of several runs."""
 
     key: CellKey
-    bests: list[str]  # of each run, the implementations to use and the time
-    ratios: list[str]  # of each run but the first
-    for_all: str  # the implementation that serves all kinds of machines; empty if there is one kind
+    bests: list[str]  # for each run, the implementations to use and the time
+    ratios: list[str]  # for each later run, its times over the times of the first run
+    for_all: str  # which implementation serves all kinds of machines; empty if there is one kind
 
 
 class SideBySide(NamedTuple):
     """The cells that the first run has in common with another run, in the order of the first run."""
 
     titles: dict[str, str]  # of the runs, by letter
-    heads: list[str]  # of the ratios, and of the last column if there are several kinds of machines
+    heads: list[str]  # headings of the ratios, and of `for_all` if there are several kinds of machines
     rows: list[Row]
-    summary: list[str]  # sentences about all kinds
+    summary: list[str]  # sentences about all kinds of machines
 
 
 def side_by_side(runs: Sequence[RankedRun]) -> SideBySide:
-    """Compare the first runs, as many as there are letters."""
+    """Compare the first runs, at most as many as `LETTERS` has."""
     shown = dict(zip(LETTERS, runs, strict=False))
     cells = [{cell.key: cell for cell in run.cells} for run in shown.values()]
     kinds = ("", f" {dispatch.pick().impl}", " of all") if len(shown) == 2 else ("",)
@@ -59,7 +59,7 @@ def _best(cell: Ranked | None) -> str:
 
 
 def _ratios(first: Ranked, later: Ranked | None) -> list[str]:
-    """Return the ratio of the times of the implementations to use, of the default call, and the range of all ratios."""
+    """Return times of `later` over times of `first`: the implementations to use, the default call, the range of all."""
     a, b = best(first), best(later) if later else None
     if not (a and b and later):
         return ["–"] * 3

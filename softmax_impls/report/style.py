@@ -30,7 +30,7 @@ MORE_COLOURS = ("#F0E442", "#44AA99", "#C060B0", "#9C755F", "#8CD17D", "#8F8FEF"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*")
 INK, PAPER, RULE = "#1b1b1c", "#fefefd", "#8a8f99"  # the page replaces INK and PAPER by the colours of its theme
 PAGE = "../report.html"  # relative to the folder of the figures
-LEGEND_WIDTH = 1.6  # inches of an entry
+LEGEND_WIDTH = 1.6  # inches of an entry of a legend
 SETTINGS: Any = {
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
     "axes.axisbelow": True,
@@ -64,7 +64,7 @@ def styles_of(names: Iterable[str]) -> Styles:
     """Return a style for each implementation. It depends on the name alone, unless two names have the same hash."""
     wanted = sorted(set(names))
     styles = dict(zip(COLOURS, map(Style, COLOURS.values(), cycle(MARKERS)), strict=True))
-    # Each pair once, because the number of colours and that of markers have no common divisor.
+    # Each pair of colour and marker occurs once: the numbers of colours and of markers have no common divisor.
     more = list(map(Style, MORE_COLOURS * len(MARKERS), MARKERS * len(MORE_COLOURS)))
     for name in wanted:
         if name not in styles:
@@ -78,16 +78,16 @@ def styles_of(names: Iterable[str]) -> Styles:
 def drawing(salt: str = "") -> Iterator[None]:
     """Set the look of all figures. Ids in an SVG depend on `salt`; figures of one page need different ids."""
     with mpl.rc_context(SETTINGS | {"svg.hashsalt": f"softmax-impls{salt}"}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # a name in a script that the font does not have
+        warnings.filterwarnings("ignore", message="Glyph")  # a name has characters that the font does not have
         yield
 
 
 def add_legend(
     figure: Figure, names: Iterable[str], styles: Styles, more: Sequence[Artist] = (), square: bool = False
 ) -> None:
-    """Add a legend to a figure, with an entry for each implementation in it and for each other handle.
+    """Add a legend to a figure: an entry for each implementation in `names`, and the entries `more`.
 
-    An implementation has its marker, or a square of its colour.
+    The entry of an implementation shows its marker, or with `square` a square in its colour.
     """
     handles: list[Artist] = []
     for name in sorted(set(names)):
@@ -100,7 +100,7 @@ def add_legend(
 
 
 def link(key: CellKey, kernel: str | None = None) -> str | None:
-    """Return the link from a figure's file to a cell in the page, or to a raw result; None if the page has none."""
+    """Return the link from a figure's file to a cell in the page, or to a raw result; None if it has no address."""
     end = address(key, kernel)
     return PAGE + end if end else None
 
@@ -123,7 +123,7 @@ def inline_svg(figure: Figure, salt: str) -> str:
 
 
 def _shorten(tag: re.Match[str]) -> str:
-    """Return a tag with two decimals, without unused names, and with the colours of the theme."""
+    """Return an SVG tag whose numbers have two decimals, without unused attributes, in the colours of the theme."""
     text = re.sub(r"(\.\d\d)\d+", r"\1", tag[0])
     text = re.sub(r'<g id="[^"]*"', "<g", text)
     text = re.sub(r" font-family: [^;]*;| transform=\"rotate\(-0 [^\"]*\"", "", text)

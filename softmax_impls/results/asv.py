@@ -26,8 +26,8 @@ NEEDED = (
     'and dtype, or backward.Workload.time_kernel with implementation, workload and dtype; and version "3" once the '
     "results were checked"
 )
-VERSION = "3"  # of TIMES: each implementation is verified on the arrays that it is timed on
-OLD_VERSIONS = ("1", "2")  # of TIMES: kernels were timed without the public call
+VERSION = "3"  # of the benchmarks in TIMES: each implementation is verified on the arrays that it is timed on
+OLD_VERSIONS = ("1", "2")  # of the benchmarks in TIMES: kernels were timed without the public call, `softmax_backward`
 
 Bytes = Annotated[float, Meta(ge=1, le=2**62)]
 Milliseconds = Annotated[float, Meta(ge=0, le=7e12)]  # since 1970
@@ -35,7 +35,7 @@ OptionalSamples = Annotated[Samples, Meta(min_length=1)] | None
 
 
 class AsvFile(Struct):
-    """The fields of a file that are read. `read_results` decodes the entries of `results`."""
+    """The fields that are read from a results file. `read_results` decodes the entries of `results`."""
 
     result_columns: list[Any]
     results: dict[str, Any]
@@ -45,14 +45,17 @@ class AsvFile(Struct):
     python: str = ""
     requirements: dict[str, Any] = {}
     env_vars: dict[str, Any] = {}
-    params: dict[str, Any] = {}  # the machine
+    params: dict[str, Any] = {}  # describes the machine
 
 
 class _Columns(Struct):
-    """The columns of one benchmark, each with a value for every combination of parameters."""
+    """The columns of one benchmark.
+
+    `result`, `low`, `high` and `samples` have a value for each combination of parameters.
+    """
 
     result: list[Any]
-    params: list[list[str]]
+    params: list[list[str]]  # all values of each parameter
     version: str = ""
     started_at: Milliseconds | None = None
     low: list[Any] | None = msgspec.field(default=None, name="stats_ci_99_a")
@@ -79,17 +82,17 @@ class Result:
     benchmark: Benchmark
     started_at: datetime.datetime | None
     value: Any
-    interval: tuple[float, float] | None  # of 99 %; None if asv states no usable interval, as for few samples
+    interval: tuple[float, float] | None  # of 99 % confidence, in seconds; None if asv states none, as for few samples
     samples: Samples | None  # None if asv recorded no samples
 
 
 def utc(milliseconds: float | None) -> datetime.datetime | None:
-    """Return a time from milliseconds since 1970."""
+    """Return the time in UTC, from milliseconds since 1970; None for None."""
     return None if milliseconds is None else datetime.datetime.fromtimestamp(milliseconds / 1e3, datetime.UTC)
 
 
 def decode(data: bytes, problems: Problems) -> AsvFile:
-    """Decode a file."""
+    """Decode a results file; raise `ResultsError` if its format is not version 2 of asv's format."""
     content = decode_json(data)
     version = content.get("version") if isinstance(content, dict) else 2
     if version == 1:
@@ -100,15 +103,16 @@ def decode(data: bytes, problems: Problems) -> AsvFile:
 
 
 def read_results(file: AsvFile, name: str, problems: Problems, kind: Any = Any) -> Iterator[Result]:
-    """Yield the result of a benchmark for each combination of parameters, with a value of type `kind`.
+    """Yield the results of the benchmark `name`: one for each combination of parameters, with a value of type `kind`.
 
-    A combination that failed, or that cannot be read, adds a problem. A combination that asv skipped adds nothing.
+    A combination that failed, or that cannot be read, is left out and adds a problem. A combination that asv skipped is
+    left out without a problem.
     """
     if name not in file.results:
         return
     with problems.at(name):
         columns = _columns(file, name, problems)
-        count = math.prod(map(len, columns.params))  # a short file can ask for any number of combinations
+        count = math.prod(map(len, columns.params))  # a short file can state billions of combinations
         if len(columns.result) != count:
             raise ResultsError(f"{len(columns.result)} results for {count} combinations of parameters")
         optional = columns.low, columns.high, columns.samples
@@ -142,7 +146,7 @@ def _interval(low: Any, high: Any) -> tuple[float, float] | None:
 
 
 def read_cells(data: bytes, folder: str, problems: Problems) -> list[Cell]:
-    """Read the cells of a file. asv names the folder that the file is in after the machine."""
+    """Read the cells of a results file. `folder` is the name of its folder, which asv names after the machine."""
     file = decode(data, problems)
     threads = 1
     with problems.at("NUMBA_NUM_THREADS"):
@@ -171,7 +175,7 @@ def read_cells(data: bytes, folder: str, problems: Problems) -> list[Cell]:
 
 
 def machine_of(file: AsvFile) -> tuple[str, str, str, str, str]:
-    """Return host, processor, number of cores, system without its version, and architecture; "" if not known."""
+    """Return host, processor, number of cores, system without its version, and architecture; "" if unknown."""
     values = (file.params.get(name) for name in ("machine", "cpu", "num_cpu", "os", "arch"))
     host, processor, cores, system, architecture = (
         records.storable(value, 200) if isinstance(value, str) else "" for value in values
@@ -180,7 +184,7 @@ def machine_of(file: AsvFile) -> tuple[str, str, str, str, str]:
 
 
 def _environment(file: AsvFile, folder: str, problems: Problems) -> Environment:
-    python = {"python": file.python} if file.python[:1].isdigit() else {}  # it may be the path of an executable
+    python = {"python": file.python} if file.python[:1].isdigit() else {}  # asv may state the path of an executable
     stated, *about = machine_of(file)
     host = stated or records.storable(folder, 200)
     versions = read_versions(python | file.requirements, problems)
@@ -199,11 +203,11 @@ def _name_and_key(params: tuple[str, ...], threads: int) -> tuple[str, CellKey]:
 
 
 def _errors(file: AsvFile, problems: Problems) -> dict[tuple[str, str], dict[str, float | None]]:
-    """Return the relative errors of each implementation and dtype, by kind of input."""
+    """Return relative errors by kind of input, for each implementation and dtype."""
     errors: dict[tuple[str, str], dict[str, float | None]] = {}
     for result in read_results(file, ERRORS, problems, records.NonNegative):
         with problems.at(str(result.benchmark)):
             name, family, dtype = msgspec.convert(result.benchmark.params, tuple[Name, Name, Dtype])
-            relative = result.value * float(np.finfo(dtype).eps) / 2  # asv tracks units of rounding
+            relative = result.value * float(np.finfo(dtype).eps) / 2  # asv stores the error in units of rounding
             errors.setdefault((name, dtype), {})[family] = relative
     return errors

@@ -18,11 +18,11 @@ NEEDED = (
     "no times of the backward pass: the extra_info of a benchmark must have implementation, and extra_info or params "
     "must have workload, batch, dim, dtype and threads, and verified=True once the result was checked"
 )
-NOTCH = 1.57  # quartile ranges over sqrt(n): half a 95 % interval of a median (McGill, Tukey and Larsen, 1978)
+NOTCH = 1.57  # 1.57 (q3 - q1) / sqrt(n) is half the 95 % interval of a median (McGill, Tukey and Larsen, 1978)
 
 
 class _File(Struct):
-    """The fields of a file that are read. The entries of `benchmarks` are decoded one by one."""
+    """The fields that are read from a results file. The entries of `benchmarks` are decoded one by one."""
 
     benchmarks: list[Any]
     machine_info: dict[str, Any] = {}
@@ -43,9 +43,9 @@ class _Commit(Struct):
 
 
 class _Entry(Struct):
-    """A benchmark of any project. A benchmark of ours has "implementation" in `extra_info`."""
+    """A benchmark of any project. The benchmarks of this package have "implementation" in `extra_info`."""
 
-    extra_info: dict[str, Any] = {}  # from tests/benchmarks/test_backward.py
+    extra_info: dict[str, Any] = {}  # filled by our benchmarks, tests/benchmarks/test_backward.py
     params: dict[str, Any] = {}
     stats: dict[str, Any] = {}
 
@@ -60,7 +60,7 @@ class _Benchmark(Struct):
     dtype: Dtype
     threads: Size
     median: Seconds
-    data: Annotated[Samples, Meta(min_length=1)] | None = None  # not in files of --benchmark-autosave
+    data: Annotated[Samples, Meta(min_length=1)] | None = None  # the samples; not in files of --benchmark-autosave
     min: Seconds | None = None
     q1: Seconds | None = None
     q3: Seconds | None = None
@@ -70,7 +70,10 @@ class _Benchmark(Struct):
     verified: bool = False
 
     def result(self) -> KernelResult:
-        """Return the record. Without samples, the median is the only sample, and its interval is from the quartiles."""
+        """Return the record of the kernel.
+
+        If the file has no samples, the median is the only sample, and its interval is computed from the quartiles.
+        """
         interval = None
         if not self.data and self.q1 and self.q3 and self.rounds > 1:
             half = NOTCH * (self.q3 - self.q1) / math.sqrt(self.rounds)

@@ -19,7 +19,7 @@ from softmax_impls.timing.records import Name
 
 MAX_FILE_BYTES = 500_000_000
 MAX_LINE = 200  # characters of an error message
-MAX_KINDS = 20  # different problems of a file that are listed
+MAX_KINDS = 20  # number of different problems that are listed for a file
 UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, RecursionError, OverflowError)
 
 Fields = TypeVar("Fields", bound=Struct)
@@ -47,14 +47,17 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode_json(data: bytes) -> Any:
-    """Decode JSON that may hold NaN and Infinity, which `json` accepts, and msgspec, which is faster, does not."""
+    """Decode JSON. msgspec is faster than `json`, but only `json` accepts NaN and Infinity."""
     with suppress(*UNREADABLE):
         return msgspec.json.decode(data)
     return json.loads(data)
 
 
 def read_fields(content: object, kind: type[Fields], problems: "Problems", position: str = "") -> Fields:
-    """Return the record that `content` holds. An optional field that is null or cannot be read counts as missing."""
+    """Return `content` as a record of type `kind`. An optional field that is null or cannot be read counts as missing.
+
+    If a field cannot be read, add a problem at `position`, followed by the name of the field.
+    """
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError:
@@ -68,7 +71,7 @@ def read_fields(content: object, kind: type[Fields], problems: "Problems", posit
 
 
 def read_versions(stated: Mapping[str, Any], problems: "Problems") -> dict[str, str]:
-    """Return the versions that can be read. Tools may state "" or null instead of a version."""
+    """Return the versions that can be read, by package. Tools may state "" or null instead of a version."""
     found: dict[str, str] = {}
     for package, version in stated.items():
         if version:
@@ -83,7 +86,7 @@ def printable(text: object) -> str:
 
 
 def describe(error: Exception) -> str:
-    """Return an error as one printable line. Long content of the file is cut out of the middle."""
+    """Return an error as one printable line. If the line is too long, its middle is left out."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
     if isinstance(error, OSError) and error.strerror:
@@ -100,7 +103,7 @@ def _one_line(text: str) -> str:
 class _Kind:
     """The problems that have the same text."""
 
-    first: str  # the position of the first of them
+    first: str  # position of the first problem
     count: int = 0
     files: int = 0
 
@@ -113,7 +116,10 @@ class Problems:
         self._max_kinds = max_kinds
 
     def add(self, position: str, problem: str, count: int = 1, files: int = 0) -> None:
-        """Note a problem and its position in the file; "" is the whole file."""
+        """Add a problem and its position in the file; "" is the whole file.
+
+        `count` is how often the problem occurs, and `files` in how many files.
+        """
         if problem not in self._kinds and len(self._kinds) >= self._max_kinds:
             problem = "other problems"
         kind = self._kinds.setdefault(problem, _Kind(_one_line(position)))
@@ -121,13 +127,13 @@ class Problems:
         kind.files += files
 
     def add_file(self, name: str, problems: "Problems") -> None:
-        """Note the problems of a file."""
+        """Add the problems of the file `name`."""
         for problem, kind in problems._kinds.items():
             self.add(f"{name}: {kind.first}" if kind.first else name, problem, kind.count, files=1)
 
     @contextmanager
     def at(self, position: str) -> Iterator[None]:
-        """Note the error of the body if it reads content of the wrong type, and go on."""
+        """If the body of the `with` statement cannot read its content, add a problem, and go on after the body."""
         try:
             yield
         except UNREADABLE as error:

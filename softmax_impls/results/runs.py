@@ -20,11 +20,11 @@ from softmax_impls.timing.statistics import median_interval
 from softmax_impls.timing.workloads import CellKey
 
 YEARS = range(1970, 2200)  # that calendars and pandas can handle
-SUFFIXES = (".jsonl", ".json", ".ndjson")  # of the files of a folder that are read
-ASV_FILES = ("machine.json", "benchmarks.json")  # without results
-MAX_PROBLEMS = 100  # kinds of problems that are listed
+SUFFIXES = (".jsonl", ".json", ".ndjson")  # of the files that are read from a folder
+ASV_FILES = ("machine.json", "benchmarks.json")  # files of asv that hold no results
+MAX_PROBLEMS = 100  # number of different problems that are listed
 CELL = re.compile(rb'^[ \t]*\{[ \t]*"schema"[ \t]*:', re.MULTILINE)  # the beginning of a line of `compare`
-OLDEST = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)  # to sort an unknown time by
+OLDEST = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)  # stands for an unknown time when cells are sorted
 
 
 @dataclass(frozen=True)
@@ -59,20 +59,20 @@ class Run:
 class Loaded:
     """The runs of some files, and a line for each kind of problem."""
 
-    runs: tuple[Run, ...]  # in the order of the paths; of a path the newest first, and runs without a time last
+    runs: tuple[Run, ...]  # in the order of the paths; for each path, the newest first and runs without a time last
     problems: tuple[str, ...]  # files, and parts of files, that could not be read
     notes: tuple[str, ...]  # cells that were left out for another reason
 
 
 def load(paths: Iterable[Path]) -> Loaded:
-    """Read results files, and folders that hold them. Each kind of problem adds a line to `problems`.
+    """Read results files, and folders that hold results files. Each kind of problem adds a line to `Loaded.problems`.
 
     A file may have any name and any encoding, or be a pipe, which can be read only once.
     """
     cells: list[Cell] = []
     problems = Problems(MAX_PROBLEMS)
     seen: set[str] = set()
-    place: dict[str, int] = {}  # of the path that a file belongs to
+    place: dict[str, int] = {}  # for each file, the position of its path in `paths`
     for number, path in enumerate(paths):
         files = _files(path)
         if not files:
@@ -96,7 +96,7 @@ def interval_of(kernel: KernelResult) -> tuple[float, float] | None:
 
 
 def range_of(kernel: KernelResult) -> tuple[float, float] | None:
-    """Return the range in seconds that nine of ten samples lie in; without samples, as `interval_of`."""
+    """Return the range in seconds that nine of ten samples lie in; with fewer than two samples, `kernel.interval`."""
     if len(kernel.samples) < 2:
         return kernel.interval
     low, high = np.percentile(kernel.samples, (5, 95)).tolist()
@@ -104,7 +104,7 @@ def range_of(kernel: KernelResult) -> tuple[float, float] | None:
 
 
 def _files(path: Path) -> list[Path]:
-    """Return the files to read: `path` itself, or the files in a folder that have a suffix of results."""
+    """Return the files to read: `path` itself or, if it is a folder, the files in it that may hold results."""
     if not os.path.isdir(path):
         return [path]
     files = [file for suffix in SUFFIXES for file in path.rglob(f"*{suffix}")]
@@ -143,7 +143,7 @@ def _decode(data: bytes, file: Path, problems: Problems) -> list[Cell]:
 
 
 def split(cells: Iterable[Cell]) -> list[Run]:
-    """Return the runs, the newest first, each with the newest measurement of each key."""
+    """Split cells into runs, the newest run first. The cells of a run are the newest measurement of each key."""
     groups: dict[tuple[str, str, str, str], dict[CellKey, list[Cell]]] = {}
     for cell in cells:
         about = cell.environment
@@ -158,13 +158,19 @@ def split(cells: Iterable[Cell]) -> list[Run]:
 
 
 def _newest_first(cells: Iterable[Cell]) -> list[Cell]:
-    """Return the measurements of a key, the newest first; of records of one time, the record with most samples."""
+    """Return the measurements of a key, the newest first.
+
+    If several records have the same time, only the record with the most samples is kept.
+    """
     ordered = sorted(cells, key=lambda cell: (cell.time or OLDEST, sum(len(kernel.samples) for kernel in cell.kernels)))
     return list({cell.time: cell for cell in ordered}.values())[::-1]
 
 
 def _newest_runs_first(runs: list[Run]) -> list[Run]:
-    """Sort runs. The time of a run of asv is that of its commit, and two commits may be of the same second."""
+    """Sort runs, the newest first. If the times of runs are equal, the order of their commits in git decides.
+
+    The time of a run of asv is the time of its commit. Two commits may be made in the same second.
+    """
     alike = Counter(run.time for run in runs)
     commits = from_old_to_new(run.commit for run in runs if alike[run.time] > 1)
     place = {commit: number for number, commit in enumerate(commits)}

@@ -1,7 +1,8 @@
-"""Compare two commits by the samples that asv recorded of them.
+"""Compare two commits by the samples that asv recorded.
 
-A benchmark is slower if its fastest sample takes more than a factor times as long as before. Other processes make
-samples longer, often for seconds. That moves the median, but hardly the fastest sample of several rounds.
+A benchmark counts as slower if the time of its fastest sample grew by more than the factor of its `SizeClass`. Other
+processes make samples longer, often for seconds. This changes the median, but hardly the fastest sample of several
+rounds.
 """
 
 import datetime
@@ -22,10 +23,10 @@ from softmax_impls.timing.records import Samples
 
 @dataclass(frozen=True)
 class SizeClass:
-    """Calls of about the same time, and the factor from which their fastest samples count as different."""
+    """A range of times of a call. Fastest samples count as different if their ratio exceeds `factor`."""
 
     name: str
-    longest: float  # seconds of a call, at the most
+    longest: float  # seconds of the longest call
     factor: float
 
 
@@ -41,7 +42,7 @@ SIZE_CLASSES = (
 
 @dataclass(frozen=True)
 class Recorded:
-    """The samples that asv recorded of a commit, on one machine and with one virtual environment."""
+    """The samples that asv recorded for one commit, on one machine and in one virtual environment."""
 
     machine: str
     environment: str
@@ -49,7 +50,7 @@ class Recorded:
     date: datetime.datetime | None  # of the commit, in UTC
     measured: datetime.datetime | None  # time of the newest measurement, in UTC
     samples: Mapping[Benchmark, Samples]  # seconds of a call; benchmarks without samples are left out
-    kind: str = ""  # processor, number of cores and system; the name of the machine if asv does not know the processor
+    kind: str = ""  # of machine: processor, cores and system; the name of the machine if the processor is unknown
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Change:
 
 @dataclass(frozen=True)
 class CommitComparison:
-    """Two commits on one machine, each list of changes with the largest change first."""
+    """The comparison of two commits on one machine. `slower` and `faster` begin with the largest change."""
 
     base: Recorded
     head: Recorded
@@ -87,7 +88,7 @@ class CommitComparison:
     faster: tuple[Change, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the comparison for JSON, where `print_json` writes the dates as text."""
+        """Return the comparison for `print_json`, which writes the dates as text."""
         sides = {"base": self.base, "head": self.head}
         return {
             "machine": self.base.machine,
@@ -105,11 +106,11 @@ class Slowdown:
 
     benchmark: Benchmark
     ratios: Mapping[str, float]  # time after over time before, by kind
-    other_kinds: tuple[str, ...]  # that have the benchmark, and are not slower
+    other_kinds: tuple[str, ...]  # kinds of machines on which the benchmark was measured and is not slower
 
     @property
     def on_all(self) -> bool:
-        """Whether several kinds have the benchmark and all are slower, so that the commit is the likely cause."""
+        """Whether the benchmark is slower on all kinds, and on two or more. Then the commit is the likely cause."""
         return len(self.ratios) > 1 and not self.other_kinds
 
     def as_dict(self) -> dict[str, Any]:
@@ -122,9 +123,9 @@ def _name(benchmark: Benchmark) -> dict[str, Any]:
 
 
 def kinds(comparisons: Sequence[CommitComparison]) -> list[str]:
-    """Return the kind of each comparison: that of its machine, and asv's environment if the machine's kind has several.
+    """Return the kind of machine of each comparison. If a kind has several environments of asv, append the environment.
 
-    The environment states the versions that are part of a kind.
+    The name of an environment states versions of packages, which are part of a kind.
     """
     bases = [comparison.base for comparison in comparisons]
     count = Counter(kind for kind, _ in {(base.kind, base.environment) for base in bases})
@@ -132,7 +133,7 @@ def kinds(comparisons: Sequence[CommitComparison]) -> list[str]:
 
 
 def by_kind(comparisons: Iterable[CommitComparison]) -> list[Slowdown]:
-    """Return the slowdowns over all machines: those of most kinds first, then the largest."""
+    """Return the benchmarks that are slower on some machine: those on most kinds first, then the largest ratio."""
     comparisons = list(comparisons)
     slower: dict[Benchmark, dict[str, float]] = {}
     measured: dict[Benchmark, set[str]] = {}
@@ -147,12 +148,12 @@ def by_kind(comparisons: Iterable[CommitComparison]) -> list[Slowdown]:
 
 
 def size_class(seconds: float) -> SizeClass:
-    """Return the class of a call that takes this long."""
+    """Return the size class of a call that takes `seconds`."""
     return next(size_class for size_class in SIZE_CLASSES if seconds <= size_class.longest)
 
 
 def is_slower(before: Sequence[float], after: Sequence[float]) -> bool:
-    """Whether the fastest sample takes longer than before by more than the factor of its size class."""
+    """Whether min(after) > factor * min(before), in seconds. The factor is from the size class of min(before)."""
     return min(after) > size_class(min(before)).factor * min(before)
 
 

@@ -25,14 +25,14 @@ FILE = "results.jsonl"
 OLD_SCHEMA = "written by an earlier edition (schema {}): measure again with 'softmax-impls compare'"
 NEW_SCHEMA = "written by a later edition (schema {}): install a newer softmax-impls"
 CUT_OFF = "cut off"
-PACKAGES = ("python", "softmax-impls", "numpy", "numba", "llvmlite")  # that the times of all implementations depend on
+PACKAGES = ("python", "softmax-impls", "numpy", "numba", "llvmlite")  # the times of all implementations depend on these
 _DECODER = msgspec.json.Decoder(Cell)
 
 
 def append(path: Path, cell: Cell) -> None:
-    """Add a cell to the end of a file, which is created if necessary; the cell is on disk when this returns.
+    """Add a cell to the end of a file, which is created if necessary. The cell is on disk when the function returns.
 
-    If a value is outside the bounds of its type, as NaN is, raise ValueError and write nothing.
+    If a value is outside the bounds of its type, for example NaN, raise ValueError and write nothing.
     """
     line = _encode(cell)
     with path.open("ab+") as file:
@@ -45,7 +45,7 @@ def append(path: Path, cell: Cell) -> None:
 
 
 def start(path: Path) -> None:
-    """Make an empty file, and its folder. A file of an earlier run is kept beside it."""
+    """Create an empty file and its folder. The results of an earlier run are renamed to end in `.previous.jsonl`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size:
         path.replace(path.with_suffix(".previous.jsonl"))
@@ -53,7 +53,7 @@ def start(path: Path) -> None:
 
 
 def write(path: Path, cells: Iterable[Cell]) -> None:
-    """Replace a file in one step. If a value is outside the bounds of its type, raise ValueError; the file stays."""
+    """Replace a file in one step. If a value is outside the bounds of its type, raise ValueError and keep the file."""
     with replacing(path) as file:
         file.writelines(map(_encode, cells))
         file.flush()
@@ -61,18 +61,18 @@ def write(path: Path, cells: Iterable[Cell]) -> None:
 
 
 class ResultsFile:
-    """The results file of a running comparison, which goes on if a write fails. Without a path, nothing is written."""
+    """The results file of a comparison, which goes on if a write fails. Without a path, nothing is written."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self.lacks = ""  # a line with the reason if the file lacks cells
+        self.lacks = ""  # why the file lacks cells; "" if no write failed
 
     def lock(self) -> None:
-        """Keep the folder for this comparison while this object exists; ResultsError if another one writes to it."""
+        """Lock the folder while this object exists. Raise `ResultsError` if another comparison has locked it."""
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(ImportError):  # as on Windows
+        with suppress(ImportError):  # Windows has no fcntl
             import fcntl
 
             folder = os.open(self._path.parent, os.O_RDONLY)
@@ -85,7 +85,7 @@ class ResultsFile:
                 return
 
     def append(self, cell: Cell, say: Callable[[str], object]) -> None:
-        """Append a cell; `say` receives a line if that fails, as on a full disk."""
+        """Append a cell. If this fails, for example on a full disk, call `say` with the reason."""
         try:
             if self._path:
                 append(self._path, cell)
@@ -94,7 +94,7 @@ class ResultsFile:
             say(self.lacks)
 
     def finish(self, cells: Collection[Cell]) -> list[str]:
-        """Write the cells in place of the lines of the steps; return a line if the file lacks cells."""
+        """Write one line for each cell, instead of one for each step. Return the reason if the file lacks cells."""
         with suppress(OSError):
             if self._path and cells:
                 write(self._path, cells)
@@ -112,9 +112,10 @@ def read(path: Path) -> tuple[list[Cell], list[str]]:
 
 
 def decode(data: bytes, problems: Problems) -> list[Cell]:
-    """Return the cells of a file, in its order. If a cell was stored after each of its steps, the last record counts.
+    """Return the cells of a file, in the order of the file. If a cell has a line for each step, its last line counts.
 
-    A line that cannot be read is left out. So is a kernel, control or roofline, but not the rest of its line.
+    A line that cannot be read is left out. If only kernels, the control or the roofline of a line cannot be read, the
+    rest of the line is kept.
     """
     cells: dict[tuple[CellKey, datetime.datetime | None, str, str], Cell] = {}
     for number, line in enumerate(io.BytesIO(data), start=1):
@@ -133,11 +134,11 @@ def decode(data: bytes, problems: Problems) -> list[Cell]:
 def continue_from(
     path: Path, environment: Environment, seed: int, sources: Mapping[str, str], packages: Collection[str] = ()
 ) -> list[Cell]:
-    """Return the cells of an interrupted run, without the cell that was being written; no cells if there is no file.
+    """Return the cells of an interrupted run; no cells if there is no file. A last line that is cut off is left out.
 
-    Raise `ResultsError` if the file has other damage, or if new cells would not be comparable with its cells: machine,
-    host, seed, the fingerprint of the source of each implementation, and the versions of `PACKAGES` and of `packages`,
-    which the implementations require, must be equal.
+    Raise `ResultsError` if the file has other damage, or if new cells would not be comparable with its cells. Machine,
+    host, seed, `sources` and versions must be equal. `sources` has the fingerprint of the source of each
+    implementation. The versions are those of `PACKAGES`, and of the `packages` that the implementations require.
     """
     cells = read_whole(path)
     needed = {*PACKAGES, *packages}
@@ -156,7 +157,10 @@ def continue_from(
 
 
 def read_whole(path: Path) -> list[Cell]:
-    """Return the cells of a file that has no damage but a last line that is cut off; none if it is missing or empty."""
+    """Return the cells of a file; no cells if it is missing or empty. A last line that is cut off is left out.
+
+    If the file has other damage, or cannot be read, raise `ResultsError`.
+    """
     if not path.exists() or path.stat().st_size == 0:  # empty: `compare` was interrupted before its first cell
         return []
     try:
@@ -170,19 +174,22 @@ def read_whole(path: Path) -> list[Cell]:
 
 
 def refuse_if_different(path: Path, name: str, before: object, now: object) -> None:
-    """Raise `ResultsError` if `before`, which the file was measured with, differs from `now`. `name` names both."""
+    """Raise `ResultsError` if the file was measured with another value of `name`, for example of the seed, than now."""
     if before != now:
         raise ResultsError(f"{path} was measured with different {name}: {_difference(before, now)}")
 
 
 def _encode(cell: Cell) -> bytes:
     line = msgspec.json.encode(msgspec.structs.replace(cell, file=""))
-    _DECODER.decode(line)  # checks the bounds, which creating a record does not
+    _DECODER.decode(line)  # checks the bounds; creating a record does not check them
     return line + b"\n"
 
 
 def _decode(line: bytes, position: str, problems: Problems) -> Cell:
-    """Decode a line. If something else than a kernel, the control or the roofline cannot be read, raise its error."""
+    """Decode a line. Kernels, the control and the roofline are left out if they cannot be read.
+
+    If another part of the line, or every kernel, cannot be read, raise the error.
+    """
     try:
         return _DECODER.decode(line)
     except msgspec.MsgspecError as error:
@@ -212,7 +219,7 @@ def _decode(line: bytes, position: str, problems: Problems) -> Cell:
 
 
 def _describe(error: Exception) -> str:
-    """Return the problem of a line."""
+    """Return the problem of a line that cannot be decoded, as text."""
     problem = describe(error)
     if found := re.fullmatch(r"Invalid value (\d+) - at `\$\.schema`", problem):
         return (OLD_SCHEMA if int(found[1]) < SCHEMA else NEW_SCHEMA).format(found[1])
@@ -220,7 +227,10 @@ def _describe(error: Exception) -> str:
 
 
 def _is_cut_off(line: bytes) -> bool:
-    """Whether a line is the last, and only the beginning of a JSON object. A value may be cut, too: 0.0001 to 0.0."""
+    """Whether a line is the last line of a file, and only the beginning of a JSON object.
+
+    The error of decoding does not show this: if 0.0001 is cut to 0.0, the error is about the bounds of the number.
+    """
     with suppress(*UNREADABLE):
         msgspec.json.decode(line)
         return False

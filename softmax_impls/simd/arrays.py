@@ -1,8 +1,10 @@
-"""Functions that Python calls with NumPy arrays. Compiled, they get pointers to the words of the Python objects.
+"""Functions that Python calls with NumPy arrays. A compiled function gets a pointer to the words of each array object.
 
-So they take arrays of any kind. NumPy's C API defines the words, see PyArrayObject_fields and PyArray_Descr in
-numpy/ndarraytypes.h. After the head of a Python object, an array has its data, its number of dimensions (32 bits), its
-shape, strides, base, and dtype. A dtype has its type, letters and a number, flags, and the bytes of an element.
+A word has 64 bits. The same machine code takes arrays of any dtype and any number of dimensions. NumPy's C API defines
+the words, see PyArrayObject_fields and PyArray_Descr in numpy/ndarraytypes.h. Every Python object begins with a head.
+In an array, these words follow: the address of the data, the number of dimensions (32 bits), the addresses of shape,
+strides and base, and the address of the dtype. In a dtype, these words follow: the type, letters and a number, flags,
+and the bytes of an element.
 """
 
 import ctypes
@@ -16,27 +18,30 @@ from softmax_impls.simd.jit import DISABLE_JIT, Task, inner
 from softmax_impls.simd.vectors import Pointer, address, pointer_to
 
 Array = Any  # compiled: a pointer to words; interpreted: a list, with arrays, tuples and lists in place of addresses
-HEAD = object.__basicsize__ // 8  # words
-DATA, DIMENSIONS, SHAPE, DTYPE = HEAD, HEAD + 1, HEAD + 2, HEAD + 5
-ITEMSIZE = HEAD + 3  # of a dtype
+HEAD = object.__basicsize__ // 8  # words of the head
+DATA, DIMENSIONS, SHAPE, DTYPE = HEAD, HEAD + 1, HEAD + 2, HEAD + 5  # indices of words of an array
+ITEMSIZE = HEAD + 3  # index of a word of a dtype
 
 
 class Entry(Task):
-    """A function of arrays, and of numbers whose parameters are annotated as int; compiled when it is first needed."""
+    """A function of arrays and numbers that is compiled when it is first needed.
+
+    Parameters annotated as int are numbers, all others are arrays.
+    """
 
     def __init__(self, function: Any) -> None:
         super().__init__(function, {})
 
     @functools.cached_property
     def compiled(self) -> Any:
-        """The function that Python calls, as fast as possible."""
+        """The function to call: machine code, or a Python function if Numba's compiler is disabled."""
         if DISABLE_JIT:
             return lambda *arguments: self.function(*map(_interpreted, arguments))
         return objects.callable_at(self.address(None), self.function.__name__)
 
 
 def _interpreted(argument: Any) -> Any:
-    """Return the words of an array for the interpreter."""
+    """Return a list that replaces the words of an array in the interpreter; return other arguments as they are."""
     if not isinstance(argument, np.ndarray):
         return argument
     head = [0] * HEAD
@@ -54,7 +59,7 @@ def _has_this_layout(array: Any) -> bool:
 
 @inner(forceinline=True)
 def data(array: Array) -> Pointer:
-    """Return a pointer to the data of a C-contiguous array, as words."""
+    """Return a pointer to the data of a C-contiguous array. For the compiler, the data are words."""
     return pointer_to(array[DATA], np.int64(0))
 
 
@@ -78,7 +83,7 @@ def itemsize(array: Array) -> int:
 
 @inner()
 def common_size(probs: Array, grad: Array, out: Array) -> int:
-    """Return the number of elements; -1 if the three shapes differ or `out` partly overlaps an input."""
+    """Return the number of elements of an array; -1 if the three shapes differ or `out` partly overlaps an input."""
     size = 1
     for axis in range(dimensions(probs)):
         n = shape(probs)[axis]

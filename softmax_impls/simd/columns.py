@@ -1,19 +1,20 @@
-"""Both passes where the classes are not on the last axis. Arrays are seen as (outer, D, inner).
+"""The forward and the backward pass of arrays (outer, D, inner): the classes are on the axis in the middle.
 
 A vector holds neighbouring columns, and each lane computes a column. The backward pass computes p (h - Σ p h), where
 h = g - c and c is g at the column's largest p. A block consists of some neighbouring vectors of an outer index, with
 all classes. Each block is copied to a buffer that fits the cache, because the rows of a block are far apart in memory
-and compete for a few sets of the cache. Each step writes a block and reads the next block, row by row, so that it waits
-neither for loads nor for stores::
+and compete for a few sets of the cache. Each step writes a block and reads the next block, row by row, so that the
+processor waits neither for loads nor for stores::
 
     step                0          1          2          3
-    exchange            read 0     read 1     read 2
-                                   write 0    write 1    write 2
+    read                block 0    block 1    block 2
+    write                          block 0    block 1    block 2
     reduce: backward    block 0    block 1    block 2                c, Σ p h
             forward     block 0    block 1    block 2                exp(x - max x), 1 / Σ exp(x - max x)
 
-If all rows allow it, vectors begin at a cache line. The first and the last vector of an outer index may overlap their
-neighbours, which are in the same block. Small arrays need no buffer, see `direct`.
+If `inner` is a multiple of the number of lanes, the vectors of the result begin at cache lines. The first and the last
+vector of an outer index may overlap their neighbours, which are in the same block. Small arrays need no buffer, see
+`direct`.
 """
 
 import functools
@@ -31,7 +32,7 @@ from softmax_impls.simd.passes import result_at
 from softmax_impls.simd.vectors import Pointer
 from softmax_impls.threads import MAX_THREADS
 
-Block = tuple[int, int, int]  # index of its first row, column of its first vector, number of vectors
+Block = tuple[int, int, int]  # index of its first row's first element, column of its first vector, number of vectors
 
 
 def backward(probs: Array, grad: Array, out: Array, threads: int | None = None) -> None:
@@ -43,8 +44,9 @@ def backward(probs: Array, grad: Array, out: Array, threads: int | None = None) 
 def direct_call(probs: Array, grad: Array, out: Array, axis: int, threads: int | None = None) -> bool:
     """Compute the backward pass of C-contiguous arrays by `direct` if possible; return whether it was possible.
 
-    It is possible if the first-level cache holds the elements of an outer index, `out` overlaps no input and nothing
-    overflows. Arrays beyond the caches are refused: by blocks, they take 0.8 of the time (Zen 3, 1600×10×100).
+    `axis` is the axis of the classes. The call is possible if the first-level cache holds the elements of an outer
+    index, these have at least a vector of columns, `out` overlaps no input, and nothing overflows. Arrays larger than
+    the caches are left to `backward_blocks`, which takes 0.8 of the time of `direct` for them (Zen 3, 1600×10×100).
     """
     moved = 3 * out.nbytes
     if moved > sizes.NONTEMPORAL_FROM:
@@ -55,8 +57,8 @@ def direct_call(probs: Array, grad: Array, out: Array, axis: int, threads: int |
 
 @functools.lru_cache(1024)
 def _direct_words(shape: tuple[int, ...], axis: int, itemsize: int, team: pool.Team) -> tuple[Any, Any]:
-    """Return the words of a call, see `pool.words_of`; 0 where `direct` takes longer, or `inner` is too small."""
-    axis, bytes_of = axis % len(shape), math.prod(shape[axis:]) * itemsize  # of an outer index
+    """Return the words of a call, see `pool.words_of`; (0, 0) where blocks are faster, or `inner` is too small."""
+    axis, bytes_of = axis % len(shape), math.prod(shape[axis:]) * itemsize  # bytes of an outer index
     outer, dim, columns = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis:][1:])
     if columns * itemsize < sizes.VECTOR_BYTES or not 0 < bytes_of <= sizes.DIRECT_BYTES:
         return 0, 0
@@ -75,7 +77,7 @@ def _run(blocks_of: Task, probs: Array, grad: Array, out: Array, moved: int, thr
     blocks, largest = split(dim, columns, sizes.VECTOR_BYTES // out.itemsize)
     blocks *= outer
     step = -(-blocks // (1 if team[0] == 1 else min(sizes.CHUNKS_PER_THREAD * team[0], MAX_THREADS)))
-    lines = largest * (2 * dim + 3)  # of a chunk's buffer
+    lines = largest * (2 * dim + 3)  # cache lines of a chunk's buffer
     memory = np.empty((lines * -(-blocks // step) + 1) * sizes.VECTOR_BYTES, np.uint8)
     address = memory.__array_interface__["data"][0]
     first = -address % sizes.VECTOR_BYTES
@@ -87,16 +89,16 @@ def _run(blocks_of: Task, probs: Array, grad: Array, out: Array, moved: int, thr
 @inner()
 def split(dim: int, columns: int, width: int) -> tuple[int, int]:
     """Return the number of blocks of an outer index, and the largest number of vectors of a block."""
-    vector = 2 * sizes.VECTOR_BYTES * dim  # bytes
+    vector = 2 * sizes.VECTOR_BYTES * dim  # bytes of p and g in a vector of columns
     most = max(sizes.BLOCK_BYTES // vector, min(sizes.MIN_BLOCK_VECTORS, sizes.LARGE_BLOCK_BYTES // vector))
-    most = max(3, min(sizes.MAX_BLOCK_VECTORS, most))  # 3: at least 2 in each block
+    most = max(3, min(sizes.MAX_BLOCK_VECTORS, most))  # 3: several blocks have 2 or more each
     blocks = (columns // width + most - 1) // most
     return blocks, columns // width // blocks + 1
 
 
 @task()
 def direct(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute the backward pass, an outer index after the other; stop at an index where a column may overflow."""
+    """Compute the backward pass, one outer index after another; return `start` if a result may overflow."""
     dim, columns, width = call[pool.DIM], call[pool.INNER], vec.lanes(probs)
     size = dim * columns
     for row in range(start * size, stop * size, size):
@@ -139,7 +141,7 @@ def _exchange(
     call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, old: Block, number: int, start: int, stop: int,
     is_forward: bool,
 ) -> tuple[Pointer, Block]:  # fmt: skip
-    """Write block `old` from the buffer, and read block `number` into it; return the buffer and the new block."""
+    """Write block `old` from the buffer, read block `number` into the buffer; return the buffer and the new block."""
     dim, columns, width = call[pool.DIM], call[pool.INNER], vec.lanes(probs)
     step, last, aligned = (2 * dim + 3) * width, columns - width, columns % width == 0
     nontemporal = call[pool.NONTEMPORAL] != 0 and aligned
@@ -152,7 +154,7 @@ def _exchange(
     column, n = origin + first * width, (block + 1) * vectors // blocks - first if number < stop else 0
     old_row, old_column, old_n = old
     # The vectors from `begin` to `end` are in both blocks, and inside the array. While a row is read, the next row is
-    # prefetched: on Zen 3, 8×21×65536 took 0.9 to 0.95 of the time, 1000×4096 0.75 to 0.8.
+    # prefetched. On Zen 3, 8×21×65536 took 0.9 to 0.95 of the time without prefetching, and 1000×4096 took 0.75 to 0.8.
     begin = 1 if old_column < 0 or column < 0 else 0
     end = min(min(old_n, (columns - old_column) // width), min(n, (columns - column) // width))
     for d in range(dim):

@@ -1,10 +1,10 @@
 """The exponential of a vector, for the forward pass: accurate to a unit in the last place.
 
-exp(x) = 2^k exp(r), where k is the integer nearest to x / ln 2, so |r| ≤ ln 2 / 2; exp(r) is a polynomial. Adding a
-large number rounds x / ln 2 to k, and leaves k, with the exponent's bias, in the lowest bits of the sum.
+exp(x) = 2^k exp(r), where k is the integer nearest to x / ln 2, so |r| ≤ ln 2 / 2; exp(r) is a polynomial. When a large
+number is added to x / ln 2, the sum is rounded to an integer. Its lowest bits are k + SCALE + the exponent's bias.
 
-A softmax divides by the sum of its exponentials. So a constant factor is free, and 2^SCALE keeps them all in the range
-of normal numbers: a probability that is subnormal is rounded once, by the division.
+Softmax divides the exponentials by their sum, so a constant factor does not change the result. The factor 2^SCALE keeps
+all exponentials in the range of normal numbers. So a subnormal probability is rounded only once, by the division.
 """
 
 from softmax_impls.simd import vectors as vec
@@ -13,8 +13,8 @@ from softmax_impls.simd.vectors import Pointer, Vector
 
 SCALE = 64
 LOG2E = 1.4426950408889634
-# For float64 and float32: where x is less than the first number, exp(x) rounds to 0. The second rounds to an integer,
-# and adds SCALE and the exponent's bias. The others are two parts of ln 2; k times the first part is exact.
+# For float64 and float32: where x is less than the first number, exp(x) rounds to 0. The second number is the large
+# number that is added, with SCALE and the exponent's bias. The sum of the last two is ln 2; k times the third is exact.
 FLOAT64 = -745.2, 1.5 * 2.0**52 + 1023 + SCALE, 0.69314718055989033, 5.497923018708371e-14
 FLOAT32 = -104.0, 1.5 * 2.0**23 + 127 + SCALE, 0.693145751953125, 1.4286068203094172e-06
 
@@ -36,8 +36,9 @@ def exp(like: Pointer, x: Vector) -> Vector:
 def _polynomial(like: Pointer, r: Vector, r2: Vector) -> Vector:
     """Return (exp(r) - 1 - r) / r².
 
-    Minimax coefficients: the largest relative error of exp(r) is 0.07 units of rounding, 0.02 where r < -0.28, where
-    the other errors are largest. In float64, pairs of terms are computed side by side, which took 0.9 of the time.
+    `r2` is r². With these minimax coefficients, the relative error of exp(r) is at most 0.07 units of rounding. Where
+    r < -0.28 and the other errors are largest, it is at most 0.02 units. In float64, pairs of terms are computed side
+    by side, which took 0.9 of the time of one term after another.
     """
     if vec.lanes(like) == 8:
         q = vec.broadcast(like, 2.479093187460344e-08) * r + vec.broadcast(like, 2.762997494472307e-07)

@@ -1,10 +1,11 @@
 """The forward pass for rows, p = exp(x - max x) / Σ exp(x - max x), in three passes: maximum, exponentials, scale.
 
-The pass that computes exponentials prefetches the next row. Calls beyond the caches are 1.2 times as fast with this.
-Stores are not non-temporal: from a buffer of rows, these took 1.1 to 1.3 times as long (Zen 3, 4096×1024, 40000×100).
+The pass that computes exponentials prefetches the next row. Calls that the caches do not hold are 1.2 times as fast as
+without prefetching. All stores are plain stores: non-temporal stores, from a buffer of rows, took 1.1 to 1.3 times as
+long (Zen 3, 4096×1024, 40000×100).
 
-NaN and +inf make x - max x NaN, in at least one element, and so the sum and all p of their row. The maximum of a row
-with NaN does not matter.
+If a row of x contains NaN or +inf, x - max x is NaN in at least one element, so the sum and all p of this row are NaN.
+So it does not matter which maximum is found in a row with NaN.
 """
 
 from typing import Any
@@ -21,13 +22,14 @@ from softmax_impls.simd.tasks import Tasks
 from softmax_impls.simd.vectors import Pointer
 
 MAXIMUM, EXPONENTIALS, SCALE = range(3)  # the passes over a part of a row
-# Exponentials that a lane adds before their sum is added to the total, and the rounding error of that is kept.
+# Number of exponentials that a lane adds up. Then their sum is added to the total, and the rounding error of this
+# addition is kept.
 POWERS_PER_LANE = 6
 
 
 @inner(forceinline=True)
 def maximum(x: Pointer, row: int, n: int) -> Any:
-    """Return the largest of n elements, at least a vector."""
+    """Return the largest of n elements from index `row` on; n is at least the number of lanes."""
     width, j = vec.lanes(x), row
     body = row + (n - 1) // width * width
     largest = vec.load(x, row + n - width)
@@ -39,10 +41,10 @@ def maximum(x: Pointer, row: int, n: int) -> Any:
 
 @inner(forceinline=True)
 def exponentials(x: Pointer, out: Pointer, row: int, n: int, top: Any) -> Any:
-    """Write exp(x - top) of more than a vector of elements, and return their sum. Both are times 2^SCALE."""
+    """Write 2^SCALE exp(x - top) of n elements from index `row` on, more than a vector, and return their sum."""
     width, j, zero = vec.lanes(x), 0, vec.broadcast(x, 0)
     body, m = (n - 1) // width * width, vec.broadcast(x, top)
-    last = exp(x, vec.load(x, row + n - width) - m)  # before the elements that it shares are overwritten, in place
+    last = exp(x, vec.load(x, row + n - width) - m)  # now, because in place the loop overwrites a part of it
     total, rest = vec.select(vec.first_lanes(x, width - n + body), zero, last), zero
     while j < body:
         stop = min(body, j + POWERS_PER_LANE * width)
@@ -73,10 +75,11 @@ def scale(out: Pointer, row: int, n: int, total: float) -> None:
 
 @inner(forceinline=True)
 def tiny_rows(x: Pointer, out: Pointer, dim: int, start: int, stop: int, in_place: bool) -> None:
-    """Compute rows of up to a vector, in registers."""
+    """Compute rows of at most one vector, in registers."""
     width = vec.lanes(x)
     used, lowest = vec.first_lanes(x, dim), vec.broadcast(x, -np.inf)
-    # Loads and stores pass the end of a row; the next rows overwrite these lanes. The last rows have no next rows.
+    # Loads and stores go past the end of a row, and the next rows overwrite these lanes. The last rows have no next
+    # rows, so their loads and stores are masked. In place, all are masked, because the next rows are still inputs.
     masked = start if in_place else max(start, stop - (width - 1) // dim)
     for i in range(start, stop):
         v = vec.load(x, i * dim) if i < masked else vec.masked_load(x, i * dim, used)
@@ -91,7 +94,7 @@ def tiny_rows(x: Pointer, out: Pointer, dim: int, start: int, stop: int, in_plac
 
 @task()
 def whole_rows(call: Pointer, x: Pointer, _: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute rows."""
+    """Compute rows, each in one thread."""
     dim = call[pool.DIM]
     if dim <= vec.lanes(x):
         tiny_rows(x, out, dim, start, stop, call[pool.IN_PLACE] != 0)

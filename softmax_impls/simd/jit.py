@@ -10,8 +10,9 @@ decorator   the function is called                     with                     
 `operation` by tasks and entries                       numbers, pointers, …       a part of its callers
 =========== ========================================== ========================== =====================
 
-Numba compiles `jit` for its own target, and all others for that of `lean`. A change to any file in this folder
-invalidates the files. Numba is imported when the first function is compiled.
+Numba compiles functions with `jit` for Numba's own target, and all other functions for the smaller target in `lean`. A
+change to any source file in this folder invalidates the files of machine code. Numba is imported when `jit` is first
+used, or when another function is first compiled.
 """
 
 import importlib
@@ -26,11 +27,11 @@ import numpy as np
 from softmax_impls.simd import objects
 
 DISABLE_JIT = os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0")
-WORD = np.dtype(np.int64)  # the dtype for tasks that are the same for every dtype
+WORD = np.dtype(np.int64)  # passed as dtype if the machine code of a task is the same for every dtype
 F = TypeVar("F", bound=Callable[..., Any])
 _LEAN = "softmax_impls.simd.lean"
-_undefined: list[Callable[[Any], None]] = []  # functions that define a function for Numba, given the module `lean`
-_lock = threading.RLock()  # of a thread that compiles or loads
+_undefined: list[Callable[[Any], None]] = []  # each defines a function for Numba, and takes the module `lean`
+_lock = threading.RLock()  # held by a thread that compiles or loads machine code
 
 
 class _Later:
@@ -47,13 +48,13 @@ types, lowering = _Later("numba.core.types"), _Later("softmax_impls.simd.lowerin
 
 
 def compiler() -> Any:
-    """Return the module `lean`, with the functions that are decorated by `inner` and `operation`. It imports Numba."""
+    """Import Numba, and return the module `lean`; functions decorated by `inner` and `operation` are defined in it."""
     with _lock:
         lean = importlib.import_module(_LEAN)
         importlib.import_module("softmax_impls.simd.lowering")
         while _undefined:
             _undefined[0](lean)
-            del _undefined[0]  # only now: Ctrl-C may have come before
+            del _undefined[0]  # only now: if Ctrl-C interrupts a definition, it is repeated
     return lean
 
 
@@ -64,22 +65,23 @@ def _define(definition: Callable[[Any], None]) -> None:
 
 
 def jit(**options: Any) -> Callable[[F], F]:
-    """Return `numba.njit` with these options; compiled code is kept where a folder for it is writable."""
+    """Return the decorator `numba.njit` with these options; it keeps machine code in files if a folder is writable."""
     return compiler().jit(**options)  # type: ignore[no-any-return]
 
 
 class Task:
     """A function ``task(call, probs, grad, out, start, stop)`` that compiled code calls by its address.
 
-    It computes the items from `start` to `stop`, and returns `stop`. `call` points to words that describe the call, see
-    `pool`. The task is compiled for a dtype when its address is first needed.
+    It computes the items (rows, for example) from `start` up to, not including, `stop`, and returns `stop`. `call`
+    points to words that describe the call, see `pool`. The task is compiled for a dtype when its address is first
+    needed.
     """
 
     def __init__(self, function: Any, options: dict[str, Any]) -> None:
         self.function, self._options, self._addresses = function, options, dict[Any, int]()
 
     def address(self, dtype: Any) -> Any:
-        """Return the address of the machine code for a dtype; interpreted: the function."""
+        """Return the address of the machine code for a dtype; in the interpreter, return the Python function."""
         return self.function if DISABLE_JIT else self._addresses.get(dtype) or self._load(dtype)
 
     def _load(self, dtype: Any) -> int:
@@ -93,15 +95,15 @@ class Task:
 
 
 def task(**options: Any) -> Callable[[F], Task]:
-    """Return a decorator that makes a task of a function; the options are Numba's."""
+    """Return a decorator that turns a function into a `Task`; `options` are options of Numba's compiler."""
     return lambda function: Task(function, options)
 
 
 def inner(**options: Any) -> Callable[[F], F]:
-    """Return a decorator for functions that only compiled functions call, with Numba's options.
+    """Return a decorator for functions that only compiled functions call; `options` are options of Numba's compiler.
 
     With `jit`, Numba would also generate machine code, a wrapper for Python and a file in the cache for each function.
-    That would take half of the time of compilation.
+    This would take half of the total time of compilation.
     """
 
     def decorate(function: Any) -> Any:
@@ -113,10 +115,10 @@ def inner(**options: Any) -> Callable[[F], F]:
 
 
 def operation(signature: Callable[..., Any], emit: Callable[..., Any] | None = None) -> Callable[[F], F]:
-    """Define an operation by a Python function, for the interpreter, and by instructions, for Numba.
+    """Return a decorator that defines an operation twice: in Python, and in LLVM instructions for Numba.
 
-    `signature` turns Numba's types of the arguments into Numba's signature. `emit` emits the instructions, by default
-    the function of `lowering` that has the operation's name.
+    `signature` takes the Numba types of the arguments, and returns Numba's signature. `emit` emits LLVM's instructions.
+    The default is the function of `lowering` that has the same name as the operation.
     """
 
     def decorate(interpreted: Any) -> Any:

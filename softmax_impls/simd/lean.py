@@ -1,8 +1,8 @@
-"""A smaller target for Numba: it compiles functions of numbers, pointers and vectors only, in half the time.
+"""A smaller target for Numba: it compiles only functions of numbers, pointers and vectors.
 
-Numba's own target imports Numba's implementations of NumPy and of containers, links a runtime that counts references,
-runs passes for closures and arrays, optimizes each function twice, and makes machine code even of functions that only
-other compiled functions call. The smaller target does none of this.
+Numba's own target takes twice as long, because it imports Numba's implementations of NumPy and of containers, links a
+runtime that counts references, runs passes for closures and arrays, optimizes each function twice, and makes machine
+code even of functions that only other compiled functions call. The smaller target does none of this.
 """
 
 # mypy: allow-untyped-calls
@@ -35,7 +35,7 @@ _numba: Any = compiler
 
 
 class Compiler(compiler.CompilerBase):
-    """The passes that these functions need."""
+    """Numba's compiler with only the passes that the smaller target needs."""
 
     def define_pipelines(self) -> list[Any]:
         """Return the passes."""
@@ -66,7 +66,7 @@ class Library(JITCodeLibrary):
         self._finalized = True
 
     def object(self) -> bytes:
-        """Return an object file."""
+        """Return the contents of an object file."""
         self._ensure_finalized()
         return bytes(self._codegen._tm.emit_object(self._final_module))
 
@@ -93,7 +93,7 @@ class _Context(cpu.CPUContext):
             fastmathpass.rewrite_module(module, self.fastmath)
 
     def create_cpython_wrapper(self, library: Any, described: Any, *_: Any, **__: Any) -> None:  # type: ignore[override]
-        """Emit the function of an entry that Python calls by METH_FASTCALL. Numba's own takes 0.1 µs longer."""
+        """Emit the wrapper of an entry, which Python calls by METH_FASTCALL. Numba's own takes 0.1 µs longer."""
         module = self.create_module("wrapper")
         kind = self.call_conv.get_function_type(described.restype, described.argtypes)
         function = ir.Function(module, kind, described.llvm_func_name)
@@ -141,7 +141,7 @@ def jit(**options: Any) -> Callable[[Any], Any]:
 
 
 def compile_function(function: Any, dtype: Any, options: dict[str, Any]) -> Code:
-    """Return the machine code of a task for a dtype, or of an entry, where the dtype is None."""
+    """Return the machine code of a task for a dtype; if the dtype is None, the function is an entry."""
     pointer: Any = types.CPointer
     words, elements = pointer(types.int64), pointer(from_dtype(dtype or np.dtype(np.int64)))
     arguments: tuple[Any, ...] = words, elements, elements, elements, types.int64, types.int64
@@ -166,7 +166,7 @@ def _run(function: Any, arguments: Any, returned: Any, options: dict[str, Any]) 
 
 
 def define_inner(function: Any, options: dict[str, Any]) -> None:
-    """Define a function that is compiled for each kind of arguments, as a part of the functions that call it."""
+    """Define a function that becomes a part of its callers. It is compiled once for each combination of types."""
 
     @functools.cache
     def typed(*arguments: Any) -> Any:
@@ -182,9 +182,10 @@ def define_inner(function: Any, options: dict[str, Any]) -> None:
 
 
 def define(function: Any, typed: Callable[..., Any]) -> None:
-    """Define a function by ``typed(*types)``, which returns a signature and an emitter of code, or None.
+    """Define a function for Numba by ``typed(*types)``, which returns a signature and an emitter of code.
 
-    Numba's own `intrinsic` loads all of Numba for each call of the function that it compiles.
+    `typed` returns None if the function does not take arguments of these types. Numba's own decorator `intrinsic` is
+    not used: it loads all of Numba for each call of the function that Numba compiles.
     """
     emitters: dict[Any, Any] = {}
 

@@ -19,7 +19,7 @@ INT32, INT64, VOID, BYTES = ir.IntType(32), ir.IntType(64), ir.VoidType(), ir.In
 
 
 class VectorType(types.Type):
-    """Numba's type of a vector: a number of elements of one type."""
+    """Numba's type of a vector: a fixed number of elements (`lanes`) of one type."""
 
     def __init__(self, dtype: Any, lanes: int) -> None:
         self.dtype, self.lanes = dtype, lanes
@@ -33,7 +33,7 @@ class _VectorModel(models.PrimitiveModel):
 
 
 def vector_of(pointer: Any, element: Any = None) -> VectorType:
-    """Return Numba's type of the vectors that a pointer loads, or of vectors of as many other elements."""
+    """Return Numba's type of the vectors that a pointer loads; if `element` is given, with elements of this type."""
     return VectorType(element or pointer.dtype, VECTOR_BYTES * 8 // pointer.dtype.bitwidth)
 
 
@@ -62,7 +62,7 @@ def store(builder: Any, pointer: Any, index: Any, vector: Any) -> None:
 
 
 def store_nontemporal(builder: Any, pointer: Any, index: Any, vector: Any) -> None:
-    """Emit a non-temporal store of a vector, which is aligned to its size."""
+    """Emit a non-temporal store of a vector. Its address has to be a multiple of the vector's size."""
     stored = builder.store(vector, _vector_at(builder, pointer, index), align=VECTOR_BYTES)
     stored.set_metadata("nontemporal", builder.module.add_metadata([INT32(1)]))
 
@@ -112,7 +112,7 @@ def _halves(builder: Any, vector: Any) -> list[Any]:
 
 
 def reduce_add(builder: Any, vector: Any) -> Any:
-    """Emit the sum of the lanes: one half is added to the other, log₂(lanes) times."""
+    """Emit the sum of the lanes: one half of the vector is added to the other half, log₂(lanes) times."""
     while vector.type.count > 1:
         vector = builder.fadd(*_halves(builder, vector))
     return builder.extract_element(vector, INT32(0))
@@ -126,7 +126,7 @@ def reduce_add_double(builder: Any, vector: Any) -> Any:
 
 
 def argmax(builder: Any, keys: Any, values: Any) -> Any:
-    """Emit a pair: the largest key and its value. Of equal keys, any may be taken."""
+    """Emit a pair: the largest of `keys`, and its value. If several keys are largest, any of them may be taken."""
     while keys.type.count > 1:
         (a, b), (x, y) = _halves(builder, keys), _halves(builder, values)
         larger = builder.fcmp_ordered(">", b, a)
@@ -135,7 +135,10 @@ def argmax(builder: Any, keys: Any, values: Any) -> Any:
 
 
 def _builtin(function: Callable[..., Any], result: Callable[..., Any], emit: Callable[..., Any]) -> None:
-    """Define an operator or a function of Python for vectors; `result` returns the type of the result, or None."""
+    """Define an operator or a function of Python for Numba by ``emit(builder, *arguments)``.
+
+    `result` takes the types of the arguments. It returns the type of the result, or None if they are other types.
+    """
 
     def typed(*arguments: Any) -> Any:
         found = result(*arguments)
@@ -165,7 +168,7 @@ _builtin(
     lambda a, b: VectorType(types.boolean, a.lanes) if isinstance(a, VectorType) and a == b else None,
     lambda builder, a, b: builder.fcmp_ordered(">", a, b),
 )
-# Numba's own functions would be compiled, one after the other, for each kind of arguments.
+# Numba's own functions would be compiled separately for each combination of argument types.
 _builtin(min, _same(types.Number), lambda builder, a, b: builder.select(_less(builder, b, a), b, a))
 _builtin(max, _same(types.Number), lambda builder, a, b: builder.select(_less(builder, a, b), b, a))
 _builtin(abs, lambda x: x if isinstance(x, types.Float) else None, _abs)
@@ -177,7 +180,7 @@ _builtin(
 
 
 def power_of_two(builder: Any, vector: Any) -> Any:
-    """Emit a shift of the lowest bits of each lane to the place of its sign and exponent."""
+    """Emit a shift that moves the lowest bits of each lane to the bits of its sign and exponent."""
     integer, bits = (INT64, 52) if isinstance(vector.type.element, ir.DoubleType) else (INT32, 23)
     integers = ir.VectorType(integer, vector.type.count)
     shifted = builder.shl(builder.bitcast(vector, integers), ir.Constant(integers, [bits] * vector.type.count))
@@ -199,19 +202,19 @@ def call_task(builder: Any, address: Any, *values: Any) -> Any:
 
 
 def spin_pause(builder: Any) -> None:
-    """Emit an instruction that the processor has for loops that wait."""
+    """Emit the instruction that x86 processors have for loops that wait; on other processors, emit nothing."""
     if platform.machine() in ("x86_64", "AMD64"):
         external(builder, "llvm.x86.sse2.pause", VOID)
 
 
 def yield_processor(builder: Any) -> None:
-    """Emit a call that lets another thread run."""
+    """Emit a call that lets another thread run; on Windows, emit nothing."""
     if os.name == "posix":
         external(builder, "sched_yield", INT32)
 
 
 def release_gil(builder: Any) -> Any:
-    """Emit a call that releases Python's global lock, and the address of the thread's state."""
+    """Emit a call that releases Python's global lock; its result is the address of the thread's state."""
     return builder.ptrtoint(external(builder, "PyEval_SaveThread", BYTES), INT64)
 
 

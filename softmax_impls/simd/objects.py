@@ -1,6 +1,6 @@
 """Machine code in files and in memory: compiled functions are kept between processes, and loaded without Numba.
 
-`import numba` would take most of the time of a first call whose code is in a file.
+If a first call finds its machine code in a file, an import of Numba would take most of the time of this call.
 """
 
 # mypy: allow-untyped-calls
@@ -24,21 +24,25 @@ from softmax_impls.simd.sizes import LAST_LEVEL_CACHE
 from softmax_impls.user_cache import replacing, user_cache
 
 HERE = Path(__file__).parent
-# The files whose functions and constants Numba compiles into kernels of other files, by time of change and size. The
-# constants depend on the size of the cache, and another machine may read the same files.
+# Numba compiles functions and constants of these files into kernels of other files. So machine code is valid only while
+# their times of change and sizes stay the same. The stamp also has the size of the cache: constants depend on it, and a
+# machine with another cache may read the same files of machine code.
 _FILES = (*sorted(HERE.glob("*.py")), Path(threads.__file__))
 STAMP = LAST_LEVEL_CACHE, *((file.stat().st_mtime, file.stat().st_size) for file in _FILES)
 METH_FASTCALL = 0x80
-_methods: list[Any] = []  # Python reads the description of a function as long as the function lives
+_methods: list[Any] = []  # kept: Python reads a function's description as long as the function lives
 
 Code = tuple[str, bytes]  # the name of the function that Python or a task calls, and an object file
 
 
 @functools.cache
 def surroundings() -> tuple[Any, ...]:
-    """Return what machine code depends on beside its own file: the processor, other sources, versions and settings."""
+    """Return what machine code depends on, except for the source file of its function.
+
+    These are the processor, the other source files, versions and settings.
+    """
     features, numba = "", cast(str, cast(ModuleSpec, find_spec("numba")).origin)
-    with contextlib.suppress(RuntimeError):  # LLVM does not know them
+    with contextlib.suppress(RuntimeError):  # LLVM does not know the features
         features = binding.get_host_cpu_features().flatten()
     ignored = ("NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS")
     settings = sorted((k, v) for k, v in os.environ.items() if k.startswith("NUMBA_") and k not in ignored)
@@ -52,7 +56,7 @@ def _dependencies(function: Any) -> bytes:
 
 
 def _file_of(function: Any, dtype: Any) -> Path:
-    """Return the file for the machine code of a function; OSError if there is no folder for it."""
+    """Return the path of the file for a function's machine code; raise OSError if there is no folder for it."""
     folder = HERE / "__pycache__"
     if given := os.environ.get("NUMBA_CACHE_DIR"):
         folder = Path(given)
@@ -65,7 +69,7 @@ def _file_of(function: Any, dtype: Any) -> Path:
 
 
 def read(function: Any, dtype: Any) -> Code | None:
-    """Return the machine code of a function from its file; None if it has to be compiled."""
+    """Return the machine code of a function from its file; None if the function has to be compiled."""
     with contextlib.suppress(OSError, ValueError):
         found, name, size, code = _file_of(function, dtype).read_bytes().split(b"\0", 3)
         if found == _dependencies(function) and len(code) == int(size):
@@ -104,7 +108,7 @@ class _Method(ctypes.Structure):
 
 
 def callable_at(address: int, name: str) -> Any:
-    """Return a Python function that calls the function at an address, which `lean` has made."""
+    """Return a Python function that calls the machine code at an address; `lean` emits such code for an entry."""
     method = _Method(name.encode(), address, METH_FASTCALL, None)
     _methods.append(method)
     new = ctypes.pythonapi.PyCFunction_NewEx

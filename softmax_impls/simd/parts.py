@@ -1,6 +1,6 @@
-"""Few long rows: all threads compute a row together, in loops over its parts (reduce, shifted_dot and write).
+"""Few long rows: all threads compute each row together, in loops over its parts (reduce, shifted_dot and write).
 
-The forward pass does the same by `loop`, with other loops.
+The forward pass also uses `loop`, with its own three passes, see `forward`.
 """
 
 import numpy as np
@@ -11,16 +11,16 @@ from softmax_impls.simd.jit import call_task, inner, task
 from softmax_impls.simd.passes import needs_shift, overflows, scaled_row, shifted_dot, write, write_and_reduce
 from softmax_impls.simd.vectors import Pointer
 
-REDUCE, SHIFTED_DOT, WRITE = range(3)  # the loops; the word INNER of a call states which
-# Indices of the sums of a row, in float64: the shift, Σ p (g + shift), and a cache line for the results of each part: a
-# sum, a key, and the value that belongs to it.
+REDUCE, SHIFTED_DOT, WRITE = range(3)  # numbers of the loops; call[INNER] is the current loop
+# Indices of the sums of a row, in float64: the shift, Σ p (g + shift), and a cache line for the results of each part.
+# The results are a sum, a key, and the value of the key: for REDUCE, Σ p g, the largest p, and g at the largest p.
 SHIFT, DOT, RESULTS = 0, 1, pool.LINE
 SUMS = RESULTS + pool.LINE * pool.MAX_CHUNKS
 
 
 @inner()
 def loop(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, row: int, number: int) -> tuple[float, ...]:
-    """Compute a loop over a row; return the sum of its parts' sums, their largest key, and the value of that."""
+    """Compute a loop over a row; return the sum of the parts' sums, the largest key, and the value of this key."""
     sums, dim, best, total = vec.pointer_to(call[pool.SUMS], np.float64(0)), call[pool.DIM], RESULTS, 0.0
     call[pool.INNER] = number
     call_task(call[pool.LEAD], call, probs, grad, out, row, row + dim)
@@ -33,7 +33,7 @@ def loop(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, row: int, n
 
 @task()
 def rows_in_parts(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute rows one after the other. A row that overflows is computed by this thread."""
+    """Compute rows one after the other, each by all threads. This thread alone computes a row that may overflow."""
     call[pool.SUMS] = vec.address(vec.stack(call, SUMS))
     dim, sums = call[pool.DIM], vec.pointer_to(call[pool.SUMS], np.float64(0))
     for row in range(start * dim, stop * dim, dim):
@@ -52,10 +52,10 @@ def rows_in_parts(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, st
 
 @task()
 def part_of_row(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute a loop over a part of a row."""
+    """Compute the loop number call[INNER] over a part of a row, the elements from `start` to `stop`."""
     sums, number = vec.pointer_to(call[pool.SUMS], np.float64(0)), call[pool.INNER]
     results = RESULTS + pool.LINE * (start % call[pool.DIM] // call[pool.STEP])
-    if number == REDUCE:  # it writes from start to start: nothing
+    if number == REDUCE:  # write_and_reduce writes the elements from `start` to `start`: none
         _, p, g, dot = write_and_reduce(probs, grad, out, start, start, (0.0, 0.0), False, start, stop - start)
         sums[results], sums[results + 1], sums[results + 2] = dot, p, g
     elif number == SHIFTED_DOT:
@@ -67,6 +67,6 @@ def part_of_row(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, star
 
 @task()
 def moved_part(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Write p g. The roofline is the time of this pass: it reads two arrays, writes a third, and does little else."""
+    """Write p g. The roofline is the time of this pass, which reads two arrays, writes one, and does little else."""
     write(probs, grad, out, start, stop, (-0.0, 0.0), call[pool.NONTEMPORAL] != 0)  # LLVM leaves out g + -0
     return stop

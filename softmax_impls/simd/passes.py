@@ -1,8 +1,8 @@
 """The passes over a row: reduce, shifted_dot and write. The result is p (h - Σ p h), where h = g + shift.
 
-The shift is -g at the largest p where Σ p g may have lost its accuracy to cancellation (`needs_shift`, `medium_sums`).
-Elsewhere it is 0, and shifted_dot is left out. The shift is added, not subtracted, because processors load and add in
-one instruction: 256×256 float32 took 0.96 to 0.98 of the time.
+In rows where Σ p g may have lost its accuracy to cancellation (`needs_shift`, `medium_sums`), the shift is -g at the
+largest p. In all other rows, the shift is 0, and shifted_dot is left out. The shift is added, because processors load
+and add in one instruction: 256×256 float32 took 0.96 to 0.98 of the time of a subtraction.
 
 An index counts elements from the beginning of the arrays, across rows.
 """
@@ -23,7 +23,10 @@ Sums = tuple[float, float]  # of a row: the shift and Σ p (g + shift)
 
 @inner(forceinline=True)
 def needs_shift(max_g: Any, dot: float) -> bool:
-    """Whether Σ p g is too inaccurate, so that -max_g, the negative g at the largest p, is added to g; see `bounds`."""
+    """Whether `dot`, which is Σ p g, is too inaccurate, so that the row needs a shift; see `checks.bounds`.
+
+    `max_g` is g at the largest p; the shift is -max_g.
+    """
     return not abs(np.float64(max_g)) <= MAX_UNSHIFTED_RATIO * abs(dot - np.float64(max_g))
 
 
@@ -31,13 +34,14 @@ def needs_shift(max_g: Any, dot: float) -> bool:
 def overflows(probs: Pointer, dot: Any) -> bool:
     """Whether p (h - dot) may overflow, where dot = Σ p h and h = g + c; then `scaled_row` has to compute the row."""
     # If an h overflowed, dot is inf or NaN. If not, |h| is at most the largest number, and h - dot rounds to a finite
-    # number where |dot| is less than half a unit in the last place of that number. (The other half: dot is rounded.)
+    # number where |dot| is less than half a unit in the last place of the largest number. The limits are half as large
+    # as this, because dot is rounded.
     return not abs(dot) < vec.as_element(probs, LIMIT_64 if vec.lanes(probs) == 8 else LIMIT_32)
 
 
 @inner()
 def scaled_row(probs: Pointer, grad: Pointer, out: Pointer, row: int, n: int, step: int) -> None:
-    """Compute n elements, `step` apart, with a quarter of g, in float64: no difference of two g overflows."""
+    """Compute n elements, `step` apart, in float64, with g / 4, so that no difference of two g overflows."""
     top, c = np.float64(probs[row]), np.float64(grad[row]) / 4
     for k in range(row, row + n * step, step):
         if probs[k] > top:
@@ -54,7 +58,11 @@ def scaled_row(probs: Pointer, grad: Pointer, out: Pointer, row: int, n: int, st
 
 @inner(forceinline=True)
 def row_sums(probs: Pointer, grad: Pointer, row: int, n: int, max_g: Any, dot: float) -> Sums:
-    """Return the shift and Σ p (g + shift) of n elements. A second pass computes the sum if the first loses digits."""
+    """Return the shift and Σ p (g + shift) of a row of n elements.
+
+    The first pass computed `max_g`, g at the largest p, and `dot`, Σ p g. If `dot` is too inaccurate, a second pass
+    computes the shifted sum.
+    """
     if needs_shift(max_g, dot):
         return -np.float64(max_g), shifted_dot(probs, grad, row, n, -np.float64(max_g))
     return 0.0, dot
@@ -62,10 +70,10 @@ def row_sums(probs: Pointer, grad: Pointer, row: int, n: int, max_g: Any, dot: f
 
 @inner(forceinline=True)
 def medium_sums(probs: Pointer, grad: Pointer, row: int, n: int) -> tuple[Any, Any]:
-    """Return the shift and Σ p (g + shift) of more than two vectors of elements, in their dtype.
+    """Return the shift and Σ p (g + shift) of a row of more than two vectors, in the dtype of the arrays.
 
-    If g varies enough between the first two vectors, Σ p g is accurate, and the largest p is not searched. On Zen 3,
-    ordinary rows of 48 to 129 float32 took 0.85 to 0.92 of the time of a search in every row.
+    If g varies enough between the first two vectors, Σ p g is accurate, and there is no search for the largest p. On
+    Zen 3, ordinary rows of 48 to 129 float32 took 0.85 to 0.92 of the time that they took with a search in every row.
     """
     width, last = vec.lanes(probs), row + n - vec.lanes(probs)
     p, g = vec.load(probs, row), vec.load(grad, row)
@@ -85,7 +93,7 @@ def medium_sums(probs: Pointer, grad: Pointer, row: int, n: int) -> tuple[Any, A
 
 @inner(forceinline=True)
 def medium_dot(probs: Pointer, grad: Pointer, row: int, n: int, shift: Any) -> Any:
-    """Return Σ p (g + shift) of more than two vectors of elements, in their dtype."""
+    """Return Σ p (g + shift) of a row of more than two vectors, in the dtype of the arrays."""
     width, last, c = vec.lanes(probs), row + n - vec.lanes(probs), vec.broadcast(probs, shift)
     a, b, k = vec.load(probs, row) * (vec.load(grad, row) + c), vec.broadcast(probs, 0), row + width
     while k + width < last:  # two sums: an addition does not wait for the previous addition
@@ -94,14 +102,17 @@ def medium_dot(probs: Pointer, grad: Pointer, row: int, n: int, shift: Any) -> A
         k += 2 * width
     if k < last:
         b = b + vec.load(probs, k) * (vec.load(grad, k) + c)
-    added = vec.first_lanes(probs, (width - n) % width)  # of the last vector: they are in the vector before, too
+    added = vec.first_lanes(probs, (width - n) % width)  # lanes that the vector before has added already
     p = vec.select(added, vec.broadcast(probs, 0), vec.load(probs, last))
     return vec.reduce_add(a + p * (vec.load(grad, last) + c) + b)
 
 
 @inner(forceinline=True)
 def head(probs: Pointer, row: int, n: int) -> tuple[Vector, int]:
-    """Return the first vector of p, and its number of elements: 0 in its other lanes, so that whole vectors remain."""
+    """Return a vector of the first elements of p, and their number, so that the rest of the row is whole vectors.
+
+    The other lanes of the vector are 0.
+    """
     first = (n - 1) % vec.lanes(probs) + 1
     return vec.select(vec.first_lanes(probs, first), vec.load(probs, row), vec.broadcast(probs, 0)), first
 
@@ -139,7 +150,10 @@ def result_at(probs: Pointer, grad: Pointer, index: int, c: Vector, s: Vector) -
 
 @inner(forceinline=True)
 def write_at(probs: Pointer, grad: Pointer, out: Pointer, index: int, c: Vector, s: Vector, nontemporal: bool) -> None:
-    """Write a vector of the result. `nontemporal` is a constant: LLVM makes slow code for a loop with both stores."""
+    """Write a vector of the result.
+
+    `nontemporal` has to be a constant, because LLVM makes slow code for a loop with both kinds of stores.
+    """
     if nontemporal:
         vec.store_nontemporal(out, index, result_at(probs, grad, index, c, s))
     else:
@@ -150,7 +164,8 @@ def write_at(probs: Pointer, grad: Pointer, out: Pointer, index: int, c: Vector,
 def write_body(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums, nontemporal: bool) -> int:
     """Write the result in whole vectors, as many as fit before `end`; return the index of the next vector.
 
-    With non-temporal stores, as many vectors of later rows are prefetched: a row is small, or its end is written here.
+    With non-temporal stores, each step also prefetches a vector of p and g, 2 * PREFETCHED vectors ahead. This is
+    mostly in a later row: the row is small, or only its end is written here.
     """
     width = vec.lanes(probs)
     c, s = vec.broadcast(probs, sums[0]), vec.broadcast(probs, sums[1])
@@ -165,7 +180,7 @@ def write_body(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int
 
 @inner(forceinline=True)
 def write_edge(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums) -> None:
-    """Write the result element by element, at an edge of less than a vector."""
+    """Write the elements from `index` to `end` one by one, because they are less than a vector."""
     c, s = vec.as_element(probs, sums[0]), vec.as_element(probs, sums[1])
     for k in range(index, end):
         out[k] = probs[k] * ((grad[k] + c) - s)
@@ -173,7 +188,7 @@ def write_edge(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int
 
 @inner(forceinline=True)
 def write(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums, nontemporal: bool) -> None:
-    """Write any part of a row."""
+    """Write the elements from `index` to `end`, any part of a row."""
     if nontemporal:
         aligned = min(end, index + vec.elements_to_line(out, index))
         write_edge(probs, grad, out, index, aligned, sums)
@@ -195,19 +210,19 @@ def reduce_at(probs: Pointer, grad: Pointer, index: int, a: Vector, max_p: Vecto
 def write_and_reduce(
     probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums, nontemporal: bool, row: int, n: int
 ) -> tuple[int, Any, Any, float]:
-    """Write vectors up to `end`; reduce n elements from `row` on. Return the next index, max p, g there, and Σ p g.
+    """Write vectors up to `end`; reduce n elements from `row` on; return the next index, max p, g at max p, and Σ p g.
 
-    Σ p g is NaN, so that it needs a shift, where a p above ½ ends the pass early.
+    If a p above ½ ends the pass early, Σ p g is NaN, so that `needs_shift` is true. `sums` are of the written row.
     """
     width, row_end = vec.lanes(probs), row + n
     c, s = vec.broadcast(probs, sums[0]), vec.broadcast(probs, sums[1])
-    # The loads are a vector ahead of the stores: a store delays later loads from an address 4 KiB away.
+    # The loads are a vector ahead of the stores, because a store delays later loads from an address 4 KiB away.
     max_p, first = head(probs, row, n)
     max_g = vec.load(grad, row)
     a, k, dot = max_p * max_g, row + first, 0.0
     while True:
         stop = min(row_end, k + TERMS_PER_LANE * width)
-        # One bound: with a condition for each of the two, rows of 256 float32 took 1.0 to 1.2 times as long (Zen 3).
+        # One bound: with two conditions, k and `index`, rows of 256 float32 took 1.0 to 1.2 times as long (Zen 3).
         both = k + min(stop - k, (end - index) // width * width)
         while k < both:
             if nontemporal:
@@ -215,7 +230,7 @@ def write_and_reduce(
                 vec.prefetch(grad, k + PREFETCHED * width)
                 a, max_p, max_g = reduce_at(probs, grad, k, a, max_p, max_g)
                 write_at(probs, grad, out, index, c, s, True)
-            else:  # in this order, 256×1000 float32 took 0.92 of the time, rows of 4 KiB 0.95 to 1.05 (Zen 3)
+            else:  # 256×1000 float32 took 0.92 of the time of the other order, rows of 4 KiB 0.95 to 1.05 (Zen 3)
                 write_at(probs, grad, out, index, c, s, False)
                 a, max_p, max_g = reduce_at(probs, grad, k, a, max_p, max_g)
             index, k = index + width, k + width
@@ -226,7 +241,7 @@ def write_and_reduce(
         top_p, top_g = vec.argmax(max_p, max_g)
         if k == row_end:
             break
-        if top_p > 0.5 and not nontemporal:  # it is the largest, and Σ p g is seldom accurate
+        if top_p > 0.5 and not nontemporal:  # this p is the largest of the row, and Σ p g is seldom accurate
             dot = np.nan
             break
         a = vec.broadcast(probs, 0)

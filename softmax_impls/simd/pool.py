@@ -1,32 +1,33 @@
 """A pool of threads that share the work of one call.
 
 `run` computes a task (see `jit.task`) on a number of items: rows, elements, or other units of the task. It cuts the
-items into chunks. Each thread begins with its own chunks, because in a loop of calls its cache still holds their data.
-Then it computes chunks that other threads have not taken. A helper that wakes up late computes fewer chunks. So sharing
-costs a call at most the time to wake the helpers. After a call, helpers poll for the next call before they sleep.
+items into chunks. The threads are the caller and its helpers. Each thread begins with its own chunks: when a call is
+repeated, the cache of the thread still holds their data. Then it computes chunks that other threads have not taken. A
+helper that wakes up late computes fewer chunks. So sharing costs a call at most the time to wake the helpers. After a
+call, helpers poll for the next call before they sleep.
 
 A task ``task(call, probs, grad, out, start, stop)`` computes the items from `start` to `stop`, and returns `stop`. If
 not all items are computed, it returns another number. Define a task with the decorator ``@jit.task()``, and call it by
 ``pool.run(task, probs, grad, out, team, words)``. In a task, the three arrays are pointers to elements (see
-`vectors`), and `call` points to the words of the call. They begin with those that `run` was given; IN_PLACE is 1 if
-`out` is an input. The words are on the caller's stack. A call with several loops has a first task, which calls `lead`
-once for each loop, see `parts`.
+`vectors`), and `call` points to the words of the call, which are on the caller's stack. The first of them are the words
+given to `run`. IN_PLACE is 1 if `out` is an input. A call with several loops has a first task, which calls `lead` once
+for each loop, see `parts`.
 
-Numba's own threads are not used. The default layer aborts the process when two threads call at once. GNU OpenMP ends a
-forked child process that calls. In every layer, each call waits for all threads. This pool serves a single call at a
-time; a second caller computes all chunks alone. Compiled code acquires and releases the pool, so that Ctrl-C cannot
-interrupt in between.
+Numba's own threads are not used. With Numba's default threading layer, the process aborts when two threads call at
+once. With the layer of GNU OpenMP, a forked child process ends when it calls. In every layer, each call waits for all
+threads. This pool serves a single call at a time; a second caller computes all chunks alone. Compiled code acquires and
+releases the pool, so that Ctrl-C cannot interrupt in between.
 
 The threads share 64-bit words::
 
     TICKET           number of the loop | 32 bits, one per chunk: 1 = taken, or there is no such chunk
     COMPLETED        number of completed chunks of this loop
-    CALL, CHUNKS, …  the call, and the number of chunks of the loop, written before its ticket
+    CALL, CHUNKS, …  the call, and the number of chunks of the loop, written before the loop's ticket
     BUSY             1 during a loop
 
 To take a chunk, a thread sets the chunk's bit in TICKET by a compare_exchange, which fails if the ticket has changed.
-If it succeeds, the words that the thread has read are of the current loop, and they do not change before COMPLETED
-counts the chunk.
+If the exchange succeeds, the words that the thread has read belong to the current loop. They do not change before
+COMPLETED counts the chunk.
 """
 
 import contextlib
@@ -48,13 +49,13 @@ from softmax_impls.threads import MAX_THREADS, available_cores, num_threads
 
 # Words of a call: for the task, for `lead`, for `enter`. TABLE is the address of a table of addresses of other tasks.
 DIM, INNER, NONTEMPORAL, IN_PLACE, TABLE, LEAD, POOL, TASK, SMALLEST, THREADS = range(10)
-FIRST, SEPARATE, ITEMS = range(10, 13)  # the first task, whether `out` may be no input, and the number of items
-GIVEN = 13  # these are given; tasks, `enter` and `lead` write the others
+FIRST, SEPARATE, ITEMS = range(10, 13)  # the first task, 1 if `out` must not be an input, and the number of items
+GIVEN = 13  # the words above are given; tasks, `enter` and `lead` write the words below
 PROBS, GRAD, OUT, START, STOP, STEP, FAILED, SUMS = range(GIVEN, GIVEN + 8)
 CALL_WORDS = GIVEN + 8
 
-# Words of the pool. TICKET and COMPLETED have a cache line each, because threads poll them.
-LINE = 8  # words
+# Indices of the words of the pool. TICKET and COMPLETED have a cache line each, because threads poll them.
+LINE = 8  # words of a cache line
 TICKET, COMPLETED, BUSY, CALL, CHUNKS, WORKERS = 0, LINE, *range(2 * LINE, 2 * LINE + 4)
 WORDS = 3 * LINE
 MAX_CHUNKS = 2 * MAX_THREADS
@@ -63,7 +64,10 @@ ALL_CHUNKS = (1 << MAX_CHUNKS) - 1
 
 @inner(forceinline=True)
 def _take_chunk(words: Pointer, ticket: int, first: int) -> bool:
-    """Take the first free chunk from `first` on, cyclically, and compute it. Return whether there was one."""
+    """Take the first free chunk from `first` on, cyclically, and compute it. Return whether there was a free chunk.
+
+    If the ticket has changed, nothing is computed.
+    """
     chunks = words[CHUNKS]
     for i in range(first, first + chunks):
         chunk = i % chunks
@@ -83,7 +87,7 @@ def _take_chunk(words: Pointer, ticket: int, first: int) -> bool:
 
 @Entry
 def _help(memory: int, thread: int, idle_polls: int) -> int:
-    """Compute chunks of calls until `idle_polls` polls in succession find none; return 0."""
+    """Compute chunks of calls until `idle_polls` polls in succession find no chunk; return 0."""
     words, state = vec.pointer_to(memory, np.int64(0)), vec.release_gil()
     idle = 0
     while idle < idle_polls:
@@ -109,7 +113,7 @@ def lead(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int,
     most = min(CHUNKS_PER_THREAD * call[THREADS], MAX_THREADS)
     step = max(max(1, call[SMALLEST]), (stop - start) // most)
     chunks = max(1, (stop - start) // step)  # at most MAX_CHUNKS
-    # No thread can take a chunk until the next ticket, so the words may change.
+    # All chunks count as taken until the next ticket is stored, so the other words may change.
     number = (vec.load_acquire(words, TICKET) >> MAX_CHUNKS) + 1
     vec.store_release(words, TICKET, vec.load_acquire(words, TICKET) | ALL_CHUNKS)
     call[PROBS], call[GRAD], call[OUT] = vec.address(probs), vec.address(grad), vec.address(out)
@@ -126,10 +130,11 @@ def lead(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int,
 
 @Entry
 def enter(probs: Any, grad: Any, out: Any, words: int) -> int:
-    """Compute a call on three C-contiguous arrays of one dtype, float32 or float64, which `words` describe.
+    """Compute the call that `words` describe on three C-contiguous arrays of one dtype, float32 or float64.
 
-    Return DONE; UNFIT if the shapes differ or `out` partly overlaps an input; or LARGE if the task did not compute all
-    items, plus 1 and the place of a missing task, see `tasks`. If ITEMS is 0, it is a call on all rows.
+    Return DONE if all items are computed, UNFIT if the shapes differ or `out` partly overlaps an input, and LARGE if
+    not all items are computed. If the task with index i in the table is not compiled, return LARGE + 1 + i, see
+    `tasks`. If the word ITEMS is 0, the items are all rows.
     """
     size = arrays.common_size(probs, grad, out)
     if size <= 0:
@@ -156,7 +161,7 @@ def enter(probs: Any, grad: Any, out: Any, words: int) -> int:
     return LARGE if done >= 0 else LARGE - done
 
 
-Team = tuple[int, Any, int]  # the number of threads of a call, the address of `lead`, and that of the pool's words
+Team = tuple[int, Any, int]  # number of threads of a call, address of `lead`, address of the pool's words
 ALONE: Team = (1, 0, 0)
 
 
@@ -168,16 +173,16 @@ class Pool:
         self.reset()
 
     def reset(self) -> None:
-        """Begin with no helpers, as in a child process after a fork."""
+        """Begin without helpers. After a fork, the child process has none."""
         self._sleeping: list[Any] = []  # a lock per helper: the helper acquires it to sleep, a caller releases it
-        self._teams: dict[int, tuple[Team, list[Any]]] = {}  # by number of threads, with the locks of its helpers
+        self._teams: dict[int, tuple[Team, list[Any]]] = {}  # key: threads; value: team, its helpers' locks
         self._starting = threading.Lock()
         memory = np.zeros(WORDS + LINE, np.int64)
         self._words = memory[-memory.ctypes.data // 8 % LINE :]  # it begins at a cache line
         self._words[TICKET] = ALL_CHUNKS
 
     def prepare(self, threads: int) -> Team:
-        """Wake the helpers of a call, and return its team."""
+        """Wake the helpers for a call in `threads` threads, and return the team of the call."""
         team, sleeping = self._teams.get(threads) or self._start(threads)
         for lock in sleeping:
             if lock.locked():
@@ -186,11 +191,11 @@ class Pool:
         return team
 
     def _start(self, threads: int) -> tuple[Team, list[Any]]:
-        """Start helpers that were not needed before."""
+        """Start the helpers that are missing for so many threads; return the team and the locks of its helpers."""
         memory, helpers = self._words.ctypes.data, min(threads, self._max_threads) - 1
         if helpers > 0:
             _help.compiled(memory, 0, 0)  # compiled here: a helper never compiles
-            with self._starting, contextlib.suppress(RuntimeError):  # "can't start new thread": fewer are enough
+            with self._starting, contextlib.suppress(RuntimeError):  # "can't start new thread": fewer helpers do
                 while (number := len(self._sleeping) + 1) <= helpers:  # the caller is number 0
                     lock, name = threading.Lock(), f"softmax-impls-{number}"
                     threading.Thread(target=self._serve, args=(memory, number, lock), name=name, daemon=True).start()
@@ -212,15 +217,15 @@ if hasattr(os, "register_at_fork"):
 
 
 def team_for(moved: int, threads: int | None = None) -> Team:
-    """Return the team of a call that moves so many bytes, in at most so many threads, and wake its helpers."""
-    # The arrays have pushed Python's own data out of the caches, so each operation counts: calls of 0.4 to 0.8 MB take
-    # 0.92 to 0.95 of the time if a single thread does not wake helpers.
+    """Return the team of a call that moves `moved` bytes, in at most `threads` threads, and wake its helpers."""
+    # The arrays have pushed Python's own data out of the caches, so each operation counts: in a single thread, calls of
+    # 0.4 to 0.8 MB take 0.92 to 0.95 of the time that they take with a call of `prepare`.
     most = 1 if DISABLE_JIT or moved < sizes.SHARED_FROM else threads or num_threads()
     return _pool.prepare(most) if most > 1 else ALONE
 
 
 def words_of(team: Team, words: dict[int, Any]) -> tuple[Any, Any]:
-    """Return the words of a call, 0 where none is given, and their address as the argument of `enter`."""
+    """Return the words of a call, and their address for `enter`. Words that are not given are 0."""
     threads, leader, memory = team
     words = {FIRST: leader if threads > 1 else words.get(TASK)} | words
     words |= {THREADS: threads, LEAD: leader, POOL: memory}
@@ -230,6 +235,6 @@ def words_of(team: Team, words: dict[int, Any]) -> tuple[Any, Any]:
 
 
 def run(task: Task, probs: Array, grad: Array, out: Array, team: Team, words: dict[int, Any]) -> None:
-    """Compute a call that its words describe, at least ITEMS; see `team_for`."""
+    """Compute a call that `words` describe; ITEMS is always among them. `team` is a result of `team_for`."""
     words_and_address = words_of(team, {TASK: task.address(probs.dtype)} | words)
     enter.compiled(probs, grad, out, words_and_address[1])

@@ -1,14 +1,16 @@
 """How the passes of many rows are ordered, so that they wait neither for memory nor for each other.
 
-Tiny rows have up to a vector, short rows up to two, medium rows up to twelve. Long rows are written without gaps in
-memory: a vector may begin in a row and end in the next row. Streamed rows are long rows with non-temporal stores.
+Tiny rows have at most one vector, short rows at most two, and medium rows at most twelve. Longer rows are long rows.
+They are written without gaps in memory: a vector may begin in a row and end in the next row. Streamed rows have more
+than two vectors. They are written like long rows, but with non-temporal stores.
 
-A row in which g + c or h - Σ p h overflows is left to `scaled_row`. Long rows stop before such a row, with all rows
-before it written, and return the number of the row. For rows of up to twelve vectors, a comparison for each row would
-take 4 to 40 % of the time. So they are all written first, and the squares of their sums are added up. If the total is
-not finite, the function returns `start`, and `careful_rows` computes the rows again, one by one. In place, this would
-lose the inputs. So there, `careful_rows` writes blocks of rows to the stack first. The results of tiny and short rows
-are p h - p Σ p h, where only h can overflow. Then the sum is inf or NaN, so the sums are added up, not their squares.
+If g + c or h - Σ p h may overflow in a row, `scaled_row` computes this row. `long_rows` and `streamed_rows` write
+all rows before such a row, stop there, and return the number of the row. For tiny, short and medium rows, a comparison
+for each row would take 4 to 40 % of the time. So `medium_rows` writes all rows, and adds up the squares of the rows'
+sums. `tiny_rows` and `short_rows` compute p h - p Σ p h, where only h can overflow. If an h overflows, the sum is inf
+or NaN, so they add up the sums, not their squares. If the total is not finite, the function returns `start`, and
+`careful_rows` computes the rows again. If `out` is an input, the input would be lost by then. So `careful_rows`
+computes such a call from the beginning: it writes blocks of rows to the stack, and copies each block to `out`.
 """
 
 import numpy as np
@@ -30,14 +32,14 @@ from softmax_impls.simd.passes import (
 from softmax_impls.simd.sizes import BLOCK_ELEMENTS, PIPELINED_ABOVE
 from softmax_impls.simd.vectors import Pointer
 
-# Kinds of rows, which are indices of their tasks. The task CAREFUL is for rows of any kind, where `out` is an input, or
-# where g may overflow. For SHARED and PART, see `parts`.
+# Kinds of rows. Each number is the index of a task. CAREFUL is the task for rows of any kind if `out` is an input, or
+# if a row may overflow. SHARED and PART are the tasks in `parts`.
 TINY, SHORT, MEDIUM, LONG, STREAMED, CAREFUL, SHARED, PART = range(8)
 
 
 @inner(forceinline=True)
 def kind_of(dim: int, width: int, nontemporal: bool) -> int:
-    """Return the kind of rows of `dim` elements, in vectors of `width` elements."""
+    """Return the kind of rows that have `dim` elements; a vector has `width` elements."""
     if dim <= width:
         return TINY
     if dim <= 2 * width:
@@ -49,13 +51,13 @@ def kind_of(dim: int, width: int, nontemporal: bool) -> int:
 
 @inner(forceinline=True)
 def place(kind: int, width: int) -> int:
-    """Return the index of a task in the table of a call, see `tasks`."""
+    """Return the index of a kind's task in the table of tasks, see `tasks`; a vector has `width` elements."""
     return 2 * kind + (width == 8)
 
 
 @task()
 def long_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute rows of many vectors."""
+    """Compute rows of more than twelve vectors with plain stores."""
     return _long_rows(probs, grad, out, call[pool.DIM], start, stop, False)
 
 
@@ -67,7 +69,7 @@ def streamed_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, st
 
 @task()
 def careful_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute rows of any kind where `out` is an input, or where rows may overflow."""
+    """Compute rows of any kind, in calls where `out` is an input or a row may overflow."""
     dim, width, table = call[pool.DIM], vec.lanes(probs), vec.pointer_to(call[pool.TABLE], np.int64(0))
     kind = kind_of(dim, width, call[pool.NONTEMPORAL] != 0)
     rows = table[place(kind, width)]
@@ -94,11 +96,11 @@ def careful_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, sta
 
 @task(fastmath={"contract"})
 def tiny_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute rows of up to a vector in registers, two at a time, because they do not wait for each other."""
+    """Compute rows of at most one vector in registers. Two rows at a time: they do not wait for each other."""
     dim, width, total = call[pool.DIM], vec.lanes(probs), vec.as_element(probs, 0.0)
     used, zero = vec.first_lanes(probs, dim), vec.broadcast(probs, 0)
-    # Loads and stores of earlier rows may pass the end of their row: the next rows overwrite these lanes. The last rows
-    # have no next rows.
+    # Loads and stores of most rows may go past the end of the row: the next rows overwrite these lanes. The last rows
+    # have no next rows, so their loads and stores are masked.
     masked = max(start, stop - (width - 1) // dim)
     masked -= (masked - start) % 2
     for k in range(start * dim, masked * dim, 2 * dim):
@@ -121,9 +123,9 @@ def tiny_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start:
 
 @task(fastmath={"contract"})
 def short_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute rows of more than a vector and up to two, in registers. The two may share elements."""
+    """Compute rows of more than one vector and at most two, in registers. The two vectors may share elements."""
     dim, width, total = call[pool.DIM], vec.lanes(probs), vec.as_element(probs, 0.0)
-    shared = vec.first_lanes(probs, 2 * width - dim)  # of the second vector: they are in the first, too
+    shared = vec.first_lanes(probs, 2 * width - dim)  # lanes of the second vector that are in the first, too
     for row in range(start * dim, stop * dim, dim):
         last = row + dim - width
         p0, g0, g1 = vec.load(probs, row), vec.load(grad, row), vec.load(grad, last)
@@ -133,7 +135,7 @@ def short_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start
         s = vec.reduce_add(t0 + t1)
         total += s
         vec.store(out, last, t1 - p1 * vec.broadcast(probs, s))
-        vec.store(out, row, t0 - p0 * vec.broadcast(probs, s))  # after it: elements that they share are 0 in p1
+        vec.store(out, row, t0 - p0 * vec.broadcast(probs, s))  # second, because shared elements are 0 in p1
     return stop if np.isfinite(total) else start
 
 
@@ -155,7 +157,7 @@ def medium_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, star
 def _long_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, nontemporal: bool) -> int:
     """Compute rows of a vector or more: each step reduces row i and writes row i - 1, which the cache still holds."""
     index = start * dim  # the next element to write
-    sums = sums_before = (0.0, 0.0)  # of the row that is written, and of the row before it
+    sums = sums_before = (0.0, 0.0)  # `sums` of the row that is written, `sums_before` of the row before it
     for i in range(start, stop + 1):
         row = i * dim
         if i == start + 1:
@@ -166,7 +168,7 @@ def _long_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int
             _write_across(probs, grad, out, index, row - dim, sums_before, sums, nontemporal)
             index += vec.lanes(probs)
         if i < stop:
-            if nontemporal and dim <= PIPELINED_ABOVE * vec.lanes(probs):  # the result is that of `medium_rows`
+            if nontemporal and dim <= PIPELINED_ABOVE * vec.lanes(probs):  # the same result as in `medium_rows`
                 c, s = medium_sums(probs, grad, row, dim)
                 newest: Sums = np.float64(c), np.float64(s)
                 index = write_body(probs, grad, out, index, row, sums, True)

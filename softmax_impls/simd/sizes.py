@@ -8,7 +8,7 @@ import contextlib
 from pathlib import Path
 
 VECTOR_BYTES = 64  # a cache line; a register of AVX-512, two of AVX2, four of SSE or NEON
-UNFIT, DONE, LARGE = range(3)  # results of the kernel for small calls: invalid arrays, computed, too large for it
+UNFIT, DONE, LARGE = range(3)  # results of `pool.enter`: arrays that do not fit, computed, not computed
 
 
 def _last_level_cache() -> int:
@@ -20,22 +20,26 @@ def _last_level_cache() -> int:
 
 
 LAST_LEVEL_CACHE = _last_level_cache()  # bytes
-# Bytes moved by a call. Larger calls are shared among threads. On Zen 3, calls of 0.46 to 0.77 MB took 0.6 of the time
-# in two threads in a loop, and 1.1 to 1.2 after a pause, when the helper has to wake up first. With 250 kB, calls of
-# 300 kB took 0.85 of the time in a loop, and 1.05 in one thread or after a pause.
+# Bytes moved by a call. Larger calls are shared among threads. On Zen 3, calls of 0.46 to 0.77 MB in two threads took
+# 0.6 of the time of one thread in a loop. After a pause, when the helper has to wake up first, they took 1.1 to 1.2 of
+# the time of one thread. With a limit of 250 kB in place of 400 kB, calls of 300 kB took 0.85 of the time in a loop,
+# and 1.05 in one thread or after a pause.
 SHARED_FROM = 400_000
 # Bytes moved by a call. Larger calls use non-temporal stores. On Zen 3, whose cache other programs use, too, calls of
-# 12 to 25 MB took 0.7 to 0.85 of the time (512×1024 to 1500×1000), calls of 7 to 10 MB 0.8 to 1.1.
+# 12 to 25 MB (512×1024 to 1500×1000) took 0.7 to 0.85 of the time with plain stores, and calls of 7 to 10 MB took 0.8
+# to 1.1 of it.
 NONTEMPORAL_FROM = LAST_LEVEL_CACHE // 3
-# The same for calls in several threads, as a multiple: two threads read and write the cache faster than the memory. On
-# Zen 3, rows of 256 to 65536 float32 that move 12.6 MB took 0.91 to 0.97 of the time with plain stores.
+# For calls in several threads, the limit is this times NONTEMPORAL_FROM, because two threads read and write the cache
+# faster than the memory. With plain stores, calls that move 12.6 MB (rows of 256 to 65536 float32) took 0.91 to 0.97 of
+# the time with non-temporal stores (Zen 3).
 NONTEMPORAL_SHARED = 1.5
-# Vectors that calls with non-temporal stores prefetch ahead, of p and of g. Zen 3: 1.05 to 1.15 times faster, with 32
-# vectors 1.0 to 1.1. On Zen 5, 32 to 64 were best in C.
+# Number of vectors by which calls with non-temporal stores prefetch p and g ahead. On Zen 3, calls were 1.05 to 1.15
+# times as fast as without prefetching; with 32 vectors, 1.0 to 1.1 times. In C on Zen 5, 32 to 64 vectors were best.
 PREFETCHED = 16
 
-# Vectors per row. Longer rows are pipelined. Shorter rows take 0.7 to 0.95 of that time one after the other. Rows of 16
-# vectors took as long either way if they were ordinary, and 1.03 times as long if they were saturated.
+# Vectors per row. Longer rows are pipelined. Shorter rows, computed one after the other, take 0.7 to 0.95 of the time
+# that they take in a pipeline. Rows of 16 vectors, one after the other, took as long as in a pipeline if they were
+# ordinary, and 1.03 times as long if they were saturated.
 PIPELINED_ABOVE = 12
 
 # Elements of a block of results that careful_rows keeps on the stack. The first-level cache holds them.
@@ -43,31 +47,36 @@ BLOCK_ELEMENTS = 1024
 
 # Bytes of p and g in a block of columns. The second-level cache of a core holds them.
 BLOCK_BYTES = 192 * 1024
-# Vectors per block of columns: 4 KiB of each row. On Zen 3, half as many took 1.1 times as long.
+# Largest number of vectors per block of columns: 4 KiB of each row. On Zen 3, half as many took 1.1 times as long.
 MAX_BLOCK_VECTORS = 64
-# Vectors per block where classes are many: the last-level cache holds it instead. On Zen 3, 1000×4096 and 400×20480
-# took 0.7 to 0.8 of the time of 3 to 6 vectors. With more bytes, as at 8000×1024, 3 vectors took 0.7 of the time of 6.
+# Smallest number of vectors per block of columns, unless the block then has more than LARGE_BLOCK_BYTES. Where classes
+# are many, only the last-level cache holds such a block. On Zen 3, 1000×4096 and 400×20480 took 0.7 to 0.8 of the time
+# with 3 to 6 vectors. With more bytes than LARGE_BLOCK_BYTES, as at 8000×1024, 3 vectors took 0.7 of the time of 6.
 MIN_BLOCK_VECTORS = 16
 LARGE_BLOCK_BYTES = LAST_LEVEL_CACHE // 8
-# Bytes of an outer index of one array. Smaller ones are computed without a buffer, in 0.5 to 0.7 of the time.
+# Bytes of an outer index of one array. An outer index of at most this size is computed without a buffer, in 0.5 to 0.7
+# of the time with a buffer.
 DIRECT_BYTES = 16 * 1024
 
-# Terms that a lane adds in the arrays' dtype, before the sum goes on in float64.
+# Number of terms that a lane adds in the arrays' dtype. Then their sum is added to a total that is more accurate.
 TERMS_PER_LANE = 32
-# The same in a lane that holds a column, up to twice as many in short columns. With 32, errors were up to 5.5 units.
+# The same for the backward pass of columns, where each lane holds a column; in short columns, a lane adds up to twice
+# as many terms. With 32 terms, errors were up to 5.5 units of rounding.
 TERMS_OF_COLUMN = 8
 # g is shifted where |g at the largest p| is larger than this times |Σ p g - g at the largest p|. Elsewhere a shift
-# hardly makes the sum more accurate. At most 2: the error stays within the bound of `checks.bounds`.
+# hardly makes the sum more accurate. If this is at most 2, the error stays within the bound of `checks.bounds`.
 MAX_UNSHIFTED_RATIO = 2.0
-# Medium rows are not shifted where |Σ p g| is at most this times the spread of g in the first two vectors. At most 4:
-# the error stays within the bound of `checks.bounds`. In 60,000 rows made to be near this limit, the worst error was 13
-# units; with `needs_shift` instead, it was 9; with a limit of D / 4, which the bound also allows, 38.
+# Medium rows are not shifted where |Σ p g| is at most this times the spread of g in the first two vectors. If this is
+# at most 4, the error stays within the bound of `checks.bounds`. In 60,000 rows made to be near this limit, the worst
+# error was 13 units. With `needs_shift` instead, it was 9 units. With a limit of D / 4, which the bound also allows, it
+# was 38.
 MAX_DOT = 4.0
 # Medium rows are shifted, and Σ p g is not computed, where the spread is less than this times the row's first |g|. This
-# only saves time: Σ p g would be too large for the spread. It is so in 90 to 99 % of saturated, in no ordinary rows.
+# only saves time: Σ p g would be too large for the spread. This happens in 90 to 99 % of saturated rows, in no ordinary
+# rows.
 MIN_SPREAD = 1 / 256
 
-# Times that an idle helper polls for the next call before it sleeps: 20 to 100 µs. Polling, it starts within 1 µs.
+# Times that an idle helper polls for the next call before it sleeps: 20 to 100 µs. A polling helper starts within 1 µs.
 IDLE_POLLS = 2000
 # Polls after which an idle helper lets other threads run. Where another library's thread spins on the second processor,
 # helper and caller share the first: without this, 512×1000 float32 took 1.6 times as long as on one thread. With 32
@@ -75,7 +84,7 @@ IDLE_POLLS = 2000
 POLLS_PER_YIELD = 256
 # Chunks of work per thread. More than one, so that the caller waits only shortly for the last chunk.
 CHUNKS_PER_THREAD = 2
-# Rows per chunk. In a chunk of fewer rows, most rows are not pipelined.
+# Smallest number of rows per chunk, if rows are many. In a chunk of fewer rows, most rows are not pipelined.
 MIN_CHUNK_ROWS = 8
-# Bytes moved per chunk. A smaller chunk takes less time than the threads need to share it out.
+# Smallest number of bytes moved per chunk. A smaller chunk takes less time than the threads need to share it out.
 MIN_CHUNK_BYTES = 32_768

@@ -20,7 +20,7 @@ SMALL: pool.Team = (0, 0, 0)  # the team of a small call
 class Tasks:
     """The tasks for all kinds of rows, and a table of their addresses.
 
-    The table has an address for each kind and dtype. It is 0 until the task is compiled.
+    The table has an address for each kind and dtype. The address is 0 until the task is compiled.
     """
 
     def __init__(self, *tasks: Task) -> None:
@@ -31,13 +31,13 @@ class Tasks:
 
     @functools.cached_property
     def small(self) -> Any:
-        """The words of a small call, as the argument of `pool.enter`."""
+        """The address of the words of a small call, for `pool.enter`."""
         words = _words(self, SMALL, sizes.NONTEMPORAL_FROM, False)
-        self._kept.append(words)  # not only the last: two threads may make words at once, and each keeps an address
+        self._kept.append(words)  # all, not only the last: two threads may make words at once, and use both addresses
         return words[1]
 
     def run(self, probs: Array, grad: Array, out: Array, threads: int | None = None) -> None:
-        """Compute a call that is too large for a small call, needs a task that is not compiled, or may overflow."""
+        """Compute any call, also if it is not a small call, needs a task that is not compiled, or may overflow."""
         team, state, careful = pool.team_for(3 * probs.nbytes, threads), sizes.LARGE, False
         while state >= sizes.LARGE:
             words = _words(self, team, sizes.NONTEMPORAL_FROM, careful)
@@ -50,7 +50,7 @@ class Tasks:
 
 @functools.lru_cache(1024)
 def _words(tasks: Tasks, team: pool.Team, nontemporal_from: int, careful: bool) -> tuple[Any, Any]:
-    """Return the words of a call, see `pool.words_of`. If `careful`, it is computed as if `out` were an input."""
+    """Return the words of a call, see `pool.words_of`. If `careful`, the call is computed as if `out` were an input."""
     above = int(nontemporal_from * (sizes.NONTEMPORAL_SHARED if team[0] > 1 else 1))
     first = {pool.FIRST: choose.address(WORD), pool.TABLE: tasks.table}
     return pool.words_of(team, first | {pool.NONTEMPORAL: above, pool.IN_PLACE: careful})
@@ -58,10 +58,10 @@ def _words(tasks: Tasks, team: pool.Team, nontemporal_from: int, careful: bool) 
 
 @task()
 def choose(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute a call by the task for its rows. If a task is missing, return its place in the table, subtracted from -1.
+    """Compute a call by the task for its rows; return -1 - i if the task with index i in the table is not compiled.
 
-    INNER is the number of lanes of a vector, THREADS is 0 in a small call, and NONTEMPORAL is the number of bytes moved
-    above which a call uses non-temporal stores.
+    A small call that is too large, or whose task is not compiled, returns `start`. INNER is the number of lanes of a
+    vector. THREADS is 0 in a small call. NONTEMPORAL is a limit: a call that moves more bytes uses non-temporal stores.
     """
     dim, width, threads = call[pool.DIM], call[pool.INNER], call[pool.THREADS]
     row_bytes, table = 3 * sizes.VECTOR_BYTES // width * dim, vec.pointer_to(call[pool.TABLE], np.int64(0))

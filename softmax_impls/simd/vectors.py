@@ -1,10 +1,10 @@
 """Memory in compiled code: vectors of 64 bytes, with masks and non-temporal stores; and atomic words for threads.
 
-A kernel loads 64 bytes of consecutive elements from a pointer, computes with + - * > as with arrays, and stores them.
-That is a cache line, or one register of AVX-512, two of AVX2, four of SSE or NEON. An index counts elements from the
-pointer. An operation is defined as Python, for the reader and the interpreter, and as LLVM instructions, for Numba.
-Helpers take pointers, not arrays: Numba counts references to arrays, by two atomic operations per call, and on short
-rows these took more time than the arithmetic.
+A kernel loads 64 bytes of consecutive elements from a pointer, computes with + - * > as with arrays, and stores the
+result. 64 bytes are a cache line, or one register of AVX-512, two of AVX2, four of SSE or NEON. An index counts
+elements from the pointer. Each operation is defined twice: in Python, for the reader and the interpreter, and in LLVM
+instructions, for Numba. Helpers take pointers, not arrays: Numba counts references to arrays, by two atomic operations
+per call, and on short rows these two operations took more time than the arithmetic.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from softmax_impls.simd.sizes import VECTOR_BYTES
 
 Pointer = Any  # compiled: a pointer to elements; interpreted: a one-dimensional view of the array
 Vector = Any  # compiled: 64 bytes of elements; interpreted: a one-dimensional array
-Mask = Any  # as many booleans
+Mask = Any  # a boolean for each lane of a vector
 
 
 @operation(lambda pointer: types.intp(pointer), lambda builder, pointer: builder.ptrtoint(pointer, lowering.INT64))
@@ -46,19 +46,19 @@ def advance(pointer: Pointer, n: int) -> Pointer:
     lambda builder, pointer, n: builder.alloca(pointer.type.pointee, size=n),
 )
 def stack(pointer: Pointer, n: int) -> Pointer:
-    """Return a pointer to n elements of this function's stack, of the type of those of `pointer`."""
+    """Return a pointer to n elements on the calling function's stack, of the type that `pointer` points to."""
     return [0] * n if isinstance(pointer, list) else np.empty(n, pointer.dtype)
 
 
 @operation(lambda pointer: types.intp(pointer), lambda builder, pointer: lowering.INT64(lowering.lanes(pointer)))
 def lanes(pointer: Pointer) -> int:
-    """Return the number of elements of a vector."""
+    """Return the number of elements of a vector that a pointer loads."""
     return VECTOR_BYTES // int(pointer.itemsize)
 
 
 @inner(forceinline=True)
 def elements_to_line(pointer: Pointer, index: int) -> int:
-    """Return the number of elements from an index to the next beginning of a cache line."""
+    """Return the number of elements from an index to the next beginning of a cache line; 0 if the index is at one."""
     width = lanes(pointer)
     return (-(address(pointer) // (VECTOR_BYTES // width) + index)) % width
 
@@ -89,7 +89,7 @@ def store_nontemporal(pointer: Pointer, index: int, vector: Vector) -> None:
 
 @operation(lambda pointer, index, mask: lowering.vector_of(pointer)(pointer, types.intp, mask))
 def masked_load(pointer: Pointer, index: int, mask: Mask) -> Vector:
-    """Load the elements where the mask is true. The others are 0, and their memory is not accessed."""
+    """Load the elements where the mask is true. The other elements are 0, and their memory is not accessed."""
     vector = np.zeros(len(mask), pointer.dtype)
     vector[mask] = pointer[index : index + len(mask)][mask[: len(pointer) - index]]
     return vector
@@ -140,13 +140,16 @@ def update_max(p: Vector, g: Vector, max_p: Vector, max_g: Vector) -> tuple[Vect
 
 @inner(forceinline=True)
 def larger(a: Vector, b: Vector) -> Vector:
-    """Return the larger of two vectors, lane by lane; b where a is NaN."""
+    """Return the larger of two vectors, lane by lane; b where a or b is NaN."""
     return select(a > b, a, b)
 
 
 @inner(forceinline=True)
 def two_sum(total: Any, rest: Any, term: Any) -> tuple[Any, Any]:
-    """Add a vector or a number to the sum total + rest. Only additions to rest are rounded (Knuth's TwoSum)."""
+    """Add `term`, a vector or a number, to the sum total + rest; return the new total and the new rest.
+
+    The rest receives the rounding error of the total, so only additions to the rest lose digits (Knuth's TwoSum).
+    """
     new = total + term
     added = new - total
     return new, rest + ((total - (new - added)) + (term - added))
@@ -154,14 +157,14 @@ def two_sum(total: Any, rest: Any, term: Any) -> tuple[Any, Any]:
 
 @operation(lambda keys, values: types.UniTuple(keys.dtype, 2)(keys, values))
 def argmax(keys: Vector, values: Vector) -> tuple[Any, Any]:
-    """Return the largest key and the value in its lane. Of equal keys, any may be taken."""
+    """Return the largest key and the value in its lane. If several keys are largest, any of them may be taken."""
     lane = np.argmax(keys)
     return keys[lane], values[lane]
 
 
 @operation(lambda vector: vector(vector))
 def power_of_two(vector: Vector) -> Vector:
-    """Return the vector whose sign and exponent are the lowest bits of each lane, and whose mantissa is 0."""
+    """Move the lowest bits of each lane to its sign and exponent, and set its mantissa to 0."""
     integer, bits = (np.int64, 52) if vector.itemsize == 8 else (np.int32, 23)
     return (vector.view(integer) << bits).view(vector.dtype)
 
@@ -172,7 +175,10 @@ def prefetch(pointer: Pointer, index: int) -> None:
 
 
 def _atomic(result: str, emit: Callable[..., Any]) -> Callable[[F], F]:
-    """Define an operation of compiled code only. `emit` takes LLVM's builder, a pointer to a word, and other words."""
+    """Return a decorator for an operation of compiled code on one of several words.
+
+    `emit` takes LLVM's builder, a pointer to the word, and the other arguments.
+    """
     return operation(
         lambda words, index, *values: getattr(types, result)(words, types.intp, *[types.int64] * len(values)),
         lambda builder, words, index, *values: emit(builder, builder.gep(words, [index]), *values),
@@ -211,7 +217,7 @@ def yield_processor() -> None:
 
 @operation(lambda: types.int64())
 def release_gil() -> int:
-    """Release Python's global lock, so that other threads run, and return what `acquire_gil` needs."""
+    """Release Python's global lock, so that other threads run; return the thread's state for `acquire_gil`."""
     return 0
 
 

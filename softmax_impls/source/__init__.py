@@ -13,7 +13,7 @@ from softmax_impls.checks.numeric import numeric_gradient
 from softmax_impls.implementation import Array, Impl
 from softmax_impls.layout import as_array, as_real_array
 
-SOURCE_STEP = 1e-3  # of the original's central differences
+SOURCE_STEP = 1e-3  # the step of the original program's central differences
 
 
 class Softmax:
@@ -61,7 +61,7 @@ class Softmax:
         Raises
         ------
         TypeError, ValueError
-            As `softmax_backward`, and if `x` and `probs` differ in shape.
+            As in `softmax_backward`. ValueError also if `x` and `probs` differ in shape.
         """
         if np.shape(x) != np.shape(probs):
             raise ValueError(f"x and probs must have the same shape, got x {np.shape(x)} and probs {np.shape(probs)}")
@@ -101,7 +101,7 @@ def loss_fn(probs: ArrayLike, ys: ArrayLike, loss_type: str) -> tuple[np.floatin
     (0.0625, array([[ 0. , -0.5]]))
     """
     given = as_real_array("probs", probs)
-    p = given.astype(np.result_type(given, np.float32), copy=False)  # float16 cannot hold the number of rows
+    p = given.astype(np.result_type(given, np.float32), copy=False)  # float16 cannot hold a large number of rows
     if p.ndim != 2 or not p.shape[0]:
         raise ValueError(f"probs must be (B, D) with at least one row, got shape {p.shape}")
     labels = _labels(ys, *p.shape)
@@ -134,7 +134,7 @@ def _labels(ys: ArrayLike, batch: int, dim: int) -> NDArray[np.integer[Any]]:
 def gradient_check(x: ArrayLike, ys: ArrayLike, loss_type: str, impl: Impl = "auto") -> float:
     """Return the difference between the backward pass and numeric gradients: sum((backward - numeric)²) / B.
 
-    The numeric gradients are central differences with the original's step, 1e-3, in float64.
+    The numeric gradients are central differences in float64, with the step of the original program, 1e-3.
 
     Parameters
     ----------

@@ -8,9 +8,9 @@ The life of a kernel in a cell:
     pruned,       wrong,       eliminated   eliminated,  the arrays     wrong, failed
     extrapolated  failed                    failed       are placed anew
 
-In each round, every active kernel gives one sample, in random order. In the first rounds, so do the roofline and the
-A/A control, which is the fastest kernel a second time. If a kernel fails or is wrong after it has been timed, the other
-kernels are calibrated and timed again, because they may have been eliminated by comparison with it.
+In each round, one sample of every active kernel is taken, in random order. The first rounds also have one sample of the
+roofline and one of the A/A control: the fastest kernel, timed a second time. If a kernel fails or is wrong after it has
+been timed, the other kernels are calibrated and timed again, because this kernel may have eliminated some of them.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ from softmax_impls.timing.workloads import CellKey
 
 
 class _StartOver(Exception):  # noqa: N818
-    """A kernel that was timed is wrong or has failed. All samples are dropped: it may have eliminated others."""
+    """A timed kernel is wrong or has failed. It may have eliminated other kernels, so all samples are dropped."""
 
 
 class CellRun:
@@ -46,7 +46,8 @@ class CellRun:
         self, key: CellKey, implementations: Iterable[Implementation], memory: int, seed: int, policy: SamplingPolicy
     ) -> None:
         self.kernels = {implementation.name: Participant(implementation) for implementation in implementations}
-        self._rooflines = [Participant(ROOFLINE)] if key.moved_bytes > LAST_LEVEL_CACHE else []  # none in a cache
+        # Arrays that fit the cache have no roofline.
+        self._rooflines = [Participant(ROOFLINE)] if key.moved_bytes > LAST_LEVEL_CACHE else []
         self._started = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
         self._concurrency: list[float] = []  # how many threads ran at the same time, for each block
         self._key, self._memory, self._seed, self._policy = key, memory, seed, policy
@@ -54,10 +55,10 @@ class CellRun:
         self._reference_rounds = policy.reference_rounds // (1 if self._small else 2)
         self._taken = Rounds(policy, with_blocks=self._small)
         peers = any(kernel.implementation.family == "peer" for kernel in self.kernels.values())
-        self._is_shared = key.threads > 1 and (peers or key.moved_bytes >= SHARED_FROM)  # by threads
+        self._is_shared = key.threads > 1 and (peers or key.moved_bytes >= SHARED_FROM)  # whether threads share a call
         self._settling = policy.settling if peers and self._is_shared else 0.0
         self._steps = self._rounds = 0  # steps so far, and rounds of this step
-        self._seconds = self._deadline = 0.0  # of this step; the deadline is on the clock of `time.perf_counter`
+        self._seconds = self._deadline = 0.0  # of this step: its length, and its end as a time of `time.perf_counter`
 
     @property
     def active(self) -> list[Participant]:
@@ -71,7 +72,7 @@ class CellRun:
 
     @np.errstate(all="ignore")
     def measure(self, seconds: float) -> None:
-        """Take a step of about that many seconds. A further step adds samples, on other inputs."""
+        """Take a step of about `seconds` seconds. Each further step adds samples, on other inputs."""
         self._seconds, self._deadline = seconds, time.perf_counter() + seconds
         arrays = CellArrays(self._key, self._seed + self._steps)
         self._steps, self._rounds = self._steps + 1, 0
@@ -85,12 +86,12 @@ class CellRun:
                 self._taken, self._rounds = Rounds(self._policy, self._small), 0
                 for participant in (*self.kernels.values(), *self._rooflines):
                     participant.samples.clear()
-                    if participant.verified:  # it has been timed or eliminated
+                    if participant.verified:  # its status was timed or eliminated
                         participant.status = "timed"
         self._release()
 
     def record(self, compiler_start: float = 0.0) -> Cell:
-        """Return the record, with the seconds in which Numba started."""
+        """Return the record of the cell. `compiler_start` is the time in seconds that Numba took to start."""
         control, rooflines = self._taken.control, [r for r in self._rooflines if r.samples]
         return Cell(
             **dataclasses.asdict(self._key),
@@ -125,7 +126,7 @@ class CellRun:
             if not roofline.move(arrays):
                 raise RuntimeError(roofline.note)
         self._verify(arrays)
-        # There is time for samples even if everything before took the step's time.
+        # Keep time for samples, even if the work so far has taken all the time of the step.
         self._deadline = max(self._deadline, time.perf_counter() + self._policy.sampling_share * self._seconds)
         if self.active and not self._taken.blocks:
             self._calibrate(self._deadline - time.perf_counter())
@@ -140,7 +141,7 @@ class CellRun:
     def _verify(self, arrays: CellArrays) -> None:
         """Verify the active kernels; start over if one of them was timed and is wrong."""
         kernels = self.active
-        if arrays.restore_inputs():  # a kernel that was eliminated may have modified them
+        if arrays.restore_inputs():  # an eliminated kernel may have modified the inputs
             kernels = [kernel for kernel in self.kernels.values() if kernel.status in ("timed", "eliminated")]
         for kernel in kernels:
             kernel.verify(arrays)
@@ -182,7 +183,7 @@ class CellRun:
         try:
             for _ in range(self._policy.block_rounds):
                 self._take_round(rng)
-                self._taken.add(self._settling > 0 or is_quiet(self._is_shared))  # unknown beside others' threads
+                self._taken.add(self._settling > 0 or is_quiet(self._is_shared))  # peers' threads disturb its loop, too
                 self._rounds += 1
                 if self._taken.total == self._policy.first_look:
                     self._eliminate(arrays)
@@ -210,7 +211,11 @@ class CellRun:
                 raise _StartOver from None
 
     def _time_is_up(self) -> bool:
-        """Whether the step is over. A small cell has at least a few blocks, unless these take another step's time."""
+        """Whether the step is over.
+
+        A step of a small cell goes on until it has `min_blocks` blocks, but at most for its planned time once more.
+        Every step has at least `first_look` rounds.
+        """
         few = self._small and self._rounds < self._taken.enough
         is_late = time.perf_counter() >= self._deadline + (self._seconds if few else 0.0)
         return is_late and self._rounds >= self._policy.first_look
@@ -226,7 +231,7 @@ class CellRun:
                 kernel.stop("eliminated")
 
     def _verify_again(self, kernel: Participant, arrays: CellArrays) -> None:
-        """Verify a kernel before it eliminates others: by now it may skip work, because it knows the arrays."""
+        """Verify a kernel before it eliminates others. After many calls on the same arrays, it may skip work."""
         if arrays.modified:
             self._verify(arrays)
         if kernel.status == "timed":

@@ -1,7 +1,7 @@
 """Whether other programs slow this process down now, measured by a loop whose time is known.
 
-Two processors of a machine may share a core. Beside a busy processor, one kernel took 1.5 times as long and another
-2.2 times (128×10 float32 on znver3), so that the slower of the two became the faster.
+Two processors of a machine may share a core. While the other processor was busy, one kernel took 1.5 times as long, and
+another kernel 2.2 times (128×10 float32 on znver3). This changed which of the two kernels was faster.
 """
 
 import functools
@@ -19,9 +19,9 @@ from softmax_impls.simd.jit import DISABLE_JIT, jit
 from softmax_impls.user_cache import replacing, user_cache
 
 STEPS = 20 if DISABLE_JIT else 20_000  # of the loop: about 20 µs
-LOOPS, ATTEMPTS = 40, 3  # of each thread: about 800 µs, much longer than it takes to wake a thread up
-HELPERS_SLEEP = 3e-4  # seconds after a call, from which the idle threads of numba_simd sleep
-LONGER = 1.15  # ratio of its time to the shortest time, from which a processor is not quiet
+LOOPS, ATTEMPTS = 40, 3  # loops of each thread take about 800 µs, much longer than a thread takes to wake up
+HELPERS_SLEEP = 3e-4  # seconds after a call, until the idle threads of numba_simd sleep
+LONGER = 1.15  # a processor is quiet if the loop takes less than this many times its shortest time
 
 
 @jit(nogil=True)
@@ -36,7 +36,7 @@ def _spin(steps: int) -> np.uint64:
     return a + b + c + d
 
 
-if DISABLE_JIT:  # NumPy warns of overflow, which compiled code does not
+if DISABLE_JIT:  # NumPy warns of overflow; compiled code does not
     _spin = np.errstate(over="ignore")(_spin)
 
 
@@ -51,7 +51,7 @@ class Shortest:
         boot = ""
         with suppress(OSError):
             boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        # The time depends on the machine since it was started, and on the compiler.
+        # The time in the file holds for one machine until it is restarted, and for one compiler and number of steps.
         self._machine = f"{platform.node()} {boot} {numba.__version__} {STEPS}"
         self._file, self._before, self.seconds = file, math.inf, math.inf
         with suppress(OSError, ValueError):
@@ -60,7 +60,10 @@ class Shortest:
                 self.seconds = float(seconds)
 
     def update(self, seconds: float) -> float:
-        """Record the time of a loop, and return the shortest time. It changes only after two shorter loops in a row."""
+        """Record the time of a loop, and return the shortest time; both in seconds.
+
+        The shortest time changes only if two loops in a row were shorter. It becomes the longer time of these two.
+        """
         shorter, self._before = max(seconds, self._before), seconds
         if shorter < self.seconds:
             self.seconds = shorter
@@ -76,7 +79,7 @@ def shortest() -> Shortest:
 
 
 def slowdown(after_threads: bool = False) -> float:
-    """Return the time of the loop over its shortest time, at least 1.
+    """Return the time of the loop now, divided by its shortest time; at least 1.
 
     With `after_threads`, the loop waits until numba_simd's threads sleep.
     """
@@ -87,16 +90,17 @@ def slowdown(after_threads: bool = False) -> float:
 
 
 def is_quiet(after_threads: bool = False) -> bool:
-    """Whether the loop takes about as long as it takes at best."""
+    """Whether the loop now takes less than `LONGER` times its shortest time; see `slowdown`."""
     return slowdown(after_threads) < LONGER
 
 
 def running_side_by_side(threads: int) -> float:
-    """Return how many of the threads ran at the same time: `threads` times the time of one alone, over that of all.
+    """Return how many of the threads ran at the same time.
 
-    The best of a few attempts counts: a thread that has slept may first share the processor of another thread.
+    This is `threads` times the time of one thread alone, divided by the time of all threads together. The shortest
+    times of a few attempts count: a thread that has slept may first share the processor of another thread.
     """
-    with ThreadPoolExecutor(threads) as pool:  # a new one each time: a forked process has none of its parent's threads
+    with ThreadPoolExecutor(threads) as pool:  # a new pool each time: a forked process has no threads of its parent
         attempts = [(_seconds_in(pool, 1), _seconds_in(pool, threads)) for _ in range(ATTEMPTS)]
     alone, together = np.min(attempts, axis=0).tolist()
     return float(min(threads * alone / together, threads))

@@ -8,15 +8,15 @@ from softmax_impls.timing.statistics import Decision, decide
 
 
 class Rounds:
-    """The rounds of a cell so far: how many each block has, and in which of them another program was busy.
+    """The rounds of a cell so far: how many each block has, and which rounds another program disturbed.
 
-    If `with_blocks`, blocks of samples are compared, else rounds.
+    If `with_blocks` is true, kernels are compared block by block, else by rounds or pairs of rounds.
     """
 
     def __init__(self, policy: SamplingPolicy, with_blocks: bool) -> None:
         self.blocks: list[int] = []
         self.disturbed: list[int] = []
-        self.control: tuple[Participant, list[float]] | None = None  # A/A: a kernel, and its second samples
+        self.control: tuple[Participant, list[float]] | None = None  # A/A: the kernel, and its second samples
         self.enough = policy.block_rounds * policy.min_blocks if with_blocks else policy.min_rounds
         self.settled = False  # there are enough rounds, and more would not change the last decisions
         self._policy, self._with_blocks = policy, with_blocks
@@ -33,16 +33,20 @@ class Rounds:
         return self.total - len(self.disturbed)
 
     def add(self, is_quiet: bool) -> None:
-        """Add a round to the last block. It was disturbed unless the processor was quiet before and after it."""
+        """Add a round to the last block; `is_quiet` tells whether the processor was quiet after the round.
+
+        The round counts as disturbed if the processor was not quiet before it or after it.
+        """
         if not (self._was_quiet and is_quiet):
             self.disturbed.append(self.total)
         self._was_quiet = is_quiet
         self.blocks[-1] += 1
 
     def decide(self, kernels: Mapping[str, Participant], last: bool) -> list[Decision]:
-        """Decide among the kernels that stay accurate on saturated rows, and then among all kernels.
+        """Decide among the kernels with ``accurate_for="logits"``, and then among all kernels.
 
-        The second decision eliminates only kernels that are not accurate. `last` is true in the last step of the cell.
+        The second decision eliminates only kernels with ``accurate_for="probs"``. `last` is true in the last step of
+        the cell.
         """
         early = self._policy.too_slow if self._with_blocks else self._policy.early_ratio
         sampled = {name: kernel for name, kernel in kernels.items() if kernel.samples}
@@ -71,7 +75,7 @@ class Rounds:
 def too_slow(kernels: Sequence[Participant], seconds: float, policy: SamplingPolicy) -> list[Participant]:
     """Return the kernels that are too slow to take part in the rounds of a step of `seconds`.
 
-    A single call may have been disturbed, so the prediction has to agree.
+    A single call may have been disturbed, so both the measured and the predicted time must be too long.
     """
     fastest = min((kernel.seconds for kernel in kernels), default=0.0)
     longest = max(policy.too_slow * fastest, policy.too_long * seconds)

@@ -22,9 +22,9 @@ from softmax_impls.implementation import LARGEST_TEMPORARIES
 from softmax_impls.threads import available_cores, limit_threads
 from softmax_impls.timing.records import Environment, storable
 
-PACKAGES = ("softmax-impls", "numpy", "numba", "llvmlite", "scipy", "torch", "jax", "numexpr")  # if installed
-CHECKOUT = Path(__file__).parents[2]  # if this package is not installed from a wheel
-HASHED = "hash"  # a host of this name stands for a hash of the machine's name
+PACKAGES = ("softmax-impls", "numpy", "numba", "llvmlite", "scipy", "torch", "jax", "numexpr")  # if they are installed
+CHECKOUT = Path(__file__).parents[2]  # a git checkout, unless this package is installed from a wheel
+HASHED = "hash"  # the `host` that asks for a hash of the machine's name
 
 
 @functools.cache
@@ -35,7 +35,7 @@ def environment(host: str | None = None) -> Environment:
     ----------
     host : str, optional
         The name of the machine; "hash" for 8 hexadecimal digits that tell machines apart without naming them. The
-        default is the variable SOFTMAX_IMPLS_MACHINE or, if it is not set, the name that the machine has in a network.
+        default is the environment variable SOFTMAX_IMPLS_MACHINE or, if it is not set, the machine's network name.
     """
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -50,15 +50,15 @@ def environment(host: str | None = None) -> Environment:
 
 
 def is_here(machine: str, host: str) -> bool:
-    """Whether results are from this machine, as far as their machine and host tell; "" is an unknown host."""
+    """Whether results with this `machine` and `host` can be from this machine; the host "" fits any machine."""
     return machine == environment().machine and (not host or _is_this(host))
 
 
 def machine_name(host: str, processor: str, cores: object, system: str, architecture: str) -> str:
     """Return the `machine` of an `Environment`, for a machine that asv or pytest-benchmark describes.
 
-    These tools do not know LLVM's name of a processor. So if the description fits this machine, return the name that
-    this machine has in results of `compare`: one machine has one name. Otherwise return the description.
+    These tools do not know LLVM's name of a processor. If their description fits this machine, return the name that
+    this machine has in results of `compare`, so that one machine has one name. Otherwise return the description.
     """
     here = (_processor(), os.cpu_count(), platform.system(), platform.machine())
     found = description(processor, cores, system, architecture)
@@ -86,7 +86,7 @@ def from_old_to_new(commits: Iterable[str]) -> list[str]:
 def commit(folder: Path) -> str | None:
     """Return the git commit of a checkout, with "+changes" if it was edited; None if `folder` is not a checkout."""
     with suppress(OSError, subprocess.SubprocessError):
-        top = _git(folder, "rev-parse", "--show-toplevel")  # of another project if this package is installed inside it
+        top = _git(folder, "rev-parse", "--show-toplevel")  # another project's, if this package is inside it
         if Path(top, "softmax_impls", "__init__.py").exists():
             changes = "+changes" if _git(folder, "status", "--porcelain", "-uno") else ""
             return _git(folder, "rev-parse", "HEAD") + changes
@@ -94,7 +94,7 @@ def commit(folder: Path) -> str | None:
 
 
 def largest_temporaries() -> int:
-    """Return the default limit of a call's temporary memory in bytes: 4 GB, or half of the free memory."""
+    """Return the default limit of a call's temporary memory in bytes: 4 GB, but at most half of the free memory."""
     return min(LARGEST_TEMPORARIES, free_memory() // 2)
 
 
@@ -118,7 +118,7 @@ def limit_all_threads(threads: int) -> Iterator[None]:
 
 
 def fingerprint(kernel: Callable[..., Any]) -> str:
-    """Return 12 characters that change with the file, or the notebook's cell, that defines a kernel; "?" without it."""
+    """Return a hash (12 hexadecimal digits) of the file or notebook cell that defines a kernel; "?" if unknown."""
     function = inspect.unwrap(getattr(kernel, "py_func", kernel))
     with suppress(TypeError, OSError):
         return _digest(Path(inspect.getfile(function)).read_bytes(), 12)
@@ -146,7 +146,7 @@ def _processor() -> str:
 
 
 def _is_this(host: str) -> bool:
-    """Whether this machine has this name: the name in its results, its name in the network, or the hash of that."""
+    """Whether `host` is this machine's name in its results, its network name, or the hash of its network name."""
     return host in (environment().host, platform.node(), _hashed_name())
 
 

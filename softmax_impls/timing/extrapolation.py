@@ -16,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize
 
-from softmax_impls.implementation import Array, Implementation, invoke
+from softmax_impls.implementation import QUADRATIC, Array, Implementation, invoke
 
 FIRST_DIM = 16  # of the first probe, a single row
-STEP = 4  # factor between two probe sizes
-LARGEST_PROBE = 4  # a further probe is made only if the whole arrays are more than so many times as large
+STEP = 4  # factor by which dim or batch grows between two probes
+LARGEST_PROBE = 4  # the whole arrays are more than this many times as large as any probe after the first
 
 Probe = tuple[int, int, float]  # a call on part of the arrays: batch, dim, seconds
 
@@ -29,7 +29,7 @@ class Prediction(NamedTuple):
     """The predicted time of a call."""
 
     seconds: float
-    at_least: float  # seconds, if the time grows with B·D from the last probe on
+    at_least: float  # a low estimate in seconds: from the last probe on, the time grows with B·D
     fits: bool  # whether the call and its probes fit the time that is allowed
 
 
@@ -39,34 +39,35 @@ UNKNOWN = Prediction(math.inf, 0.0, fits=True)
 def predict(
     implementation: Implementation, probs: Array, grad_output: Array, allowance: float, copying: float = 0.0
 ) -> Prediction:
-    """Predict the time of one call on these arrays, (B, D) each; it and its probes may take `allowance` seconds.
+    """Predict the time of one call on these arrays, (B, D) each; the call and its probes may take `allowance` seconds.
 
-    `copying` are the seconds that the call takes to copy rows. The time between probes does not count: another process
-    may have the processor then.
+    `copying` is the time in seconds that the call takes to copy rows. The time between probes does not count, because
+    another process may use the processor then.
     """
     batch, dim = probs.shape
+    is_quadratic = implementation.family in QUADRATIC
     spent, probes = 0.0, list[Probe]()
     for b, d in probe_sizes(batch, dim):
         if probes:
-            whole, last = _extrapolate(probes, batch, dim), probes[-1]
-            if spent + _grown(last, batch, dim, power=2) <= allowance:  # even a Jacobian fits
+            whole, last = _extrapolate(probes, batch, dim, is_quadratic), probes[-1]
+            if spent + _grown(last, batch, dim, power=2) <= allowance:  # the call fits even if its time grows with B·D²
                 break
-            # A probe may be long if even the whole call is allowed.
+            # Make a probe that may take too long only if the whole call is expected to fit.
             if spent + 2 * _grown(last, b, d, power=2) > allowance and spent + whole > allowance:
                 break
             if whole > 8 * allowance and spent > allowance / 8:  # a better prediction would not change the decision
                 break
         *inputs, out = (array[:b, :d].copy() for array in (probs, grad_output, probs))
         call = partial(invoke, implementation.kernel, *inputs, out=out)
-        seconds = min(timeit.repeat(call, timer=time.perf_counter, number=1, repeat=2))  # a call may be disturbed
+        seconds = min(timeit.repeat(call, timer=time.perf_counter, number=1, repeat=2))  # one may be slow
         probes.append((b, d, seconds))
         spent += 2 * seconds
-    seconds = _extrapolate(probes, batch, dim)
+    seconds = _extrapolate(probes, batch, dim, is_quadratic)
     return Prediction(copying + seconds, copying + _grown(probes[-1], batch, dim), spent + seconds <= allowance)
 
 
 def probe_sizes(batch: int, dim: int) -> Iterator[tuple[int, int]]:
-    """Yield (batch, dim) of the probes: from one short row to less than the whole; a tiny whole has a single probe."""
+    """Yield (batch, dim) of the probes: one short row, then larger parts of the arrays; tiny arrays have one probe."""
     b, d = 1, min(FIRST_DIM, dim)
     yield b, d
     for batch_factor, dim_factor in itertools.cycle(((1, STEP), (STEP, 1))):
@@ -77,20 +78,22 @@ def probe_sizes(batch: int, dim: int) -> Iterator[tuple[int, int]]:
             yield b, d
 
 
-def _extrapolate(probes: list[Probe], batch: int, dim: int) -> float:
-    """Fit the time to 1, B, D, B·D and B·D² with non-negative coefficients, and return it for the whole arrays.
+def _extrapolate(probes: list[Probe], batch: int, dim: int, is_quadratic: bool) -> float:
+    """Return the predicted seconds of a call on the whole arrays, from a fit to the times of the probes.
 
-    With fewer than three probes, or without a fit, the time grows with B·D.
+    The terms are 1, B, D, B·D and B·D², with non-negative coefficients. With fewer than three probes, or if the fit
+    fails, the time is assumed to grow with B·D. Unless the algorithm `is_quadratic`, a small term B·D² is left out.
     """
     if len(probes) < 3:
         return _grown(probes[-1], batch, dim)
     terms = np.array([[1, b, d, b * d, b * d**2] for b, d, _ in [*probes, (batch, dim, 0.0)]], float)
-    terms /= terms[-1]  # the fit ignores coefficients that are much smaller than others
+    terms /= terms[-1]  # scaled, because the fit ignores coefficients that are much smaller than others
     seconds = np.array([probe[-1] for probe in probes])
-    weights = 1 / (seconds + 1e-6)  # for relative errors; but two equal calls may differ by a microsecond
+    weights = 1 / (seconds + 1e-6)  # of relative errors; 1e-6: two equal calls may differ by a microsecond
     try:
         coefficients, _ = optimize.nnls(terms[:-1] * weights[:, None], seconds * weights)
-        if (terms[:-1, -1] * coefficients[-1] < 0.1 * seconds).all():  # from noise, B·D² would predict hours
+        # A small term B·D² is noise, and would predict hours. In a loop, the overhead hides it at the dims of probes.
+        if not is_quadratic and (terms[:-1, -1] * coefficients[-1] < 0.1 * seconds).all():
             coefficients, _ = optimize.nnls(terms[:-1, :-1] * weights[:, None], seconds * weights)
     except RuntimeError:  # nnls did not converge
         return _grown(probes[-1], batch, dim)
@@ -98,6 +101,6 @@ def _extrapolate(probes: list[Probe], batch: int, dim: int) -> float:
 
 
 def _grown(probe: Probe, batch: int, dim: int, power: int = 1) -> float:
-    """Return the seconds of a larger call if the time grows with B·D**power; the power of a Jacobian is 2."""
+    """Return the seconds of a call on (batch, dim) if the time of `probe` grows with B·D**power; a Jacobian has 2."""
     b, d, seconds = probe
     return seconds * (batch / b) * (dim / d) ** power

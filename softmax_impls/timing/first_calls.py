@@ -31,9 +31,9 @@ print(time.perf_counter() - start)
 
 
 def first_calls(name: str, batch: int, dim: int, dtype: str) -> tuple[float, float]:
-    """Return the seconds of the first call in a new process, which compiles, and in another, which loads from a cache.
+    """Return the seconds of the first call in each of two new processes.
 
-    Raise RuntimeError if a process fails.
+    The first process compiles the kernel; the second loads it from a cache. Raise RuntimeError if a process fails.
     """
     with tempfile.TemporaryDirectory() as cache:
         command = [sys.executable, "-c", _FIRST_CALL, name, str(batch), str(dim), dtype]
@@ -47,7 +47,7 @@ def first_calls(name: str, batch: int, dim: int, dtype: str) -> tuple[float, flo
 
 
 def first_call_seconds(implementation: Implementation, dtype: np.dtype[Any]) -> float:
-    """Return the seconds by which first calls in this process take longer than second calls."""
+    """Return the seconds by which first calls in this process take longer than second calls, added over the shapes."""
     seconds = 0.0
     for shape in SHAPES if implementation.family in ("numba", "user") else SHAPES[:1]:
         probs = np.full(shape, 1 / shape[1], dtype)
@@ -62,7 +62,7 @@ def first_call_seconds(implementation: Implementation, dtype: np.dtype[Any]) -> 
 
 
 def start_compiler() -> float:
-    """Start Numba's compiler, so that this does not count for the first kernel; return the seconds that it takes."""
+    """Start Numba's compiler and return the seconds that it takes, so that they do not count for the first kernel."""
     start = time.perf_counter()
     if numba := sys.modules.get("numba"):
         numba.njit(lambda: None)()

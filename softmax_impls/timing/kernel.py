@@ -24,8 +24,8 @@ from softmax_impls.timing.workloads import CellKey
 class CellArrays:
     """Probabilities, two gradients and `out` of a cell, and the sums over the classes that verify a result.
 
-    Calls alternate between the gradients. So `out` never has the right values before a call: a kernel that does not
-    write all of it, or that saves time by looking at it, is found to be wrong.
+    Calls alternate between the gradients. So `out` never has the right values before a call. If a kernel does not write
+    all of `out`, or saves time by reusing the values in `out`, its result is wrong.
     """
 
     last = 0  # index of the gradient of the last call
@@ -35,7 +35,7 @@ class CellArrays:
         self._take(workloads.arrays(key, seed))
         start = time.perf_counter()
         self._set_rows()
-        self.copy_seconds = 0.0 if key.axis == -1 else time.perf_counter() - start  # that a copy of the rows takes
+        self.copy_seconds = 0.0 if key.axis == -1 else time.perf_counter() - start  # of a copy of the rows
         self.sums = [self._row_sums(*rows) for rows in self.input_rows]
         self._checksum = self._sum_bits()
 
@@ -48,7 +48,7 @@ class CellArrays:
         self.input_rows = [(p, self.rows(gradient)) for gradient in self.gradients]
 
     def _row_sums(self, p: Array, g: Array) -> reference.RowSums:
-        """Return the sums of each row. Rows repeat, apart from the last rows of the second gradient."""
+        """Return the sums of each row; repeated rows are summed once. The last rows of a gradient may not repeat."""
         batch, dim = p.shape
         period = workloads.drawn_rows(batch, dim) if self.key.axis == -1 else batch
         own = min(batch, 1 + math.ceil(workloads.PAGE / g.itemsize / dim))  # rows that may not repeat
@@ -72,11 +72,11 @@ class CellArrays:
     def place_again(self) -> None:
         """Copy the inputs to new memory, and make a new `out`."""
         self._take(workloads.place(self.probs, self.gradients[0], len(self.probs)))
-        if self.key.axis == -1:  # else they are copies
+        if self.key.axis == -1:  # else `input_rows` are copies, which stay
             self._set_rows()
 
     def restore_inputs(self) -> bool:
-        """Write the inputs again if they are modified; return whether they were."""
+        """Restore the inputs if a kernel has modified them; return whether it has."""
         if modified := self.modified:  # in place, because calls are bound to the arrays
             self.probs[...], gradient, _ = workloads.arrays(self.key, self._seed)
             self.gradients[0][...], self.gradients[1][...] = gradient, workloads.other_gradient(gradient)
@@ -92,16 +92,16 @@ class Participant:
     calls_per_sample: int = 1  # 1 or an even number
     seconds: float = math.inf  # approximate time of a call
     samples: list[float] = field(default_factory=list)  # seconds of a call, one for each round
-    status: Status = "timed"  # as long as it takes part in rounds
+    status: Status = "timed"  # "timed" as long as it takes part in rounds
     note: str = ""  # the reason for another status
     verified: bool = False  # its result was right on the cell's arrays
-    discrepancy: float | None = None  # its largest error there, as a multiple of its bound
+    discrepancy: float | None = None  # its largest error on these arrays, as a multiple of its bound
     temporary_bytes: int | None = None  # of a call; None if the record does not state it
-    prediction: Prediction = UNKNOWN  # from smaller calls
+    prediction: Prediction = UNKNOWN  # of the time of a call, from smaller calls
     errors: Mapping[str, float] = field(default_factory=dict)  # worst error for each kind of input, from the checks
-    first_call_seconds: float = 0.0  # beyond those of a second call
-    _arrays: CellArrays | None = None  # that the calls are bound to
-    _verified_on: int = 1  # index of a gradient
+    first_call_seconds: float = 0.0  # by which a first call takes longer than a second call
+    _arrays: CellArrays | None = None  # to which the calls are bound
+    _verified_on: int = 1  # index of the gradient of the last verification
 
     @property
     def name(self) -> str:
@@ -118,7 +118,7 @@ class Participant:
 
     @contextmanager
     def stopped_if_it_fails(self) -> Iterator[None]:
-        """Stop the kernel if the body raises an error of it."""
+        """Stop the kernel if the body of the ``with`` statement raises one of `KERNEL_ERRORS`."""
         try:
             yield
         except KERNEL_ERRORS as error:
@@ -129,7 +129,10 @@ class Participant:
         self.bound, self._arrays = (), None
 
     def admit(self, arrays: CellArrays, allowance: float, largest_temporaries: int) -> None:
-        """Stop the kernel if a call would need too many bytes of temporary memory; else predict its time."""
+        """Stop the kernel if a call needs more than `largest_temporaries` bytes of memory; else predict its time.
+
+        `allowance` is the time in seconds that the call and the smaller calls for the prediction may take.
+        """
         key, dtype = arrays.key, arrays.probs.dtype
         rows = usage.copied_rows(self.implementation, key.shape, key.axis)
         copied = 3 * rows * key.dim * dtype.itemsize
@@ -144,9 +147,12 @@ class Participant:
             self.prediction = predict(self.implementation, *arrays.input_rows[0], allowance - copying, copying)
 
     def verify(self, arrays: CellArrays) -> None:
-        """Check a call, on the two gradients in turn; stop the kernel if it raises, is wrong or modifies its inputs."""
+        """Verify a call; stop the kernel if it raises, is wrong or modifies its inputs.
+
+        Verifications of a kernel alternate between the two gradients.
+        """
         self._verified_on = 1 - self._verified_on
-        if arrays.last == self._verified_on:  # else `out` has the results of the other gradient, which are wrong
+        if arrays.last == self._verified_on:  # else `out` has the result of the other gradient, which is wrong now
             arrays.out.fill(np.nan)
         arrays.last = self._verified_on
         sums, inputs = arrays.sums[arrays.last], arrays.input_rows[arrays.last]
@@ -165,7 +171,7 @@ class Participant:
             self.stop("wrong", "modified its inputs")
 
     def bind(self, arrays: CellArrays) -> None:
-        """Prepare the calls on these arrays, unless they are prepared."""
+        """Prepare the calls on these arrays, unless they are prepared already."""
         if not self.bound:
             self._arrays = arrays
             self.bound = tuple(
@@ -216,7 +222,7 @@ class Participant:
         return max(seconds, 1e-12)  # never zero
 
     def result(self) -> KernelResult:
-        """Return its record."""
+        """Return the record of the kernel's result."""
         samples = rounded(self.samples)
         predicted = self.prediction.seconds if self.status == "extrapolated" else None
         return KernelResult(

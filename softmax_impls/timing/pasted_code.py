@@ -6,8 +6,8 @@ arrays.
 
 The machine may be slower or faster some minutes later. So `choose` also states a range. It ends at the slow samples,
 which another program disturbed, and begins below the fastest sample. If another program slowed down nearly all samples,
-the stated time and the beginning of the range are estimates for a quiet processor: a kernel and the loop of `slowdown`
-are slowed down about alike.
+the stated time and the beginning of the range are estimates for a quiet processor. An estimate is a sample divided by
+the result of `slowdown`, because a busy program slows its loop and a kernel down by about the same factor.
 """
 
 import sys
@@ -23,13 +23,13 @@ from softmax_impls.timing.disturbance import LONGER, slowdown
 from softmax_impls.timing.policy import DEFAULT
 from softmax_impls.usage import Usage
 
-FEWEST_SETS = 3  # sets of arrays, at least
-SAMPLES = 12  # on each set of arrays
-SAMPLES_ALONE = 4  # on each set of arrays, of the call in one thread
-FEWEST_QUIET = 12  # samples on a quiet processor; with fewer, the time is doubled, and then estimates count
+FEWEST_SETS = 3  # fewest sets of arrays
+SAMPLES = 12  # of the call on each set of arrays
+SAMPLES_ALONE = 4  # of the call in one thread, on each set of arrays
+FEWEST_QUIET = 12  # samples on a quiet processor; with fewer, timing takes twice as long, and then estimates count
 SIDE_BY_SIDE = 0.6  # threads ran at the same time if the speedup over one thread is at least this share of their number
-SHARED_CORE = 2.0  # of two processors that share a core, each has at least half of its speed
-FASTER = 0.95  # ratio to the fastest sample that another process may reach: its code and arrays have other addresses
+SHARED_CORE = 2.0  # the largest slowdown: of two processors that share a core, each has at least half of its speed
+FASTER = 0.95  # a call in another process may take this share of the fastest sample: addresses differ there
 
 
 class Times(NamedTuple):
@@ -47,10 +47,10 @@ class _Line:
     code: str
     every: list[float] = field(default_factory=list)
     quiet: list[float] = field(default_factory=list)  # while no other program slowed the processor down
-    on_quiet: list[float] = field(default_factory=list)  # what each sample would be on a quiet processor: an estimate
+    on_quiet: list[float] = field(default_factory=list)  # estimate of each sample on a quiet processor
 
     def sample(self, names: dict[str, Any], samples: int, longest: float) -> None:
-        """Take samples with the globals `names`: at least one, and none after `longest` seconds."""
+        """Take up to `samples` samples with the globals `names`: at least one, and none after `longest` seconds."""
         timer = timeit.Timer(self.code, globals=names)
         calls, before, end = _calls_per_sample(timer), slowdown(), time.perf_counter() + longest
         for _ in range(samples):
@@ -65,18 +65,21 @@ class _Line:
                 break
 
     def times(self, fewest: int) -> Times:
-        """Return the median of the quiet samples if there are at least `fewest`, else of estimates; and the range."""
+        """Return the median of the quiet samples, and the range.
+
+        If there are fewer than `fewest` quiet samples, return the median of the estimates.
+        """
         median = float(np.median(self.quiet if len(self.quiet) >= fewest else self.on_quiet))
         low, high = np.percentile(self.on_quiet, 5), np.percentile(self.every, 95)
         return Times(median, FASTER * min(*self.every, float(low)), max(median, float(high)))
 
 
 def time_pasted(usage: Usage, seconds: float, threads: int = 1, alone: Usage | None = None) -> Times:
-    """Run the setup, and time the line on its arrays, again and again for about `seconds`.
+    """Run the setup of `usage`, and time its line on the new arrays, again and again for about `seconds` seconds.
 
     Short calls are timed for as long as long calls, because another program may slow the processor down for half a
-    second. If the call runs in several threads, another program may keep their processors busy for the whole life of a
-    process. So if `alone` is given, the same call in one thread, the range includes its time, too.
+    second. `alone` is the same call in one thread. If it is given, the range includes its time, too, because another
+    program may keep the processors of the other threads busy for the whole life of a process.
     """
     start, sets = time.perf_counter(), 0
     line, line_alone = _Line(usage.line), _Line(alone.line if alone else "")
@@ -93,7 +96,10 @@ def time_pasted(usage: Usage, seconds: float, threads: int = 1, alone: Usage | N
 
 
 def _spanning(times: Times, alone: Times, threads: int) -> Times:
-    """Extend the range to the time of one thread; if the threads waited for each other, also to that / threads."""
+    """Extend the range to the time of one thread.
+
+    If the threads did not run at the same time, extend it also to the time of one thread divided by `threads`.
+    """
     ran = times.seconds * SIDE_BY_SIDE * threads <= alone.seconds
     low = times.low if ran else min(times.low, alone.seconds / threads)
     return Times(times.seconds, low, max(times.high, alone.high))

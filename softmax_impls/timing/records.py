@@ -14,7 +14,7 @@ from softmax_impls.implementation import Accuracy
 from softmax_impls.timing.statistics import blocks_of, quiet_rounds, selected
 from softmax_impls.timing.workloads import CellKey
 
-SCHEMA = 3  # 2: kernels were timed without the public call
+SCHEMA = 3  # version of the record; in version 2, kernels were timed without the public call
 
 # No control characters, none that reverse the direction of text, and no surrogates, which cannot be encoded.
 _PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]*$"
@@ -60,8 +60,8 @@ class KernelResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     verified: bool = False  # its result was right on the arrays that it was timed on
     samples: Samples = ()
     seconds: PredictedSeconds | None = None  # median of the samples, or the extrapolated time
-    interval: tuple[Seconds, Seconds] | None = None  # of the median with confidence, if the tool states it
-    calls_per_sample: Size = 1  # a sample is the mean of these calls
+    interval: tuple[Seconds, Seconds] | None = None  # confidence interval of the median, if the tool states it
+    calls_per_sample: Size = 1  # a sample is the mean time of this number of calls
     discrepancy: NonNegative | None = None  # largest error on the timed arrays, as a multiple of its bound
     temporary_bytes: Count | None = None  # of a call
     peak_memory_bytes: Count | None = None  # of the process
@@ -69,7 +69,7 @@ class KernelResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     errors: Errors = msgspec.field(default_factory=dict)  # worst relative error of a row, for each kind of input
     source: Name = "?"  # fingerprint of the file that defines the kernel
     spec: Note = ""  # of a user's kernel: "package.module:function"
-    first_call_seconds: NonNegative = 0.0  # beyond those of a second call: compiling, or loading from a cache
+    first_call_seconds: NonNegative = 0.0  # by which a first call takes longer than a second: it compiles or loads
 
     def __post_init__(self) -> None:
         if self.status in ("timed", "eliminated") and not self.samples:
@@ -81,12 +81,12 @@ class KernelResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def ranked(self) -> bool:
-        """Whether it was verified and timed, so that it can be ranked."""
+        """Whether the kernel was verified and timed, so that it can be ranked."""
         return self.verified and self.status in ("timed", "eliminated")
 
     @property
     def error(self) -> float:
-        """The worst error over all kinds of input; NaN if none is known."""
+        """The largest of `errors`; NaN if no error is known."""
         return max((error for error in self.errors.values() if error is not None), default=math.nan)
 
 
@@ -124,11 +124,11 @@ class Cell(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="sch
     control: Control | None = None
     roofline: Roofline | None = None
     blocks: tuple[Size, ...] = ()  # rounds of each block, if the arrays were placed anew between blocks
-    disturbed: tuple[Count, ...] = ()  # rounds in which another program slowed the processor down, from 0 on
+    disturbed: tuple[Count, ...] = ()  # indices of rounds in which another program slowed the processor down
     tool: Tool = "compare"  # only samples of "compare" are paired: sample i of each kernel is from round i
     seed: Count = 0  # of the inputs
     time: Annotated[datetime.datetime, Meta(tz=True)] | None = None  # in UTC, when the measurement of the cell started
-    concurrency: NonNegative | None = None  # of several threads, as many ran at the same time; less on a busy machine
+    concurrency: NonNegative | None = None  # of several threads, how many ran at the same time; fewer on a busy machine
     compiler_start_seconds: NonNegative = 0.0  # that Numba took to start
     file: str = ""  # that the cell was read from; not written
 
@@ -138,28 +138,28 @@ class Cell(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="sch
 
     @property
     def key(self) -> CellKey:
-        """Shape, dtype and threads."""
+        """Workload, shape, dtype and number of threads."""
         return CellKey(self.workload, self.batch, self.dim, self.dtype, self.threads)
 
     @property
     def is_busy(self) -> bool:
-        """Whether too few rounds were quiet, so that a comparison is not sure."""
+        """Whether so many rounds were disturbed that a comparison is not sure."""
         return bool(self.disturbed) and self.undisturbed() is self
 
     def undisturbed(self) -> Self:
-        """Return the cell with the samples of quiet rounds alone; itself if these are too few, or all."""
+        """Return the cell with only the samples of quiet rounds; the cell itself if all rounds or too few are quiet."""
         total = max(len(kernel.samples) for kernel in self.kernels)
         rounds = quiet_rounds(total, self.disturbed)
         if len(rounds) == total:
             return self
 
-        def of(kernel: KernelResult) -> KernelResult:  # one that was eliminated early may have no quiet rounds
+        def of(kernel: KernelResult) -> KernelResult:  # a kernel eliminated early may have no quiet rounds
             samples = tuple(selected(kernel.samples, rounds) or kernel.samples[:1])
             return replace(kernel, samples=samples, seconds=float(np.median(samples))) if samples else kernel
 
-        def of_reference(reference: Reference) -> Reference | None:
-            samples = tuple(selected(reference.samples, rounds))
-            return replace(reference, samples=samples) if samples else None
+        def of_reference(reference: Reference) -> Reference:  # it has only the first rounds, which may all be disturbed
+            fastest = sorted(reference.samples)[:1]
+            return replace(reference, samples=tuple(selected(reference.samples, rounds) or fastest))
 
         return replace(
             self,

@@ -7,7 +7,10 @@ from softmax_impls.simd.sizes import MIN_CHUNK_BYTES, NONTEMPORAL_FROM
 
 
 def move_bytes(probs: Array, grad_output: Array, out: Array) -> None:
-    """Write ``probs * grad_output`` to `out`, as fast as memory allows; on small arrays, it is the call overhead."""
+    """Write ``probs * grad_output`` to `out`, as fast as memory allows.
+
+    On small arrays, nearly all of the time is call overhead.
+    """
     moved, smallest = 3 * probs.nbytes, MIN_CHUNK_BYTES // (3 * probs.itemsize)
     words = {pool.ITEMS: probs.size, pool.SMALLEST: smallest, pool.NONTEMPORAL: moved > NONTEMPORAL_FROM}
     pool.run(moved_part, probs, grad_output, out, pool.team_for(moved), words)

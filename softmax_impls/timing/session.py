@@ -42,14 +42,16 @@ class Step(NamedTuple):
     cost: float  # share of the budget, relative to other steps
 
 
-# Each row has five sums for each of two gradients, and the terms of its bound. With few classes, they take most memory.
+# Bytes of the sums that verify a row: five for each of two gradients, and the terms of its bound. With few classes,
+# these sums take more memory than the arrays.
 BYTES_OF_ROW = 128
 
 
 class Session:
-    """Check implementations once, and then measure them cell by cell, in `budget` seconds from `start` (or now) on.
+    """Check implementations once, and then measure them cell by cell, in `budget` seconds.
 
-    Kernels that need more than `largest_temporaries` bytes of temporary memory are not started.
+    The budget begins at `start`, a time of `time.perf_counter`; by default, now. Kernels that need more than
+    `largest_temporaries` bytes of temporary memory are not started.
     """
 
     def __init__(
@@ -76,9 +78,10 @@ class Session:
         return max(0.0, self._deadline - time.perf_counter())
 
     def prepare(self, dtypes: Sequence[str], late: Callable[[float], None] = lambda seconds: None) -> None:
-        """Time the first call of each implementation, which may compile it, and check it. Call it once before `run`.
+        """Time the first call of each implementation, which may compile it, and check the implementations.
 
-        If the run will take longer than the budget, call `late` with the seconds that it will take in all.
+        Call this method once before `run`. If the whole run will take more than `policy.late` times the budget, the
+        method calls `late` with the seconds of the whole run.
         """
         self._compiler_start = start_compiler()
         for number, dtype in enumerate(map(np.dtype, dtypes)):
@@ -86,7 +89,7 @@ class Session:
             self._first_calls[dtype.name] = first
             first_call_seconds(ROOFLINE, dtype)
             if number == 0:
-                compiling = sum(first.values()) * (len(dtypes) - 0.5)  # of the other dtypes, and of the checks
+                compiling = sum(first.values()) * (len(dtypes) - 0.5)  # for the other dtypes, and in the checks
                 checks = compiling + self._policy.check_seconds * len(dtypes)
                 passed = self.budget - (self._deadline - time.perf_counter())
                 seconds = passed + checks + self._policy.timing_share * self.budget
@@ -96,7 +99,7 @@ class Session:
         self._deadline = max(self._deadline, time.perf_counter() + self._policy.timing_share * self.budget)
 
     def prepare_quickly(self, dtypes: Sequence[str]) -> None:
-        """Call it instead of `prepare` to check only kernels that are not ours. The budget starts afterwards."""
+        """Check only kernels that this package does not ship, instead of `prepare`. The budget starts afterwards."""
         for kernel, dtype in itertools.product([*self.implementations.values(), ROOFLINE], map(np.dtype, dtypes)):
             first_call_seconds(kernel, dtype)
         unchecked = {name: Verdict(name, kernel.accurate_for) for name, kernel in self.implementations.items()}
@@ -111,9 +114,10 @@ class Session:
     def run(
         self, keys: Sequence[CellKey], starting: Callable[[CellKey], None] = lambda key: None
     ) -> Iterator[Cell | Skipped]:
-        """Measure cells within the budget, and yield a cell after each of its steps; `starting` is called before.
+        """Measure cells within the budget, and yield the record of a cell after each of its steps.
 
-        Each record of a cell has the samples of all its steps so far. Open cells may have more steps than `plan` says.
+        The record has the samples of all steps of the cell so far. `starting` is called before each step. If time is
+        left, cells that are not settled have more steps than `plan` returns.
         """
         steps = plan(keys, self._policy)
         costs = [step.cost for step in steps]
@@ -141,7 +145,7 @@ class Session:
                     went_on = True
 
     def _new_run(self, key: CellKey) -> CellRun:
-        """Return the run of a cell without the kernels that failed the checks or run in another number of threads."""
+        """Return the run of a cell. Kernels that failed the checks or run in another number of threads are stopped."""
         run = CellRun(key, self.implementations.values(), self._largest_temporaries, self.seed, self._policy)
         with self._limit_threads(key.threads) as reasons:
             for name, kernel in run.kernels.items():
@@ -162,7 +166,7 @@ class Session:
 
     @contextmanager
     def _limit_threads(self, threads: int) -> Iterator[dict[str, str]]:
-        """Temporarily limit the threads of all implementations; yield why some have another number, by name."""
+        """Temporarily limit the threads of all implementations; yield the result of `_set_threads`."""
         with limit_all_threads(threads):
             try:
                 yield self._set_threads(threads)
@@ -170,7 +174,10 @@ class Session:
                 self._set_threads(available_cores())
 
     def _set_threads(self, threads: int) -> dict[str, str]:
-        """Set the number of threads of other libraries; return why some have another number, by implementation."""
+        """Set the number of threads of other libraries.
+
+        For each implementation that does not run in `threads` threads, the result maps its name to the reason.
+        """
         reasons = {}
         for name, kernel in self.implementations.items():
             try:

@@ -1,9 +1,10 @@
 """Compare samples: ratios with confidence intervals, a margin from the A/A control, ties, and elimination.
 
-Sample i of every kernel is from round i, so a long disturbance slows all kernels. A short disturbance only makes
-samples longer. So the fastest samples of two kernels are compared within each group of rounds: a block, that is the
-rounds on one placement of the arrays, or a pair of rounds. The ratio is the interquartile mean over the groups, so that
-a group that was disturbed throughout does not matter. Differences between groups widen the interval.
+Sample i of every kernel is from round i, so a long disturbance slows all kernels. A short disturbance makes some
+samples longer, and none shorter. So the fastest samples of two kernels are compared within each group of rounds. A
+group is a block (the rounds on one placement of the arrays), a pair of rounds, or a single round. The ratio is the
+interquartile mean over the groups, so that a group that was disturbed throughout does not matter. Differences between
+groups widen the interval.
 """
 
 import itertools
@@ -22,20 +23,22 @@ from softmax_impls.timing.policy import DEFAULT, SamplingPolicy
 Samples = Sequence[float]
 Floats = NDArray[np.float64]
 
-# Kernels tie up to this difference. At 0.01, equal kernels tied in 97.2 % of 176 cells of comparisons of five minutes.
+# Kernels tie up to this relative difference. With 0.01, equal kernels tied in 97.2 % of 176 cells, in comparisons of
+# five minutes.
 MIN_MARGIN = 0.015
-SURE_LEAD = 0.05  # relative difference up to which a verdict is not sure: in another run, its sign may be another
+SURE_LEAD = 0.05  # up to this relative difference, a verdict is not sure: another run may reverse it
 CONFIDENCE = 0.95
-# Of a difference between kernels. At 0.95, equal kernels tied in 98.9 % of 439 cells of a busy machine; in 352 other
-# cells, 0.97 raised this share from 99.1 % to 99.4 %, and a slowdown of 5 % was reported in 2 % fewer.
+# Confidence of a difference between kernels. With 0.95, equal kernels tied in 98.9 % of 439 cells of a busy machine.
+# In 352 other cells, equal kernels tied in 99.1 % with 0.95 and in 99.4 % with 0.97; with 0.97, a slowdown of 5 % was
+# reported in 2 % fewer cells.
 DIFFERENCE_CONFIDENCE = 0.97
-FEW_ROUNDS = 10  # with fewer, an interval is at least as wide as the range of the ratios
+FEW_ROUNDS = 10  # with fewer, an interval contains the ratio of every round
 MIN_BLOCKS = 4  # fewer blocks are not used as groups
 PAIR_FROM = 30  # rounds from which groups without blocks are pairs; with fewer, each round is a group
-# The quieter half of the pairs counts, but at least this many. For most of a minute, another process that used the
-# shared cache slowed one kernel down by 1.8 and a kernel with non-temporal stores by 1.2 (6144×512).
+# The quieter half of the pairs counts, but at least this many pairs. For most of a minute, another process used the
+# shared cache: one kernel took 1.8 times as long as usual, a kernel with non-temporal stores 1.2 times (6144×512).
 MIN_PAIRS = 12
-MIN_QUIET_ROUNDS = 12  # with fewer, the rounds count in which another program slowed this process down
+MIN_QUIET_ROUNDS = 12  # with fewer quiet rounds, the disturbed rounds count, too
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Comparison:
 
     best: str  # the fastest of the kernels that were in every round
     ratios: dict[str, Ratio]  # time of each other kernel over the time of the best
-    margin: float  # an interval has to be beyond 1 + margin for a difference
+    margin: float  # a kernel is slower if the interval of its ratio lies above 1 + margin
     ties: tuple[str, ...]  # kernels that are not eliminated and not clearly slower than the best
 
 
@@ -72,10 +75,11 @@ def compare_samples(
     blocks: Sequence[int] = (),
     disturbed: Collection[int] = (),
 ) -> Comparison:
-    """Compare kernels by their samples in seconds, one for each round, from the first round on; at least one each.
+    """Compare kernels by their samples in seconds: one for each round, from the first round on; at least one each.
 
-    `blocks` are the rounds of each block. An eliminated kernel does not tie, however wide its interval. A kernel that
-    is not slower in the rounds that are not `disturbed` ties, if there are enough of these.
+    `blocks` are the numbers of rounds in the blocks. Kernels in `eliminated` do not tie, however wide their intervals.
+    `disturbed` are indices of rounds. A kernel ties if it is not slower than the best kernel in the undisturbed rounds,
+    and if there are enough of these rounds.
     """
     rounds = max(map(len, samples.values()))
     complete = {name: taken for name, taken in samples.items() if len(taken) == rounds}
@@ -102,24 +106,25 @@ def decide(
     samples: Mapping[str, Samples],  # of the verified kernels
     control: tuple[str, Samples] | None = None,  # name of the kernel that is the A/A control, and the control's samples
     eliminated: Collection[str] = (),  # kernels that are eliminated already
-    blocks: Sequence[int] = (),  # rounds of each block
-    disturbed: Collection[int] = (),  # rounds beside a busy program
+    blocks: Sequence[int] = (),  # number of rounds in each block
+    disturbed: Collection[int] = (),  # indices of rounds that another program disturbed
     *,
-    early: float | None = None,  # there are too few samples to settle the cell: the ratio that counts as clear
-    last: bool = True,  # the cell has no steps to come
+    early: float | None = None,  # if samples are too few to settle the cell: the ratio that counts as clear
+    last: bool = True,  # whether this is the last step of the cell
     policy: SamplingPolicy = DEFAULT,
 ) -> Decision:
     """Eliminate the kernels that are clearly slower than the fastest.
 
-    While there are few samples, the ratio has to exceed `early` in every round. Later, the lower end of its
-    confidence interval has to exceed twice the margin, and `later_ratio` while the cell has steps to come.
+    The ratio is a kernel's time divided by the time of the fastest kernel. If `early` is given, the ratio has to exceed
+    `early` in every round. Otherwise, the lower end of its confidence interval has to exceed 1 plus twice the margin;
+    before the last step of the cell, it also has to exceed `policy.later_ratio`.
     """
     name, second = control or ("", ())
     ratio = control_ratio(second, samples[name], blocks) if second and name in samples else None
     comparison = compare_samples(samples, margin_from(ratio), eliminated, blocks, disturbed)
     ratios, ties, twice = comparison.ratios, comparison.ties, 1 + 2 * comparison.margin
     least = {name: ratios[name].low for name in ratios if name not in ties}
-    if early:  # a single round may be disturbed
+    if early:  # a kernel with a single sample stays, because its round may be disturbed
         best = samples[comparison.best]
         least = {name: min(np.divide(taken, best[: len(taken)])) for name, taken in samples.items() if len(taken) > 1}
     beyond = max(twice, early or (1.0 if last else policy.later_ratio))
@@ -129,7 +134,7 @@ def decide(
 
 
 def quiet_rounds(rounds: int, disturbed: Collection[int]) -> list[int]:
-    """Return the rounds that were not disturbed; all of them if these are too few."""
+    """Return the indices of the undisturbed rounds; of all rounds if fewer than `MIN_QUIET_ROUNDS` are undisturbed."""
     quiet = sorted({*range(rounds)}.difference(disturbed))
     return quiet if len(quiet) >= MIN_QUIET_ROUNDS else list(range(rounds))
 
@@ -140,7 +145,7 @@ def selected(samples: Samples, rounds: Sequence[int]) -> list[float]:
 
 
 def blocks_of(blocks: Sequence[int], rounds: Sequence[int]) -> tuple[int, ...]:
-    """Return how many of these rounds each block has; blocks without any are left out."""
+    """Return the number of these rounds in each block, without blocks that have none of these rounds."""
     if not blocks:
         return ()
     counts, _ = np.histogram(rounds, bins=[0, *itertools.accumulate(blocks)])
@@ -148,24 +153,24 @@ def blocks_of(blocks: Sequence[int], rounds: Sequence[int]) -> tuple[int, ...]:
 
 
 def control_ratio(control: Samples, kernel: Samples, blocks: Sequence[int]) -> Ratio:
-    """Return the time of the A/A control over that of its kernel, as sure as a difference between two kernels.
+    """Return the time of the A/A control divided by the time of its kernel, with `DIFFERENCE_CONFIDENCE`.
 
-    At a confidence of 0.95 it widened so many margins that 1 to 3 of 104 slowdowns of 5 % were not reported.
+    With a confidence of 0.95, it widened so many margins that 1 to 3 of 104 slowdowns of 5 % were not reported.
     """
     return quiet_ratio(control, kernel, DIFFERENCE_CONFIDENCE, blocks)
 
 
 def margin_from(control: Ratio | None) -> float:
-    """Return the margin of a cell: 1.5 %, or the smallest likely difference of the A/A control if that is more."""
+    """Return the margin of a cell: the distance of the A/A control's interval from 1, but at least `MIN_MARGIN`."""
     return MIN_MARGIN if control is None else max(MIN_MARGIN, control.low - 1, 1 / control.high - 1)
 
 
 def quiet_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE, blocks: Sequence[int] = ()) -> Ratio:
-    """Return the time of `a` over the time of `b`, from the fastest quarter of the samples of each group of rounds.
+    """Return the time of `a` divided by the time of `b`, from the fastest quarter of the samples of each group.
 
     The interval is Student's for a trimmed mean (K. K. Yuen, "The two-sample trimmed t for unequal population
-    variances", Biometrika 61 (1), 1974). The groups are the blocks if there are at least four, else single rounds or,
-    from 30 rounds on, the half of the pairs of rounds in which both kernels were fastest.
+    variances", Biometrika 61 (1), 1974). If there are at least four blocks, the groups are the blocks. Else they are
+    single rounds or, from 30 rounds on, pairs of rounds: the half of the pairs in which both kernels were fastest.
     """
     rounds = min(len(a), len(b))
     logs = np.log(np.array([a[:rounds], b[:rounds]], dtype=float))
@@ -201,14 +206,14 @@ def paired_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE) -> Rati
 
 
 def median_interval(samples: Samples, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return a confidence interval of the median: two of the samples (binomial)."""
+    """Return a confidence interval of the median; its ends are two of the samples (binomial)."""
     ordered = sorted(samples)
     outside = max(1, math.ceil(special.bdtrik((1 - confidence) / 2, len(ordered), 0.5)))
     return ordered[outside - 1], ordered[-outside]
 
 
 def _is_slower_when_quiet(a: Samples, b: Samples, disturbed: Collection[int]) -> bool:
-    """Whether `a` is slower in the rounds that are not disturbed; also if these are all rounds, or too few."""
+    """Whether `a` is slower than `b` in the undisturbed rounds; true if all rounds, or too few, are undisturbed."""
     rounds = min(len(a), len(b))
     kept = quiet_rounds(rounds, disturbed)
     return len(kept) == rounds or quiet_ratio(selected(a, kept), selected(b, kept)).value > 1
@@ -222,7 +227,10 @@ def _fastest_quarter(logs: Floats) -> Floats:
 
 
 def _ratio_of_few(logs: Floats, confidence: float, value: float) -> Ratio:
-    """Return the ratio, with Student's interval, which contains `logs` and at most a factor of two beyond them."""
+    """Return exp(value) with Student's interval for the mean of `logs`, the logarithms of the rounds' ratios.
+
+    The interval is widened to contain all of these ratios, and cut at a factor of two beyond them.
+    """
     mean, half, rounds = logs.mean(), math.inf, len(logs)
     if rounds > 1:
         half = float(special.stdtrit(rounds - 1, (1 + confidence) / 2) * logs.std(ddof=1) / math.sqrt(rounds))

@@ -24,9 +24,9 @@ GRID, CUSTOM = "grid", "custom"  # the workload names of cells of the grid, and 
 
 @dataclass(frozen=True)
 class CellKey:
-    """What a cell is measured for: a shape, a dtype and a number of threads.
+    """The key of a cell: its workload, shape, dtype and number of threads.
 
-    On a workload of `OTHER_AXES`, `dim` is the number of classes, and `batch` that of the rows: all other sizes.
+    In a workload of `OTHER_AXES`, `dim` is the number of classes, and `batch` is the product of all other sizes.
     """
 
     workload: str
@@ -47,7 +47,7 @@ class CellKey:
 
     @property
     def elements(self) -> int:
-        """B · D."""
+        """The number of elements of an array, B · D."""
         return self.batch * self.dim
 
     @property
@@ -86,7 +86,7 @@ GRID_BATCHES = (1, 16, 256, 4096)
 GRID_DIMS = (16, 256, 4096, 65536)
 LARGEST_GRID_CELL = 2**24  # elements: 400 MB for the three arrays in float64
 LARGEST_CELL = 250_000_000  # elements of a shape that a user asks for: 2 GB for each array in float64
-LARGEST_DRAWN = 2**19  # random elements; rows repeat beyond, so that large arrays take less than half the time
+LARGEST_DRAWN = 2**19  # random elements; larger arrays repeat rows, and are made in less than half the time
 HEADER, PAGE, HUGE_PAGE = 16, 2**12, 2**21  # bytes: of malloc's header, of a page, of a huge page
 
 
@@ -98,7 +98,7 @@ def grid() -> list[tuple[int, int]]:
 def select(names: Sequence[str] = (), shapes: Sequence[tuple[int, int]] = ()) -> list[tuple[str, int, int]]:
     """Return (name, batch, dim) of the named workloads (`GRID` for the grid) and of the shapes.
 
-    By default, of `WORKLOADS` and of the grid.
+    Without arguments, return those of `WORKLOADS` and of the grid.
     """
     names = names or ([] if shapes else [*WORKLOADS, GRID])
     named = [(name, *sizes(name)) for name in names if name != GRID]
@@ -117,7 +117,10 @@ def sizes(name: str) -> tuple[int, int]:
 def cell_keys(
     names: Sequence[str], shapes: Sequence[tuple[int, int]], dtypes: Sequence[str], threads: Sequence[int]
 ) -> list[CellKey]:
-    """Return the cells of `select` in each dtype, without repetitions; ValueError if there are no such arrays."""
+    """Return the cells of `select` for each dtype and number of threads, without repetitions.
+
+    Raise ValueError if an argument is invalid.
+    """
     try:
         shapes = [(_as_int(batch), _as_int(dim)) for batch, dim in shapes]
         threads = [_as_int(number) for number in threads]
@@ -143,7 +146,7 @@ def cell_keys(
 
 
 def _as_int(value: Any) -> int:
-    """Return an integer, also of NumPy's, as Python's int; TypeError for other types."""
+    """Return an integer of Python or NumPy as an int; raise TypeError for other types and for booleans."""
     if isinstance(value, bool):
         raise TypeError
     return operator.index(value)
@@ -160,12 +163,14 @@ def arrays(key: CellKey, seed: int) -> tuple[Array, Array, Array]:
 
 
 def drawn_rows(batch: int, dim: int) -> int:
-    """Return the number of rows of a (B, D) array that are drawn; further rows repeat them."""
+    """Return the number of rows of a (B, D) array that are drawn at random; further rows repeat them."""
     return max(1, min(batch, LARGEST_DRAWN // dim))
 
 
 def place(probs: Array, grad_output: Array, batch: int) -> tuple[Array, Array, Array]:
-    """Copy the inputs to new memory of a fixed placement, with `batch` rows (of axis 0); return them and an `out`.
+    """Copy the inputs to new memory with a fixed placement; return the copies and a new `out`.
+
+    Their size on axis 0 is `batch`; if the inputs are smaller on axis 0, the copies repeat them.
 
     Placement changes the time of a kernel by up to a third: a store can block a load that is 4 KiB away, and arrays can
     compete for a cache set. So each array starts 16 bytes into a page of its own, as NumPy's large arrays do.
@@ -187,9 +192,10 @@ def place(probs: Array, grad_output: Array, batch: int) -> tuple[Array, Array, A
 
 
 def other_gradient(grad_output: Array) -> Array:
-    """Return another gradient that starts a page later in the memory of a gradient from `place`.
+    """Return a second gradient, which starts a page later in the memory of a gradient from `place`.
 
-    Calls that alternate between the two have to compute each result, and need hardly more of a cache.
+    Calls that alternate between the two gradients have to compute each result. The second gradient needs hardly more
+    space in a cache.
     """
     assert isinstance(grad_output.base, np.ndarray)
     first = grad_output.base.reshape(-1).view(np.uint8)
@@ -198,5 +204,5 @@ def other_gradient(grad_output: Array) -> Array:
 
 
 def checksum(*arrays: Array) -> tuple[int, ...]:
-    """Return the sum of the bits of each array; it changes when an element changes."""
+    """Return a sum for each array, of its elements' bits as integers; it changes when an element changes."""
     return tuple(int(array.reshape(-1).view(f"u{array.itemsize}").sum()) for array in arrays)

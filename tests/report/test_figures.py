@@ -168,13 +168,23 @@ def test_map_splits_the_tile_of_a_tie_into_the_colours_of_the_implementations():
     assert widths == {0.5, 1}
 
 
-def test_map_has_the_colour_of_an_accurate_implementation_and_names_a_faster_one():
-    accurate, marked = kernel("numba_simd", 2e-6, accurate_for="logits"), kernel("rough", 1e-6, accurate_for="probs")
+@pytest.mark.parametrize(
+    ("accurate_for", "mark", "meaning"),
+    [
+        ("probs", "†", "faster, but loses saturated rows"),
+        (None, "‡", "faster, but its accuracy on saturated rows is not known"),
+    ],
+)
+def test_map_has_the_colour_of_an_accurate_implementation_and_names_a_faster_one(accurate_for, mark, meaning):
+    accurate, marked = (
+        kernel("numba_simd", 2e-6, accurate_for="logits"),
+        kernel("rough", 1e-6, accurate_for=accurate_for),
+    )
     figure = winners_maps({"": ranked([cell([accurate, marked])]).cells})
-    assert figure.get_suptitle().endswith("\n† faster, but loses saturated rows")
+    assert figure.get_suptitle().splitlines()[1:] == [f"{mark} {meaning}"]
     (axis,) = figure.axes
     assert list(tiles_of(axis).values()) == [[COLOURS["numba_simd"]]]
-    assert texts_of(axis) == ["numba_simd\n2.01 µs\nrough †: 0.50×"]
+    assert texts_of(axis) == [f"numba_simd\n2.01 µs\nrough {mark}: 0.50×"]
 
 
 def test_map_shows_named_workloads_apart_from_the_grid():

@@ -3,6 +3,6 @@
     comparison (here) ── task ──> Dask worker ── order ──> measuring process: checks and measures as `compare` does
                       <─ result ─             <─ messages, a line each ─
 
-One worker of each kind measures. If it dies, another worker of the kind goes on. A host measures for one kind at a
+One worker of each kind measures. If it dies, another worker of the kind continues. A host measures for one kind at a
 time, even if it has several workers.
 """

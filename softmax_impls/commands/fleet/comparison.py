@@ -32,12 +32,12 @@ from softmax_impls.timing.workloads import CellKey
 CONNECT = 10.0  # seconds to find the scheduler
 POLL = 0.5  # seconds between two checks of which workers are alive
 
-ClosedClientError = getattr(distributed.client, "ClosedClientError", CommClosedError)  # old versions have none
+ClosedClientError = getattr(distributed.client, "ClosedClientError", CommClosedError)  # old versions of Dask lack it
 _DECODER = msgspec.json.Decoder(messages.Message)
 
 
 class FleetComparison(Outcome):
-    """A comparison on a fleet. After `run`, it has the results of all kinds."""
+    """A comparison on a fleet. After `run`, it has the results of all kinds of machines."""
 
     def __init__(self, scheduler: str, order: Order, usable: Mapping[str, Implementation], folder: Path | None) -> None:
         super().__init__(msgspec.structs.replace(order, files=files_of(order.specs)), folder)
@@ -47,7 +47,7 @@ class FleetComparison(Outcome):
         self.done: dict[tuple[KindKey, CellKey], Cell] = {}
 
     def load(self, file: Path) -> None:
-        """Load results of the same code and seed, of any machines."""
+        """Load results of any machines to resume; ResultsError if the code or the seed differs."""
         for cell in store.read_whole(file):
             then = {kernel.name: kernel.source for kernel in cell.kernels if kernel.name in self._sources}
             now = {name: source for name, source in self._sources.items() if name in then}
@@ -56,7 +56,7 @@ class FleetComparison(Outcome):
             self.done[kind_of(cell.environment), cell.key] = cell
 
     def run(self, progress: bool = True) -> None:
-        """Measure the missing cells on every kind of machine. OSError without a scheduler. Ctrl-C ends the run."""
+        """Measure the missing cells on each kind of machine. Raise OSError without a scheduler. Ctrl-C ends the run."""
         with Client(self._scheduler, timeout=CONNECT) as client, self._only_one(client):
             try:
                 with progress_line(progress) as line:
@@ -94,7 +94,7 @@ class FleetComparison(Outcome):
                 client.run(tasks.stop, workers=workers, on_error="ignore")
 
     def _find_kinds(self, client: Client, line: ProgressLine) -> None:
-        """Group the workers by kind. Refuse workers with another version of this package, and name them."""
+        """Group the workers by kind of machine. Refuse workers with another version of this package, and name them."""
         found, refused = describe_workers(client, client.nthreads(), self.order.machine)
         kinds: dict[KindKey, list[str]] = {}
         for address, about in found.items():
@@ -139,7 +139,7 @@ class FleetComparison(Outcome):
                     self._receive(client, kind, line)
 
     def _alive(self, client: Client) -> dict[str, int]:
-        """Return the workers by address; CommClosedError if the scheduler is gone."""
+        """Return the number of threads of each live worker, by address; CommClosedError if the scheduler is gone."""
         with contextlib.suppress(OSError):
             if client.status == "running":
                 return dict(client.nthreads())
@@ -212,7 +212,7 @@ class FleetComparison(Outcome):
             self.problems.append(f"Interrupted: {len(wanted)} of {total} are measured.")
 
     def recommendation(self) -> list[str]:
-        """Return sentences that say which implementation to use on which kind."""
+        """Return sentences that say which implementation to use on which kind of machine."""
         if not (for_all := [*summary(at_cells(self.runs))]):
             return recommend(self.runs[0].cells, {}) if self.runs else []
         wrong = {name: why for run in self.runs for name, why in rejected(run.cells).items()}

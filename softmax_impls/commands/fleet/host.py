@@ -1,6 +1,6 @@
 """The process that measures on a host of a fleet: ``python -m softmax_impls.commands.fleet.host FOLDER``.
 
-The user's modules are written to the folder, which is empty at first.
+It writes the user's modules to FOLDER, which is empty at first.
 """
 
 import os
@@ -23,7 +23,7 @@ from softmax_impls.timing.session import Session, Skipped, plan
 
 
 def carry_out(order: messages.Order, send: Callable[[messages.Message], None]) -> None:
-    """Check the implementations and measure the cells, as `compare` does on its own machine."""
+    """Check the implementations and measure the cells, as `compare` does without a fleet. Pass messages to `send`."""
     try:
         usable, unusable = from_specs(order.specs, peers=order.peers)
     except (ValueError, ImportError) as error:
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def _end_with_worker(stream: BinaryIO, folder: str) -> None:
-    stream.read()  # until the worker has died
+    stream.read()  # returns when the worker has died
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 

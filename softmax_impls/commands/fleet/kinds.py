@@ -19,8 +19,8 @@ from softmax_impls.timing.environment import environment
 from softmax_impls.timing.records import Environment
 from softmax_impls.timing.workloads import CellKey
 
-GONE = 15.0  # seconds without a worker after which a kind is given up; a nanny replaces a worker faster
-TRIES = 2  # workers or processes that may die in a cell before it is skipped
+GONE = 15.0  # seconds without a worker after which a kind is given up; Dask replaces a dead worker sooner
+TRIES = 2  # a cell is skipped when this many workers or processes have died in it
 
 
 @dataclass
@@ -30,17 +30,17 @@ class KindRun:
     name: str
     key: KindKey
     missing: list[CellKey]
-    workers: dict[str, str]  # names of hosts by address; workers that died are dropped
+    workers: dict[str, str]  # name of the host, by address of the worker; without workers that died
     worker: str = ""  # the address of the worker that measures
     message: Future | None = None  # the next message; None while nothing is measured
     now: CellKey | None = None  # the cell that is measured; None while kernels are compiled and checked
     steps_done: int = 0
-    steps: int = 0  # of the whole plan
-    seconds_left: float = 0.0
+    steps: int = 0  # done and planned
+    seconds_left: float = 0.0  # of the budget
     lost: Counter[CellKey | None] = field(default_factory=Counter)  # how often a worker or a process died, by cell
     last_seen: float = field(default_factory=time.perf_counter)  # when the kind last had a worker
     finished: bool = False
-    is_gone: bool = False  # it has no workers any more
+    is_gone: bool = False  # it had no worker for `GONE` seconds
 
     def __str__(self) -> str:
         if self.finished:
@@ -71,11 +71,11 @@ class KindRun:
                 return
 
     def ask(self, client: Client, *call: Any) -> None:
-        """Ask the worker for the next message."""
+        """Ask the worker for the next message: `call` is a function and its arguments."""
         self.message = client.submit(*call, workers=[self.worker], pure=False)
 
     def lose(self, why: str) -> str:
-        """Note that the worker or its process died. If several died in a cell, skip it, and return a line about it."""
+        """Note that the worker or its process died. After `TRIES` deaths in a cell, skip it and return a line."""
         now, self.message, self.now = self.now, None, None
         self.lost[now] += 1
         if self.lost[now] < TRIES:
@@ -90,7 +90,10 @@ class KindRun:
     def update_workers(
         self, client: Client, alive: Collection[str], known: Collection[str], machine: str | None
     ) -> None:
-        """Drop workers that died. If none is left, look for new workers, and give the kind up after a while."""
+        """Remove workers that died. If none is left, look for new workers, and give the kind up after `GONE` seconds.
+
+        Workers in `known` are not new.
+        """
         self.workers = {address: name for address, name in self.workers.items() if address in alive}
         if not self.workers:
             found, _ = describe_workers(client, set(alive).difference(known), machine)

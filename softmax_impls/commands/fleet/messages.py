@@ -16,7 +16,7 @@ class Order(Struct):
     max_memory: float | None = None  # bytes
     machine: str | None = None
     seed: int = 0
-    only: list[str] | None = None  # names; beside peers, no other implementations take part
+    only: list[str] | None = None  # names of the implementations that take part, beside peers; None for all
     files: dict[str, bytes] = {}  # the user's modules, by path relative to a folder of `sys.path`
 
 
@@ -26,20 +26,20 @@ class Started(Struct, tag=True):
     environment: Environment
     sources: dict[str, str]  # fingerprints of the implementations, by name
     unusable: dict[str, str]  # the reasons why other implementations are not available, by name
-    steps: int  # of the whole plan
+    steps: int  # number of planned steps; in a step, one cell is measured
 
 
 class Late(Struct, tag=True):
     """The measurement will take longer than its budget."""
 
-    seconds: float
+    seconds: float  # that the measurement will take in all
 
 
 class Measuring(Struct, tag=True):
     """A step begins."""
 
     key: CellKey
-    seconds_left: float
+    seconds_left: float  # of the budget
 
 
 class Measured(Struct, tag=True):

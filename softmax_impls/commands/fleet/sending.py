@@ -1,4 +1,4 @@
-"""How hosts of a fleet find implementations: by name, or in modules of the user's that are sent to them."""
+"""How the hosts of a fleet find implementations: by name, or in the user's modules, which are sent to the hosts."""
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,12 +11,12 @@ from softmax_impls.formatting import format_bytes
 from softmax_impls.implementation import Implementation, qualified_name
 from softmax_impls.registry import from_spec, is_ours
 
-LARGEST = 10_000_000  # bytes in all
+LARGEST = 10_000_000  # bytes of all files together
 INSTALLED = {"site-packages", "dist-packages"}  # folders of packages that each host installs for itself
 
 
 def chosen(order: Order, usable: Mapping[str, Implementation]) -> Order:
-    """Return an order in which only these implementations take part, and with `order.peers` those of each host."""
+    """Return an order for these implementations only. With `order.peers`, each host adds the libraries it has."""
     names = [name for name, record in usable.items() if not (order.peers and record.family == "peer")]
     return msgspec.structs.replace(order, specs=specs_of({name: usable[name] for name in names}), only=names)
 
@@ -24,7 +24,7 @@ def chosen(order: Order, usable: Mapping[str, Implementation]) -> Order:
 def specs_of(implementations: Mapping[str, Implementation]) -> list[str]:
     """Return implementations as values of ``--impl``: names, or "package.module:function".
 
-    Raise ValueError if a worker cannot import a function under its name, as a function of a notebook.
+    Raise ValueError if a worker cannot import a function by its name, for example a function of a notebook.
     """
     specs = []
     for name, record in implementations.items():
@@ -40,9 +40,10 @@ def specs_of(implementations: Mapping[str, Implementation]) -> list[str]:
 
 
 def files_of(specs: Iterable[str]) -> dict[str, bytes]:
-    """Return the Python files that ``package.module:function`` names, by path: a module, or its whole package.
+    """Return the Python files that hosts need to import `specs` like ``package.module:function``, by path.
 
-    The modules must be imported already. Installed packages are left out. Raise ValueError if the files are too large.
+    The files are the module, or all files of its package. The modules must be imported already. Installed packages are
+    left out. Raise ValueError if the files are too large.
     """
     files: dict[str, bytes] = {}
     for top in sorted({spec.partition(":")[0].partition(".")[0] for spec in specs if ":" in spec}):
@@ -56,7 +57,7 @@ def files_of(specs: Iterable[str]) -> dict[str, bytes]:
 
 
 def _python_files(top: str) -> Iterator[tuple[Path, Path]]:
-    """Yield the folder that a top-level module or package is in, and each of its files."""
+    """Yield pairs: the folder that contains a top-level module or package, and one of its files."""
     module = sys.modules.get(top)
     places = getattr(module, "__path__", None) or [getattr(module, "__file__", None) or "none"]
     for place in map(Path, places):  # a namespace package may have several folders

@@ -55,14 +55,14 @@ _processes: list[_Process] = []  # the process of this worker; at most one
 
 
 def start(order: bytes) -> bytes:
-    """Start to carry out an order, and return the first message."""
+    """Start a process that carries out an order, and return its first message."""
     stop()
     _processes.append(_Process(order))
     return _processes[-1].read()
 
 
 def next_message() -> bytes:
-    """Return the next message; RuntimeError if this worker has no process, as after a restart."""
+    """Return the next message; RuntimeError if this worker has no process because it was restarted."""
     if not _processes:
         raise RuntimeError("the worker has restarted, and its measuring process has ended")
     return _processes[-1].read()

@@ -20,19 +20,19 @@ from softmax_impls.report.terminal.cells import EXPLANATIONS
 from softmax_impls.timing.records import KernelResult
 
 MAX_PREDICTIONS = 900_000  # characters of JSON
-MAX_SAMPLES = 40_000
+MAX_SAMPLES = 40_000  # of all results together
 MAX_NOTE = 200  # characters of the note of a result
 DIGITS = 4  # significant digits of times and ratios
-PLACEHOLDER = "(batch, dim)"  # in code; the page writes the shape that the reader enters
+PLACEHOLDER = "(batch, dim)"  # in the code to paste; the page writes the reader's shape in its place
 CELL_FIELDS = ("workload", "batch", "dim", "dtype", "threads", "seed", "file")
 
 Json = Any
 
 
 def data(shown: Sequence[RankedRun], whole: Sequence[RankedRun], notes: list[str]) -> dict[str, Json]:
-    """Return the data of the page's script; add a line to `notes` for all that is rounded or left out.
+    """Return the data of the page's script; add a line to `notes` for everything that is rounded or left out.
 
-    The page shows the raw results of the runs in `shown`. Predictions are based on all cells of these runs, in `whole`.
+    The page shows the raw results of the runs in `shown`. Predictions use all cells of these runs, which `whole` has.
     """
     first = representative(shown[0].cells).key
     marked = marks(cell for run in whole for cell in run.cells)
@@ -71,8 +71,10 @@ def _predictions(runs: Sequence[RankedRun], index: Mapping[str, int], notes: lis
 def _panel(run: RankedRun, panel: Panel, index: Mapping[str, int]) -> Json:
     """Return the predictions of a panel.
 
-    A shape is a list: batch, dim, whether it was measured, pick, code, and a list for each candidate. A candidate and
-    the pick are indexes into the names, the code is an index into "code"; None if there is none.
+    A shape is a list: batch, dim, 1 if it was measured (else 0), pick, code, and the list of candidates. A candidate is
+    a list: name, nanoseconds of a call, ratio to the fastest time, both ends of the ratio's interval, and 1 if the
+    candidate is a winner (else 0). Pick and names are indexes into "names" of `data`. The code is an index into "code".
+    Pick and code are None if there is no pick or no code.
     """
     measured, codes = Measurements(run, panel.dtype, panel.threads), dict[str, int]()
     shapes = []
@@ -91,9 +93,10 @@ def _panel(run: RankedRun, panel: Panel, index: Mapping[str, int]) -> Json:
 
 
 def _raw(runs: Sequence[RankedRun], notes: list[str]) -> dict[str, Json]:
-    """Return the cells that the page can ask for. A kernel is a list of values, in the order of "fields".
+    """Return the raw results of the cells that have an address in the page.
 
-    Environments and errors are indexes into lists, because many cells have the same.
+    The result of a kernel is a list of values, in the order of "fields". The environment of a cell and the errors of a
+    kernel are indexes into lists, because many of them are equal.
     """
     records = [(i, ranked.every_round) for i, run in enumerate(runs) for ranked in run.cells if address(ranked.key)]
     kept = _samples_per_kernel([len(kernel.samples) for _, cell in records for kernel in cell.kernels], notes)
@@ -123,7 +126,7 @@ def _raw(runs: Sequence[RankedRun], notes: list[str]) -> dict[str, Json]:
 
 
 def _index(known: dict[str, int], value: Json) -> int:
-    """Return the index of a value among different values, by their JSON text; append it if it is new."""
+    """Return the index of a value in `known`, which has the JSON texts of different values; add a new value."""
     return known.setdefault(json.dumps(_rounded(value), sort_keys=True), len(known))
 
 

@@ -4,8 +4,8 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const form = document.getElementById("ask"), answer = document.getElementById("answer");
 const FIELDS = ["batch", "dim", "dtype", "threads"], DTYPES = ["float32", "float64"];
 const MAX_SIZE = 2 ** 40;
-const FARTHEST = 0.5; // octaves between a shape and the predicted shape that answers for it
-const PLACEHOLDER = "(batch, dim)"; // in code
+const FARTHEST = 0.5; // octaves: the largest distance between a shape and the predicted shape that answers for it
+const PLACEHOLDER = "(batch, dim)"; // in the code to paste; replaced by the shape that the reader enters
 
 function make(parent, tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -52,7 +52,7 @@ function parse(fields) {
   return [question, problems];
 }
 
-/** Return the prediction for a shape, or for the nearest shape; null if none is near. */
+/** Return the prediction for a shape, or for the nearest shape; null if that is farther than `FARTHEST` octaves. */
 function lookUp(panel, question) {
   const octaves = (shape) => Math.max(...["batch", "dim"].map((key, i) => Math.abs(Math.log2(shape[i] / question[key]))));
   let nearest = null, distance = Infinity;
@@ -93,7 +93,7 @@ const LETTERS = "ABCD";
 const COLUMNS = [["Implementation", ""], ["", ""], ["Time", "n"], ["× fastest unmarked", "n"], ["÷ A", "n"], ["Worst error", "n"], ["Temporary", "n"]];
 const inMark = (name) => name + (Object.hasOwn(data.marks, name) ? data.marks[name] : "");
 
-/** Show the candidates; those of a later run in the order of the first run, and their times over those of the first run. */
+/** Show the candidates of a run in the order of the first run. A later run has a column: its times over the times of the first run. */
 function showTable(parent, found, first, raw, caption, opened) {
   const box = make(parent, "div", { class: "box", tabindex: "0", role: "region", "aria-label": caption });
   const table = make(box, "table"), order = first.candidates.map((one) => one.name);

@@ -1,6 +1,6 @@
 """Make the report: one HTML file with figures, tables, raw results, and an answer for the reader's own shape.
 
-Jinja2 escapes all text from results. A content security policy in the page forbids to load anything.
+Jinja2 escapes all text from results. The content security policy of the page forbids the browser to load anything.
 """
 
 import base64
@@ -29,14 +29,14 @@ from softmax_impls.results.runs import Loaded
 
 # These bounds keep the file below 3 MB. A note in the page says what was left out.
 MAX_CELLS = 1_500
-MAX_RESULTS = 4_000  # results of a kernel in a cell
+MAX_RESULTS = 4_000  # a result is the record of a kernel in a cell
 MAX_FIGURES = 900_000  # characters
 
-Figures = dict[str, list[tuple[str, Markup]]]  # by kind; for each panel a label and an SVG element
+Figures = dict[str, list[tuple[str, Markup]]]  # by kind of figure: a label and an SVG element for each panel
 
 
 def make_page(loaded: Loaded, ranked: Sequence[RankedRun], styles: Styles) -> tuple[str, list[str]]:
-    """Return the page of at least one run, and its notes: a line for all that was left out."""
+    """Return the page, and notes that say what it leaves out or rounds. There must be at least one run."""
     notes = list(loaded.notes)
     runs = _first_cells(ranked, notes)
     shared = side_by_side(runs)
@@ -132,6 +132,6 @@ def _versions(run: RankedRun) -> str:
 
 
 def _days(run: RankedRun) -> str:
-    """Return the times of the first and the last cell."""
+    """Return the times of the oldest and the newest cell as text; "–" if no cell has a time."""
     times = [f"{cell.cell.time:%Y-%m-%d %H:%M}" for cell in run.cells if cell.cell.time]
     return " to ".join(sorted({min(times), max(times)})) if times else "–"

@@ -25,7 +25,7 @@ from softmax_impls.timing.environment import environment
 from softmax_impls.timing.statistics import Ratio
 
 PACKAGES = ("softmax-impls", "numpy", "numba")  # times depend most on their versions
-MARKS = {"logits": "", "probs": " †", None: " ‡"}  # by what an implementation is accurate for
+MARKS = {"logits": "", "probs": " †", None: " ‡"}  # by `Candidate.accurate_for`
 EXPLAINED = {
     "probs": f"† Loses saturated rows: recommended only with --any-accuracy. {LOSES_SATURATED_ROWS}",
     None: "‡ Accuracy on saturated rows not known: recommended only with --any-accuracy.",
@@ -47,7 +47,7 @@ def candidates_table(answer: Answer) -> RenderableType:
 
 
 def sentences(answer: Answer) -> list[str]:
-    """Return the answer as lines: the implementation to use, how sure that is, the runner-up, and the trade-offs."""
+    """Return the answer as lines: the implementation to use, how sure the answer is, the runner-up, and trade-offs."""
     question, pick = answer.question, answer.pick
     shape = f"{question.batch}×{question.dim} {question.dtype}, {format_count(question.threads, 'thread')}"
     if answer.basis == OUTSIDE:
@@ -130,7 +130,11 @@ def notes(answer: Answer, unavailable: Mapping[str, str]) -> list[str]:
 
 
 def _about_source(answer: Answer) -> list[str]:
-    """Return lines that say if the times are of other versions, commits, tools or machines than those in use here."""
+    """Return lines about the versions, the machine and the commit of earlier measurements.
+
+    Versions are stated if other versions are in use now, the machine if it is not this machine, and the commit if the
+    tool is not `compare`. There are no lines if the shape was measured for this answer.
+    """
     lines, source = [], answer.source
     if source is None or answer.just_measured:
         return []
@@ -148,9 +152,10 @@ def _about_source(answer: Answer) -> list[str]:
 
 
 def startup(pick: Candidate, plain: Candidate | None, seconds: Sequence[tuple[float, float]]) -> list[str]:
-    """Return lines about the first calls of `pick` and `plain`.
+    """Return lines about the first call of `pick`, and from how many calls on `pick` saves time over `plain`.
 
-    `seconds` has a pair for each of them: the time without cached code, and the time with cached code.
+    `plain` is the fastest candidate that needs no compiler; None if there is none. `seconds` has a pair for `pick` and
+    a pair for `plain`: the seconds of the first call without cached code, and with cached code.
     """
     cold, cached = map(format_seconds, seconds[0])
     lines = [f"The first call of {pick.name} in a new process takes {cold}, with cached code {cached}."]
@@ -168,7 +173,7 @@ def _after(calls: float) -> str:
 
 
 def mix_table(answers: Sequence[tuple[float, Answer]], ranked: Sequence[InMix]) -> RenderableType:
-    """Return the table of a mix: the times of each implementation, relative to the fastest at each shape."""
+    """Return the table of a mix of shapes: each implementation's times, relative to the fastest at each shape."""
     shapes = [f">{answer.question.batch}×{answer.question.dim}:{weight:g}" for weight, answer in answers]
     table = plain_table("implementation", ">× fastest", ">at worst", *shapes)
     kinds = {name: c.accurate_for for _, answer in answers for name, c in answer.candidates.items()}
@@ -180,7 +185,7 @@ def mix_table(answers: Sequence[tuple[float, Answer]], ranked: Sequence[InMix]) 
 
 
 def mix_sentences(answers: Sequence[tuple[float, Answer]], ranked: Sequence[InMix]) -> list[str]:
-    """Return the answer for a mix as lines."""
+    """Return the answer for a mix of shapes as lines."""
     if outside := [answer for _, answer in answers if answer.basis == OUTSIDE]:
         return [line for answer in outside for line in sentences(answer)]
     allowed = [in_mix for in_mix in ranked if in_mix.allowed]

@@ -18,7 +18,7 @@ from softmax_impls.report.side_by_side import TEXT, side_by_side
 from softmax_impls.report.terminal.tables import WideTable, format_ratio, plain_table, ratio_and_interval
 from softmax_impls.timing.workloads import GRID, CellKey
 
-ROOFLINE, NOISE = "roofline", "A/A noise"  # the last rows
+ROOFLINE, NOISE = "roofline", "A/A noise"  # the last rows of a table of times
 RATIO_WIDTH = 7  # characters, so that the times of a column are aligned
 EXPLANATIONS = {
     "=": "= ties: no measurable difference.",
@@ -28,14 +28,15 @@ EXPLANATIONS = {
     ROOFLINE: "Roofline: the time to read and write the arrays and do nothing else, where they do not fit the caches.",
     NOISE: "A/A noise: the difference between two measurements of the same kernel.",
 }
-MEASURED = ("timed", "eliminated")  # the statuses of kernels that were not left out
+MEASURED = ("timed", "eliminated")  # the statuses of kernels that have a measured time
 MENTIONED_FIRST_CALL = 1e-3  # seconds; shorter first calls are not mentioned
 
 
 def comparison_tables(cells: Sequence[Ranked], details: bool) -> list[RenderableType]:
-    """Return the tables of a comparison: the times of all shapes but the grid, a map of the grid, and explanations.
+    """Return the tables of a comparison: times, a map of the grid, and explanations.
 
-    With `details`, return one table that has a row for each implementation of each cell.
+    The tables of times have all cells that are not in the grid. With `details`, return instead one table that has a row
+    for each implementation of each cell.
     """
     if details or not cells:
         return [all_kernels(cells)] if cells else []
@@ -83,10 +84,10 @@ def all_kernels(cells: Sequence[Ranked]) -> RenderableType:
 
 
 def first_calls(cells: Sequence[Ranked]) -> list[str]:
-    """Return a line about first calls that compile or load compiled code, if they take long enough to be mentioned."""
+    """Return a line about the first calls that take more than `MENTIONED_FIRST_CALL`: they compile or load code."""
     found = [("Numba itself", cell.cell.compiler_start_seconds) for cell in cells]
     found += [(kernel.name, kernel.first_call_seconds) for cell in cells for kernel in cell.cell.kernels]
-    slowest = dict(sorted(found))  # of several values for a name, the last counts
+    slowest = dict(sorted(found))  # of several values for a name, the largest is sorted last and counts
     long = [f"{name} {format_seconds(s)}" for name, s in slowest.items() if s > MENTIONED_FIRST_CALL]
     line = f"First calls compile or load code, which is not part of the times above: {', '.join(long)}."
     return [line] if long else []
@@ -109,13 +110,13 @@ def exclusions(cells: Sequence[Ranked]) -> list[str]:
 
 @dataclass(frozen=True)
 class Wrapped:
-    """A table that continues below where it is too wide. Each table begins with the first column."""
+    """A table that is split into several tables, one below the other, if it is too wide. Each has the first column."""
 
-    first: Sequence[str]  # the heading, and the cells
-    columns: Sequence[Sequence[str]]
+    first: Sequence[str]  # heading and texts of the first column
+    columns: Sequence[Sequence[str]]  # heading and texts of each other column
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the tables: as few as possible, of about as many columns each."""
+        """Yield as few tables as possible, with about the same number of columns each."""
         texts = "\n".join(itertools.chain(*self.columns))
         widest = 1 + max(Text(line).cell_len for line in texts.split("\n"))
         room = options.max_width - 1 - max(Text(text).cell_len for text in self.first)
@@ -125,7 +126,7 @@ class Wrapped:
             shown = self.columns[start : start + step]
             table = plain_table(escape(self.first[0]), *(">" + escape(texts[0]) for texts in shown))
             for column in table.columns[1:]:
-                column.min_width = widest - 1  # so that the tables have the same columns
+                column.min_width = widest - 1  # so that the columns of all tables are equally wide
             for row in zip(self.first[1:], *(texts[1:] for texts in shown), strict=True):
                 table.add_row(*map(Text, row))
             yield from [""] * (start > 0) + [table]
@@ -134,7 +135,7 @@ class Wrapped:
 def times_by_panel(cells: Iterable[Ranked]) -> dict[Panel, Wrapped]:
     """Return a table for each dtype and number of threads: the time in each cell, and its ratio to the fastest time.
 
-    There is a row for each implementation, the fastest on average first, for the roofline, and for the noise.
+    Each implementation has a row, the fastest on average first. The last rows are the roofline and the A/A noise.
     """
     return {panel: _times(shown) for panel, shown in by_panel(cells).items()}
 
@@ -152,13 +153,16 @@ def _times(cells: Sequence[Ranked]) -> Wrapped:
 
 
 def _mean_ratio(cells: Sequence[Ranked], name: str) -> tuple[int, float]:
-    """Return how many cells do not rank an implementation, and its mean ratio to the fastest time in the others."""
+    """Return the number of cells that do not rank an implementation, and its mean ratio in the other cells.
+
+    The mean is the geometric mean of the ratios to the fastest time; inf if no cell ranks the implementation.
+    """
     ratios = [ratio for cell in cells if (ratio := cell.times_best(name)) < math.inf]
     return len(cells) - len(ratios), statistics.geometric_mean(ratios) if ratios else math.inf
 
 
 def _time(cell: Ranked, name: str) -> str:
-    """Return the time of an implementation and its ratio; or why it has none."""
+    """Return a time and its ratio to the fastest; the reason if there is no time; "" if the cell lacks the kernel."""
     kernel, ratio = cell.kernels.get(name), cell.ratio(name)
     if kernel is None:
         return ""

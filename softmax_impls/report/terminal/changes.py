@@ -7,11 +7,11 @@ from rich.text import Text
 from softmax_impls.formatting import format_count, format_seconds
 from softmax_impls.results.slowdowns import SIZE_CLASSES, CommitComparison, Recorded, by_kind, kinds
 
-MAX_LISTED = 20  # changes of each kind that are printed
+MAX_LISTED = 20  # lines that are printed of each list: slower, faster, and slower by kind of machine
 
 
 def changes(comparisons: Sequence[CommitComparison]) -> Iterator[str | Text]:
-    """Yield the changes on each machine, the slowdowns by kind of machine, and how small a change is reported."""
+    """Yield the changes on each machine, the slowdowns by kind of machine, and the smallest reported change."""
     machines = [comparison.base.machine for comparison in comparisons]
     for comparison in comparisons:
         yield from _on_machine(comparison, with_environment=machines.count(comparison.base.machine) > 1)
@@ -21,7 +21,7 @@ def changes(comparisons: Sequence[CommitComparison]) -> Iterator[str | Text]:
 
 
 def _on_machine(comparison: CommitComparison, with_environment: bool) -> Iterator[Text]:
-    """Yield the changes, and the sentences that count them and name the two sides."""
+    """Yield the changes on a machine, a sentence with their number, and a sentence about the two commits."""
     base, head = comparison.base, comparison.head
     for kind, style, listed in (("slower", "red", comparison.slower), ("faster", "green", comparison.faster)):
         for change in listed[:MAX_LISTED]:
@@ -41,7 +41,7 @@ def _side(recorded: Recorded) -> str:
 
 
 def _over_kinds(comparisons: Sequence[CommitComparison]) -> Iterator[str]:
-    """Yield which slowdowns all kinds of machines have, and which only some."""
+    """Yield a line for each slowdown with the kinds of machines that have it, and a line with totals."""
     slowdowns = by_kind(comparisons)
     for slowdown in slowdowns[:MAX_LISTED]:
         where = ", ".join(f"{kind} {ratio:.2f}x" for kind, ratio in slowdown.ratios.items())

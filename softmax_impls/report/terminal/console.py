@@ -16,11 +16,11 @@ FILE_WIDTH = 150  # columns of a table that goes to a file or a pipe
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Let the command line handle it; by default, rich exits with status 1."""
+        """Raise BrokenPipeError, which the command line handles. By default, rich exits with status 1."""
         raise BrokenPipeError
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Do not cut off lines: a table may be wider than the terminal."""
+        """Print without cutting off long lines, because a table may be wider than the terminal."""
         super().print(*objects, **{"crop": False, **options})
 
 
@@ -33,7 +33,7 @@ def console() -> Console:
 
 
 def kernels_to_stderr() -> redirect_stdout[TextIO]:
-    """Send to standard error whatever a user's module or kernel prints. Standard output holds the result alone."""
+    """Send what a user's module or kernel prints to standard error, so that standard output has only the result."""
     return redirect_stdout(sys.stderr)
 
 
@@ -55,5 +55,5 @@ def show(as_json: bool, data: Any, tables: Iterable[RenderableType], lines: Iter
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON; times become text."""
+    """Print a value as JSON. Dates become text."""
     print(json.dumps(value, indent=2, allow_nan=False, default=datetime.datetime.isoformat))

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 
 class ProgressLine:
-    """A line that is replaced by the next; in a file or a pipe, only lines that are kept are written."""
+    """A line of text that the next text replaces. A file or a pipe receives only the lines of `keep`."""
 
     def __init__(self, wanted: bool) -> None:
-        self._stream, self._wanted = sys.stderr, wanted and sys.stderr is not None  # None: it is closed
+        self._stream, self._wanted = sys.stderr, wanted and sys.stderr is not None  # None if it is closed
         self._changes = self._wanted and (self._stream.isatty() or "ipykernel" in sys.modules)
 
     def show(self, text: str) -> None:
@@ -28,7 +28,7 @@ class ProgressLine:
 
 @contextmanager
 def progress_line(wanted: bool = True, text: str = "") -> Iterator[ProgressLine]:
-    """Return a line of progress that shows a text, and is cleared at the end; if not `wanted`, nothing is written."""
+    """Yield a line of progress that shows a text, and is cleared at the end. Without `wanted`, nothing is written."""
     line = ProgressLine(wanted)
     try:
         line.show(text)

@@ -14,22 +14,22 @@ from softmax_impls.formatting import format_bytes
 from softmax_impls.implementation import Implementation
 from softmax_impls.timing.statistics import Ratio
 
-TABLE_WIDTH = 110  # columns that a table may take on any terminal
+TABLE_WIDTH = 110  # characters that a table may take, even on a narrower terminal
 EXAMPLE_SHAPE = (4096, 512)  # float64; the shape for which `list` states the temporary memory
 ERRORS = [(dtype, kind) for dtype in ("float32", "float64") for kind in ("ordinary", "saturated")]
-CHECKS = {  # the columns of the table, and the checks that each of them stands for
+CHECKS = {  # the columns of the table, and the checks that each column stands for
     "value": ("value", "logits", "shapes", "runs"),
     "numeric": ("numeric",),
     "pairs": ("pairs",),
     "hostile": ("non-finite", "inputs", "written", "in place"),
     "memory": ("memory",),
 }
-LARGE_ERROR = 1e-2  # shown in red
-NOTABLE_ERROR = {"float32": 1e-4, "float64": 1e-11}  # shown in yellow
+LARGE_ERROR = 1e-2  # larger errors are shown in red
+NOTABLE_ERROR = {"float32": 1e-4, "float64": 1e-11}  # larger errors are shown in yellow
 
 
 class WideTable(Table):
-    """A table that takes up to `TABLE_WIDTH` columns: a narrower terminal wraps its lines instead of its cells."""
+    """A table that may take `TABLE_WIDTH` characters. A narrower terminal wraps its lines, not its columns."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the table."""
@@ -45,18 +45,18 @@ def plain_table(*headings: str) -> Table:
 
 
 def format_ratio(ratio: float) -> str:
-    """Return a ratio of two times with two decimals, or without if it is large."""
+    """Return a ratio of two times with two decimals, or without decimals from 100 on."""
     return f"{ratio:.2f}" if ratio < 100 else f"{ratio:,.0f}"
 
 
 def ratio_and_interval(ratio: Ratio) -> tuple[str, str]:
-    """Return two table cells. The ratio of the fastest kernel to itself is "1", without an interval."""
+    """Return the texts of a ratio and of its interval. The fastest kernel has the ratio "1" and no interval."""
     value, low, high = map(format_ratio, astuple(ratio))
     return ("1", "") if ratio == Ratio(1.0, 1.0, 1.0) else (value, f"{low} to {high}")
 
 
 def listing(usable: Mapping[str, Implementation], unusable: Mapping[str, str]) -> RenderableType:
-    """Return a table of the implementations; `unusable` has the reasons of those that cannot be used here."""
+    """Return a table of the implementations; `unusable` has the reasons why others cannot be used here, by name."""
     table = plain_table("name", "family", "accurate for*", "temporary memory†", "description")
     for name, implementation in usable.items():
         needed = implementation.temporary_bytes(*EXAMPLE_SHAPE, np.dtype(np.float64))
