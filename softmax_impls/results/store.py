@@ -7,7 +7,6 @@ import datetime
 import io
 import os
 import re
-import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +26,7 @@ NEW_SCHEMA = "written by a later edition (schema {}): install a newer softmax-im
 CUT_OFF = "cut off"
 PACKAGES = ("python", "softmax-impls", "numpy", "numba", "llvmlite")  # the times of all implementations depend on these
 _DECODER = msgspec.json.Decoder(Cell)
+_locked: dict[Path, int] = {}  # descriptors of folders that a comparison of this process has locked
 
 
 def append(path: Path, cell: Cell) -> None:
@@ -68,21 +68,25 @@ class ResultsFile:
         self.lacks = ""  # why the file lacks cells; "" if no write failed
 
     def lock(self) -> None:
-        """Lock the folder while this object exists. Raise `ResultsError` if another comparison has locked it."""
+        """Keep the folder until `finish`; ResultsError if a comparison of another process writes to it."""
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(ImportError):  # Windows has no fcntl
+        self._unlock()
+        with suppress(ImportError, OSError):  # on Windows, or on a file system without locks
             import fcntl
 
             folder = os.open(self._path.parent, os.O_RDONLY)
-            weakref.finalize(self, os.close, folder)
+            _locked[self._path.parent.resolve()] = folder
             try:
                 fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                self._unlock()
                 raise ResultsError(f"another comparison writes to {self._path.parent}") from None
-            except OSError:  # the file system has no locks
-                return
+
+    def _unlock(self) -> None:
+        if self._path and (folder := _locked.pop(self._path.parent.resolve(), None)) is not None:
+            os.close(folder)
 
     def append(self, cell: Cell, say: Callable[[str], object]) -> None:
         """Append a cell. If this fails, for example on a full disk, call `say` with the reason."""
@@ -99,6 +103,7 @@ class ResultsFile:
             if self._path and cells:
                 write(self._path, cells)
                 self.lacks = ""
+        self._unlock()
         return [self.lacks] if self.lacks else []
 
 
@@ -157,10 +162,7 @@ def continue_from(
 
 
 def read_whole(path: Path) -> list[Cell]:
-    """Return the cells of a file; no cells if it is missing or empty. A last line that is cut off is left out.
-
-    If the file has other damage, or cannot be read, raise `ResultsError`.
-    """
+    """Return the cells of a file; it may be missing, empty or cut off. Raise `ResultsError` for other damage."""
     if not path.exists() or path.stat().st_size == 0:  # empty: `compare` was interrupted before its first cell
         return []
     try:
@@ -186,10 +188,7 @@ def _encode(cell: Cell) -> bytes:
 
 
 def _decode(line: bytes, position: str, problems: Problems) -> Cell:
-    """Decode a line. Kernels, the control and the roofline are left out if they cannot be read.
-
-    If another part of the line, or every kernel, cannot be read, raise the error.
-    """
+    """Decode a line, without kernels, control and roofline that cannot be read; if another part cannot, raise."""
     try:
         return _DECODER.decode(line)
     except msgspec.MsgspecError as error:

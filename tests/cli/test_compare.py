@@ -193,14 +193,19 @@ def test_resume_refuses_a_damaged_file_and_leaves_it_alone(error):
 
 
 @pytest.mark.parametrize("options", [(), ("--resume",)])
-def test_a_comparison_in_the_folder_of_a_running_comparison_is_refused(error, options):
-    running = store.ResultsFile(RESULTS)
-    running.lock()
-    RESULTS.write_text("cells\n")
-    assert "another comparison writes to softmax-impls-report" in error(*QUICK, *options)
-    assert RESULTS.read_text() == "cells\n"
-    del running
-    store.ResultsFile(RESULTS).lock()
+def test_a_comparison_in_the_folder_of_a_running_comparison_is_refused(error, output, options):
+    RESULTS.parent.mkdir()
+    RESULTS.write_text("")
+    lock = (
+        f"import fcntl, os; fcntl.flock(os.open({str(RESULTS.parent)!r}, os.O_RDONLY), fcntl.LOCK_EX); print(); input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+        running.stdout.readline()
+        assert "another comparison writes to softmax-impls-report" in error(*QUICK, *options)
+        running.kill()
+    store.ResultsFile(RESULTS).lock()  # as a comparison of this process that has failed
+    output(*QUICK, *options)
+    assert RESULTS.read_text()
 
 
 def test_new_run_keeps_the_results_of_the_previous_run(output):
