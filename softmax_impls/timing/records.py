@@ -172,7 +172,7 @@ class Cell(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="sch
 
     @property
     def by_name(self) -> Mapping[str, KernelResult]:
-        """The results of the kernels by their names."""
+        """The result of each kernel, by the name of the kernel."""
         return {kernel.name: kernel for kernel in self.kernels}
 
 

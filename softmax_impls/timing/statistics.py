@@ -220,7 +220,7 @@ def _is_slower_when_quiet(a: Samples, b: Samples, disturbed: Collection[int]) ->
 
 
 def _fastest_quarter(logs: Floats) -> Floats:
-    """Return the mean of the smallest quarter along the last axis."""
+    """Return the mean of the smallest quarter of the numbers along the last axis."""
     count = math.ceil(logs.shape[-1] / 4)
     smallest: Floats = np.partition(logs, count - 1, axis=-1)[..., :count].mean(axis=-1)
     return smallest
