@@ -79,7 +79,7 @@ class Ranked:
 
     @property
     def speedup(self) -> tuple[float, bool] | None:
-        """Time of `BASELINE` over the fastest time, and whether the former is extrapolated; None if there is no such time."""
+        """Time of `BASELINE` over the fastest time, and whether the former is extrapolated; None if unknown."""
         baseline = self.kernels.get(BASELINE)
         if baseline is None or baseline.seconds is None or self.comparison is None:
             return None
