@@ -1,8 +1,8 @@
 """Compute arrays of any layout, without copies of whole arrays.
 
-A computation takes C-contiguous arrays (outer, D, inner), with the classes on the axis in the middle. Most arrays can
-be viewed like this. They have to be contiguous, with their axes in any order, and with the classes on adjacent axes.
-Other arrays (strided, float16, or with different orders of axes) are copied block by block. A block fits the cache.
+A computation takes C-contiguous arrays (outer, D, inner), with the classes on the axis in the middle. Arrays can be
+viewed like this if they are contiguous, with the same order of axes, and with the classes on adjacent axes. Other
+arrays (strided, float16, or with different orders of axes) are copied block by block. A block fits the cache.
 Registered kernels take rows. So `run_rows` copies columns to rows, a block at a time.
 """
 
@@ -132,7 +132,7 @@ def _columns(shape: tuple[int, ...], first: int, stop: int) -> tuple[int, int, i
 def _order(array: Array, layout: Layout) -> tuple[tuple[int, ...], int, int]:
     """Return the axes in the order in which they lie in memory, and the range of the classes' axes in this order.
 
-    If the classes' axes are not adjacent in memory, the order is that of `layout`: the classes' axes are the last.
+    If the classes' axes are not adjacent in memory, return the order of `layout`: the classes' axes are the last.
     """
     order = tuple(range(array.ndim))
     if not array.flags.c_contiguous:
@@ -145,7 +145,7 @@ def _order(array: Array, layout: Layout) -> tuple[tuple[int, ...], int, int]:
 
 
 def _apart_or_same(array: Array, result: Array) -> Array:
-    """Return an input; a copy of it if it overlaps `result`, unless address, strides and dtype of both are the same."""
+    """Return an input, or a copy if it overlaps `result` and differs from it in address, strides or dtype."""
     if not np.may_share_memory(array, result):
         return array
     places = [(a.__array_interface__["data"][0], a.strides, a.dtype) for a in (array, result)]

@@ -41,7 +41,7 @@ class RowSums:
         return (difference <= self.factor[:, np.newaxis] * limit) & (self.largest <= limit)[:, np.newaxis]
 
     def bound_terms(self, probs: Array, flush_to_zero: bool) -> tuple[Floats, Floats]:
-        """Return two arrays (B,), s and t: the error of element i of a row may be p_i s + t.
+        """Return two arrays (B,), s and t: the error of element i of a row may be at most p_i s + t.
 
         This is the bound given the probabilities, which `bounds` derives.
         """
@@ -70,7 +70,7 @@ class Discrepancy:
 
 @np.errstate(all="ignore")
 def row_sums(probs: Array, grad_output: Array) -> RowSums:
-    """Return the sums of each row of `probs` and `grad_output`, (B, D) each."""
+    """Return the sums that `RowSums` lists, for each row of `probs` and `grad_output`, (B, D) each."""
     return RowSums(*_row_sums(probs, grad_output))
 
 

@@ -116,7 +116,7 @@ class Answer:
 
     @property
     def sure(self) -> bool:
-        """Whether there is a winner without ties, and without `doubts`."""
+        """Whether there is a single winner, and `doubts` is empty."""
         return len(self.winners) == 1 and not self.doubts
 
     @property

@@ -63,7 +63,7 @@ def ask_by_measuring(
 
 
 def _keep(cell: Cell, file: Path, say: Say) -> Cell:
-    """Add a cell to a file, and return it with the name of the file."""
+    """Add a cell to a file, and return the cell with the name of the file. Call `say` if the file cannot be written."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         store.append(file, cell)
@@ -74,9 +74,10 @@ def _keep(cell: Cell, file: Path, say: Say) -> Cell:
 
 
 def _as_pasted(answer: Answer, implementations: Implementations) -> Answer:
-    """Return the answer with the time that its code takes on arrays that NumPy allocates, as in a program.
+    """Time the code of the answer as a program runs it, on arrays that NumPy allocates; return the answer with times.
 
-    The times of the other candidates are this time, multiplied by their ratios. So all times are from the same minute.
+    The time of each other candidate is the new time of the pick, multiplied by the ratio of the two in the rounds. So
+    the times can be compared, even if the machine is slower or faster now than in the rounds.
     """
     pick, code, threads = answer.pick, answer.usage, answer.question.threads
     if pick is None:
@@ -104,7 +105,7 @@ def ask_results(
 ) -> list[Answer]:
     """Answer questions from results. The questions have the same dtype and number of threads.
 
-    With `any_threads`, results with fewer threads are used if the results with that number of threads give no answer.
+    If `any_threads` is true, and results with this number of threads give no answer, fewer threads are tried.
     """
     dtype, threads = questions[0].dtype, questions[0].threads
     runs = _runs(loaded, lambda cell: cell.dtype == dtype and cell.threads <= threads, say)

@@ -38,7 +38,7 @@ def choose(
     for measured in usable:
         if answer := _answer_at(question, measured, implementations):
             cell = measured.cells[question.batch, question.dim]
-            doubted = doubts(answer, cell.every_round, [*runs, *others])
+            doubted = doubts(answer, cell, [*runs, *others])
             return replace(answer, source=measured.source(here, [cell]), doubts=tuple(doubted))
     for measured in usable:
         if answer := _answer_between(question, measured, implementations):
@@ -47,7 +47,7 @@ def choose(
 
 
 def _fullest(run: RankedRun, question: Question) -> RankedRun:
-    """Leave out cells of the question's shape that have fewer of the needed implementations than another such cell.
+    """Leave out a cell of the question's shape if another cell of this shape has more of the needed implementations.
 
     The needed implementations are `question.only` or, if it is empty, the implementation of the default call. If
     `question.only` is not empty, a cell of the shape without any of them is left out.

@@ -4,22 +4,22 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 from softmax_impls.choice.answer import Answer, Question
-from softmax_impls.choice.ranking import RankedRun, compare_some, disturbances, is_well_ahead, kind_of, rank
+from softmax_impls.choice.ranking import Ranked, RankedRun, compare_some, disturbances, is_well_ahead, kind_of, rank
 from softmax_impls.results.runs import OLDEST
 from softmax_impls.timing.records import Cell
 from softmax_impls.timing.statistics import SURE_LEAD
 
 
-def doubts(answer: Answer, cell: Cell, runs: Iterable[RankedRun]) -> Iterator[str]:
-    """Yield the reasons why a single winner is not sure. The answer is based on `cell`; `runs` may contradict it."""
+def doubts(answer: Answer, ranked: Ranked, runs: Iterable[RankedRun]) -> Iterator[str]:
+    """Yield the reasons why a single winner is not sure. The answer is based on `ranked`; `runs` may contradict it."""
     if len(answer.winners) != 1:
         return
     second = answer.runner_up
-    if second and not is_well_ahead(cell, answer.winners[0], second.name, answer.ratio(second.name)):
+    if second and not is_well_ahead(ranked, answer.winners[0], second.name, answer.ratio(second.name)):
         yield f"{second.name} takes less than {SURE_LEAD:.0%} longer: another run may see the opposite."
-    yield from disturbances(cell)
+    yield from disturbances(ranked.every_round)
     newest_first = sorted(_of_shape(answer.question, runs), key=lambda other: other.time or OLDEST, reverse=True)
-    contradictions = (_contradiction(answer, cell, other) for other in newest_first)
+    contradictions = (_contradiction(answer, ranked.cell, other) for other in newest_first)
     yield from itertools.islice(filter(None, contradictions), 1)
 
 

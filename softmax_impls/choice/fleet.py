@@ -106,9 +106,9 @@ class Fleet:
 
     @property
     def best_for_all(self) -> str:
-        """The implementation with the smallest `worst`; "" if none was timed on all kinds.
+        """The implementation with the smallest ratio in `worst`; "" if none was timed on all kinds.
 
-        The implementation of the default call is preferred if its `worst` is at most `MIN_MARGIN` larger.
+        The implementation of the default call is preferred if its ratio is at most `MIN_MARGIN` larger.
         """
         return preferred(self.worst)
 

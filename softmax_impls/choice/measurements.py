@@ -44,15 +44,19 @@ class Measurements:
 
         A machine can be slow during the whole measurement of a cell. So the time of the fastest kernel of a cell is
         not its median, but the mean of its fastest samples, multiplied by the usual ratio of a median to this mean. The
-        time of another kernel is this time, multiplied by the ratio of the kernel to the fastest kernel.
+        usual ratio is a multiple of a power of B · D, because other processes slow down large cells more. The time of
+        another kernel is this time, multiplied by the ratio of the kernel to the fastest kernel.
         """
-        itemsize, fastest = np.dtype(self.dtype).itemsize, {shape: _fastest(cell) for shape, cell in self.cells.items()}
-        usual = statistics.median(cell.seconds / fastest[shape] for shape, cell in self.cells.items())
+        itemsize, fastest = np.dtype(self.dtype).itemsize, np.array([_fastest(cell) for cell in self.cells.values()])
+        powers = np.array([(1, math.log(batch * dim)) for batch, dim in self.cells])
+        slower = np.log([cell.seconds for cell in self.cells.values()] / fastest)
+        usual = np.exp(powers @ np.linalg.lstsq(powers, slower)[0])
+        times = dict(zip(self.cells, fastest * usual, strict=True))
         models = {}
         for name, known in self.kernels.items():
             if len(known) >= MIN_SHAPES:
-                times = {shape: self.cells[shape].times_best(name) * fastest[shape] * usual for shape in known}
-                models[name] = CostModel(times, itemsize)
+                ratios = {shape: self.cells[shape].times_best(name) for shape in known}
+                models[name] = CostModel({shape: ratio * times[shape] for shape, ratio in ratios.items()}, itemsize)
         return models
 
     @cached_property
@@ -78,7 +82,7 @@ class Measurements:
         return np.percentile(self.cells[shape].every_round.by_name[name].samples, range(5, 100, 10))
 
     def factor(self, name: str, over: str) -> float:
-        """Return the factor by which the predicted ratio of `name` to `over` is likely wrong at most."""
+        """Return the largest likely error of the predicted ratio of `name` to `over`, as a factor."""
         if (name, over) not in self._factors:
             errors, others = self.models[name].errors, self.models[over].errors
             differences = (error - others[shape] for shape, error in errors.items() if shape in others)

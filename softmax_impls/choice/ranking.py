@@ -49,13 +49,13 @@ class Ranked:
         """The fastest kernel and the kernels that tie with it; empty if nothing is ranked."""
         return (self.comparison.best, *self.comparison.ties) if self.comparison else ()
 
-    @property
+    @cached_property
     def sure(self) -> bool:
         """Whether a single winner is well ahead of all others, on a quiet machine that ran the threads side by side."""
         if self.comparison is None or self.comparison.ties:
             return False
         best, ratios = self.comparison.best, self.comparison.ratios
-        ahead = all(is_well_ahead(self.every_round, best, name, ratio) for name, ratio in ratios.items())
+        ahead = all(is_well_ahead(self, best, name, ratio) for name, ratio in ratios.items())
         predicted = [kernel.seconds or 0.0 for kernel in self.kernels.values() if kernel.status == "extrapolated"]
         far = all(seconds >= PREDICTED_NEAR * self.seconds for seconds in predicted)
         return ahead and far and not any(disturbances(self.every_round))
@@ -79,7 +79,7 @@ class Ranked:
 
     @property
     def speedup(self) -> tuple[float, bool] | None:
-        """Time of `BASELINE` over the fastest time, and whether the former is extrapolated; None if unknown."""
+        """Time of `BASELINE` over the fastest time, and whether the first time is extrapolated; None if unknown."""
         baseline = self.kernels.get(BASELINE)
         if baseline is None or baseline.seconds is None or self.comparison is None:
             return None
@@ -136,19 +136,17 @@ class RankedRun:
     cells: list[Ranked]
 
 
-def is_well_ahead(cell: Cell, best: str, name: str, ratio: Ratio) -> bool:
+def is_well_ahead(ranked: Ranked, best: str, name: str, ratio: Ratio) -> bool:
     """Whether three ratios of the time of `name` to the time of `best` are all larger than `LEAD`.
 
     They are `ratio`, and the ratios of the medians over all rounds and over quiet rounds. While other programs run, one
     kernel may be faster in the quieter rounds, and another kernel in the usual round.
     """
-    return min(ratio.value, _usual_ratio(cell, best, name), _usual_ratio(cell.undisturbed(), best, name)) > LEAD
-
-
-def _usual_ratio(cell: Cell, best: str, name: str) -> float:
-    samples, fastest = cell.by_name[name].samples, cell.by_name[best].samples
-    rounds = min(len(samples), len(fastest))
-    return float(np.median(samples[:rounds]) / np.median(fastest[:rounds])) if rounds else math.inf
+    usual = []
+    for kernels in (ranked.every_round.by_name, ranked.kernels):
+        pairs = list(zip(kernels[name].samples, kernels[best].samples, strict=False))
+        usual += [float(np.divide(*np.median(pairs, axis=0)))] if pairs else []
+    return min(ratio.value, *usual) > LEAD
 
 
 def disturbances(cell: Cell) -> Iterator[str]:

@@ -50,7 +50,7 @@ def several(
 ) -> Callable[[Command], Command]:
     """Return an option that may be repeated, and may hold several values separated by commas.
 
-    `kind` is the click type of a value, `text` the help.
+    `variable` is the name of the command's parameter. `kind` is the click type of a value, and `text` is the help.
     """
 
     def split(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[Any]:

@@ -56,7 +56,7 @@ def choose(
     max_error : float, optional
         The largest error that a row may have, relative to the largest gradient in the row with respect to the logits.
     any_accuracy : bool, optional
-        Allow implementations that lose saturated rows.
+        Allow implementations that are inaccurate on saturated rows.
     results : path or iterable of paths, optional
         Do not measure: answer from results of `compare`, asv or pytest-benchmark, or from folders of them.
     progress : bool, optional

@@ -96,7 +96,8 @@ def merge_sums(reports: Records, axis: Axes, keepdims: bool = True) -> Records:
 def scaled(part: Array, report: Records, total: Records, result: Any) -> Array:
     """Return a chunk of the softmax of whole rows, from `part`, the softmax of the chunk alone.
 
-    `report` has the report of the chunk, `total` the merged reports, and `result` is the dtype of the result.
+    `report` is the result of `softmax_report` for this chunk, and `total` the result of `merge_sums` for all chunks of
+    its rows. `result` is the dtype of the result.
     """
     share = _sums_of(report) * np.exp(report["max"] - total["max"], dtype=np.longdouble)
     factor = (share / _sums_of(total)).astype(np.float64)
@@ -122,7 +123,7 @@ def backward_report(probs: Array, grad_output: Array, axes: Axes) -> Records:
 
 @np.errstate(all="ignore")
 def merge_dots(reports: Records, axis: Axes, keepdims: bool = True) -> Records:
-    """Merge the results of `backward_report` for chunks of the same rows; of equal p, the first is the largest."""
+    """Merge the results of `backward_report` for chunks of the same rows. Of equal largest p, the first counts."""
     chunks_first = np.moveaxis(reports, axis, range(len(axis)))
     flat = chunks_first.reshape(-1, *chunks_first.shape[len(axis) :])
     top = np.take_along_axis(flat, flat["p"].argmax(axis=0)[np.newaxis], axis=0)[0]
@@ -131,11 +132,11 @@ def merge_dots(reports: Records, axis: Axes, keepdims: bool = True) -> Records:
 
 
 def _shifts(total: Records) -> tuple[NDArray[np.bool_], Floats, Floats]:
-    """Return for each row whether it needs a shift, the factor of g, and the shift of factor·g.
+    """Return three arrays with a number for each row: whether h has a shift, the factor, and the shift.
 
-    `total` has the reports of whole rows. As in `simd.passes`, a row needs a shift if its Σ p g is too inaccurate. The
-    factor is 1/4 if a difference of two g may overflow, else 1. A row that may overflow or contains NaN also needs a
-    shift, because its Σ p g cannot be used.
+    The backward pass computes with h = factor·g - shift. `total` has the merged reports of whole rows. As in
+    `simd.passes`, a row needs a shift if its Σ p g is too inaccurate. The factor is 1/4 if a difference of two g may
+    overflow, else 1. A row that may overflow or contains NaN also needs a shift, because its Σ p g cannot be used.
     """
     g, dot = total["g"].reshape(-1), total["sum"].reshape(-1)
     small = (np.abs(g) < SMALL) & (np.abs(dot) < SMALL)

@@ -91,7 +91,7 @@ def _times(cells: Sequence[Ranked], styles: Styles) -> Figure:
 
 
 def _batches(cells: Sequence[Ranked]) -> dict[int, list[Ranked]]:
-    """Return the cells of each batch with several dims, or of each batch if none has; at most `MAX_BATCHES` batches."""
+    """Return cells by batch, for batches with several dims or, if there are none, for all; at most `MAX_BATCHES`."""
     found: dict[int, list[Ranked]] = defaultdict(list)
     for cell in sorted(cells, key=lambda cell: cell.key.batch):
         found[cell.key.batch].append(cell)
@@ -100,7 +100,7 @@ def _batches(cells: Sequence[Ranked]) -> dict[int, list[Ranked]]:
 
 
 def _points(cells: Sequence[Ranked]) -> dict[str, list[Point]]:
-    """Return the ranked results by the name of the implementation."""
+    """Return the ranked results of each implementation, by name."""
     points = defaultdict(list)
     for cell in cells:
         for kernel in cell.kernels.values():

@@ -111,7 +111,7 @@ def tile_text(cell: Ranked) -> str:
 
 
 def marks(cells: Iterable[Ranked]) -> dict[str, str]:
-    """Return each implementation's mark: " †" if it loses saturated rows, " ‡" if its accuracy is unknown, or ""."""
+    """Return marks by name: " †" if inaccurate on saturated rows, " ‡" if the accuracy is unknown, else ""."""
     return {name: MARKS[accuracy_of(kernel)] for cell in cells for name, kernel in cell.kernels.items()}
 
 

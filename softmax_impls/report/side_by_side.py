@@ -1,4 +1,4 @@
-"""Runs side by side: the implementations to use and ratios of times, in the cells that the runs have in common."""
+"""Several runs side by side: for each cell, the implementations to use, and times relative to the first run."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -59,7 +59,11 @@ def _best(cell: Ranked | None) -> str:
 
 
 def _ratios(first: Ranked, later: Ranked | None) -> list[str]:
-    """Return times of `later` over times of `first`: the implementations to use, the default call, the range of all."""
+    """Return three texts, or "–" where a time is missing: ratios of the times in `later` to the times in `first`.
+
+    They are the ratio of the implementations to use, the ratio of the default call's implementation, and the smallest
+    and the largest ratio of all implementations.
+    """
     a, b = best(first), best(later) if later else None
     if not (a and b and later):
         return ["–"] * 3

@@ -133,7 +133,7 @@ def kinds(comparisons: Sequence[CommitComparison]) -> list[str]:
 
 
 def by_kind(comparisons: Iterable[CommitComparison]) -> list[Slowdown]:
-    """Return the benchmarks that are slower on some machine: those on most kinds first, then the largest ratio."""
+    """Return the benchmarks that are slower on some machine, sorted by the number of kinds, then by ratio."""
     comparisons = list(comparisons)
     slower: dict[Benchmark, dict[str, float]] = {}
     measured: dict[Benchmark, set[str]] = {}

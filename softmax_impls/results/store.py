@@ -61,14 +61,14 @@ def write(path: Path, cells: Iterable[Cell]) -> None:
 
 
 class ResultsFile:
-    """The results file of a comparison, which goes on if a write fails. Without a path, nothing is written."""
+    """The results file of a comparison. A failed write does not end the comparison. Without a path, write nothing."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self.lacks = ""  # why the file lacks cells; "" if no write failed
 
     def lock(self) -> None:
-        """Keep the folder until `finish`; ResultsError if a comparison of another process writes to it."""
+        """Lock the folder until `finish`; ResultsError if a comparison of another process writes to it."""
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +176,7 @@ def read_whole(path: Path) -> list[Cell]:
 
 
 def refuse_if_different(path: Path, name: str, before: object, now: object) -> None:
-    """Raise `ResultsError` if the file was measured with another value of `name`, for example of the seed, than now."""
+    """Raise `ResultsError` if a value, for example the seed, is not the same in the file (`before`) and `now`."""
     if before != now:
         raise ResultsError(f"{path} was measured with different {name}: {_difference(before, now)}")
 
@@ -188,7 +188,7 @@ def _encode(cell: Cell) -> bytes:
 
 
 def _decode(line: bytes, position: str, problems: Problems) -> Cell:
-    """Decode a line, without kernels, control and roofline that cannot be read; if another part cannot, raise."""
+    """Decode a line. Leave out kernels, control and roofline that cannot be read; raise if another part cannot."""
     try:
         return _DECODER.decode(line)
     except msgspec.MsgspecError as error:

@@ -41,7 +41,7 @@ class Entry(Task):
 
 
 def _interpreted(argument: Any) -> Any:
-    """Return a list that replaces the words of an array in the interpreter; return other arguments as they are."""
+    """Return a list of an array's members, at the indices of their words; return other arguments as they are."""
     if not isinstance(argument, np.ndarray):
         return argument
     head = [0] * HEAD
@@ -59,7 +59,7 @@ def _has_this_layout(array: Any) -> bool:
 
 @inner(forceinline=True)
 def data(array: Array) -> Pointer:
-    """Return a pointer to the data of a C-contiguous array. For the compiler, the data are words."""
+    """Return a pointer to the data of a C-contiguous array. In compiled code, it points to words, for every dtype."""
     return pointer_to(array[DATA], np.int64(0))
 
 

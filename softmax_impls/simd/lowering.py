@@ -135,9 +135,10 @@ def argmax(builder: Any, keys: Any, values: Any) -> Any:
 
 
 def _builtin(function: Callable[..., Any], result: Callable[..., Any], emit: Callable[..., Any]) -> None:
-    """Define an operator or a function of Python for Numba by ``emit(builder, *arguments)``.
+    """Define for Numba how an operator or a function of Python is compiled: by ``emit(builder, *arguments)``.
 
-    `result` takes the types of the arguments. It returns the type of the result, or None if they are other types.
+    `result` takes the types of the arguments. It returns the type of the result, or None if `emit` cannot handle the
+    arguments.
     """
 
     def typed(*arguments: Any) -> Any:
@@ -194,7 +195,7 @@ def prefetch(builder: Any, pointer: Any, index: Any) -> None:
 
 
 def call_task(builder: Any, address: Any, *values: Any) -> Any:
-    """Emit a call by Numba's convention: pointers to the result and to an exception come before the arguments."""
+    """Emit a call of the task at an address. Numba passes pointers to the result and to an exception first."""
     result, exception = cgutils.alloca_once(builder, INT64), cgutils.alloca_once(builder, BYTES)
     function = ir.FunctionType(INT32, [result.type, exception.type, *(value.type for value in values)])
     builder.call(builder.inttoptr(address, function.as_pointer()), [result, exception, *values])

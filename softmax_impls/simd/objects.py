@@ -1,6 +1,6 @@
 """Machine code in files and in memory: compiled functions are kept between processes, and loaded without Numba.
 
-If a first call finds its machine code in a file, an import of Numba would take most of the time of this call.
+Numba is not imported to load machine code, because the import would take most of the time of a first call.
 """
 
 # mypy: allow-untyped-calls

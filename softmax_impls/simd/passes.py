@@ -164,8 +164,8 @@ def write_at(probs: Pointer, grad: Pointer, out: Pointer, index: int, c: Vector,
 def write_body(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums, nontemporal: bool) -> int:
     """Write the result in whole vectors, as many as fit before `end`; return the index of the next vector.
 
-    With non-temporal stores, each step also prefetches a vector of p and g, 2 * PREFETCHED vectors ahead. This is
-    mostly in a later row: the row is small, or only its end is written here.
+    With non-temporal stores, each step also prefetches a vector of p and g, 2 * PREFETCHED vectors ahead. These
+    vectors are mostly in a later row, because the written row is short, or only its end is left.
     """
     width = vec.lanes(probs)
     c, s = vec.broadcast(probs, sums[0]), vec.broadcast(probs, sums[1])
@@ -212,7 +212,7 @@ def write_and_reduce(
 ) -> tuple[int, Any, Any, float]:
     """Write vectors up to `end`; reduce n elements from `row` on; return the next index, max p, g at max p, and Σ p g.
 
-    If a p above ½ ends the pass early, Σ p g is NaN, so that `needs_shift` is true. `sums` are of the written row.
+    If a p above ½ ends the pass early, Σ p g is NaN, so that `needs_shift` is true. `sums` are of the row to write.
     """
     width, row_end = vec.lanes(probs), row + n
     c, s = vec.broadcast(probs, sums[0]), vec.broadcast(probs, sums[1])

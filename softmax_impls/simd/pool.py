@@ -130,11 +130,12 @@ def lead(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int,
 
 @Entry
 def enter(probs: Any, grad: Any, out: Any, words: int) -> int:
-    """Compute the call that `words` describe on three C-contiguous arrays of one dtype, float32 or float64.
+    """Compute a call on three C-contiguous arrays of one dtype, float32 or float64, and return its state.
 
-    Return DONE if all items are computed, UNFIT if the shapes differ or `out` partly overlaps an input, and LARGE if
-    not all items are computed. If the task with index i in the table is not compiled, return LARGE + 1 + i, see
-    `tasks`. If the word ITEMS is 0, the items are all rows.
+    `words` is the address of the words that describe the call, see `words_of`. If the word ITEMS is 0, the items are
+    all rows. The state is DONE if all items are computed, and UNFIT if the shapes differ or `out` partly overlaps an
+    input. It is LARGE + 1 + i if the task with index i in the table is not compiled, see `tasks`. It is LARGE if the
+    items have to be computed in another way, for example because a result may overflow.
     """
     size = arrays.common_size(probs, grad, out)
     if size <= 0:

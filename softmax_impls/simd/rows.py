@@ -96,7 +96,7 @@ def careful_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, sta
 
 @task(fastmath={"contract"})
 def tiny_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute rows of at most one vector in registers. Two rows at a time: they do not wait for each other."""
+    """Compute rows of at most one vector in registers, two rows at a time, which do not wait for each other."""
     dim, width, total = call[pool.DIM], vec.lanes(probs), vec.as_element(probs, 0.0)
     used, zero = vec.first_lanes(probs, dim), vec.broadcast(probs, 0)
     # Loads and stores of most rows may go past the end of the row: the next rows overwrite these lanes. The last rows

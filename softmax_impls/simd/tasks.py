@@ -60,8 +60,9 @@ def _words(tasks: Tasks, team: pool.Team, nontemporal_from: int, careful: bool) 
 def choose(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
     """Compute a call by the task for its rows; return -1 - i if the task with index i in the table is not compiled.
 
-    A small call that is too large, or whose task is not compiled, returns `start`. INNER is the number of lanes of a
-    vector. THREADS is 0 in a small call. NONTEMPORAL is a limit: a call that moves more bytes uses non-temporal stores.
+    THREADS is 0 in a call by the fast path for small arrays. If its arrays are not small, or if its task is not
+    compiled, return `start`. INNER is the number of lanes of a vector. NONTEMPORAL is a limit: a call that moves more
+    bytes uses non-temporal stores.
     """
     dim, width, threads = call[pool.DIM], call[pool.INNER], call[pool.THREADS]
     row_bytes, table = 3 * sizes.VECTOR_BYTES // width * dim, vec.pointer_to(call[pool.TABLE], np.int64(0))

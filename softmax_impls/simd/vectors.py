@@ -58,7 +58,7 @@ def lanes(pointer: Pointer) -> int:
 
 @inner(forceinline=True)
 def elements_to_line(pointer: Pointer, index: int) -> int:
-    """Return the number of elements from an index to the next beginning of a cache line; 0 if the index is at one."""
+    """Return the number of elements from an index to the next beginning of a cache line; 0 if a line begins there."""
     width = lanes(pointer)
     return (-(address(pointer) // (VECTOR_BYTES // width) + index)) % width
 
@@ -115,7 +115,7 @@ def first_lanes(pointer: Pointer, n: int) -> Mask:
 
 @operation(lambda mask, a, b: a(mask, a, b), lambda builder, mask, a, b: builder.select(mask, a, b))
 def select(mask: Mask, a: Vector, b: Vector) -> Vector:
-    """Return the elements of a where the mask is true, of b elsewhere."""
+    """Return the elements of a where the mask is true, and the elements of b elsewhere."""
     return np.where(mask, a, b)
 
 

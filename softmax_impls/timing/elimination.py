@@ -33,7 +33,7 @@ class Rounds:
         return self.total - len(self.disturbed)
 
     def add(self, is_quiet: bool) -> None:
-        """Add a round to the last block; `is_quiet` tells whether the processor was quiet after the round.
+        """Add a round to the last block; `is_quiet` states whether the processor was quiet after the round.
 
         The round counts as disturbed if the processor was not quiet before it or after it.
         """

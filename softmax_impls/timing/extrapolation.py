@@ -1,8 +1,8 @@
 """Predict the time of a call from smaller calls, before it is started.
 
-The column loop on 512×50257 would take an hour. So a kernel is first called on probes, which are parts of the cell's
-arrays: one row of small dim, then alternately a larger dim and a larger batch. Probing stops before a probe that might
-take longer than allowed. The time of the whole call is extrapolated.
+The column loop on 512×50257 would take 20 minutes or more. So a kernel is first called on probes, which are parts of
+the cell's arrays: one row of small dim, then alternately a larger dim and a larger batch. Probing stops before a probe
+that might take longer than allowed. The time of the whole call is extrapolated.
 """
 
 import itertools

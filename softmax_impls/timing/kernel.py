@@ -180,7 +180,7 @@ class Participant:
             )
 
     def move(self, arrays: CellArrays) -> bool:
-        """Prepare the calls on these arrays, and make a call; stop the kernel and return False if it fails."""
+        """Move to new arrays: prepare the calls, and make one. If it fails, stop the kernel and return False."""
         with self.stopped_if_it_fails():
             self.bind(arrays)
             arrays.last = 1 - arrays.last
@@ -188,7 +188,7 @@ class Participant:
         return bool(self.bound)
 
     def calibrate(self, target: float, policy: SamplingPolicy) -> None:
-        """Choose how many calls make a sample of `target` seconds; a longer call is a sample of its own."""
+        """Choose how many calls make a sample of `target` seconds; a call that takes longer is a sample by itself."""
         with self.stopped_if_it_fails():
             self.calls_per_sample = 1
             seconds = min(self.seconds, self.sample())

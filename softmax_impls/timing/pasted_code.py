@@ -7,7 +7,7 @@ arrays.
 The machine may be slower or faster some minutes later. So `choose` also states a range. It ends at the slow samples,
 which another program disturbed, and begins below the fastest sample. If another program slowed down nearly all samples,
 the stated time and the beginning of the range are estimates for a quiet processor. An estimate is a sample divided by
-the result of `slowdown`, because a busy program slows its loop and a kernel down by about the same factor.
+the result of `slowdown`: a busy program slows the loop of `slowdown` and a kernel down by about the same factor.
 """
 
 import sys
@@ -65,9 +65,10 @@ class _Line:
                 break
 
     def times(self, fewest: int) -> Times:
-        """Return the median of the quiet samples, and the range.
+        """Return the time to state, and the range around it, as the module's docstring describes them.
 
-        If there are fewer than `fewest` quiet samples, return the median of the estimates.
+        The time is the median of the quiet samples or, if they are fewer than `fewest`, of the estimates for a quiet
+        processor.
         """
         median = float(np.median(self.quiet if len(self.quiet) >= fewest else self.on_quiet))
         low, high = np.percentile(self.on_quiet, 5), np.percentile(self.every, 95)

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SamplingPolicy:
-    """Each field states its unit and its reason; effects were measured with ``tools/verdicts.py``."""
+    """How many samples a cell gets and how long they are, when kernels are eliminated, and how a budget is divided.
+
+    Each field states its unit and its reason. The effects were measured with ``tools/verdicts.py``.
+    """
 
     # Samples. Short calls are repeated until a sample takes `min_sample` seconds. A sample takes longer, up to
     # `max_sample` seconds, if the step still has time for `target_rounds` rounds. The longer a sample, the more often

@@ -91,7 +91,7 @@ class KernelResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Control(Struct, frozen=True, kw_only=True):
-    """The A/A control: one of the kernels, timed a second time as if it were another."""
+    """The A/A control: one of the kernels, timed a second time as if it were another kernel."""
 
     name: Name  # of the kernel
     samples: Samples

@@ -1,7 +1,7 @@
 """A comparison: each cell is measured in its share of a budget, and recorded.
 
 A small cell is measured in several steps: one in each pass over the small cells. A large cell has a single step,
-between two passes. Time that is left goes to cells that are not settled.
+between two passes. Time that is left goes to cells that are not settled: more samples could change their result.
 """
 
 import itertools
@@ -99,7 +99,7 @@ class Session:
         self._deadline = max(self._deadline, time.perf_counter() + self._policy.timing_share * self.budget)
 
     def prepare_quickly(self, dtypes: Sequence[str]) -> None:
-        """Check only kernels that this package does not ship, instead of `prepare`. The budget starts afterwards."""
+        """Do less than `prepare`: check only kernels that this package does not ship. The budget starts afterwards."""
         for kernel, dtype in itertools.product([*self.implementations.values(), ROOFLINE], map(np.dtype, dtypes)):
             first_call_seconds(kernel, dtype)
         unchecked = {name: Verdict(name, kernel.accurate_for) for name, kernel in self.implementations.items()}
@@ -116,8 +116,8 @@ class Session:
     ) -> Iterator[Cell | Skipped]:
         """Measure cells within the budget, and yield the record of a cell after each of its steps.
 
-        The record has the samples of all steps of the cell so far. `starting` is called before each step. If time is
-        left, cells that are not settled have more steps than `plan` returns.
+        The record has the samples of all steps of the cell so far. `starting` is called before each step. After the
+        steps of `plan`, the rest of the time goes to cells whose comparison could still change.
         """
         steps = plan(keys, self._policy)
         costs = [step.cost for step in steps]

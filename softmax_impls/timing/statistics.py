@@ -75,11 +75,11 @@ def compare_samples(
     blocks: Sequence[int] = (),
     disturbed: Collection[int] = (),
 ) -> Comparison:
-    """Compare kernels by their samples in seconds: one for each round, from the first round on; at least one each.
+    """Compare kernels by their samples in seconds, at least one for each kernel. Sample i is from round i.
 
-    `blocks` are the numbers of rounds in the blocks. Kernels in `eliminated` do not tie, however wide their intervals.
-    `disturbed` are indices of rounds. A kernel ties if it is not slower than the best kernel in the undisturbed rounds,
-    and if there are enough of these rounds.
+    `blocks` has the number of rounds in each block. Kernels in `eliminated` do not tie, however wide their intervals.
+    `disturbed` has the indices of disturbed rounds. If enough rounds are undisturbed, a kernel that is not slower than
+    the best kernel in these rounds ties.
     """
     rounds = max(map(len, samples.values()))
     complete = {name: taken for name, taken in samples.items() if len(taken) == rounds}
@@ -145,7 +145,7 @@ def selected(samples: Samples, rounds: Sequence[int]) -> list[float]:
 
 
 def blocks_of(blocks: Sequence[int], rounds: Sequence[int]) -> tuple[int, ...]:
-    """Return the number of these rounds in each block, without blocks that have none of these rounds."""
+    """Return how many of the `rounds` are in each block, without the blocks that have none of them."""
     if not blocks:
         return ()
     counts, _ = np.histogram(rounds, bins=[0, *itertools.accumulate(blocks)])
@@ -155,7 +155,7 @@ def blocks_of(blocks: Sequence[int], rounds: Sequence[int]) -> tuple[int, ...]:
 def control_ratio(control: Samples, kernel: Samples, blocks: Sequence[int]) -> Ratio:
     """Return the time of the A/A control divided by the time of its kernel, with `DIFFERENCE_CONFIDENCE`.
 
-    With a confidence of 0.95, it widened so many margins that 1 to 3 of 104 slowdowns of 5 % were not reported.
+    With a confidence of 0.95, more cells had a wide margin, and 1 to 3 of 104 slowdowns of 5 % were not reported.
     """
     return quiet_ratio(control, kernel, DIFFERENCE_CONFIDENCE, blocks)
 
@@ -195,7 +195,7 @@ def quiet_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE, blocks: 
 
 
 def paired_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE) -> Ratio:
-    """Return the median of a/b over the rounds that both have, with a bootstrap interval: the ratio of usual calls."""
+    """Return the median of a/b, with a bootstrap interval, over all rounds that both kernels have, quiet or not."""
     rounds = min(len(a), len(b))
     logs = np.log(np.asarray(a[:rounds]) / np.asarray(b[:rounds]))
     if rounds < FEW_ROUNDS:

@@ -26,7 +26,7 @@ GRID, CUSTOM = "grid", "custom"  # the workload names of cells of the grid, and 
 class CellKey:
     """The key of a cell: its workload, shape, dtype and number of threads.
 
-    In a workload of `OTHER_AXES`, `dim` is the number of classes, and `batch` is the product of all other sizes.
+    `dim` is the number of classes, and `batch` is the product of all other sizes, also in a workload of `OTHER_AXES`.
     """
 
     workload: str
@@ -98,7 +98,7 @@ def grid() -> list[tuple[int, int]]:
 def select(names: Sequence[str] = (), shapes: Sequence[tuple[int, int]] = ()) -> list[tuple[str, int, int]]:
     """Return (name, batch, dim) of the named workloads (`GRID` for the grid) and of the shapes.
 
-    Without arguments, return those of `WORKLOADS` and of the grid.
+    Without arguments, return the shapes of `WORKLOADS` and of the grid.
     """
     names = names or ([] if shapes else [*WORKLOADS, GRID])
     named = [(name, *sizes(name)) for name in names if name != GRID]
@@ -170,7 +170,7 @@ def drawn_rows(batch: int, dim: int) -> int:
 def place(probs: Array, grad_output: Array, batch: int) -> tuple[Array, Array, Array]:
     """Copy the inputs to new memory with a fixed placement; return the copies and a new `out`.
 
-    Their size on axis 0 is `batch`; if the inputs are smaller on axis 0, the copies repeat them.
+    All three arrays have the length `batch` on axis 0. If the inputs are shorter, the copies repeat them.
 
     Placement changes the time of a kernel by up to a third: a store can block a load that is 4 KiB away, and arrays can
     compete for a cache set. So each array starts 16 bytes into a page of its own, as NumPy's large arrays do.

@@ -13,6 +13,8 @@ import softmax_impls
 from softmax_impls.__main__ import main
 from softmax_impls.cli import run
 
+from .conftest import RIGHT
+
 COMMANDS = ["list", "check", "compare", "choose", "report", "history"]
 
 
@@ -98,6 +100,8 @@ def test_shells_can_ask_for_completions(output, monkeypatch):
         (["choose", "--workload", "3x0"], "sizes and weight must be positive numbers"),
         (["choose", "--batch", "3", "--dim", "3", "--threads", "999"], "this process has"),
         (["choose", "--batch", "3", "--dim", "3", "--max-error", "nan"], "nan is not a number"),
+        (["choose", "--batch", "3", "--dim", "3", "--measure", "--from", "."], "--measure and --from exclude each"),
+        (["choose", "--workload", "16x16", "--startup"], "--startup needs --batch and --dim instead of --workload"),
         (["choose", "--batch", "3", "--dim", "3", "--from", "nowhere"], "'nowhere' does not exist"),
         (["report", "nowhere"], "'nowhere' does not exist"),
         (["report"], "Missing argument 'PATH...'"),
@@ -174,9 +178,8 @@ def test_terminal_that_has_ascii_only(monkeypatch):
     assert b"4096?512" in text
 
 
-@pytest.mark.parametrize("command", [["list"], ["check", "--impl", "closed_form"]])
+@pytest.mark.parametrize("command", ["list", "check", "compare --batch 4 --dim 8 --dtype float64 --budget 1"])
 def test_output_of_a_users_module_does_not_mix_with_the_json(output, module, command):
-    from .conftest import RIGHT
-
     module("noisy_kernels", "print('hello')\n" + RIGHT + "    print('called')\n")
-    assert json.loads(output(*command, "--impl", "noisy_kernels:mine", "--json"))
+    options = ["--impl", "closed_form", "--impl", "noisy_kernels:mine", "--json"]
+    assert json.loads(output(*command.split(), *options))

@@ -25,6 +25,16 @@ QUICK = ("compare", "--batch", "4", "--dim", "8", "--dtype", "float64", "--budge
 RESULTS = Path("softmax-impls-report/results.jsonl")
 
 
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Skip the checks, which take seconds."""
+
+    def judge(implementations, dtypes):
+        return {name: Verdict(name, "probs") for name in implementations}
+
+    monkeypatch.setattr("softmax_impls.timing.session.judge", judge)
+
+
 def kernels_of(found, number=0):
     return found["cells"][number]["implementations"]
 
@@ -43,11 +53,8 @@ def test_tables_recommendation_results_and_picture(output, monkeypatch):
     assert RESULTS.with_name("winners.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_all_implementations_take_part_by_default(output, monkeypatch):
-    def judge(implementations, dtypes):
-        return {name: Verdict(name, "probs") for name in implementations}
-
-    monkeypatch.setattr("softmax_impls.timing.session.judge", judge)  # checking all takes seconds
+@pytest.mark.usefixtures("unchecked")
+def test_all_implementations_take_part_by_default(output):
     found = json.loads(output("compare", "--batch", 4, "--dim", 8, "--budget", 1, "--dtype", "float64", "--json"))
     assert set(kernels_of(found)) == set(json.loads(output("list", "--json"))["implementations"])
 
@@ -154,11 +161,6 @@ def test_kernel_that_needs_more_than_the_maximum_memory_is_pruned(output):
     assert kernels_of(found)["pivoted"]["status"] in ("timed", "eliminated")
 
 
-def test_output_of_a_users_kernel_does_not_mix_with_the_json(output, module):
-    module("noisy_kernels", "print('hello')\n" + RIGHT + "    print('called')\n")
-    assert json.loads(output(*QUICK, "--impl", "noisy_kernels:mine", "--json"))["cells"]
-
-
 # ---------------------------------------------------------------- results of earlier runs
 
 
@@ -258,12 +260,9 @@ def test_ctrl_c_in_the_middle_of_a_run_keeps_finished_cells():
     assert [cell.key for cell in store.read(RESULTS)[0]] == [CellKey("sample-10", 1, 10, "float64", 1)]
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("first_call", [0, 20])
 def test_a_line_states_the_time_and_another_line_if_compiling_takes_longer(monkeypatch, capsys, first_call):
-    def judge(implementations, dtypes):
-        return {name: Verdict(name, "probs") for name in implementations}
-
-    monkeypatch.setattr("softmax_impls.timing.session.judge", judge)
     monkeypatch.setattr("softmax_impls.timing.session.first_call_seconds", lambda *_: first_call)
     monkeypatch.setattr(Session, "run", lambda *_: iter(()))
     assert run(["compare", "--batch", "4", "--dim", "8", "--budget", "30", *FEW]) == 1

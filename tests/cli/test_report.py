@@ -49,15 +49,6 @@ def test_json_has_paths_counts_and_problems(output, results, monkeypatch):
     }
 
 
-def test_folder_that_is_a_file_is_an_error(error, results):
-    Path("file").write_text("")
-    assert "'--output': Directory 'file' is a file" in error("report", results, "--output", "file")
-
-
-def test_path_that_does_not_exist_is_an_error(error, results):
-    assert "Path 'nowhere' does not exist" in error("report", results, "nowhere")
-
-
 def test_results_of_two_kinds_of_machines_are_printed_side_by_side_in_the_order_of_the_paths(output, folder):
     for name, seconds, numpy in (("here", 1e-6, "2.0"), ("there", 2e-6, "2.4")):
         about = Environment(machine="m", host=name, versions={"numpy": numpy})

@@ -1,7 +1,6 @@
 """Tables and sentences in a terminal."""
 
 import io
-import re
 from dataclasses import replace
 
 from rich.console import Console
@@ -20,11 +19,6 @@ def shown(*renderables):
     for renderable in renderables:
         screen.print(renderable)
     return screen.file.getvalue()
-
-
-def row_of(text, start):
-    """Return the words of the line that starts with this word."""
-    return next(line.split() for line in text.splitlines() if line.startswith(start))
 
 
 def test_kernels_that_were_left_out_are_named_once_with_the_number_of_cells():
@@ -55,36 +49,6 @@ def test_names_with_square_brackets_are_shown_as_they_are():
 def accurate(**kinds):
     """Return the fields of results that state what they are accurate for."""
     return {name: {"accurate_for": kind} for name, kind in kinds.items()}
-
-
-def test_faster_implementation_that_loses_saturated_rows_is_named_but_not_recommended():
-    fields = accurate(rough="probs", exact="logits", slow="logits")
-    cell = build_cell(1, 5, {"rough": 1e-6, "exact": 2e-6, "slow": 4e-6}, fields=fields)
-    answer = choose(Question(1, 5, "float32"), [build_run(cell)], HERE, {})
-    lines = answers.sentences(answer)
-    assert lines[0].startswith("Use exact, for 1×5 float32, 1 thread: 2 µs a call")
-    assert lines[1].startswith("Sure: measured at this shape, 20 rounds; all others without a mark are slower by more ")
-    assert any(line.startswith("Runner-up: slow, 2.0") for line in lines)
-    assert any(
-        line.startswith("Faster, but not recommended (see the marks in the table): rough 0.50x") for line in lines
-    )
-    table = shown(answers.candidates_table(answer))
-    assert "rough †" in table
-    assert " ".join(answers.EXPLAINED["probs"].split()) in " ".join(table.split())
-
-
-def test_with_any_accuracy_the_price_of_an_accurate_implementation_is_stated():
-    cell = build_cell(1, 5, {"rough": 1e-6, "exact": 2e-6}, fields=accurate(rough="probs", exact="logits"))
-    lines = answers.sentences(choose(Question(1, 5, "float32", any_accuracy=True), [build_run(cell)], HERE, {}))
-    assert lines[0].startswith("Use rough, for 1×5 float32")
-    assert any(line.startswith("rough loses saturated rows. exact does not: it takes 2.0") for line in lines)
-
-
-def test_runner_up_that_ties_is_said_to_tie():
-    cell = build_cell(1, 5, {"a": 1e-6, "b": 1.001e-6}, fields=accurate(a="logits", b="logits"))
-    lines = answers.sentences(choose(Question(1, 5, "float32"), [build_run(cell)], HERE, {}))
-    assert lines[1].startswith("Tie: measured at this shape, 20 rounds; the difference between ")
-    assert re.search(r"Runner-up: [ab], which ties\.", "\n".join(lines))
 
 
 def test_after_a_measurement_the_table_says_where_the_times_come_from():

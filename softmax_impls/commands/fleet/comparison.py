@@ -86,7 +86,7 @@ class FleetComparison(Outcome):
                 lock.release()
 
     def _stop(self, client: Client) -> None:
-        """End all measuring processes, also those of an earlier comparison that was killed."""
+        """End all measuring processes, also processes of an earlier comparison that was killed."""
         for kind in self.kinds:
             kind.message = None
         if client.status == "running" and (workers := [address for kind in self.kinds for address in kind.workers]):
@@ -181,7 +181,7 @@ class FleetComparison(Outcome):
                 self.wrong += message.failures
 
     def _take_part(self, client: Client, kind: KindRun, message: messages.Started) -> None:
-        """Note the steps of a kind. Refuse the kind if the code of an implementation differs from the code here."""
+        """Note the number of steps. Refuse the kind if the code of an implementation differs from the code here."""
         kind.steps = kind.steps_done + message.steps
         self.problems += [f"{kind.name}: {name} not available: {why}" for name, why in message.unusable.items()]
         both = self._sources.keys() & message.sources.keys()

@@ -21,7 +21,7 @@ class Order(Struct):
 
 
 class Started(Struct, tag=True):
-    """The implementations are loaded, and not checked yet."""
+    """The host has loaded the implementations, and begins to check them."""
 
     environment: Environment
     sources: dict[str, str]  # fingerprints of the implementations, by name
@@ -56,7 +56,7 @@ class NotMeasured(Struct, tag=True):
 
 
 class Refused(Struct, tag=True):
-    """The order cannot be carried out here."""
+    """The host cannot carry out the order that it received."""
 
     why: str
 

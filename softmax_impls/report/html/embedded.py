@@ -126,7 +126,7 @@ def _raw(runs: Sequence[RankedRun], notes: list[str]) -> dict[str, Json]:
 
 
 def _index(known: dict[str, int], value: Json) -> int:
-    """Return the index of a value in `known`, which has the JSON texts of different values; add a new value."""
+    """Return the index of a value in `known`, by its JSON text. A new value is added with the next index."""
     return known.setdefault(json.dumps(_rounded(value), sort_keys=True), len(known))
 
 

@@ -29,7 +29,7 @@ NOTABLE_ERROR = {"float32": 1e-4, "float64": 1e-11}  # larger errors are shown i
 
 
 class WideTable(Table):
-    """A table that may take `TABLE_WIDTH` characters. A narrower terminal wraps its lines, not its columns."""
+    """A table that may take `TABLE_WIDTH` characters. A narrower terminal wraps its lines; the columns stay whole."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the table."""
