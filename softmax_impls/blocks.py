@@ -120,7 +120,7 @@ def run_rows(compute: Callable[..., object], *arrays: Array) -> None:
 
 
 def copied_at_a_time(outer: int, dim: int, inner: int) -> int:
-    """Return the number of outer indices that `run_rows` copies at a time."""
+    """Return how many indices of the outer axis `run_rows` copies at a time, with all of their elements."""
     return min(outer, max(1, NARROW_BLOCK // (dim * inner)))
 
 
@@ -145,7 +145,10 @@ def _order(array: Array, layout: Layout) -> tuple[tuple[int, ...], int, int]:
 
 
 def _apart_or_same(array: Array, result: Array) -> Array:
-    """Return an input, or a copy if it overlaps `result` and differs from it in address, strides or dtype."""
+    """Return `array`, or a copy of it if it may overlap `result`.
+
+    It is not copied if both have the same address, strides and dtype.
+    """
     if not np.may_share_memory(array, result):
         return array
     places = [(a.__array_interface__["data"][0], a.strides, a.dtype) for a in (array, result)]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from softmax_impls import dispatch, registry
-from softmax_impls.blocks import run_arrays, run_rows
+from softmax_impls.blocks import PLAIN, run_arrays, run_rows
 from softmax_impls.implementation import Array, Impl, Implementation, invoke, read_only
 from softmax_impls.layout import Axis, as_thread_count
 from softmax_impls.simd.sizes import LARGE, UNFIT, VECTOR_BYTES
@@ -21,6 +21,7 @@ from softmax_impls.simd.sizes import LARGE, UNFIT, VECTOR_BYTES
 AUTO = "auto"
 MAX_RESOLVED = 100  # kernels that are kept in `registry.resolved`, so that later calls need no look-up
 SIMD, COMPILED, OURS, USERS = range(4)  # kinds of kernels: numba_simd, our other compiled ones, our others, the user's
+Loaded = tuple[Any, int, Implementation]  # a kernel, its kind, its record
 
 
 class _Compiled(dict[int, Any]):
@@ -38,9 +39,14 @@ class _Compiled(dict[int, Any]):
         return self.setdefault(itemsize, self._kernel.overloads[types].entry_point)
 
 
-def _fits(probs: Array, grad_output: Array, out: Array) -> bool:
-    """Do the same as `numba_simd.fits`, without Numba."""
-    if not (probs.shape == grad_output.shape == out.shape and probs.ndim == 2 and probs.size):
+def _fits(probs: Array, grad_output: Any, out: Any) -> bool:
+    """Return whether three arrays are what a kernel relies on. This is `numba_simd.fits` without Numba."""
+    shape, dtype = probs.shape, probs.dtype
+    if not (type(grad_output) is type(out) is np.ndarray and dtype in PLAIN and len(shape) == 2 and probs.size):
+        return False
+    if not (dtype == grad_output.dtype == out.dtype and shape == grad_output.shape == out.shape):
+        return False
+    if not (probs.flags.carray and grad_output.flags.carray and out.flags.carray):
         return False
     return not (np.may_share_memory(out, probs) or np.may_share_memory(out, grad_output))
 
@@ -49,10 +55,11 @@ def _fits(probs: Array, grad_output: Array, out: Array) -> bool:
 class FastPath:
     """The functions that calls on plain arrays use, loaded by the first call that uses them.
 
-    ``small(probs, grad_output, out, table)`` computes a small call of `numba_simd` and returns DONE. It returns LARGE
-    for a call that `simd.run_large` has to compute, and UNFIT if the shapes differ or `out` partly overlaps an input.
-    ``fits(probs, grad_output, out)`` states whether the arrays have one shape (B, D) and `out` overlaps no input, so
-    that any other kernel may be called.
+    Each takes an array `probs`, and any objects as `grad_output` and `out`. ``small(probs, grad_output, out, table)``
+    computes a small call of `numba_simd` and returns DONE. It returns LARGE for a call that `simd.run_large` has to
+    compute, and UNFIT if the arrays are not plain, differ, or `out` partly overlaps an input.
+    ``fits(probs, grad_output, out)`` states whether the arrays are plain, have one shape (B, D), and `out` overlaps no
+    input, so that any other kernel may be called.
     """
 
     small: Any = None
@@ -69,14 +76,14 @@ class FastPath:
         self.small, self.table, self.simd = pool.enter.compiled, numba_simd.TASKS.small, numba_simd
         self.forward = forward
 
-    def load(self, impl: object) -> tuple[Any, int, Implementation]:
-        """Return the kernel that `impl` stands for, its kind (SIMD, COMPILED, OURS or USERS) and its record."""
+    def load(self, impl: object) -> Loaded:
+        """Return the kernel of `impl`, how it has to be called (SIMD, COMPILED, OURS or USERS), and its record."""
         try:
             return registry.resolved[impl]
         except (KeyError, TypeError):  # KeyError: the first call with this `impl`. TypeError: it is not hashable
             return self._load_and_keep(impl)
 
-    def _load_and_keep(self, impl: object) -> tuple[Any, int, Implementation]:
+    def _load_and_keep(self, impl: object) -> Loaded:
         picked = dispatch.pick().impl
         try:
             found = self._load(impl)
@@ -91,7 +98,7 @@ class FastPath:
                 registry.resolved[impl] = found
         return found
 
-    def _load(self, impl: object) -> tuple[Any, int, Implementation]:
+    def _load(self, impl: object) -> Loaded:
         record = _resolve(impl)
         if not registry.is_ours(record):
             return record.kernel, USERS, record
@@ -152,7 +159,7 @@ def falls_back(impl: object, error: Exception, failed: str) -> bool:
 
 
 def run_guarded(
-    kernel: Any, is_users: bool, probs: Array, grad_output: Array, out: Array, in_place: bool = False
+    kernel: Any, is_users: bool, probs: Array, grad_output: Any, out: Array, in_place: bool = False
 ) -> None:
     """Run a kernel without warnings; a user's kernel gets read-only inputs, and `out` full of NaN unless `in_place`."""
     if is_users:
@@ -174,11 +181,14 @@ def _run_record(record: Implementation, probs: Array, grad_output: Array, out: A
 
 
 def general_path(
-    probs: ArrayLike, grad_output: ArrayLike, axis: Axis, out: Array | None, impl: Impl, threads: int | None
-) -> Array:
-    """Compute any call: validate its arguments, and convert the arrays to the rows or columns that kernels take."""
+    found: Loaded, probs: ArrayLike, grad_output: ArrayLike, axis: Axis, out: Array | None, impl: Impl,
+    threads: int | None,
+) -> Array:  # fmt: skip
+    """Compute any call: validate its arguments, and convert the arrays to the rows or columns that kernels take.
+
+    `found` is the result of `fast_path.load(impl)`.
+    """
     count = None if threads is None else as_thread_count(threads)
-    found = fast_path.load(impl)  # raises errors of `impl` before errors of the arrays
 
     def compute(*arrays: Array) -> None:
         nonlocal found

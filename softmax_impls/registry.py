@@ -236,7 +236,7 @@ def from_spec(spec: str) -> Implementation:
 def from_specs(specs: Iterable[str], *, peers: bool = False) -> tuple[dict[str, Implementation], dict[str, str]]:
     """Return the implementations that ``--impl`` and ``--peers`` select, and the reasons why others cannot be used.
 
-    Names in `specs` select only the named implementations and the peers. Each ``module:function`` is always added.
+    If `specs` has names, only these implementations and the peers are selected. Each ``module:function`` is added.
     """
     given = {spec: from_spec(spec) for spec in specs}
     named = [record.name for spec, record in given.items() if ":" not in spec]

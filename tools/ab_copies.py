@@ -34,7 +34,10 @@ TICK = min(timeit.repeat(time.perf_counter, number=10_000)) / 10_000  # seconds 
 
 
 class Pair(Struct, frozen=True):
-    """The comparison of two copies: the faster copy, the ratio of the other with its interval, and the verdict."""
+    """The comparison of two copies: the name of the faster copy, and whether the two tie.
+
+    `interval` is the time of the slower copy over the time of the faster copy: the ratio, and the ends of its interval.
+    """
 
     best: str
     interval: tuple[float, float, float]
@@ -43,7 +46,11 @@ class Pair(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True):
-    """The outcome of a cell: the time of a call, the measured delay as a share of it, and two comparisons."""
+    """The outcome of a cell: the comparisons of *original* with *copy* and with *slower*.
+
+    `seconds` is the time of a call of *original*. `delay` is the measured delay of *slower*, as a share of the time of
+    its calls; the same share of *original* is subtracted.
+    """
 
     cell: str
     seconds: float
@@ -62,7 +69,7 @@ class Delayed:
     ----------
     kernel : callable
     delay : float
-        That share.
+        The wait as a share of the time of the call; 0 for no wait.
     spent : dict
         For each shape and dtype, the seconds of all calls, and the seconds after them.
     """
@@ -90,7 +97,7 @@ class Delayed:
         return call, lambda _: out
 
     def measured_delay(self, key: CellKey) -> float:
-        """Return the time after calls as a share of the time of calls."""
+        """Return the time that the kernel waited after its calls in a cell, as a share of the time of these calls."""
         inside, after = self.spent[key.batch, key.dim, key.dtype]
         return after / inside
 
@@ -121,10 +128,10 @@ def outcomes(name: str, budget: float = BUDGET) -> Iterator[Outcome]:
 
 
 def compare_pair(ranked: Ranked, other: str) -> Pair:
-    """Return the comparison of the original and another copy, as if no kernel in the cell were faster than both.
+    """Return the comparison of the original and another copy, without the kernels that are faster than both.
 
-    A copy that was eliminated because of another copy does not tie. If a different kernel is faster than the copies,
-    the samples decide.
+    If a copy is the fastest kernel of the cell, an eliminated copy does not tie. If another kernel is the fastest, the
+    elimination of a copy is ignored, and only the samples of the copies decide.
     """
     assert ranked.comparison is not None
     samples = {kernel.name: kernel.samples for kernel in ranked.every_round.kernels if kernel.ranked}

@@ -36,7 +36,7 @@ class Time(NamedTuple):
     fastest: float
 
     def clearly_less(self, other: Time) -> bool:
-        """Whether both median and fastest sample are less, beyond doubt."""
+        """Whether the median and the fastest sample are both shorter than in `other`, by a factor above `MARGIN`."""
         return self.median * MARGIN < other.median and self.fastest * MARGIN < other.fastest
 
     def __str__(self) -> str:

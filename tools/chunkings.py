@@ -61,7 +61,10 @@ class Row(Struct, frozen=True):
 
 
 def chunkings(case: Case, seed: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Yield divisions of both axes, in chunks of unequal sizes; where `MOST` allows, down to a chunk for each class."""
+    """Yield `CHUNKINGS` ways to divide the arrays: the sizes of the chunks along both axes, drawn at random.
+
+    A row has first 2 chunks, and in the end `MOST`, or one for each class if there are fewer classes.
+    """
     rng, (batch, dim) = np.random.default_rng(seed), case.probs.shape
     for number in range(CHUNKINGS):
         pieces = round(2 * (min(dim, MOST) / 2) ** (number / (CHUNKINGS - 1)))
@@ -69,7 +72,7 @@ def chunkings(case: Case, seed: int) -> Iterator[tuple[tuple[int, ...], tuple[in
 
 
 def divided(rng: np.random.Generator, size: int, pieces: int) -> tuple[int, ...]:
-    """Return the sizes of so many chunks, at random."""
+    """Divide an axis of this size into `pieces` chunks at random, and return the sizes of the chunks."""
     cuts = np.sort(rng.choice(np.arange(1, size), pieces - 1, replace=False))
     return tuple(int(n) for n in np.diff([0, *cuts, size]))
 
@@ -105,7 +108,10 @@ def lazily(case: Case, division: tuple[tuple[int, ...], tuple[int, ...]]) -> tup
 
 
 def errors(case: Case, probs: Array, gradient: Array) -> Errors:
-    """Return the errors of the gradient and of the probabilities: in units of rounding, and relative to the bounds."""
+    """Return the largest errors of the gradient and of the probabilities, each in two ways.
+
+    The first two numbers are in units of rounding. The last two are relative to the bounds that the checks allow.
+    """
     backward, forward = units(gradient, case.given_logits, case.finite), units(probs, case.exact_probs, case.finite)
     bound = bounds.given_logits(case.exact_probs.high, case.grad_output)
     of_bound = (case.given_logits.error_of(gradient) / bound)[case.finite].max()
@@ -114,7 +120,7 @@ def errors(case: Case, probs: Array, gradient: Array) -> Errors:
 
 
 def block() -> str:
-    """Return the block of docs/beyond-one-machine.md."""
+    """Return the Markdown for docs/beyond-one-machine.md: a table of the errors, and sentences about it."""
     rows: list[Row] = kept.read(RESULTS, Row)
     headings = ["input", "dtype", "chunks of a row", "backward: plain", "in chunks", "forward: plain", "in chunks"]
     lines = [

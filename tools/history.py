@@ -42,7 +42,7 @@ Pair = tuple[Samples, Samples]
 
 
 class Where(msgspec.Struct, frozen=True, tag_field="kind", tag="environment"):
-    """The environment of all runs of `same`."""
+    """The environment in which ``tools/history.py same`` ran asv."""
 
     environment: Environment
 
@@ -103,18 +103,21 @@ def measure_durations() -> Durations:
 
 
 def is_slower_for_asv(before: Samples, after: Samples, factor: float = ASV_FACTOR) -> bool:
-    """Whether `asv continuous` calls it slower."""
+    """Whether `asv continuous` calls `after` slower than `before`, with `factor` as its threshold."""
     (_, a), (_, b) = compute_stats(before, 1), compute_stats(after, 1)
     return bool(_is_result_better(np.median(before), np.median(after), (a, before), (b, after), factor))
 
 
 def is_regression(before: Samples, after: Samples) -> bool:
-    """Whether `asv publish` can list it as a regression, with the threshold of asv.conf.json."""
+    """Whether `asv publish` can list `after` as a regression from `before`, with the threshold of asv.conf.json."""
     return is_slower_for_asv(before, after, 1 + THRESHOLD)
 
 
 def pairs(records: Iterable[Record]) -> dict[str, list[Pair]]:
-    """Return the samples of six rounds in all ordered pairs, by size class."""
+    """Return pairs of measurements of the same code, by the name of the size class.
+
+    A measurement is the samples of a benchmark in six rounds. Each is paired with each other, in both orders.
+    """
     by_benchmark: dict[tuple[str, tuple[str, ...]], list[Samples]] = {}
     for record in records:
         if isinstance(record, Times):
@@ -129,7 +132,10 @@ def pairs(records: Iterable[Record]) -> dict[str, list[Pair]]:
 
 
 def smallest_found(found: Sequence[Pair]) -> float:
-    """Return the smallest slowdown that is found in 19 of 20 pairs, if one side is made slower by it."""
+    """Return the smallest factor that `softmax-impls history` finds in 19 of 20 pairs, or inf.
+
+    The samples of the second side of each pair are multiplied by the factor.
+    """
     for slowdown in SLOWDOWNS:
         if np.mean([is_slower(a, [slowdown * sample for sample in b]) for a, b in found]) >= FOUND:
             return slowdown

@@ -69,7 +69,7 @@ def named(path: Path = RESULTS, dtype: str = DTYPE) -> list[Ranked]:
 
 
 def coverage(name: str) -> Coverage:
-    """Return how an implementation does over the cells in which it was timed."""
+    """Return the times of an implementation relative to the fastest, over all cells in which it was timed."""
     found = cover([cell for cell in measured().cells if cell.ratio(name)], name)
     if found is None:
         raise SystemExit(f"{name} was timed in no cell of {RESULTS}")
@@ -93,7 +93,10 @@ def machine() -> str:
 
 
 def overview() -> str:
-    """Return a table of implementations: their time over all cells, their errors, and the loop for comparison."""
+    """Return a table of some implementations: their times relative to the fastest kernel, and their worst errors.
+
+    A sentence below the table states the times of the original program's loop.
+    """
     rows = []
     for name in COVERED:
         found = coverage(name)
@@ -183,7 +186,10 @@ def first_calls() -> str:
 
 
 def sizes() -> str:
-    """Return a table of the sizes where one implementation overtakes another, and a sentence about exponents."""
+    """Return a table of the sizes from which one implementation is faster than another.
+
+    Sentences below the table state how time grows with batch and dim, as measured exponents and in theory.
+    """
     run = measured()
     rows = [
         (
@@ -205,7 +211,10 @@ def sizes() -> str:
 
 
 def kinds() -> str:
-    """Return what serves all kinds of machines that were measured, and the cells where they disagree."""
+    """Return, as a list, which implementations serve all measured kinds of machines, in how many cells.
+
+    It serves a kind if it takes at most 1.1x the fastest time. The list also has the cells where none serves all kinds.
+    """
     runs = [rank_run(run) for run in kept.load(RESULTS, *sorted(KINDS.glob("*.jsonl")))]
     names = list(by_kind(runs))
     if len(names) == 1:
@@ -220,7 +229,7 @@ def _fastest(cell: Ranked) -> tuple[str, str]:
 
 @click.command()
 def main() -> None:
-    """Measure two threads (60 s) and first calls."""
+    """Run `softmax-impls compare` on two threads, which takes 60 s, and measure first calls in new processes."""
     folder = str(THREADS.parent)
     command = [sys.executable, "-m", "softmax_impls", "compare", "--threads", "2", "--dtype", DTYPE, "--output", folder]
     workloads = "sample-1000,digits,imagenet,attention,bert,gpt2"

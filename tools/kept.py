@@ -27,7 +27,10 @@ def append(path: Path, record: object) -> None:
 
 
 def replace(path: Path, records: Iterable[object]) -> None:
-    """Replace a file by records, which may still be measured. If that fails or is interrupted, the file stays."""
+    """Replace the content of a file by these records.
+
+    `records` may be an iterator that measures them. If it fails or is interrupted, the file keeps its old content.
+    """
     with replacing(path) as file:
         file.writelines(msgspec.json.encode(record) + b"\n" for record in records)
 

@@ -1,9 +1,9 @@
 """Compute gradients of more logits than the memory holds, on worker processes, and measure time and memory.
 
 ``python tools/out_of_memory.py run`` computes 60 GB of float32 logits in two worker processes of 4 GB, once with whole
-rows in each chunk and once with divided rows, each also with a worker that is killed; ``scheduling`` compares the time
-of a worker with that of a process without Dask; ``threads`` that of worker threads with and without threads of their
-own. tools/out_of_memory_page.py makes the block of docs/beyond-one-machine.md.
+rows in each chunk and once with divided rows, each also with a worker that is killed; ``threads`` compares the time of
+worker threads with and without threads of their own. tools/scheduling.py compares workers with a process without Dask.
+tools/out_of_memory_page.py makes the block of docs/beyond-one-machine.md.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from softmax_impls.timing.environment import environment
 
 SIZE, WORKERS, MEMORY = 60e9, 2, "4GB"
 KILLED_AFTER = 1 / 3  # of the row sums
-ROUNDS, ROUND_SIZE = 8, 2.2e9  # of the comparisons of times
+ROUNDS, ROUND_SIZE = 8, 2.2e9  # of the comparison of times
 T = TypeVar("T")
 
 
@@ -50,7 +50,11 @@ def row_sums(gradient: Array) -> Array:
 
 
 def lazily(kind: str, size: float, threads_of_calls: int | None = 1) -> Any:
-    """Return the row sums as a Dask array."""
+    """Return the row sums of each chunk as a Dask array. If chunks have whole rows, one task computes a chunk.
+
+    `kind` is a key of `CHUNKS`, and `size` the bytes of logits. Each call uses one thread, or with
+    `threads_of_calls=None` the default number of threads.
+    """
     shape = CHUNKS[kind]
     rows = round(size / 4 / CLASSES / shape[0]) * shape[0]
     drawn = functools.partial(
@@ -61,8 +65,7 @@ def lazily(kind: str, size: float, threads_of_calls: int | None = 1) -> Any:
         gradient = softmax_backward(softmax(logits), grad)
     else:
         gradient = da.map_blocks(_with_threads_of_their_own, logits, grad, dtype=np.float32)
-    sums = gradient.map_blocks(row_sums, chunks=(gradient.chunks[0], (1,) * gradient.numblocks[1]), dtype=np.float64)
-    return sums.sum(axis=-1)
+    return gradient.map_blocks(row_sums, chunks=(gradient.chunks[0], (1,) * gradient.numblocks[1]), dtype=np.float64)
 
 
 def _with_threads_of_their_own(logits: Array, grad: Array) -> Array:
@@ -76,13 +79,13 @@ def without_dask(kind: str, size: float) -> Array:
 
 
 def _sums_of_rows(kind: str, row: int) -> Array:
-    axes = (1,)
-    logits, grad = (
-        [draw((row, column), CHUNKS[kind], scale) for column in range(CLASSES // CHUNKS[kind][1])] for scale in (20, 1)
-    )
-    if len(logits) == 1:
-        gradients = [chunks.backward(chunks.softmax(logits[0], axes), grad[0], axes, "auto")]
+    axes, columns = (1,), range(CLASSES // CHUNKS[kind][1])
+    drawn = functools.partial(draw, shape=CHUNKS[kind])
+    if len(columns) == 1:
+        whole = chunks.softmax(drawn((row, 0), scale=20), axes)  # as on a worker, the logits are dropped first
+        gradients = [chunks.backward(whole, drawn((row, 0), scale=1), axes, "auto")]
     else:
+        logits, grad = ([drawn((row, column), scale=scale) for column in columns] for scale in (20, 1))
         parts = [chunks.softmax(x, axes) for x in logits]
         sums = [chunks.softmax_report(x, part, axes) for x, part in zip(logits, parts, strict=True)]
         total = chunks.merge_sums(np.concatenate(sums, axis=1), axes)
@@ -98,7 +101,7 @@ def _sums_of_rows(kind: str, row: int) -> Array:
 
 @contextmanager
 def workers(number: int, threads: int = 1) -> Iterator[Client]:
-    """Start worker processes."""
+    """Start worker processes, each with this number of threads; yield a client, and stop them at the end."""
     options = {"n_workers": number, "threads_per_worker": threads, "memory_limit": MEMORY, "dashboard_address": ":0"}
     with LocalCluster(processes=True, **options) as cluster, Client(cluster) as client:
         yield client
@@ -110,7 +113,10 @@ def peak_memory() -> int:
 
 
 def compute(client: Client, sums: Any, kill: bool) -> tuple[Array, int]:
-    """Return the row sums, and the number of results that a worker held that was killed in the middle."""
+    """Compute `sums` on the workers. Return the row sums, and the number of lost results.
+
+    With `kill`, one worker is killed after a third of the sums. The lost results are the results that it held.
+    """
     running, lost = client.persist(sums), 0
     futures = futures_of(running)
     while kill and sum(future.done() for future in futures) < KILLED_AFTER * len(futures):
@@ -120,7 +126,7 @@ def compute(client: Client, sums: Any, kill: bool) -> tuple[Array, int]:
         lost = len(client.has_what()[address])
         os.kill(process, signal.SIGKILL)
         click.echo(f"worker {address} was killed; it held the results of {lost} tasks")
-    return np.asarray(running.compute()), lost
+    return np.asarray(running.compute().sum(axis=-1)), lost
 
 
 def timed(function: Callable[[], T]) -> tuple[T, float]:
@@ -129,13 +135,11 @@ def timed(function: Callable[[], T]) -> tuple[T, float]:
     return function(), time.perf_counter() - start
 
 
-def processor_time(client: Client) -> float:
-    """Return the seconds of processor time that the workers and this process have taken."""
-    return float(time.process_time() + sum(client.run(time.process_time).values()))
-
-
 def run_of(kind: str, rows: str, by: str, size: float, result: Array, seconds: float, **facts: Any) -> Run:
-    """Return the record of a computation, and show it."""
+    """Return the record of a computation, and print it.
+
+    `rows` is a key of `CHUNKS`, and `size` the bytes of logits. The other parameters are fields of `Run`.
+    """
     digest = hashlib.sha256(result.tobytes()).hexdigest()[:16]
     run = Run(kind, rows, by, round(size), seconds, digest, environment().machine, **facts)
     click.echo(run)
@@ -143,7 +147,7 @@ def run_of(kind: str, rows: str, by: str, size: float, result: Array, seconds: f
 
 
 def check(kind: str, result: Array) -> None:
-    """Compare the first rows with the plain functions on whole rows."""
+    """Compute the first row sums again on whole rows without Dask; AssertionError if `result` differs from them."""
     rows, columns = CHUNKS[kind]
     logits, grad = (
         np.concatenate([draw((0, column), (rows, columns), scale) for column in range(CLASSES // columns)], axis=1)
@@ -163,7 +167,7 @@ def main() -> None:
 @click.option("--rows", type=click.Choice([*CHUNKS, "both"]), default="both", show_default=True)
 @click.option("--kill/--no-kill", default=None, help="Only with a killed worker, or only without. By default both.")
 def run_command(gigabytes: float, rows: str, kill: bool | None) -> None:
-    """Compute with two worker processes, without and with a worker that is killed."""
+    """Compute the row sums on two worker processes: once undisturbed, and once with a worker that is killed."""
     size = gigabytes * 1e9
     for kind in CHUNKS if rows == "both" else (rows,):
         for killed in (False, True) if kill is None else (kill,):
@@ -178,29 +182,11 @@ def run_command(gigabytes: float, rows: str, kill: bool | None) -> None:
 
 @main.command()
 @click.option("--rounds", default=ROUNDS, show_default=True)
-def scheduling(rounds: int) -> None:
-    """Compare a worker with a process without Dask, in turn."""
-    for kind in CHUNKS:
-        runs = []
-        with workers(1) as client:
-            calls = {
-                "1 worker": lambda: client.compute(lazily(kind, ROUND_SIZE), sync=True),  # noqa: B023
-                "without Dask": lambda: without_dask(kind, ROUND_SIZE),  # noqa: B023
-            }
-            for number in range(rounds + 1):
-                for by, call in calls.items():
-                    before = processor_time(client)
-                    result, seconds = timed(call)
-                    if number:  # the first one warms up
-                        cpu = processor_time(client) - before
-                        runs.append(run_of("scheduling", kind, by, ROUND_SIZE, result, seconds, cpu=cpu))
-        keep(runs)
-
-
-@main.command()
-@click.option("--rounds", default=ROUNDS, show_default=True)
 def threads(rounds: int) -> None:
-    """Compare calls in one thread with calls in as many as there are processors, in a worker with as many threads."""
+    """Compare calls that use one thread with calls that use a thread for each processor.
+
+    Both run in one worker with a thread for each processor.
+    """
     number, runs = os.cpu_count() or 1, []
     with workers(1, threads=number) as client:
         for count in range(rounds + 1):

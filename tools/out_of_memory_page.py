@@ -10,10 +10,20 @@ from markdown import paragraph, table
 from msgspec import Struct
 
 from softmax_impls.formatting import format_bytes, format_seconds
+from softmax_impls.timing.statistics import paired_ratio
 
 RESULTS = kept.MEASUREMENTS / "out_of_memory.jsonl"
 CLASSES = 32768
 CHUNKS = {"whole rows": (512, CLASSES), "divided rows": (2048, CLASSES // 4)}  # 64 MiB of float32 each
+WITHOUT_DASK = "without Dask"
+SETTINGS: dict[str, dict[str, object]] = {  # of Dask, for the compared workers
+    "1 worker": {},
+    "1 worker, less monitoring": {
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.tick.interval": "500ms",
+        "distributed.admin.system-monitor.interval": "5s",
+    },
+}
 CALLS = ("calls in one thread", "calls in all threads")
 
 
@@ -29,11 +39,12 @@ class Run(Struct, frozen=True):
     machine: str
     peaks: tuple[int, ...] = ()  # bytes of memory, of each worker
     lost: int = 0  # results of tasks that the killed worker held
-    cpu: float = 0.0  # seconds of processor time, of the worker and of this process with the scheduler
+    cpu: float = 0.0  # seconds of processor time, of the worker and of the process with the scheduler
+    cpu_of_tasks: float = 0.0  # those of them that the threads of the tasks took
 
     @property
     def identity(self) -> tuple[str, str, str]:
-        """What later runs must have in common with an earlier one to replace it."""
+        """The identity of a run: later runs replace earlier runs with the same identity."""
         return self.kind, self.chunks, self.by
 
     def __str__(self) -> str:
@@ -53,7 +64,7 @@ def keep(runs: Sequence[Run]) -> None:
 
 
 def block(runs: list[Run]) -> str:
-    """Return the block of docs/beyond-one-machine.md."""
+    """Return the Markdown for docs/beyond-one-machine.md: tables of the runs and of the costs of Dask."""
     memory = [run for run in runs if run.kind == "memory"]
     lines = [
         [
@@ -65,26 +76,48 @@ def block(runs: list[Run]) -> str:
     headings = ["chunks", "logits", "computed by", "time", "peak memory of each worker", "hash of the result"]
     shapes = " or ".join("×".join(map(str, shape)) for shape in CHUNKS.values())
     described = f"Rows of {CLASSES} classes in chunks of 64 MiB, {shapes}. Machine: {memory[0].machine}."
-    return table(headings, lines) + paragraph(described) + paragraph(costs(runs))
+    return table(headings, lines) + paragraph(described) + scheduling(runs) + paragraph(threads(runs))
 
 
-def costs(runs: list[Run]) -> str:
-    """Return the costs of scheduling and of threads in words."""
-    found = {kind: pairs(runs, kind, "1 worker", "without Dask") for kind in CHUNKS}
-    scheduling = ", and ".join(
-        f"{median([a.cpu / b.cpu for a, b in of_kind]):.2f} times the processor time and "
-        f"{median([a.seconds / b.seconds for a, b in of_kind]):.2f} times the time with {kind}"
-        for kind, of_kind in found.items()
+def scheduling(runs: list[Run]) -> str:
+    """Return what a worker costs, compared with a process without Dask."""
+    lines = []
+    for rows in CHUNKS:
+        for by in SETTINGS:
+            of, to = zip(*pairs(runs, rows, by, WITHOUT_DASK), strict=True)
+            cpu = ratio([run.cpu for run in of], [run.cpu for run in to])
+            seconds = ratio([run.seconds for run in of], [run.seconds for run in to])
+            outside = median([run.cpu / run.cpu_of_tasks - 1 for run in of])
+            lines.append([rows, by, f"{outside:.1%}", cpu, seconds])
+    described = "; ".join(
+        f"{by}: " + ", ".join(f"`{name}={value}`" for name, value in settings.items())
+        for by, settings in SETTINGS.items()
+        if settings
     )
-    threads = median([a.seconds / b.seconds for a, b in pairs(runs, "whole rows", *CALLS)])
+    return table(["chunks", "computed by", "outside of tasks", "processor time", "time"], lines) + paragraph(
+        "*outside of tasks*: the processor time of the scheduler and of the worker's event loop, relative to that of "
+        "the tasks. *processor time* and *time*: compared with a process that computes the same chunks without Dask. "
+        f"All are medians of {len(of)} rounds, the last two with confidence intervals of 95 %. All processes have the "
+        f"environment variables that Dask gives to workers, as those of malloc. {described}."
+    )
+
+
+def ratio(of: Sequence[float], to: Sequence[float]) -> str:
+    """Return the ratio of paired numbers, with a confidence interval."""
+    found = paired_ratio(of, to)
+    return f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
+
+
+def threads(runs: list[Run]) -> str:
+    """Return the cost of threads in words."""
+    value = median([a.seconds / b.seconds for a, b in pairs(runs, "whole rows", *CALLS)])
     return (
-        f"Compared with a process that computes the same chunks without Dask, a worker takes {scheduling} (medians of "
-        f"{len(found['whole rows'])} pairs; the scheduler's processor time is included). In a worker with as many "
-        f"threads as processors, calls in one thread take {threads:.2f} times the time of calls in all threads."
+        f"In a worker with as many threads as processors, calls in one thread take {value:.2f} times the time of calls "
+        "in all threads."
     )
 
 
 def pairs(runs: list[Run], rows: str, of: str, to: str) -> list[tuple[Run, Run]]:
-    """Return the runs of two sides, round by round."""
+    """Return pairs of runs with the chunks `rows`: for each round, the run computed by `of` and the run by `to`."""
     sides = [[run for run in runs if run.chunks == rows and run.by == by] for by in (of, to)]
     return list(zip(*sides, strict=True))

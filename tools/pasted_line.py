@@ -47,7 +47,10 @@ TOLERANCE = 0.1  # relative difference that counts as right even outside of the 
 
 
 class Pasted(Struct, frozen=True):
-    """What `choose` states about a cell, and what its line took in a new process; all times in seconds."""
+    """The time that `choose` states for a cell, and the time that the printed line took in a new process.
+
+    All times are in seconds.
+    """
 
     batch: int
     dim: int
@@ -115,7 +118,10 @@ def _namespace(setup: str) -> dict[str, Any]:
 
 
 def hot_seconds(setup: str, line: str) -> float:
-    """Return the median of samples of a line, by timeit, while the processor was quiet."""
+    """Return the seconds of a call of `line` with hot caches, by timeit.
+
+    It is the median of the samples that were taken while the processor was quiet or, if there are too few, of all.
+    """
     timer = timeit.Timer(line, globals=_namespace(setup))
     timer.timeit(2)  # compiles or loads compiled code
     number = max(1, round(SAMPLE_SECONDS / min(timer.repeat(5, number=1))))
@@ -184,7 +190,7 @@ def block(cells: Sequence[Pasted] | None = None) -> str:
 @click.command()
 @click.option("--every", type=click.IntRange(min=1), default=1, help="Only every n-th cell.")
 def main(every: int) -> None:
-    """Measure all cells, and replace what is kept. Ctrl-C keeps the cells of before."""
+    """Measure the cells, and replace the kept results. After Ctrl-C, the earlier results stay."""
     threads = dict.fromkeys((1, min(default_threads(), available_cores())))
     cells = list(itertools.product(SHAPES, DTYPES, threads))[::every]
     kept.replace(RESULTS, _measured(cells))

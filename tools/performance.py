@@ -45,7 +45,7 @@ from softmax_impls.timing.records import rounded
 
 @dataclass(frozen=True)
 class Sampling:
-    """Each field states its unit and its reason."""
+    """How calls are sampled: times, rounds and limits. Each field states its unit and its reason."""
 
     sample: float = 500e-6  # seconds, at least: short calls are repeated
     warm: float = 1e-3  # seconds of a side's own calls before a sample, so that it finds its data in the caches
@@ -99,7 +99,7 @@ class Side:
 
 
 class Run:
-    """A cell while it is measured."""
+    """The measurement of one cell: its arrays, and the samples of each side."""
 
     def __init__(self, key: Key, notes: dict[str, str], sampling: Sampling) -> None:
         self._key, self._notes, self._sampling = key, dict(notes), sampling
@@ -174,13 +174,13 @@ class Run:
 
 
 def cost(key: Key, sampling: Sampling) -> float:
-    """Return the cost of a cell, relative to other cells."""
+    """Return a weight: the budget is divided among the cells in proportion to it. Large arrays weigh more."""
     shared = key.threads > 1 and key.moved_bytes >= sampling.shared_from
     return sampling.base_cost + sampling.shared_cost * shared + sampling.byte_cost * key.moved_bytes
 
 
 def measure(selected: Sequence[Key], budget: float, sampling: Sampling) -> Iterator[Cell]:
-    """Yield cells. Time that a cell does not need goes to later cells."""
+    """Measure the selected cells in `budget` seconds, and yield them. Time that is left over goes to later cells."""
     deadline, costs = time.perf_counter() + budget, [cost(key, sampling) for key in selected]
     for threads in sorted({key.threads for key in selected}):
         with limit_threads(threads) as excluded:
@@ -211,7 +211,7 @@ def main() -> None:
 @click.option("--quick", is_flag=True, help="Few rounds, no large arrays; without --output, only print the report.")
 @click.option("--output", type=click.Path(path_type=Path), help="The file of results; an interrupted run is continued.")
 def measure_command(budget: float, only: Sequence[str], quick: bool, output: Path | None) -> None:
-    """Measure all that is missing in the file of this processor, or was measured with other code."""
+    """Measure what this processor's results file does not have yet, or has from another version of the package."""
     warnings.filterwarnings("error", ".*can't be compiled here")  # another kernel would take the place of numba_simd
     sampling = QUICK if quick else Sampling()
     processor = environment().machine.partition(",")[0]

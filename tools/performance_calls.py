@@ -43,7 +43,10 @@ VERIFIED = 2**20  # elements; of larger arrays, only some rows are verified
 
 
 def keys() -> list[Key]:
-    """Return all cells: workloads, the grid and other axes, in each dtype and direction, on one thread and on two."""
+    """Return all cells: each workload in each dtype and direction, on one thread and, with two processors, on two.
+
+    The workloads are the named ones, the grid, and arrays whose classes are not on the last axis.
+    """
     last = [(name, (batch, dim), -1) for name, batch, dim in workloads.select()]
     other = [(name, shape, axis) for name, (shape, axis) in workloads.OTHER_AXES.items()]
     threads = (1, 2) if available_cores() > 1 else (1,)
@@ -59,7 +62,10 @@ def peers() -> dict[str, Implementation]:
 
 @contextmanager
 def limit_threads(number: int) -> Iterator[dict[str, str]]:
-    """Temporarily limit the threads of all libraries; yields peers that run in another number of threads, and why."""
+    """Temporarily set the number of threads of all libraries.
+
+    Yield the names of peers that run in a different number of threads, each with a text that says so.
+    """
     setters = {name: peer.set_num_threads for name, peer in peers().items() if peer.set_num_threads}
     with limit_all_threads(number):
         obtained = {name: set_threads(number) for name, set_threads in setters.items()}
@@ -79,12 +85,18 @@ class Problem:
 
     @property
     def _in_caches(self) -> bool:
-        """Whether numba_rows is a rival, otherwise the roofline is."""
+        """Whether the cell is a backward pass over the last axis on arrays that fit the caches.
+
+        Then numba_rows is a rival on one thread. If the arrays do not fit, the roofline is.
+        """
         key = self.key
         return key.direction == BACKWARD and key.is_last and key.moved_bytes <= LAST_LEVEL_CACHE
 
     def _draw(self, scale: float) -> tuple[Array, Array]:
-        """Return probabilities or logits, and a gradient, (B, …); the arrays of a cell repeat them along axis 0."""
+        """Return random inputs: probabilities (in the forward pass logits), and a gradient.
+
+        They may have fewer rows than the cell. `place` repeats them along axis 0. `scale` multiplies the logits.
+        """
         key, rest = self.key, self.key.shape[1:]
         first = key.shape[0] if key.axis == 0 else max(1, min(key.shape[0], LARGEST_DRAWN // math.prod(rest)))
         rng, dtype = np.random.default_rng(key.shape), np.float32 if key.dtype == "float32" else np.float64

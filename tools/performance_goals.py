@@ -49,7 +49,10 @@ T = TypeVar("T", Start, Compiled, Errors, Rest)
 
 
 class Line(Struct, frozen=True):
-    """A comparison: the time of the fastest rival over ours, with the least value in a cell and over all cells."""
+    """A line in the table of goals: the time of the fastest rival over our time.
+
+    Every cell must reach the ratio `must` and should reach `aim`. `over_cells` has the same for a mean or median.
+    """
 
     title: str
     direction: str
@@ -61,7 +64,7 @@ class Line(Struct, frozen=True):
     over_cells: tuple[str, float, float] | None = None  # kind of mean, required, aim
 
     def compare(self, cell: Cell) -> tuple[Ratio, str] | None:
-        """Return the ratio to the fastest rival, and its name; None if the line is not about this cell."""
+        """Return the time of the fastest rival over ours, and the rival's name; None if the line skips this cell."""
         rivals = [name for name in self.rivals if cell.samples.get(name)]
         about = (cell.key.direction, cell.key.is_last) == (self.direction, self.last_axis)
         if not (about and rivals and cell.samples.get(self.ours)):
@@ -89,7 +92,7 @@ LINES = (
 
 @dataclass(frozen=True)
 class Compared:
-    """The comparison of a cell that a line of the table is about."""
+    """The comparison that a line of the table makes in one cell: the time of the fastest rival over ours."""
 
     line: Line
     cell: Cell
@@ -98,7 +101,7 @@ class Compared:
 
 
 class Entry(NamedTuple):
-    """The worst error of an implementation, or of a path of ours, on a family of inputs."""
+    """The worst error on a family of inputs, of another library or of one way to call the package."""
 
     name: str
     dtype: str
@@ -117,7 +120,7 @@ class Results:
         self._others = [record for record in records if not isinstance(record, Cell)]
 
     def of(self, kind: type[T]) -> list[T]:
-        """Return the records of a kind."""
+        """Return the records of this type."""
         return [record for record in self._others if isinstance(record, kind)]
 
     @functools.cached_property
@@ -127,7 +130,7 @@ class Results:
         return [Compared(line, cell, *found) for line, cell, found in pairs if found and cell.key != LOOP_KEY]
 
     def by_threads(self, line: Line) -> dict[int, list[Compared]]:
-        """Return the comparisons of a line, by the number of threads."""
+        """Return the comparisons that `line` makes in all cells, by the number of threads."""
         found = [one for one in self.compared if one.line == line]
         threads = sorted({one.cell.key.threads for one in found})
         return {number: [one for one in found if one.cell.key.threads == number] for number in threads}
@@ -146,7 +149,7 @@ def goals(results: Results) -> str:
 
 
 def _line_rows(line: Line, found: dict[int, list[Compared]]) -> Iterator[Row]:
-    """Yield the rows of the worst cell and of the mean of a line."""
+    """Yield the table rows of a line: the worst cell and, if `over_cells` is set, the mean or median of all cells."""
     ratios = [one.ratio for group in found.values() for one in group]
     if not ratios:
         yield f"{line.title}: worst cell", f"{line.must:g}", f"{line.aim:g}", NOT_MEASURED, ""
@@ -160,7 +163,10 @@ def _line_rows(line: Line, found: dict[int, list[Compared]]) -> Iterator[Row]:
 
 
 def _verdict(line: Line, ratios: Sequence[Ratio]) -> str:
-    """Return whether all cells reach what is required. Ties do; cells with wide intervals are not sure."""
+    """Return in words whether the ratios of all cells reach `line.must`.
+
+    A smaller ratio with `must` in its interval is tied or, if the interval is wide, not sure. Ties count as reached.
+    """
     if min(ratio.value for ratio in ratios) >= line.aim:
         return "aim reached"
     below = [ratio for ratio in ratios if ratio.value < line.must]
@@ -179,7 +185,7 @@ def _over_cells(kind: str, group: Sequence[Compared]) -> float:
 
 
 def worst_text(found: dict[int, list[Compared]]) -> str:
-    """Return the worst ratio of each number of threads."""
+    """Return the smallest ratio and its interval for each number of threads, as text."""
     worst = {
         number: min((one.ratio for one in group), key=lambda ratio: ratio.value) for number, group in found.items()
     }
@@ -221,7 +227,7 @@ def _error_rows(results: Results) -> Iterator[Row]:
 
 
 def entries(errors: Errors) -> Iterator[Entry]:
-    """Yield the error of each family for each implementation or path."""
+    """Yield the worst error on each family of inputs, for each way to call the package and each other library."""
     for name, worst in errors.worst.items():
         for place, error in worst.items():
             dtype, kind, dim, family = place.split(" ", 3)
@@ -229,7 +235,7 @@ def entries(errors: Errors) -> Iterator[Entry]:
 
 
 def _goal(what: str, required: float, aim: float, value: float, text: str, at_most: bool = False) -> Row:
-    """Return a row that says whether a value reaches what is required, and the aim."""
+    """Return a table row that says whether `value` is at least (with `at_most`, at most) `required` and `aim`."""
     reached = [value <= goal if at_most else value >= goal for goal in (required, aim)]
     verdict = "aim reached" if all(reached) else "reached" if reached[0] else "**missed**"
     return what, f"{required:,g}", f"{aim:,g}", text, verdict

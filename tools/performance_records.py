@@ -74,7 +74,10 @@ class Cell(Struct, frozen=True, tag="cell"):
 
 
 class Start(Struct, frozen=True, tag="start"):
-    """Seconds of a new process, by step; `kind` is "nothing cached" or "cached"."""
+    """Seconds that each step takes in a new process, for example "import numpy" or "small float64".
+
+    `kind` is "nothing cached" or "cached": whether compiled code was in Numba's cache before.
+    """
 
     kind: str
     seconds: dict[str, float]
@@ -89,9 +92,10 @@ class Compiled(Struct, frozen=True, tag="compiled"):
 
 
 class Errors(Struct, frozen=True, tag="errors"):
-    """Errors of rows against the exact result, relative to the row's largest element: the worst of some seeds.
+    """The largest errors of rows, relative to the largest exact element of the row, over inputs from several seeds.
 
-    For each implementation, or path of ours, by "dtype kind dim family".
+    `worst` has them by name and then by input. The name is a way to call the package, or another library. The input is
+    written as "dtype kind dim family".
     """
 
     seeds: int
@@ -101,7 +105,10 @@ class Errors(Struct, frozen=True, tag="errors"):
 
 
 class Rest(Struct, frozen=True, tag="rest"):
-    """The machine, bytes by which a call raises a process's peak memory, and lines of code in simd/."""
+    """The machine, the bytes by which a call raises a process's peak memory, and the lines of code of numba_simd.
+
+    `lines` counts the files in simd/ and backward/numba_simd.py.
+    """
 
     environment: Environment
     memory: dict[str, int]
@@ -120,10 +127,13 @@ def sources() -> str:
 
 
 def read(path: Path) -> list[Record]:
-    """Return the records of a file, the last record of each; none if there is no file."""
+    """Return the records of a file. Of records with the same `identity`, only the last counts.
+
+    If there is no file, the list is empty.
+    """
     return list({identity(record): record for record in kept.read(path, Record)}.values())
 
 
 def identity(record: Record) -> object:
-    """Return what a later record must have in common with an earlier one to replace it."""
+    """Return the identity of a record: a later record replaces an earlier record with the same identity."""
     return record.key if isinstance(record, Cell) else (type(record), getattr(record, "kind", ""))

@@ -42,14 +42,18 @@ def _columns(case: Case) -> Array:
 
 
 def _many(case: Case, nbytes: int) -> Array:
-    """Repeat the rows."""
+    """Return the gradients of the rows, repeated until a call moves more than `nbytes`: (repetitions, B, D)."""
     times = 1 + nbytes // (3 * case.probs.nbytes)
     result = softmax_backward(*(np.tile(array, (times, 1)) for array in (case.probs, case.grad_output)))
     return result.reshape(times, *case.probs.shape)
 
 
 def _long(case: Case) -> Array:
-    """Repeat the classes a power of 2 times, and divide the probabilities by it; row by row."""
+    """Return gradients of long rows, computed in one call for each row: (repetitions, B, D).
+
+    A long row repeats the classes 2**n times, with probabilities divided by 2**n; the result is multiplied by 2**n.
+    Rows where this division is not exact are not computed: they get the exact gradient.
+    """
     times = 2 ** int(np.ceil(np.log2(LONG / case.probs.shape[1])))
     p, g = (case.probs / times).astype(case.probs.dtype), np.tile(case.grad_output, (1, times))
     exact = np.all(p.astype(np.float64) * times == case.probs, axis=-1)  # no probability becomes subnormal
@@ -61,7 +65,7 @@ def _long(case: Case) -> Array:
 
 
 def _padded(case: Case) -> Array:
-    """Add classes with a probability of 0; row by row."""
+    """Return gradients of rows that are made long by classes with a probability of 0; each row in its own call."""
     (batch, dim), times = case.probs.shape, 1 + LONG // case.probs.shape[1]
     p, g = np.zeros((batch, times * dim), case.probs.dtype), np.tile(case.grad_output, (1, times))
     p[:, :dim] = case.probs
@@ -97,7 +101,10 @@ def _of_peer(peer: Implementation) -> Way:
 
 
 def row_errors(case: Case, path: Way, name: str) -> float:
-    """Return the largest error of a row, relative to the row's largest element."""
+    """Return the largest error that `path`, a way to call the package or a peer, makes in a row of this case.
+
+    It is relative to the largest exact element of the row. `name` is the name of the path.
+    """
     exact = case.exact_probs if name.partition(",")[0] == FORWARD_PATH else case.given_logits
     size = np.abs(exact.high).max(axis=-1, initial=0)
     rows = (size > 0) & (case.in_range.all(axis=-1) if name in peers() else case.finite)
@@ -107,7 +114,7 @@ def row_errors(case: Case, path: Way, name: str) -> float:
 
 @np.errstate(all="ignore")
 def measure_errors(seeds: int) -> Errors:
-    """Measure the errors of each path and of other libraries on every family of inputs."""
+    """Measure the errors of each way to call the package and of other libraries, on inputs from this many seeds."""
     paths = {**PATHS, **{name: _of_peer(peer) for name, peer in peers().items()}}
     worst: dict[str, dict[str, float]] = {name: {} for name in paths}
     rows = 0
@@ -188,7 +195,7 @@ print(peak() - before)
 
 
 def measure_starts(processes: Mapping[str, int]) -> Iterator[Start]:
-    """Measure the steps of new processes: the medians."""
+    """Yield the time of each step of a new process, as a median. `processes` has the number of processes by `kind`."""
     for kind, number in processes.items():
         taken = []
         with tempfile.TemporaryDirectory() as cache:
@@ -216,9 +223,10 @@ def measure_rest() -> Rest:
 
 
 def measure(kept: Collection[object], only: Collection[str], quick: bool) -> Iterator[Record]:
-    """Yield what is not kept, where `kept` has the identities of records; or only the kinds of records that are named.
+    """Measure the records that are not kept yet, and yield them. `kept` has the identities of the kept records.
 
-    The kinds are rest, start, compiled and errors.
+    If `only` is not empty, measure instead the types of records that it names: rest, start, compiled or errors.
+    `quick` measures errors with a single seed, and start-up with a single process.
     """
     steps: dict[tuple[type[Record], str], Callable[[], Iterable[Record]]] = {
         (Rest, ""): lambda: [measure_rest()],
@@ -233,5 +241,8 @@ def measure(kept: Collection[object], only: Collection[str], quick: bool) -> Ite
 
 
 def _python(code: str, *arguments: str, **variables: str) -> str:
-    """Return what Python code prints. A warning that another kernel takes the place of numba_simd is an error."""
+    """Run code in a new Python process with these arguments and environment variables; return what it prints.
+
+    A warning that another kernel takes the place of numba_simd is an error.
+    """
     return output_of(sys.executable, "-W", "error::RuntimeWarning", "-c", code, *arguments, variables=variables)

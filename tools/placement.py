@@ -33,7 +33,10 @@ Arrays = tuple[Array, Array, Array]
 
 
 class Row(Struct, frozen=True):
-    """The ratios of the two kernels on each set of arrays with one kind of placement."""
+    """The ratios of the times of the two kernels in `PAIR`, one for each set of arrays.
+
+    `placement` names how the sets were placed in memory, a key of `PLACEMENTS`.
+    """
 
     batch: int
     dim: int
@@ -58,7 +61,7 @@ PLACEMENTS: dict[str, Callable[[Array, Array], Arrays]] = {"numpy": as_numpy, "c
 
 
 def ratio(arrays: Arrays) -> float:
-    """Return the time of the first of the pair over the time of the second on these arrays."""
+    """Return the time of the first kernel in `PAIR` over the time of the second kernel, on these arrays."""
     calls = [get(name).bind_call(*arrays)[0] for name in PAIR]
     numbers = [max(1, round(SAMPLE / min(timeit.repeat(call, number=1, repeat=5)))) for call in calls]
     samples: tuple[list[float], list[float]] = ([], [])

@@ -69,7 +69,11 @@ class Case(NamedTuple):
 
 
 def cases(known: RankedRun, unseen: RankedRun, any_accuracy: bool) -> Iterator[Case]:
-    """Yield the cells of the other shapes, without the cells where the pick was wrong or failed."""
+    """Yield predictions from the cells in `known` for the cells in `unseen` whose shapes `compare` does not measure.
+
+    A cell is left out if `choose` predicts nothing for it, or if its pick was not ranked there, for example because its
+    result was wrong. `any_accuracy` is as in `Question`.
+    """
     for cell in (cell for cell in unseen.cells if cell.key.workload == CUSTOM):
         key = cell.key
         before = [rank(earlier) for earlier in unseen.run.earlier.get(key, ())[:1]]
@@ -85,12 +89,12 @@ def cases(known: RankedRun, unseen: RankedRun, any_accuracy: bool) -> Iterator[C
 
 
 def _seconds(cells: Sequence[Ranked], name: str) -> float:
-    """Return the time of a kernel in the first cell; NaN if it was not measured there."""
+    """Return the time of a kernel in `cells[0]`; NaN if there is no cell, or if the kernel is not ranked in it."""
     return cells[0].seconds * cells[0].times_best(name) if cells and cells[0].ratio(name) else math.nan
 
 
 def block() -> str:
-    """Return the block of the document."""
+    """Return the Markdown for docs/how-the-numbers-are-made.md: tables of predicted times and of picks."""
     before, run = (rank_run(kept.load(path)[0]) for path in (KNOWN, UNSEEN))
     times, picks = [], []
     for grid, known in (("in the same run", _without_others(run)), ("before", before)):
@@ -155,7 +159,7 @@ def run(budget: float, times: int) -> None:
 
 @main.command()
 def report() -> None:
-    """Print the block of the document."""
+    """Print the Markdown that `block` returns for the document."""
     click.echo(block())
 
 

@@ -15,7 +15,7 @@ FILE = Path(__file__).parents[1] / "softmax_impls" / "checks" / "digits.npz"
 
 
 def train() -> tuple[NDArray[np.float64], NDArray[np.integer[Any]]]:
-    """Return logits, (200, 10), and labels, (200,), of the first images."""
+    """Fit the model on all images. Return its logits, (200, 10), and the labels, (200,), of the first 200 images."""
     images, labels = load_digits(return_X_y=True)
     model = LogisticRegression(max_iter=1000).fit(images / 16, labels)
     return model.decision_function(images[:200] / 16), labels[:200].astype(np.int64)

@@ -51,7 +51,10 @@ class Verdict(Struct, frozen=True):
 
 
 class Run(Struct, frozen=True):
-    """A run of `compare` and of the copies of an implementation, which `copied` names."""
+    """The results of one run: the verdicts of `compare`, and the comparison of copies of one implementation.
+
+    `copied` names this implementation. `loaded` is True if a process made load at the same time.
+    """
 
     number: int
     loaded: bool
@@ -103,7 +106,10 @@ def load(seed: int, parent: int) -> None:
 
 
 def measure(number: int, budget: float, copies_only: bool) -> Run:
-    """Return a run; every second run has a load beside it."""
+    """Run `compare` and tools/ab_copies.py once, and return the results.
+
+    If `number` is even, another process makes load meanwhile. With `copies_only`, `compare` is not run.
+    """
     loaded, copied = number % 2 == 0, COPIED[(number - 1) // 2 % len(COPIED)]
     here = environment()
     with load_beside(number) if loaded else tempfile.TemporaryDirectory():
@@ -119,14 +125,20 @@ def read() -> list[Run]:
 
 
 def is_sure(verdict: Verdict) -> bool:
-    """Whether a verdict is sure. Runs that are older than the rule of the medians of quiet rounds obey it, too."""
+    """Whether `compare` is sure, and each other kernel takes more than `LEAD` times the time of the first winner.
+
+    The second rule is applied here because the older kept runs are from versions of `compare` that lacked it.
+    """
     times = {name: seconds for name, (seconds, _) in verdict.times.items()}
     fastest = LEAD * times.pop(verdict.winners[0], 0.0) if verdict.winners else 0.0
     return verdict.sure and all(seconds > fastest for seconds in times.values())
 
 
 def contradictions(verdicts: Sequence[Verdict]) -> tuple[bool, bool]:
-    """Whether two verdicts are sure of different winners, and whether two have no winner or tie in common."""
+    """Return two answers about verdicts on the same cell: whether two sure verdicts have no common winner, and any two.
+
+    The winners are the fastest kernel and the kernels that tie with it.
+    """
     pairs = itertools.combinations(((is_sure(verdict), set(verdict.winners)) for verdict in verdicts), 2)
     apart = [sure and also_sure for (sure, a), (also_sure, b) in pairs if not a & b]
     return any(apart), bool(apart)
@@ -166,7 +178,7 @@ def _copies(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def found(outcome: Outcome) -> bool:
-    """Whether the slower copy was found to be slower."""
+    """Whether `compare` found *slower* to be slower than *original*, and not tied with it."""
     return outcome.slower.best == ORIGINAL and not outcome.slower.tie
 
 

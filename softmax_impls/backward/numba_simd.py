@@ -12,7 +12,7 @@ from softmax_impls.implementation import Array
 from softmax_impls.registry import register
 from softmax_impls.simd import arrays, columns, parts, pool, rows
 from softmax_impls.simd.arrays import Entry
-from softmax_impls.simd.sizes import LARGE, VECTOR_BYTES
+from softmax_impls.simd.sizes import DONE, VECTOR_BYTES
 from softmax_impls.simd.tasks import Tasks
 from softmax_impls.simd.vectors import address
 
@@ -33,7 +33,7 @@ def numba_simd(probs: Array, grad_output: Array, out: Array) -> None:
 
 @Entry
 def fits(probs: Any, grad_output: Any, out: Any) -> int:
-    """Whether the arrays have one shape (B, D), are not empty, and `out` overlaps no input: what a kernel relies on."""
+    """Whether three arrays are what a kernel relies on: plain arrays (B, D), not empty. `out` overlaps no input."""
     if arrays.dimensions(probs) != 2 or arrays.common_size(probs, grad_output, out) <= 0:
         return 0
     o = address(arrays.data(out))
@@ -45,7 +45,7 @@ run_large = TASKS.run
 
 
 def _run(probs: Array, grad_output: Array, out: Array, threads: int | None = None) -> None:
-    if pool.enter.compiled(probs, grad_output, out, TASKS.small) == LARGE:
+    if pool.enter.compiled(probs, grad_output, out, TASKS.small) != DONE:
         run_large(probs, grad_output, out, threads)
 
 

@@ -11,8 +11,8 @@ probabilities do not sum to 1, so it changes the value by p_i c (1 - σ). This a
 
 **The true gradient is within this bound.** Let P be the exact probabilities. Where p is P rounded once, |P_i - p_i| ≤
 γ_1 p_i, so P_i (g_i - Σ P g) differs from the exact value by at most p_i M (2 + σ) γ_1, a small part of the bound. So
-an implementation whose record says "probs" passes, too, if it returns the true gradient. So does a form that first
-divides p by σ: it changes the value by about 3 p_i M |1 - σ|, which is within the bound where |1 - σ| ≤ γ_{D+6}.
+an implementation with ``accurate_for="probs"`` passes, too, if it returns the true gradient. A form that first divides
+p by σ also passes: it changes the value by about 3 p_i M |1 - σ|, which is within the bound where |1 - σ| ≤ γ_{D+6}.
 
 **Given the logits**, where the probabilities are correctly rounded: let k be the most probable class of the row,
 h = g - g_k and E = Σ P|h|. By the same steps, a form with the shift c = g_k has an error of at most
@@ -32,20 +32,12 @@ is the smallest normal number.
 **Overflow.** The result is p_i Σ_j p_j (g_i - g_j), so its size is at most p_i (1 - p_i) 2 M ≤ M / 2: it is in range
 for all finite g. A kernel with ``accurate_for="logits"`` must return it. The formula computes g_i - Σ p g, whose size
 can be up to 2 M. Where this size plus its rounding error is in range, a kernel with ``accurate_for="probs"`` must
-return the result, too. Elsewhere, it may return anything in that element. So a shift by c, where g - c overflows, is an
-error: the formula has no such difference.
+return the result, too. Where it is out of range, the kernel may return anything in that element. So a kernel that
+computes g - c fails the check where g - c overflows and the formula does not.
 
 **When no shift is needed.** For c = 0 the error of the sum is at most γ_{D+2} Σ P|g| ≤ γ_{D+2} (E + |g_k|), which
 allows for a p that does not sum to 1. So the error of the result is at most γ_{D+6} P_i (|h_i| + 2 E + |g_k|), and
 |Σ P g - g_k| is at most E. So where |g_k| ≤ K |Σ P g - g_k| and K ≤ 2, this is within the bound given the logits.
-
-**The same without k.** For any two classes i and j, p_i |h_i| + p_j |h_j| is at least min(p_i, p_j) |g_i - g_j|,
-whatever k is. Let S be the sum of this minimum times |g_i - g_j| over disjoint pairs of classes. Then E ≥ S. Let N be
-the smaller of Σ P|g| over the positive g and over the negative g. Then Σ P|g| = |Σ P g| + 2 N, and N ≤ E, because
-|g| ≤ |g - g_k| for each g whose sign is opposite to that of g_k. So where |Σ P g| ≤ K S, the error of a sum that
-rounds each term at most r times is at most γ_r (K + 2) E. With the roundings of h and of the result, this is within the
-bound given the logits for (K + 2) r + 3 ≤ 4 (D + 6). For K = 4, r may be D / 2 + 3. In `simd.passes.medium_sums`, r is
-at most 8 + D / 16, and D is at least 17.
 
 **Numeric gradients.** The loss is L(x) = Σ g · softmax(x); its gradient is the backward pass of g. The error of central
 differences with step h is at most h²/6 max|L'''|. If x_j alone changes, p = p_j has the third derivative
@@ -82,7 +74,10 @@ def underflow(dim: int, dtype: np.dtype[Any], largest: Floats, flush_to_zero: bo
 
 
 def given_logits(exact_probs: Floats, grad_output: Array) -> Floats:
-    """Return the bound on the error given the logits, (B, D), for a kernel whose `probs` are `exact_probs` rounded."""
+    """Return how far each element of a result may be from the gradient with respect to the logits, (B, D).
+
+    `exact_probs` is the exact softmax of the logits. The bound is for a kernel that receives it as `probs`, rounded.
+    """
     dim, dtype = grad_output.shape[1], grad_output.dtype
     g = grad_output.astype(np.float64) / 4  # no difference of two g overflows
     most_probable = np.argmax(exact_probs, axis=-1, keepdims=True)
@@ -103,7 +98,10 @@ def forward(logits: Array, exact_probs: Floats) -> Floats:
 
 
 def numeric(probs: Array, grad_output: Array, method: str, step: float) -> Floats:
-    """Return the largest error that a numeric gradient may have, (B, D), if no logit is larger than a few units."""
+    """Return the bound on the error of each element of a numeric gradient, (B, D).
+
+    `method` and `step` are the arguments of `numeric_gradient`. The bound holds if no logit is larger than a few units.
+    """
     g = np.abs(grad_output)
     largest = g.max(axis=-1, keepdims=True)
     rounding = gamma(probs.size + probs.shape[1] + 40, probs.dtype)  # forward pass, products, sum over all elements

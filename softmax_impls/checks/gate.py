@@ -1,8 +1,8 @@
 """The gate: the checks that an implementation must pass before it is timed or recommended.
 
-Each check is a small function that yields failures. `judge` runs every check on every family of inputs in both dtypes.
-Kernels are called in the least favourable way that the contract allows: `out` is full of NaN, and the inputs are
-read-only for a user's kernel.
+Each check is a small function that yields failures. `judge` runs most checks on every family of inputs. The checks of
+more shapes and of the memory have their own inputs. Most calls are the hardest that the contract allows: `out` is full
+of NaN, and the inputs of a user's kernel are read-only.
 """
 
 import functools
@@ -123,7 +123,7 @@ def _required(implementation: Implementation, case: Case) -> NDArray[np.bool_]:
 def numeric_gradients(case: Case) -> tuple[tuple[str, bounds.Floats, bounds.Floats], ...]:
     """Return, for each numeric method, its name, its gradient and the bound on the gradient's error, (B, D) each.
 
-    For other families than `NUMERIC_FAMILIES`, and for float32, return nothing.
+    For other families than `NUMERIC_FAMILIES`, and for float32, the tuple is empty.
     """
     if case.family not in NUMERIC_FAMILIES or case.probs.dtype != np.float64:
         return ()
@@ -160,7 +160,7 @@ def _run(implementation: Implementation, probs: Array, grad_output: Array) -> Ar
 
 
 def _compare(check: Check, where: object, error: bounds.Floats, bound: bounds.Floats) -> Iterator[Failure]:
-    """Yield a failure if any error is NaN or larger than its bound; both arrays have the same shape."""
+    """Yield a failure of `check` on the input `where` if an element of `error` is NaN or larger than its `bound`."""
     wrong = ~(error <= bound)
     if wrong.any():
         worst = np.argmax(np.where(np.isnan(error), np.inf, error) / bound)
@@ -203,7 +203,7 @@ def _in_place(implementation: Implementation, case: Case) -> Iterator[Failure]:
 
 
 def _shapes(implementation: Implementation, dtype: str, seed: int) -> Iterator[Failure]:
-    """Compare the results with p (g - Σ p g) at the shapes of `inputs.SHAPES`, in two calls for each shape."""
+    """Compare the results of two calls with p (g - Σ p g), for each of `inputs.SHAPES` that needs little memory."""
     for batch, dim in inputs.SHAPES:
         probs, grad_output = inputs.problem(batch, dim, dtype, seed)
         if implementation.temporary_bytes(batch, dim, probs.dtype) > LARGEST_CHECKED:
@@ -239,7 +239,7 @@ def _memory(implementation: Implementation, dtype: str) -> Iterator[Failure]:
 
 
 def _pairs(outputs: Outputs, others: Outputs, other: str, flush_to_zero: bool) -> Iterator[Failure]:
-    """Require that two implementations differ by no more than the sum of their bounds."""
+    """Require that two implementations differ by at most the sum of their bounds; `other` is the name of the second."""
     for case in (case for case in outputs if case in others):
         difference = np.abs(outputs[case].astype(np.float64) - others[case])
         bound = 2 * _bound(case, flush_to_zero)

@@ -53,7 +53,10 @@ class Case:
 
 @cache
 def cases(dtype: str, seed: int) -> tuple[Case, ...]:
-    """Return the case of every family in a dtype, float32 or float64. A repeated call returns the same objects."""
+    """Return a case for each family in `FAMILIES`, in the dtype float32 or float64.
+
+    A repeated call returns the same objects.
+    """
     drawn = [_draw(name, dtype, seed) for name in FAMILIES]
     found = []
     for (name, (kind, _)), problem, exact in zip(FAMILIES.items(), drawn, oracle.answers(drawn), strict=True):
@@ -165,7 +168,7 @@ def _uniform(rng: Generator, batch: int, dim: int, largest: float) -> Drawn:
 
 
 def _large_logits(rng: Generator) -> Drawn:
-    """Draw logits from -0.95 to 0.95, in units of the largest number. Two classes have the largest logit."""
+    """Draw logits from -0.95 to 0.95 times the dtype's largest number. Two or three classes have the largest logit."""
     logits = rng.uniform(-0.95, 0.9, (8, 6))
     logits[:, 1] = logits[:, 4] = np.where(np.arange(8) % 2, 0.95, logits.max(axis=-1))
     return logits, rng.standard_normal((8, 6))

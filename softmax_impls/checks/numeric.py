@@ -70,10 +70,10 @@ def numeric_gradient(f: Function, x: ArrayLike, *, method: str = "central", step
 
 
 def _central_slope(f: Function, point: Floats, index: tuple[int, ...], step: float | None) -> float:
-    """Return the slope of f along one element of x, by central differences.
+    """Return the slope of `f` at `point` along the element at `index`, by central differences.
 
-    The default step is chosen for values of f with the digits of float64. If the values have fewer digits, a larger
-    step is used.
+    If `step` is None, the function first takes a step for values of `f` in float64. If the values have fewer digits
+    than float64, it then takes a larger step.
     """
     if step is not None:
         given = _difference(f, point, index, step)

@@ -133,7 +133,10 @@ def _sums_of_row(probs: Array, grad_output: Array, i: int, factor: float) -> Any
 
 @jit()
 def exact_value(p: Any, g: Any, factor: Any, dot: Any, dot_low: Any) -> Any:
-    """Return p (g - Σ p g) of an element, accurate to a few roundings."""
+    """Return p (g - Σ p g) of an element, accurate to a few roundings.
+
+    `factor`, `dot` and `dot_low` are the values of the element's row, as in `RowSums`.
+    """
     difference, error = _two_sum(factor * g, -dot)
     return p * (difference + (error - dot_low)) / factor
 

@@ -58,7 +58,11 @@ class Verdict:
         return any(failure.check in checks for failure in self.failures)
 
     def note_error(self, case: Case, kind: str, error: Floats, truth: Floats) -> None:
-        """Keep the largest relative error of a row for a `kind` of input; `error` and the exact `truth` are (B, D)."""
+        """Update the largest error in `errors` for the dtype of a case and a `kind` of input, such as "saturated".
+
+        `error`, (B, D), has the size of each error, and `truth`, (B, D), the exact result. The error of a row is the
+        largest error of its elements, divided by its largest |truth|, but at least by the smallest normal number.
+        """
         size = np.abs(truth).max(axis=-1, initial=0)
         rows = size > 0  # neither NaN nor zero
         if rows.any():

@@ -132,7 +132,7 @@ class Answer:
         return next((c for c in self.candidates.values() if c.accurate_for == "logits"), None)
 
     def allows(self, candidate: Candidate) -> bool:
-        """Whether a candidate can be recommended."""
+        """Whether a candidate can be recommended: it stays accurate on saturated rows, or any accuracy is allowed."""
         return self.question.any_accuracy or candidate.accurate_for == "logits"
 
     def ratio(self, name: str) -> Ratio:

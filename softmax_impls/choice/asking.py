@@ -74,10 +74,11 @@ def _keep(cell: Cell, file: Path, say: Say) -> Cell:
 
 
 def _as_pasted(answer: Answer, implementations: Implementations) -> Answer:
-    """Time the code of the answer as a program runs it, on arrays that NumPy allocates; return the answer with times.
+    """Time the code that calls `answer.pick`, on arrays that NumPy allocates; return the answer with the new times.
 
-    The time of each other candidate is the new time of the pick, multiplied by the ratio of the two in the rounds. So
-    the times can be compared, even if the machine is slower or faster now than in the rounds.
+    Only the pick is timed. If there is no code, or the code fails, the time of the pick in the rounds is used. The new
+    time of each other candidate is the time of the pick, multiplied by the ratio of the candidate to the pick in the
+    rounds. So the times can be compared, even if the machine is slower or faster now than in the rounds.
     """
     pick, code, threads = answer.pick, answer.usage, answer.question.threads
     if pick is None:

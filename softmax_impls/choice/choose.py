@@ -25,11 +25,12 @@ def choose(
     implementations: Implementations,
     others: Sequence[RankedRun] = (),
 ) -> Answer:
-    """Answer from the run that fits best. `here` is the name of this machine in results files.
+    """Answer a question from the run that fits best. `here` is the name of this machine in results files.
 
-    Runs on this machine come first, then runs of `compare`, then newer runs. The first run that measured the shape
-    answers. If no run did, the first run that can predict its time answers. Times of different runs are never mixed.
-    The `others` do not answer, but can make the answer less sure.
+    Runs on this machine come first, then runs of `compare`, then newer runs. The answer is from the first run that
+    measured the shape. If no run measured the shape, the answer is from the first run that can predict times at the
+    shape. If no run can, the basis of the answer is `OUTSIDE`. Times of different runs are never mixed. An answer is
+    never from the runs in `others`, but if they contradict a measured answer, they add to its `doubts`.
     """
     newest = sorted(runs, key=lambda run: run.run.time or OLDEST, reverse=True)
     ordered = sorted(newest, key=lambda run: (not is_from(run.run, here), run.run.tool != "compare"))
@@ -47,10 +48,11 @@ def choose(
 
 
 def _fullest(run: RankedRun, question: Question) -> RankedRun:
-    """Leave out a cell of the question's shape if another cell of this shape has more of the needed implementations.
+    """Return the run. Of the cells of the question's shape, keep only the cells with the most needed implementations.
 
     The needed implementations are `question.only` or, if it is empty, the implementation of the default call. If
-    `question.only` is not empty, a cell of the shape without any of them is left out.
+    `question.only` is not empty, a cell of the shape without any needed implementation is left out. All other
+    cells of the run are kept.
     """
     needed = set(question.only or [dispatch.pick().impl])
     counts = {id(cell): len(needed & cell.kernels.keys()) for cell in run.cells if question.is_about(cell.cell)}

@@ -59,7 +59,10 @@ def rejected(ranked: Iterable[Ranked]) -> dict[str, str]:
 
 
 def recommend(ranked: Sequence[Ranked], families: Mapping[str, str]) -> list[str]:
-    """Return sentences that recommend one implementation, as `choose` does, and say what the others offer.
+    """Return sentences that recommend one implementation, as `choose` does, and describe other implementations.
+
+    The other implementations are the fastest if it is not accurate on saturated rows, the best of the implementations
+    that need only NumPy, the kernels of the user, and the implementations that were wrong or failed.
 
     Only implementations that stay accurate on saturated rows are recommended. The implementation of the default call is
     recommended if it is at most `MIN_MARGIN` slower than the best. `families` has the family of each implementation.
@@ -79,7 +82,12 @@ def recommend(ranked: Sequence[Ranked], families: Mapping[str, str]) -> list[str
 def _choices(
     covered: Sequence[Coverage], accurate: Mapping[str, Coverage], families: Mapping[str, str]
 ) -> Iterator[str]:
-    """Yield lines about the implementation to use, the best without a compiler, and a faster, less accurate kernel."""
+    """Yield sentences that recommend one of the implementations in `accurate`, or say that there is none.
+
+    If the family of the recommended implementation is not in `WITHOUT_COMPILER`, a sentence names the best
+    implementation of these families. If the fastest implementation in `covered` is not in `accurate`, a sentence states
+    the ratio of its time to the time of the recommended implementation.
+    """
     pick = preferred({name: found.mean_beyond_ties for name, found in accurate.items()})
     if not pick:
         yield "No implementation that stays accurate on saturated rows was timed in every cell."

@@ -11,7 +11,11 @@ from softmax_impls.timing.statistics import SURE_LEAD
 
 
 def doubts(answer: Answer, ranked: Ranked, runs: Iterable[RankedRun]) -> Iterator[str]:
-    """Yield the reasons why a single winner is not sure. The answer is based on `ranked`; `runs` may contradict it."""
+    """Yield the reasons why a single winner is not sure; no reasons if the answer does not have a single winner.
+
+    The answer is based on the cell `ranked`. The newest comparable measurement in `runs` that had another single winner
+    is a reason, too.
+    """
     if len(answer.winners) != 1:
         return
     second = answer.runner_up

@@ -40,12 +40,13 @@ class Measurements:
 
     @cached_property
     def models(self) -> dict[str, CostModel]:
-        """A model of the time of each kernel that was measured at `MIN_SHAPES` shapes or more.
+        """For each kernel that was measured at `MIN_SHAPES` shapes or more: a model that predicts its time.
 
-        A machine can be slow during the whole measurement of a cell. So the time of the fastest kernel of a cell is
-        not its median, but the mean of its fastest samples, multiplied by the usual ratio of a median to this mean. The
-        usual ratio is a multiple of a power of B · D, because other processes slow down large cells more. The time of
-        another kernel is this time, multiplied by the ratio of the kernel to the fastest kernel.
+        A model is not fitted to medians, because a machine can be slow during the whole measurement of a cell. Instead,
+        the time of the fastest kernel of a cell is the mean of its fastest samples, multiplied by the usual ratio of a
+        median to this mean. The usual ratio is fitted to all cells. It is a multiple of a power of B · D, because other
+        processes slow down large cells more. The time of each other kernel of the cell is the time of the fastest
+        kernel, multiplied by the ratio of the two kernels in this cell.
         """
         itemsize, fastest = np.dtype(self.dtype).itemsize, np.array([_fastest(cell) for cell in self.cells.values()])
         powers = np.array([(1, math.log(batch * dim)) for batch, dim in self.cells])
@@ -78,7 +79,10 @@ class Measurements:
         return ranges
 
     def _tenths(self, name: str, shape: Shape) -> Vector:
-        """Return the percentiles 5, 15, …, 95 of a kernel's samples in seconds. So each shape has the same weight."""
+        """Return the percentiles 5, 15, …, 95 of the samples of the kernel `name` at a shape, in seconds.
+
+        These are ten values for any number of samples. So each shape has the same weight in `ranges`.
+        """
         return np.percentile(self.cells[shape].every_round.by_name[name].samples, range(5, 100, 10))
 
     def factor(self, name: str, over: str) -> float:

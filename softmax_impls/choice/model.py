@@ -63,9 +63,11 @@ class CostModel:
 
 
 def likely_factor(errors: Iterable[float]) -> float:
-    """Return the factor that the errors of most predictions, a share of `LIKELY`, do not exceed.
+    """Return the factor by which most predictions, a share of `LIKELY`, differ from measured values at most.
 
-    `errors` are the logarithms of the errors at measured shapes.
+    A factor of 1.2 means that predictions are from 1 / 1.2 to 1.2 times the measured values. `errors` are logarithms of
+    the ratios of predicted to measured values. If there are fewer than `ENOUGH` errors, return the largest error as a
+    factor, or `UNKNOWN` if this is larger.
     """
     sizes = sorted(map(abs, errors))
     if len(sizes) < ENOUGH:
@@ -83,7 +85,10 @@ def _fit(multiples: Vector, times: Vector) -> Vector:
 
 @lru_cache(maxsize=4096)
 def _multiples(shape: Shape, itemsize: int) -> Vector:
-    """Return how many times each cost occurs in a call."""
+    """Return how many times each cost of the model occurs in a call, in the order of this module's docstring.
+
+    `itemsize` is the size of an element in bytes. The shares of elements that do not fit a cache change smoothly.
+    """
     batch, dim = shape
     elements, rest = batch * dim, 1 + dim % (VECTORS // itemsize)  # at least 1, so that no cost is 0 at some shapes
     beyond = _share_beyond(CACHES, 3 * elements * itemsize)

@@ -97,7 +97,7 @@ class Ranked:
         return Ratio(1.0, 1.0, 1.0) if name == self.comparison.best else self.comparison.ratios.get(name)
 
     def times_best(self, name: str) -> float:
-        """Return the value of `ratio`; inf for a kernel that is not ranked."""
+        """Return the time of a kernel over the time of the fastest as a number; inf for a kernel that is not ranked."""
         ratio = self.ratio(name)
         return ratio.value if ratio else math.inf
 
@@ -166,7 +166,7 @@ def disturbances(cell: Cell) -> Iterator[str]:
 
 
 def is_from(run: Run, machine: str) -> bool:
-    """Whether a run is from the machine of this name. If it is this machine, the host must be this host or unknown."""
+    """Whether a run is from `machine`. If this machine has this name, the run's host must be this host or unknown."""
     return run.machine == machine and (machine != environment().machine or is_here(machine, run.host))
 
 
@@ -185,7 +185,7 @@ def ours(name: str) -> Implementation | None:
 
 
 def accuracy_of(kernel: KernelResult) -> Accuracy | None:
-    """Return `accurate_for` of a result or, if the result does not state it, of our implementation with its name."""
+    """Return `accurate_for` of a result. If it is None, return `accurate_for` of our implementation of this name."""
     record = ours(kernel.name) if kernel.accurate_for is None else None
     return record.accurate_for if record else kernel.accurate_for
 
@@ -216,7 +216,7 @@ def rank_run(run: Run) -> RankedRun:
 
 
 def compare_some(ranked: Ranked, names: Collection[str]) -> Comparison:
-    """Compare one or more ranked kernels of a cell. If the fastest is not in `names`, eliminated kernels may tie."""
+    """Compare only the ranked kernels in `names`. If these lack the fastest kernel, eliminated kernels may tie."""
     assert ranked.comparison is not None
     if set(names) == {ranked.comparison.best, *ranked.comparison.ratios}:
         return ranked.comparison
@@ -224,11 +224,11 @@ def compare_some(ranked: Ranked, names: Collection[str]) -> Comparison:
 
 
 def _compare(cell: Cell, names: Collection[str], margin: float, with_fastest: bool = True) -> Comparison:
-    """Compare kernels by their samples.
+    """Compare the kernels in `names`. A kernel is slower if the interval of its ratio lies above 1 + `margin`.
 
-    In results of `compare`, a kernel with fewer samples than others was eliminated. In results of other tools, or if
-    all kernels in `names` were eliminated, the number of samples says nothing about speed. Then each kernel counts with
-    as many samples as the kernel with the fewest samples.
+    If `with_fastest` is false, eliminated kernels may tie. In results of `compare`, a kernel with fewer samples than
+    others was eliminated. In results of other tools, or if all kernels in `names` were eliminated, the number of
+    samples says nothing about speed. Then each kernel counts with as many samples as the kernel with the fewest.
     """
     kernels = [kernel for name, kernel in cell.by_name.items() if name in names]
     lengths = [len(kernel.samples) for kernel in kernels]

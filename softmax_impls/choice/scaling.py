@@ -35,7 +35,7 @@ class Exponent(NamedTuple):
 
     @property
     def differs(self) -> bool:
-        """Whether `theory` is outside of the interval by more than `TOLERANCE`."""
+        """Whether the exponent `theory` is outside of the interval of `measured` by more than `TOLERANCE`."""
         return not self.low - TOLERANCE <= self.theory <= self.high + TOLERANCE
 
 
@@ -54,10 +54,12 @@ class Crossover(NamedTuple):
 
 
 def exponents(run: RankedRun, families: Mapping[str, str]) -> list[Exponent]:
-    """Return the exponents of each implementation in batch and in dim. `theory` depends on its family in `families`.
+    """Return the exponents of each implementation in batch and in dim, for each dtype and number of threads.
 
-    A line is the cells of an implementation that differ in one size only. Of the lines with two sizes whose ratio is at
-    least `MIN_STEP`, the line with the largest cell counts.
+    A line is the cells of an implementation that differ in one size only. An exponent is computed from two cells of a
+    line: the largest cell, and the largest of the cells that are smaller by a factor of `MIN_STEP` or more. Of the
+    lines with two such cells, the line with the largest cell is used. `families` has the family of each implementation.
+    `theory` is 2 in dim for the families in `QUADRATIC`, otherwise 1.
     """
     found = []
     for panel in _panels(run):
@@ -102,7 +104,10 @@ def _panels(run: RankedRun) -> Iterator[Measurements]:
 
 
 def _lines(panel: Measurements, name: str, along: str) -> dict[int, Line]:
-    """Return the times of a kernel along one size, for each value of the other size."""
+    """Return a `Line` of the kernel `name` for each value of one size. The other size changes along the line.
+
+    `along` is the size that changes, "batch" or "dim". Cells without an interval of the time are left out.
+    """
     lines: dict[int, Line] = {}
     for (batch, dim), kernel in sorted(panel.kernels.get(name, {}).items()):
         size, fixed = (batch, dim) if along == "batch" else (dim, batch)
@@ -112,5 +117,10 @@ def _lines(panel: Measurements, name: str, along: str) -> dict[int, Line]:
 
 
 def _log_ratio(a: Vector, b: Vector) -> Vector:
-    """Return the logarithms of the ratio of two times, and of the ends of its interval: low / high and high / low."""
+    """Return the logarithms of the ratio a / b of two times, and of the lower and upper end of its interval.
+
+    `a` and `b` have the logarithms of a time, and of the lower and upper end of its interval. The lower end of the
+    ratio is the lower end of `a` over the upper end of `b`. The upper end is the upper end of `a` over the lower end of
+    `b`.
+    """
     return a - b[[0, 2, 1]]

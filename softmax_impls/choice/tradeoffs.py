@@ -48,8 +48,9 @@ def _magnitude(error: float) -> float:
 def over_mix(answers: Sequence[tuple[float, Answer]]) -> list[InMix]:
     """Rank the implementations that are candidates at every shape of a mix. `answers` are pairs of weight and answer.
 
-    If the first implementation is `allowed`, it is the implementation to use: the implementation of the default call,
-    unless another is faster by more than `MIN_MARGIN`.
+    The list is empty if no candidate can be recommended at one of the shapes. If the first implementation is `allowed`,
+    use it. It is the implementation of the default call, unless this is not allowed, or the smallest `mean_beyond_ties`
+    of the allowed implementations is smaller by more than `MIN_MARGIN`. The other implementations are sorted by `mean`.
     """
     if not all(answer.comparison for _, answer in answers):
         return []  # at one of the shapes, no candidate can be recommended
@@ -69,7 +70,11 @@ def over_mix(answers: Sequence[tuple[float, Answer]]) -> list[InMix]:
 def averages(
     times: Sequence[float], wins: Sequence[bool], weights: Sequence[float] | None = None
 ) -> tuple[float, float, float]:
-    """Return the geometric mean of times, the geometric mean with 1 in place of winning times, and the longest time."""
+    """Return the geometric mean of times, the geometric mean with 1 in place of winning times, and the longest time.
+
+    `times` are ratios to the fastest time. `wins` states for each time whether it is the fastest or ties with it. With
+    `weights`, both means are weighted.
+    """
     beyond_ties = [1.0 if win else time for time, win in zip(times, wins, strict=True)]
     mean, other_mean = (math.exp(fmean(map(math.log, of), weights)) for of in (times, beyond_ties))
     return mean, other_mean, max(times)

@@ -56,7 +56,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    """Run `cli` as click's `main` does. Only for a closed pipe, raise BrokenPipeError instead of exiting with 1."""
+    """Run `cli` and return the exit status. An error that click reports is printed as one line.
+
+    If the reader of the output closed the pipe, BrokenPipeError is raised; `main` of click would exit with status 1.
+    """
     if COMPLETION in os.environ:
         return shell_complete(cli, {}, PROGRAM, COMPLETION, os.environ[COMPLETION])
     try:

@@ -20,9 +20,11 @@ from softmax_impls.timing.first_calls import first_calls
 def answer(
     given: SimpleNamespace, questions: Sequence[Question], usable: Implementations, unusable: Mapping[str, str]
 ) -> int:
-    """Answer from results, or by measuring the shapes now. Print the answer, and return the exit status.
+    """Answer the questions of `choose`, print the answer, and return the exit status.
 
-    For a single shape and results of several kinds of machines, also print the answer for each kind.
+    `given` has the options of the command. With --from or --no-measure, the answer comes from results; otherwise the
+    shapes are measured now. `unusable` has the reasons why implementations are not available, by name. For a single
+    shape and results of several kinds of machines, also print the answer for each kind.
     """
     fleet = None
     if given.paths or given.measure is False:

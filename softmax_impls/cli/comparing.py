@@ -27,7 +27,11 @@ DRAWING, DRAWING_SHARE = 1.5, 0.15  # seconds reserved for the picture, but at m
 def compare_here(
     given: SimpleNamespace, order: Order, usable: Mapping[str, Implementation], unusable: Mapping[str, str]
 ) -> int:
-    """Measure the cells of an order, and show them; return the exit status."""
+    """Measure the cells of `order` on this machine, and print the results; return the exit status.
+
+    `given` has the options of the command. `order` has the cells, the budget and other limits. The implementations in
+    `usable` are measured. `unusable` has the reasons why other implementations are not available, by name.
+    """
     reserve = min(DRAWING, DRAWING_SHARE * order.budget)
     comparison = Comparison(usable, order, given.output, start=given.start, reserve=reserve)
     _open(comparison, given.resume)
@@ -41,7 +45,10 @@ def compare_here(
 
 
 def compare_on_fleet(given: SimpleNamespace, order: Order, usable: Mapping[str, Implementation]) -> int:
-    """Measure the cells of an order on each kind of machine, and show them; return the exit status."""
+    """Measure the cells of `order` on each kind of machine, and print the results; return the exit status.
+
+    `given` has the options of the command; `given.scheduler` is the address of the Dask scheduler of the machines.
+    """
     with rejecting(ImportError, ValueError):
         comparison = prepare(given.scheduler, order, usable, given.output)
     _open(comparison, given.resume)
@@ -65,7 +72,11 @@ def _open(comparison: Outcome, resume: bool) -> None:
 
 
 def _show(comparison: Outcome, given: SimpleNamespace, measured: Mapping[str, Any], notes: list[str]) -> int:
-    """Print the tables or the JSON, the recommendation, the files and the notes; return the exit status."""
+    """Draw the map of the winners, print the results of a comparison, and return the exit status.
+
+    With --json, one dictionary is printed, which has all of `measured`. Otherwise tables are printed, then `notes`, the
+    recommendation, and the paths of the files.
+    """
     runs, places = comparison.runs, defaultdict[str, list[Ranked]](list)
     for run in runs:
         place = run.run.place if given.scheduler else ""

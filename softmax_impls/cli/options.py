@@ -130,18 +130,22 @@ def check_threads(threads: int) -> None:
 def cells(
     names: Sequence[str], shapes: Sequence[tuple[int, int]], dtypes: Sequence[str], threads: Sequence[int]
 ) -> list[CellKey]:
-    """Return the cells to measure, or reject shapes whose arrays are too large."""
+    """Return the cells to measure: workloads by their names, and shapes (batch, dim), for all dtypes and threads.
+
+    Without names and shapes, all workloads and the grid are measured. An invalid argument, such as a shape whose arrays
+    are too large, is an error of usage.
+    """
     with rejecting(ValueError):
         return cell_keys(names, shapes, dtypes, threads)
 
 
 def output(files: str) -> Callable[[Command], Command]:
-    """Return the option for the folder that files are written to."""
+    """Return the option --output: the folder for the files that a command writes. Its help text names `files`."""
     return click.option("--output", type=FOLDER_PATH, default=FOLDER, metavar="FOLDER", help=f"Folder for {files}.")
 
 
 def seed(of: str) -> Callable[[Command], Command]:
-    """Return the option for a seed. Its values fit into a results file."""
+    """Return the option --seed. Its help text is "Seed of" and `of`. Its largest value fits into a results file."""
     return click.option("--seed", type=click.IntRange(0, LARGEST_SEED), default=0, help=f"Seed of {of}.")
 
 

@@ -18,7 +18,10 @@ def integer(argument: str, value: object) -> int:
 
 
 def real(argument: str, value: object, expected: str) -> float:
-    """Return a real number; `expected` describes it, as "a number of bytes"."""
+    """Return the value of an argument as a float; TypeError if it is not a real number, ValueError if it is NaN.
+
+    `expected` says in the error what the argument must be, for example "a number of bytes".
+    """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{argument} must be {expected}, got {value!r}")
     if math.isnan(value):
@@ -27,7 +30,10 @@ def real(argument: str, value: object, expected: str) -> float:
 
 
 def several(argument: str, value: Any, single: type | tuple[type, ...] = ()) -> list[Any]:
-    """Return ``[value]`` if the value is of a type in `single`, else ``list(value)``."""
+    """Return ``[value]`` if the value has the type `single` (or one of them), else ``list(value)``.
+
+    If the value cannot be iterated over, raise TypeError with the name `argument`.
+    """
     if isinstance(value, single):
         return [value]
     try:

@@ -100,7 +100,7 @@ def compare(
     TypeError
         If an argument has another type than stated.
     ResultsError
-        With `resume`, if the results in `output` can't be continued.
+        If another comparison writes to `output`. With `resume`, also if the results in `output` can't be continued.
     ImportError, OSError
         With `scheduler`, if Dask is not installed, or if there is no scheduler at the address.
 
@@ -133,7 +133,11 @@ def compare(
 
 
 def _cells(workloads: Any, shapes: Any, dtypes: Any, threads: Any, anywhere: bool) -> list[CellKey]:
-    """Return the cells that `compare` is asked for. With `anywhere`, `threads` may exceed this machine's processors."""
+    """Return the cells that these arguments of `compare` describe.
+
+    Raise ValueError if a number in `threads` is below 1. A number above the number of this machine's processors is also
+    an error, unless `anywhere` is true, as for a fleet.
+    """
     counts = [integer("threads", number) for number in several("threads", threads, (int, np.integer))]
     cores = available_cores()
     if not all(1 <= number <= cores or (anywhere and number > cores) for number in counts):
@@ -175,7 +179,7 @@ class Comparison(Outcome):
         self.done: dict[CellKey, Cell] = {}  # all measured cells, also of the run that is resumed
 
     def load(self, file: Path) -> None:
-        """Load results to resume; ResultsError if the code, the versions, the machine or the seed differ."""
+        """Load the results to resume; ResultsError if the code, the versions, the machine or the seed have changed."""
         sources = {name: fingerprint(impl.kernel) for name, impl in self.session.implementations.items()}
         packages = {package for impl in self.session.implementations.values() for package in impl.requires}
         cells = store.continue_from(file, self.environment, self.session.seed, sources, packages)
@@ -225,12 +229,12 @@ class Comparison(Outcome):
 
     @property
     def ranked(self) -> list[Ranked]:
-        """The ordered cells that are measured."""
+        """The cells of `order` that are measured, each with its ranking. The list is empty before `run`."""
         return self.runs[0].cells if self.runs else []
 
     @property
     def is_partial(self) -> bool:
-        """Whether ordered cells are missing."""
+        """Whether some cells of `order` are not measured."""
         return len(self.ranked) < len(self.order.keys)
 
     def recommendation(self) -> list[str]:

@@ -50,7 +50,11 @@ def history(
 
 
 def _recorded(folders: list[Path], name: str, warn: Callable[[str], object]) -> list[list[Recorded]]:
-    """Return the records of a commit in each folder. If there are none, a ValueError states the command to run."""
+    """Return, for each folder of asv's results, what asv recorded for the commit `name` (a hash, branch or tag).
+
+    Raise ValueError if there is no such commit, or if no folder has samples of it. In the second case, the message
+    states the asv command that records them. Call `warn` with a line for each file that cannot be read.
+    """
     try:
         command = ["git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"]
         commit = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()

@@ -13,7 +13,10 @@ from softmax_impls.results import store
 
 
 class Outcome:
-    """The order of a comparison, and its results so far. Without a folder, no file is written."""
+    """A comparison: `order` has the cells to measure and the options, `runs` the results after `run`.
+
+    The results are written to a file in `folder`. If `folder` is None, no file is written.
+    """
 
     def __init__(self, order: Order, folder: Path | None, start: float | None = None) -> None:
         self.order, self._start = order, time.perf_counter() if start is None else start
@@ -26,7 +29,10 @@ class Outcome:
         self.unfinished = False  # a kind of machine or a worker is missing
 
     def open(self, resume: bool) -> None:
-        """Load the results to resume, or rename an earlier file and make a new one; raises OSError or ResultsError."""
+        """Lock the folder. If `resume` is true, load the results in it; else rename their file and make an empty file.
+
+        Raise OSError or ResultsError if this fails, for example if another comparison writes to the folder.
+        """
         self._stored.lock()
         if self.file and resume:
             self.load(self.file)
@@ -57,7 +63,7 @@ class Outcome:
         raise NotImplementedError
 
     def results(self) -> Results:
-        """Return the results for a notebook."""
+        """Return the ranked runs, the problems and the recommendation as an object that a notebook shows."""
         return Results(tuple(self.runs), tuple(self.problems), tuple(self.recommendation()))
 
 

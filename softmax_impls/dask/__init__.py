@@ -6,7 +6,7 @@ of its rows, and a tree of tasks merges the reports of each row. From the merged
 computed. `softmax_impls.dask.chunks` has the arithmetic, with sums in float64. The tree follows the positions of the
 chunks, so the result depends neither on the workers that compute the chunks nor on their order.
 
-Each chunk is computed in the thread of the worker that runs its task.
+The task of a chunk uses one thread: the thread of the Dask worker that runs the task.
 
 >>> import dask.array as da
 >>> from softmax_impls.dask import softmax, softmax_backward
@@ -172,11 +172,17 @@ def _blockwise(name: str, function: Callable[..., Any], dtype: Any, *arrays: Any
 
 
 def _reports(name: str, function: Callable[..., Any], dtype: Any, *arrays: Any, axes: chunks.Axes) -> Any:
-    """Apply a function that returns a number or record for each row of a chunk; axes of the classes get length 1."""
+    """Return a Dask array of the reports that `function` computes from the chunks of `arrays` at each position.
+
+    A report has a record of `dtype` for each row of the chunk, so it has length 1 on `axes`, the axes of the classes.
+    """
     return _blockwise(name, function, dtype, *arrays, adjust_chunks=dict.fromkeys(axes, 1), axes=axes)
 
 
 def _tree(name: str, merge: Callable[..., Any], reports: Any, axes: chunks.Axes) -> Any:
-    """Merge the reports of all chunks of a row, by a tree that depends only on the positions of the chunks."""
+    """Return the merged reports: for each row, one record for all chunks that have a part of the row.
+
+    A task calls `merge` for up to `MERGED` reports. The tree of tasks depends only on the positions of the chunks.
+    """
     options = {"dtype": reports.dtype, "meta": np.empty((0,) * reports.ndim, reports.dtype), "name": name}
     return da.reduction(reports, merge, merge, axis=axes, keepdims=True, split_every=MERGED, **options)

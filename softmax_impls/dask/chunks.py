@@ -1,8 +1,10 @@
 """The functions that compute a chunk of a Dask array. They do not use Dask.
 
 `softmax` and `backward` compute chunks of whole rows by the plain functions. The other functions are for rows that are
-divided into several chunks; `softmax` then computes each chunk alone. A report has a number or record for each row of a
-chunk. It has the shape of the chunk, but length 1 on the axes of the classes. The order of the calls::
+divided into several chunks. In the forward pass, `softmax` computes the softmax of each chunk alone, and `scaled`
+multiplies it by the chunk's share of the sum over the whole row. A report is an array with a record for each row of a
+chunk, such as the sum over the chunk's part of the row. It has the shape of the chunk, but length 1 on the axes of the
+classes. The order of the calls::
 
     backward, p (h - Σ p h) with h = g - c    forward
 
@@ -12,8 +14,9 @@ chunk. It has the shape of the chunk, but length 1 on the axes of the classes. T
     merge_shifted      whole rows             scaled            each chunk
     gradient           each chunk
 
-The backward pass is computed in float64. In the forward pass, the softmax of a chunk is q = e / s, with e = exp(x - m)
-and s = Σ e. Its largest q is 1 / s, because the largest e is exp(0) = 1. So s is not summed again.
+The backward pass is computed in float64. In the forward pass, `softmax_report` needs s = Σ exp(x - max x) of a chunk.
+It computes s without another sum, from the softmax of the chunk, exp(x - max x) / s: the largest exponential is
+exp(0) = 1, so the largest element of the softmax is 1 / s.
 """
 
 from typing import Any
@@ -85,7 +88,10 @@ def _sums_of(reports: Records) -> Any:
 
 @np.errstate(all="ignore")
 def merge_sums(reports: Records, axis: Axes, keepdims: bool = True) -> Records:
-    """Merge the results of `softmax_report` for chunks of the same rows."""
+    """Merge the results of `softmax_report` for chunks of the same rows.
+
+    Return the largest x and Σ exp(x - max x) of each row.
+    """
     largest = reports["max"].max(axis=axis, keepdims=True)
     sums = _sums_of(reports) * np.exp(reports["max"] - largest, dtype=np.longdouble)
     sums[reports["max"] == -np.inf] = 0  # if all x of a row are -inf, the total is 0, and `scaled` returns NaN
@@ -123,7 +129,10 @@ def backward_report(probs: Array, grad_output: Array, axes: Axes) -> Records:
 
 @np.errstate(all="ignore")
 def merge_dots(reports: Records, axis: Axes, keepdims: bool = True) -> Records:
-    """Merge the results of `backward_report` for chunks of the same rows. Of equal largest p, the first counts."""
+    """Merge the results of `backward_report` for chunks of the same rows.
+
+    Return the largest p of each row, its g, and Σ p g. Of several chunks with the largest p, the first gives the g.
+    """
     chunks_first = np.moveaxis(reports, axis, range(len(axis)))
     flat = chunks_first.reshape(-1, *chunks_first.shape[len(axis) :])
     top = np.take_along_axis(flat, flat["p"].argmax(axis=0)[np.newaxis], axis=0)[0]
@@ -147,7 +156,10 @@ def _shifts(total: Records) -> tuple[NDArray[np.bool_], Floats, Floats]:
 
 @np.errstate(all="ignore")
 def shifted_dot(probs: Array, grad_output: Array, total: Records, axes: Axes) -> Records:
-    """Return Σ p (factor·g - shift) of each row of a chunk; 0 for the rows that need no shift."""
+    """Return Σ p h of each row of a chunk, where h = factor·g - shift; 0 for the rows that need no shift.
+
+    `_shifts` computes the factor and the shift of each row from `total`, the result of `merge_dots` for whole rows.
+    """
     needed, factor, shift = _shifts(total)
     dots = np.zeros(total.shape, DOT)
     if needed.any():
@@ -165,7 +177,11 @@ def merge_shifted(dots: Records, axis: Axes, keepdims: bool = True) -> Records:
 
 @np.errstate(all="ignore")
 def gradient(probs: Array, grad_output: Array, total: Records, dot: Records, axes: Axes) -> Array:
-    """Return a chunk of p (h - Σ p h); `total` and `dot` have the merged sums, over whole rows."""
+    """Return a chunk of the gradient, p (h - Σ p h) / factor, where h = factor·g - shift.
+
+    `total` is the result of `merge_dots`, and `dot` the result of `merge_shifted`. Rows with a shift take Σ p h from
+    `dot`. For the other rows, h = g, and they take Σ p g from `total`.
+    """
     needed, factor, shift = _shifts(total)
     sums = np.where(needed, dot["sum"].reshape(-1), total["sum"].reshape(-1))
     p, g, layout = _rows(probs, grad_output, axes)

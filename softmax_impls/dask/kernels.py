@@ -20,7 +20,10 @@ LANES = 16  # independent partial sums of a row: they let the compiler use SIMD
 
 @jit(nogil=True)
 def dots(probs: Array, grad_output: Array, factor: Floats, shift: Floats) -> tuple[Floats, Floats]:
-    """Return Σ p h of each row, and the part of the sum that rounding lost; both are 0 where the factor is 0."""
+    """Return Σ p h of each row, where h = factor·g - shift, and the part of each sum that rounding lost.
+
+    Both are 0 for the rows whose factor is 0.
+    """
     batch, dim = probs.shape
     sums, rests = np.zeros(batch), np.zeros(batch)
     totals, lost = np.empty(LANES), np.empty(LANES)
@@ -49,7 +52,7 @@ def _term(probs: Array, grad_output: Array, i: int, j: int, factor: float, shift
 
 @jit(nogil=True)
 def write(probs: Array, grad_output: Array, factor: Floats, shift: Floats, dot: Floats, out: Array) -> None:
-    """Write p (h - Σ p h) / factor to `out`; `dot` has the Σ p h of each row."""
+    """Write p (h - Σ p h) / factor to `out`, where h = factor·g - shift, and `dot` has Σ p h of each whole row."""
     batch, dim = probs.shape
     for i in range(batch):
         f, inverse, c, s = factor[i], 1 / factor[i], shift[i], dot[i]

@@ -91,7 +91,10 @@ def _times(cells: Sequence[Ranked], styles: Styles) -> Figure:
 
 
 def _batches(cells: Sequence[Ranked]) -> dict[int, list[Ranked]]:
-    """Return cells by batch, for batches with several dims or, if there are none, for all; at most `MAX_BATCHES`."""
+    """Return the cells of each batch that was measured with several dims; if there is no such batch, of each batch.
+
+    Of more than `MAX_BATCHES` batches, only every second (third, …) is returned.
+    """
     found: dict[int, list[Ranked]] = defaultdict(list)
     for cell in sorted(cells, key=lambda cell: cell.key.batch):
         found[cell.key.batch].append(cell)
@@ -149,7 +152,10 @@ def _draw_memory(axis: Axes, cells: Sequence[Ranked], styles: Styles) -> None:
 
 
 def _draw_accuracy(axis: Axes, cells: Sequence[Ranked], styles: Styles) -> None:
-    """Draw error against time in the representative cell."""
+    """Draw the error of each ranked kernel against its time, in the cell that shows the most results.
+
+    A kernel whose error is not known is left out. An error of 0 is drawn at `SMALLEST_ERROR`.
+    """
     shown = representative(cells)
     axis.set(xscale="log", yscale="log", xlabel=TIME_LABEL, ylabel="worst relative error", title=shape_text(shown.key))
     for name, (point,) in _points([shown]).items():
@@ -190,7 +196,10 @@ def _set_ticks(axis: Axis, formatter: Formatter) -> None:
 
 
 def _line(times: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
-    """Return the dims, and the geometric mean of the times of each dim: two workloads may have the same shape."""
+    """Return the dims in ascending order, and for each dim the geometric mean of its times.
+
+    `times` has pairs (dim, seconds). A dim has several times if two workloads have the same shape.
+    """
     logs = defaultdict(list)
     for dim, seconds in sorted(times):
         logs[dim].append(math.log(seconds))

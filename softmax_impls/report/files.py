@@ -15,7 +15,11 @@ MAX_RUNS = 4  # runs whose figures are written: each run takes seconds
 
 
 def write(loaded: Loaded, runs: Sequence[RankedRun], folder: Path) -> tuple[Path, list[Path], list[str]]:
-    """Write the page and the figures of runs. Return their paths, and a line for each thing that is left out."""
+    """Write the page, and figures of the first runs, to a folder.
+
+    `runs` has the runs of `loaded`, ranked. Return the path of the page, the paths of the figures, and lines that say
+    what the page and the figures leave out or round.
+    """
     styles = styles_of(name for run in runs for cell in run.cells for name in cell.kernels)
     html, notes = make_page(loaded, runs, styles)
     (folder / FIGURES).mkdir(parents=True, exist_ok=True)

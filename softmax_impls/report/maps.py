@@ -87,7 +87,7 @@ def winners_maps(machines: Mapping[str, Sequence[Ranked]], styles: Styles | None
 
 
 def _tie() -> Line2D:
-    """Return the entry of the legend for split tiles."""
+    """Return the legend's entry for a split tile: the tile of a cell where implementations tie."""
     look: Any = {"marker": "s", "ms": 9, "fillstyle": "left", "markerfacecoloralt": PAPER, "mec": INK, "mew": 0.5}
     return Line2D([], [], ls="", color=RULE, label="split: no measurable difference", **look)
 

@@ -50,9 +50,9 @@ def workload_name(key: CellKey) -> str:
 
 
 def address(key: CellKey, kernel: str | None = None) -> str:
-    """Return the end of a link to the page, from "#" on: to a cell, or to the raw result of a kernel in the cell.
+    """Return the part of a link from "#" on, which leads to a cell of the page, or to the raw result of `kernel` there.
 
-    It is "" if the classes are not on the last axis, because the page answers only for shapes (batch, dim).
+    Return "" if the classes are not on the last axis, because the page answers only for shapes (batch, dim).
     """
     if key.axis != -1:
         return ""
@@ -75,7 +75,10 @@ def representative(cells: Sequence[Ranked]) -> Ranked:
 
 
 class Best(NamedTuple):
-    """The implementations to use in a cell: the fastest that is accurate on saturated rows, and its ties."""
+    """The implementations to use in a cell: the fastest that is accurate on saturated rows, and all that tie with it.
+
+    If no implementation is known to be accurate, the fastest of all takes its place.
+    """
 
     names: tuple[str, ...]  # the recommended name first
     seconds: float  # of a call of the first
@@ -111,7 +114,10 @@ def tile_text(cell: Ranked) -> str:
 
 
 def marks(cells: Iterable[Ranked]) -> dict[str, str]:
-    """Return marks by name: " †" if inaccurate on saturated rows, " ‡" if the accuracy is unknown, else ""."""
+    """Return the mark of each implementation that is in one of the cells, by name.
+
+    The mark is " †" if the implementation is inaccurate on saturated rows, " ‡" if its accuracy is unknown, else "".
+    """
     return {name: MARKS[accuracy_of(kernel)] for cell in cells for name, kernel in cell.kernels.items()}
 
 

@@ -19,7 +19,7 @@ TEXT = (
 
 
 class Row(NamedTuple):
-    """A cell of several runs."""
+    """A row of the comparison: a cell, and texts that state its results in each run."""
 
     key: CellKey
     bests: list[str]  # for each run, the implementations to use and the time
@@ -37,7 +37,7 @@ class SideBySide(NamedTuple):
 
 
 def side_by_side(runs: Sequence[RankedRun]) -> SideBySide:
-    """Compare the first runs, at most as many as `LETTERS` has."""
+    """Return a comparison of the first run with each later run. `LETTERS` limits how many runs are shown."""
     shown = dict(zip(LETTERS, runs, strict=False))
     cells = [{cell.key: cell for cell in run.cells} for run in shown.values()]
     kinds = ("", f" {dispatch.pick().impl}", " of all") if len(shown) == 2 else ("",)
@@ -59,10 +59,11 @@ def _best(cell: Ranked | None) -> str:
 
 
 def _ratios(first: Ranked, later: Ranked | None) -> list[str]:
-    """Return three texts, or "–" where a time is missing: ratios of the times in `later` to the times in `first`.
+    """Return three texts about the same cell in two runs: ratios of the times in `later` to the times in `first`.
 
-    They are the ratio of the implementations to use, the ratio of the default call's implementation, and the smallest
-    and the largest ratio of all implementations.
+    The first text divides the time of the implementation to use in `later` by the time of the implementation to use in
+    `first`. The second is the ratio for the implementation of the default call. The third has the smallest and the
+    largest ratio of all implementations. A text is "–" if a time is missing.
     """
     a, b = best(first), best(later) if later else None
     if not (a and b and later):

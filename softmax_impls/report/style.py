@@ -100,7 +100,10 @@ def add_legend(
 
 
 def link(key: CellKey, kernel: str | None = None) -> str | None:
-    """Return the link from a figure's file to a cell in the page, or to a raw result; None if it has no address."""
+    """Return the link from a figure's file to a cell of the page, or to the raw result of `kernel` in the cell.
+
+    Return None if `address` has no address for the cell.
+    """
     end = address(key, kernel)
     return PAGE + end if end else None
 

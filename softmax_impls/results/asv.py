@@ -35,7 +35,11 @@ OptionalSamples = Annotated[Samples, Meta(min_length=1)] | None
 
 
 class AsvFile(Struct):
-    """The fields that are read from a results file. `read_results` decodes the entries of `results`."""
+    """The fields that are read from a results file of asv.
+
+    `results` has a list of columns for each benchmark name, and `result_columns` has the names of the columns. The
+    columns are checked later, by `read_results`.
+    """
 
     result_columns: list[Any]
     results: dict[str, Any]
@@ -203,7 +207,7 @@ def _name_and_key(params: tuple[str, ...], threads: int) -> tuple[str, CellKey]:
 
 
 def _errors(file: AsvFile, problems: Problems) -> dict[tuple[str, str], dict[str, float | None]]:
-    """Return relative errors by kind of input, for each implementation and dtype."""
+    """Return the relative errors by (implementation, dtype), and for each of these pairs by family of inputs."""
     errors: dict[tuple[str, str], dict[str, float | None]] = {}
     for result in read_results(file, ERRORS, problems, records.NonNegative):
         with problems.at(str(result.benchmark)):

@@ -118,7 +118,8 @@ class Problems:
     def add(self, position: str, problem: str, count: int = 1, files: int = 0) -> None:
         """Add a problem and its position in the file; "" is the whole file.
 
-        `count` is how often the problem occurs, and `files` in how many files.
+        `count` is added to the number of times that this problem occurred, and `files` to the number of files with this
+        problem. If there are too many different problems, a new problem counts as "other problems".
         """
         if problem not in self._kinds and len(self._kinds) >= self._max_kinds:
             problem = "other problems"
@@ -133,7 +134,7 @@ class Problems:
 
     @contextmanager
     def at(self, position: str) -> Iterator[None]:
-        """If the body of the `with` statement cannot read its content, add a problem, and go on after the body."""
+        """If the body of the `with` statement raises one of `UNREADABLE`, add a problem, and go on after the body."""
         try:
             yield
         except UNREADABLE as error:

@@ -1,4 +1,4 @@
-"""Collect results files of all tools, and split them into runs: the cells of one tool, machine and commit."""
+"""Collect results files of all tools, and split them into runs: the cells of one tool, machine, host and commit."""
 
 import datetime
 import os
@@ -143,7 +143,10 @@ def _decode(data: bytes, file: Path, problems: Problems) -> list[Cell]:
 
 
 def split(cells: Iterable[Cell]) -> list[Run]:
-    """Split cells into runs, the newest run first. The cells of a run are the newest measurement of each key."""
+    """Split cells into runs, the newest run first. A run has the cells of one tool, machine, host and commit.
+
+    If several cells of a run have the same key, the newest cell is in `Run.cells`, the older cells in `Run.earlier`.
+    """
     groups: dict[tuple[str, str, str, str], dict[CellKey, list[Cell]]] = {}
     for cell in cells:
         about = cell.environment
@@ -158,9 +161,9 @@ def split(cells: Iterable[Cell]) -> list[Run]:
 
 
 def _newest_first(cells: Iterable[Cell]) -> list[Cell]:
-    """Return the measurements of a key, the newest first.
+    """Sort cells that have the same key, the newest first.
 
-    If several records have the same time, only the record with the most samples is kept.
+    If several cells have the same time, only the cell with the most samples is kept.
     """
     ordered = sorted(cells, key=lambda cell: (cell.time or OLDEST, sum(len(kernel.samples) for kernel in cell.kernels)))
     return list({cell.time: cell for cell in ordered}.values())[::-1]

@@ -23,7 +23,10 @@ from softmax_impls.timing.records import Samples
 
 @dataclass(frozen=True)
 class SizeClass:
-    """A range of times of a call. Fastest samples count as different if their ratio exceeds `factor`."""
+    """Calls that take up to `longest` seconds, and longer than the calls of the previous size class.
+
+    A benchmark counts as slower or faster if the ratio of its fastest samples at two commits exceeds `factor`.
+    """
 
     name: str
     longest: float  # seconds of the longest call
@@ -79,7 +82,11 @@ class Change:
 
 @dataclass(frozen=True)
 class CommitComparison:
-    """The comparison of two commits on one machine. `slower` and `faster` begin with the largest change."""
+    """The comparison of two commits on one machine.
+
+    `slower` and `faster` have the benchmarks that are slower or faster at `head` than at `base`, the largest change
+    first.
+    """
 
     base: Recorded
     head: Recorded
@@ -102,7 +109,10 @@ class CommitComparison:
 
 @dataclass(frozen=True)
 class Slowdown:
-    """A benchmark that is slower on some kinds of machines. The ratios are of the worst machine of each kind."""
+    """A benchmark that is slower at the second of two commits, on one or more kinds of machines.
+
+    For each kind, `ratios` has the largest ratio of its machines.
+    """
 
     benchmark: Benchmark
     ratios: Mapping[str, float]  # time after over time before, by kind
@@ -110,7 +120,10 @@ class Slowdown:
 
     @property
     def on_all(self) -> bool:
-        """Whether the benchmark is slower on all kinds, and on two or more. Then the commit is the likely cause."""
+        """Whether the benchmark is slower on all kinds of machines that measured it, and on two kinds or more.
+
+        Then the commit is the likely cause.
+        """
         return len(self.ratios) > 1 and not self.other_kinds
 
     def as_dict(self) -> dict[str, Any]:
@@ -133,7 +146,11 @@ def kinds(comparisons: Sequence[CommitComparison]) -> list[str]:
 
 
 def by_kind(comparisons: Iterable[CommitComparison]) -> list[Slowdown]:
-    """Return the benchmarks that are slower on some machine, sorted by the number of kinds, then by ratio."""
+    """Return the benchmarks that are slower at the second commit on at least one machine.
+
+    Benchmarks that are slower on more kinds of machines come first. Among benchmarks with the same number of kinds, the
+    largest ratio of time after over time before comes first.
+    """
     comparisons = list(comparisons)
     slower: dict[Benchmark, dict[str, float]] = {}
     measured: dict[Benchmark, set[str]] = {}

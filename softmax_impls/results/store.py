@@ -98,7 +98,7 @@ class ResultsFile:
             say(self.lacks)
 
     def finish(self, cells: Collection[Cell]) -> list[str]:
-        """Write one line for each cell, instead of one for each step. Return the reason if the file lacks cells."""
+        """Write one line for each cell, not for each step, and unlock the folder. Return [`lacks`]; [] if it is ""."""
         with suppress(OSError):
             if self._path and cells:
                 write(self._path, cells)
@@ -228,7 +228,7 @@ def _describe(error: Exception) -> str:
 def _is_cut_off(line: bytes) -> bool:
     """Whether a line is the last line of a file, and only the beginning of a JSON object.
 
-    The error of decoding does not show this: if 0.0001 is cut to 0.0, the error is about the bounds of the number.
+    The error of `_decode` does not show this: if 0.0001 is cut to 0.0, the error may be that 0.0 is out of bounds.
     """
     with suppress(*UNREADABLE):
         msgspec.json.decode(line)

@@ -2,9 +2,10 @@
 
 A word has 64 bits. The same machine code takes arrays of any dtype and any number of dimensions. NumPy's C API defines
 the words, see PyArrayObject_fields and PyArray_Descr in numpy/ndarraytypes.h. Every Python object begins with a head.
-In an array, these words follow: the address of the data, the number of dimensions (32 bits), the addresses of shape,
-strides and base, and the address of the dtype. In a dtype, these words follow: the type, letters and a number, flags,
-and the bytes of an element.
+Its last word is the address of the object's type. In an array, these words follow: the address of the data, the number
+of dimensions (32 bits), the addresses of shape, strides and base, the address of the dtype, and flags (32 bits). In a
+dtype, these words follow: the type, letters and a number, flags, and the bytes of an element. The third letter is the
+byte order, and the number (32 bits) is that of the dtype.
 """
 
 import ctypes
@@ -14,13 +15,15 @@ from typing import Any
 import numpy as np
 
 from softmax_impls.simd import objects
-from softmax_impls.simd.jit import DISABLE_JIT, Task, inner
+from softmax_impls.simd.jit import DISABLE_JIT, Task, apart
 from softmax_impls.simd.vectors import Pointer, address, pointer_to
 
 Array = Any  # compiled: a pointer to words; interpreted: a list, with arrays, tuples and lists in place of addresses
 HEAD = object.__basicsize__ // 8  # words of the head
-DATA, DIMENSIONS, SHAPE, DTYPE = HEAD, HEAD + 1, HEAD + 2, HEAD + 5  # indices of words of an array
-ITEMSIZE = HEAD + 3  # index of a word of a dtype
+TYPE, DATA, DIMENSIONS, SHAPE, DTYPE, FLAGS = HEAD - 1, HEAD, HEAD + 1, HEAD + 2, HEAD + 5, HEAD + 6  # of an array
+LETTERS, ITEMSIZE = HEAD + 1, HEAD + 3  # indices of words of a dtype
+PLAIN, WRITEABLE = 0x101, 0x400  # flags: C-contiguous and aligned; writeable
+FLOAT32, FLOAT64, SWAPPED = 11, 12, ord(">")  # numbers of dtypes; the byte order that is not native
 
 
 class Entry(Task):
@@ -41,51 +44,80 @@ class Entry(Task):
 
 
 def _interpreted(argument: Any) -> Any:
-    """Return a list of an array's members, at the indices of their words; return other arguments as they are."""
+    """Return a list that stands for an array in interpreted functions; return other arguments as they are.
+
+    In the list, the data, number of dimensions, shape and dtype have the same indices as the words of an array object.
+    """
     if not isinstance(argument, np.ndarray):
         return argument
-    head = [0] * HEAD
-    return [*head, argument.reshape(-1), argument.ndim, argument.shape, 0, 0, [*head, 0, 0, 0, argument.itemsize]]
+    words = _words(id(argument))
+    words[DATA], words[SHAPE], words[DTYPE] = argument.reshape(-1), argument.shape, _words(id(argument.dtype))
+    return words
+
+
+def _words(address: int) -> list[Any]:
+    return list((ctypes.c_int64 * (FLAGS + 1)).from_address(address))
 
 
 def _has_this_layout(array: Any) -> bool:
-    """Return whether an array with two axes has its members where this module reads them."""
-    words = (ctypes.c_int64 * (DTYPE + 1)).from_address(id(array))
-    if (words[DATA], dimensions(words), words[DTYPE]) != (array.ctypes.data, 2, id(array.dtype)):
+    """Return whether an array of float64 with two axes has its members where this module reads them."""
+    words, plain = _words(id(array)), PLAIN | WRITEABLE
+    found = words[TYPE], words[DATA], dimensions(words), words[DTYPE], words[FLAGS] & plain
+    if found != (id(np.ndarray), array.ctypes.data, 2, id(array.dtype), plain):
         return False
-    shape, dtype = ((ctypes.c_int64 * (ITEMSIZE + 1)).from_address(words[k]) for k in (SHAPE, DTYPE))
-    return (*shape[:2], dtype[ITEMSIZE]) == (*array.shape, array.itemsize)
+    dtypes = [_words(id(array.dtype)), _words(id(array.dtype.newbyteorder("S")))]
+    numbers = [(dtype[LETTERS] >> 32, dtype[LETTERS] >> 16 & 255 == SWAPPED) for dtype in dtypes]
+    shape = (ctypes.c_int64 * 2).from_address(words[SHAPE])
+    return (numbers, *shape, dtypes[0][ITEMSIZE]) == ([(FLOAT64, False), (FLOAT64, True)], *array.shape, array.itemsize)
 
 
-@inner(forceinline=True)
 def data(array: Array) -> Pointer:
-    """Return a pointer to the data of a C-contiguous array. In compiled code, it points to words, for every dtype."""
+    """Return a pointer to the data of a C-contiguous array.
+
+    In compiled code, the pointer has the type of a pointer to 64-bit words, whatever the dtype of the array is.
+    """
     return pointer_to(array[DATA], np.int64(0))
 
 
-@inner(forceinline=True)
 def dimensions(array: Array) -> int:
     """Return the number of dimensions."""
     return array[DIMENSIONS] & 0xFFFFFFFF  # type: ignore[no-any-return]
 
 
-@inner(forceinline=True)
 def shape(array: Array) -> Pointer:
     """Return a pointer to the lengths of the axes."""
     return pointer_to(array[SHAPE], np.int64(0))
 
 
-@inner(forceinline=True)
 def itemsize(array: Array) -> int:
-    """Return the bytes of an element."""
+    """Return the size of an element in bytes."""
     return pointer_to(array[DTYPE], np.int64(0))[ITEMSIZE]  # type: ignore[no-any-return]
 
 
-@inner()
+def _float(array: Array) -> int:
+    """Return FLOAT32 or FLOAT64 for an array of this dtype in native byte order; 0 for other arrays."""
+    letters = pointer_to(array[DTYPE], np.int64(0))[LETTERS]
+    number = letters >> 32
+    return number if FLOAT32 <= number <= FLOAT64 and letters >> 16 & 255 != SWAPPED else 0
+
+
+@apart
 def common_size(probs: Array, grad: Array, out: Array) -> int:
-    """Return the number of elements of an array; -1 if the three shapes differ or `out` partly overlaps an input."""
-    size = 1
-    for axis in range(dimensions(probs)):
+    """Return the number of elements of an array; -1 if the arrays do not fit, or `out` partly overlaps an input.
+
+    `probs` is an array; the others may be any objects. Arrays fit if they have one type, one shape with at least one
+    axis, and one native dtype, float32 or float64, are C-contiguous and aligned, and `out` is writeable.
+    """
+    if probs[TYPE] != grad[TYPE] or probs[TYPE] != out[TYPE]:
+        return -1
+    axes, dtype, size = dimensions(probs), _float(probs), 1
+    if axes == 0 or axes != dimensions(grad) or axes != dimensions(out):
+        return -1
+    if dtype == 0 or dtype != _float(grad) or dtype != _float(out):
+        return -1
+    if probs[FLAGS] & grad[FLAGS] & out[FLAGS] & PLAIN != PLAIN or out[FLAGS] & WRITEABLE == 0:
+        return -1
+    for axis in range(axes):
         n = shape(probs)[axis]
         if n != shape(grad)[axis] or n != shape(out)[axis]:
             return -1
@@ -96,5 +128,5 @@ def common_size(probs: Array, grad: Array, out: Array) -> int:
     return size
 
 
-if not (DISABLE_JIT or _has_this_layout(np.ones((3, 5)))):
+if not _has_this_layout(np.ones((3, 5))):
     raise ImportError("this version of NumPy stores arrays in another way")

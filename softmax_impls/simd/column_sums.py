@@ -1,19 +1,22 @@
-"""Sums of columns, for `columns`: of the columns of a block in the buffer, or of columns in the arrays themselves."""
+"""Sums over the classes of each column, for the passes in `columns`.
+
+`reduce_backward` and `reduce_forward` read a block of columns from a buffer, and store the sums in the buffer.
+`column_sums` reads columns from a buffer or from the arrays, and returns the sums.
+"""
 
 from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.exponential import exp
-from softmax_impls.simd.jit import inner
 from softmax_impls.simd.passes import LIMIT_32, LIMIT_64
 from softmax_impls.simd.sizes import TERMS_OF_COLUMN, TERMS_PER_LANE
 from softmax_impls.simd.vectors import Pointer, Vector
 
 
-@inner(forceinline=True)
 def reduce_backward(buffer: Pointer, dim: int, n: int) -> None:
-    """Compute c and Σ p (g - c) of each column in a buffer of n vectors of columns, and store them in the buffer.
+    """Compute c (g at the largest p) and Σ p (g - c) of each column in a buffer, and store them in the buffer.
 
-    For each vector of columns, the buffer has a vector of c, a vector of sums, and then p and g of each class. Where
-    the result may overflow, g is replaced by g / 4, and p by 4 p.
+    The buffer holds n vectors of columns, with `dim` classes each. For each vector of columns, it has a vector of c, a
+    vector of sums, and then p and g of each class. In columns whose result may overflow, g is replaced by g / 4, and p
+    by 4 p.
     """
     width, grad, one = vec.lanes(buffer), vec.advance(buffer, vec.lanes(buffer)), vec.broadcast(buffer, 1)
     step, next_base = 2 * width, (2 * dim + 3) * width
@@ -32,7 +35,6 @@ def reduce_backward(buffer: Pointer, dim: int, n: int) -> None:
         vec.store(buffer, base + width, s)
 
 
-@inner(forceinline=True)
 def column_sums(probs: Pointer, grad: Pointer, begin: int, end: int, step: int) -> tuple[Vector, Vector]:
     """Return c and Σ p (g - c) of a vector of columns, where c is g at the largest p. Rows are `step` elements apart.
 
@@ -52,9 +54,8 @@ def column_sums(probs: Pointer, grad: Pointer, begin: int, end: int, step: int) 
     return c, total + rest
 
 
-@inner(forceinline=True)
 def _partial_sum(probs: Pointer, grad: Pointer, k: int, end: int, step: int, c: Vector) -> Vector:
-    """Return Σ p (g - c) of the rows from k to `end`.
+    """Return Σ p (g - c) of a vector of columns, over the rows that begin at the indices k, k + step, … before `end`.
 
     p and g are prefetched two vectors ahead in memory: 64×10×100 took 0.86 to 0.92 of the time without prefetching.
     """
@@ -67,14 +68,16 @@ def _partial_sum(probs: Pointer, grad: Pointer, k: int, end: int, step: int, c: 
     return total
 
 
-@inner(forceinline=True)
 def where_ordinary(like: Pointer, s: Vector, a: Vector, b: Vector) -> Vector:
-    """Return b in lanes where the sum s is so large that the result may overflow, else a; see `passes.overflows`."""
+    """Return the elements of a in lanes where the result cannot overflow, and the elements of b in the other lanes.
+
+    The vector `s` holds the sums Σ p (g - c). The result may overflow if |s| reaches a limit, which depends on the
+    dtype of `like`; see `passes.overflows`.
+    """
     limit = vec.broadcast(like, LIMIT_64 if vec.lanes(like) == 8 else LIMIT_32)
     return vec.select(limit > s, vec.select(s > vec.broadcast(like, 0) - limit, a, b), b)
 
 
-@inner(forceinline=True)
 def reduce_forward(buffer: Pointer, dim: int, n: int) -> None:
     """Replace x in n vectors of columns by 2^SCALE exp(x - max x), and store the reciprocal of each column's sum."""
     width, zero = vec.lanes(buffer), vec.broadcast(buffer, 0)

@@ -1,10 +1,10 @@
 """The forward and the backward pass of arrays (outer, D, inner): the classes are on the axis in the middle.
 
 A vector holds neighbouring columns, and each lane computes a column. The backward pass computes p (h - Σ p h), where
-h = g - c and c is g at the column's largest p. A block consists of some neighbouring vectors of an outer index, with
-all classes. Each block is copied to a buffer that fits the cache, because the rows of a block are far apart in memory
-and compete for a few sets of the cache. Each step writes a block and reads the next block, row by row, so that the
-processor waits neither for loads nor for stores::
+h = g - c and c is g at the column's largest p. An outer index i stands for its elements ``array[i]``, (D, inner). A
+block consists of some neighbouring vectors of one outer index, with all classes. Each block is copied to a buffer that
+fits the cache, because the rows of a block are far apart in memory and compete for a few sets of the cache. Each step
+writes a block and reads the next block, row by row, so that the processor waits neither for loads nor for stores::
 
     step                0          1          2          3
     read                block 0    block 1    block 2
@@ -27,7 +27,7 @@ from softmax_impls.implementation import Array
 from softmax_impls.simd import pool, sizes
 from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.column_sums import column_sums, reduce_backward, reduce_forward
-from softmax_impls.simd.jit import DISABLE_JIT, Task, inner, task
+from softmax_impls.simd.jit import DISABLE_JIT, Task, apart, task
 from softmax_impls.simd.passes import result_at
 from softmax_impls.simd.vectors import Pointer
 from softmax_impls.threads import MAX_THREADS
@@ -42,16 +42,18 @@ def backward(probs: Array, grad: Array, out: Array, threads: int | None = None) 
 
 
 def direct_call(probs: Array, grad: Array, out: Array, axis: int, threads: int | None = None) -> bool:
-    """Compute the backward pass of C-contiguous arrays by `direct` if possible; return whether it was possible.
+    """Compute the backward pass of arrays by `direct` if possible; return whether it was possible.
 
-    `axis` is the axis of the classes. The call is possible if the first-level cache holds the elements of an outer
-    index, `inner` is at least the lanes of a vector, `out` overlaps no input, and nothing overflows. If the arrays are
-    larger than the caches, return False: `backward_blocks` takes 0.8 of the time of `direct` (Zen 3, 1600×10×100).
+    `axis` is the axis of the classes. The call is possible if the arrays fit (see `arrays.common_size`), the
+    first-level cache holds the elements of an outer index, `inner` is at least the lanes of a vector, `out` overlaps no
+    input, and nothing overflows. `probs` is an array; the others may be any objects. If the call moves more than
+    `sizes.NONTEMPORAL_FROM` bytes, return False, because `backward_blocks` then takes 0.8 of the time of `direct` (Zen
+    3, 1600×10×100).
     """
-    moved = 3 * out.nbytes
-    if moved > sizes.NONTEMPORAL_FROM:
+    moved, ndim = 3 * probs.nbytes, probs.ndim
+    if moved > sizes.NONTEMPORAL_FROM or not (probs.dtype.char in "fd" and -ndim <= axis < ndim):
         return False
-    _, words = _direct_words(out.shape, axis, out.itemsize, pool.team_for(moved, threads))
+    _, words = _direct_words(probs.shape, axis, probs.itemsize, pool.team_for(moved, threads))
     return bool(words and pool.enter.compiled(probs, grad, out, words) == sizes.DONE)
 
 
@@ -86,9 +88,12 @@ def _run(blocks_of: Task, probs: Array, grad: Array, out: Array, moved: int, thr
     pool.run(blocks_of, probs, grad, out, team, words | {pool.NONTEMPORAL: moved > sizes.NONTEMPORAL_FROM})
 
 
-@inner()
+@apart
 def split(dim: int, columns: int, width: int) -> tuple[int, int]:
-    """Return the number of blocks of an outer index, and the largest number of vectors of a block."""
+    """Return the number of blocks that an outer index is cut into, and the largest number of vectors of a block.
+
+    An outer index has (dim, columns) elements. A vector holds `width` neighbouring columns of a row.
+    """
     vector = 2 * sizes.VECTOR_BYTES * dim  # bytes of p and g in a vector of columns
     most = max(sizes.BLOCK_BYTES // vector, min(sizes.MIN_BLOCK_VECTORS, sizes.LARGE_BLOCK_BYTES // vector))
     most = max(3, min(sizes.MAX_BLOCK_VECTORS, most))  # 3: several blocks have 2 or more each
@@ -98,15 +103,19 @@ def split(dim: int, columns: int, width: int) -> tuple[int, int]:
 
 @task()
 def direct(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute the backward pass, one outer index after another; return `start` if a result may overflow."""
+    """Compute the backward pass of the outer indices from `start` to `stop`; return `start` if a result may overflow.
+
+    No buffer is used.
+    """
     dim, columns, width = call[pool.DIM], call[pool.INNER], vec.lanes(probs)
     size, rest = dim * columns, columns % width
-    # Where this takes few more vectors or none, vectors of the result begin at cache lines or at halves of lines. On
-    # Zen 3, 64×10×100 float64 took 0.85 to 0.9 of the time, 64×8×256 took 0.6; 200×5×40 would take 1.1 of the time.
+    # Where this takes few more vectors or none, vectors of p begin at cache lines or at halves of lines. So do vectors
+    # of g and the result if the arrays have equal offsets from a line, as large arrays of NumPy have. On Zen 3,
+    # 64×10×100 float64 took 0.85 to 0.92 of the time, 64×8×256 took 0.6; 200×5×40 would take 1.1 of the time.
     unit = (rest or width) if rest == width // 2 or (rest == 0 and columns > 8 * width) else 1
     for row in range(start * size, stop * size, size):
         squares, begin, last = vec.broadcast(probs, 0), row, row + columns - width
-        following = row + width - ((width - vec.elements_to_line(out, row)) & (unit - 1))
+        following = row + width - ((width - vec.elements_to_line(probs, row)) & (unit - 1))
         while following < last + 2 * width:
             c, s = column_sums(probs, grad, begin, begin + size, columns)
             shift, k = vec.broadcast(probs, 0) - c, begin
@@ -140,7 +149,6 @@ def forward_blocks(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, s
     return stop
 
 
-@inner(forceinline=True)
 def _exchange(
     call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, old: Block, number: int, start: int, stop: int,
     is_forward: bool,
@@ -182,7 +190,6 @@ def _exchange(
     return buffer, (row, column, n)
 
 
-@inner(forceinline=True)
 def _write(out: Pointer, buffer: Pointer, base: int, k: int, i: int, nontemporal: bool, is_forward: bool) -> None:
     width = vec.lanes(out)
     result, s = vec.load(buffer, base + k), vec.load(buffer, base + width)
@@ -193,7 +200,6 @@ def _write(out: Pointer, buffer: Pointer, base: int, k: int, i: int, nontemporal
         vec.store(out, i, result)
 
 
-@inner(forceinline=True)
 def _read(probs: Pointer, grad: Pointer, buffer: Pointer, k: int, i: int, is_forward: bool) -> None:
     vec.store(buffer, k, vec.load(probs, i))
     if not is_forward:

@@ -8,7 +8,6 @@ all exponentials in the range of normal numbers. So a subnormal probability is r
 """
 
 from softmax_impls.simd import vectors as vec
-from softmax_impls.simd.jit import inner
 from softmax_impls.simd.vectors import Pointer, Vector
 
 SCALE = 64
@@ -19,7 +18,6 @@ FLOAT64 = -745.2, 1.5 * 2.0**52 + 1023 + SCALE, 0.69314718055989033, 5.497923018
 FLOAT32 = -104.0, 1.5 * 2.0**23 + 127 + SCALE, 0.693145751953125, 1.4286068203094172e-06
 
 
-@inner(forceinline=True)
 def exp(like: Pointer, x: Vector) -> Vector:
     """Return 2^SCALE exp(x) for a vector of the dtype of `like`, where x ≤ 0; NaN where x is NaN."""
     lowest, bias, ln2, ln2_rest = FLOAT64 if vec.lanes(like) == 8 else FLOAT32
@@ -32,7 +30,6 @@ def exp(like: Pointer, x: Vector) -> Vector:
     return vec.select(vec.broadcast(like, lowest) > x, vec.broadcast(like, 0.0), e)
 
 
-@inner(forceinline=True)
 def _polynomial(like: Pointer, r: Vector, r2: Vector) -> Vector:
     """Return (exp(r) - 1 - r) / r².
 

@@ -16,7 +16,7 @@ from softmax_impls.implementation import Array
 from softmax_impls.simd import pool, rows
 from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.exponential import exp
-from softmax_impls.simd.jit import inner, task
+from softmax_impls.simd.jit import task
 from softmax_impls.simd.parts import RESULTS, SUMS, loop
 from softmax_impls.simd.tasks import Tasks
 from softmax_impls.simd.vectors import Pointer
@@ -27,7 +27,6 @@ MAXIMUM, EXPONENTIALS, SCALE = range(3)  # the passes over a part of a row
 POWERS_PER_LANE = 6
 
 
-@inner(forceinline=True)
 def maximum(x: Pointer, row: int, n: int) -> Any:
     """Return the largest of n elements from index `row` on; n is at least the number of lanes."""
     width, j = vec.lanes(x), row
@@ -39,9 +38,11 @@ def maximum(x: Pointer, row: int, n: int) -> Any:
     return vec.argmax(largest, largest)[0]
 
 
-@inner(forceinline=True)
 def exponentials(x: Pointer, out: Pointer, row: int, n: int, top: Any) -> Any:
-    """Write 2^SCALE exp(x - top) of n elements from index `row` on, more than a vector, and return their sum."""
+    """Write e = 2^SCALE exp(x - top) of n elements from index `row` on, and return the sum of all e.
+
+    n is at least the number of lanes.
+    """
     width, j, zero = vec.lanes(x), 0, vec.broadcast(x, 0)
     body, m = (n - 1) // width * width, vec.broadcast(x, top)
     last = exp(x, vec.load(x, row + n - width) - m)  # now, because in place the loop overwrites a part of it
@@ -62,7 +63,6 @@ def exponentials(x: Pointer, out: Pointer, row: int, n: int, top: Any) -> Any:
     return vec.reduce_add_double(total) + vec.reduce_add_double(rest)
 
 
-@inner(forceinline=True)
 def scale(out: Pointer, row: int, n: int, total: float) -> None:
     """Divide the exponentials of a row by `total`, their sum. The row is longer than a vector."""
     width = vec.lanes(out)
@@ -73,7 +73,6 @@ def scale(out: Pointer, row: int, n: int, total: float) -> None:
     vec.store(out, row + n - width, last)
 
 
-@inner(forceinline=True)
 def tiny_rows(x: Pointer, out: Pointer, dim: int, start: int, stop: int, in_place: bool) -> None:
     """Compute rows of at most one vector, in registers."""
     width = vec.lanes(x)
@@ -106,7 +105,10 @@ def whole_rows(call: Pointer, x: Pointer, _: Pointer, out: Pointer, start: int, 
 
 @task()
 def part_of_row(call: Pointer, x: Pointer, _: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute a pass over a part of a row that several threads share."""
+    """Compute a pass over a part of a row: the elements from `start` to `stop`. Return `stop`.
+
+    call[INNER] is the number of the pass, such as MAXIMUM. Several threads share the row.
+    """
     sums = vec.pointer_to(call[pool.SUMS], np.float64(0))
     result = RESULTS + pool.LINE * (start % call[pool.DIM] // call[pool.STEP])
     if call[pool.INNER] == MAXIMUM:
@@ -120,7 +122,7 @@ def part_of_row(call: Pointer, x: Pointer, _: Pointer, out: Pointer, start: int,
 
 @task()
 def rows_in_parts(call: Pointer, x: Pointer, _: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute few long rows one after the other, each by all threads."""
+    """Compute few long rows one after the other, each by all threads; return `stop`."""
     call[pool.SUMS] = vec.address(vec.stack(call, SUMS))
     dim, sums = call[pool.DIM], vec.pointer_to(call[pool.SUMS], np.float64(0))
     for row in range(start * dim, stop * dim, dim):

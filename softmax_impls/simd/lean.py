@@ -11,7 +11,7 @@ import contextlib
 import functools
 import importlib
 from collections.abc import Callable
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,11 +26,11 @@ from numba.core.typing import Context  # type: ignore[attr-defined]
 from numba.core.typing.templates import AbstractTemplate, Registry, _OverloadAttributeTemplate, builtin_registry
 from numba.np.numpy_support import from_dtype
 
-from softmax_impls.simd.jit import DISABLE_JIT
+from softmax_impls.simd.jit import APART, DISABLE_JIT
+from softmax_impls.simd.lowering import BYTES, INT64
 from softmax_impls.simd.objects import STAMP, Code
+from softmax_impls.simd.operators import OPERATIONS
 
-REGISTRY: Any = Registry()  # functions of this target that take precedence over Numba's own
-BYTES, WORD = ir.IntType(8).as_pointer(), ir.IntType(64)
 _numba: Any = compiler
 
 
@@ -38,7 +38,7 @@ class Compiler(compiler.CompilerBase):
     """Numba's compiler with only the passes that the smaller target needs."""
 
     def define_pipelines(self) -> list[Any]:
-        """Return the passes."""
+        """Return a list of one pass manager, which has the passes of the smaller target."""
         before, after = untyped_passes, typed_passes
         manager: Any = PassManager("lean")
         for step in (
@@ -52,7 +52,10 @@ class Compiler(compiler.CompilerBase):
 
 
 class Library(JITCodeLibrary):
-    """Code that is optimized once, after its parts are linked, and that Numba does not make executable."""
+    """The LLVM module of a compiled function.
+
+    The module is optimized once, after the functions that it calls are linked to it. Numba does not make it executable.
+    """
 
     def finalize(self) -> None:
         """Link the called functions, and optimize. Without this, some kernels took 1.05 times as long."""
@@ -76,11 +79,18 @@ class _Typing(Context):
         numba: Any = Registry()  # without the attributes that load all of Numba
         numba.functions, numba.globals = builtin_registry.functions, builtin_registry.globals
         numba.attributes = [a for a in builtin_registry.attributes if not issubclass(a, _OverloadAttributeTemplate)]
-        self.registries = REGISTRY, numba
+        operations: Any = Registry()  # they take precedence over Numba's own functions
+        for function in OPERATIONS:
+            operations.register_global(function, _function_type(function))
+        self.registries = operations, numba
 
     def refresh(self) -> None:
         for registry in self.registries:
             self.install_registry(registry)
+
+    def _get_global_type(self, value: Any) -> Any:
+        """Return the type of a global. Every function of Python is an operation, or becomes a part of its callers."""
+        return _function_type(value) if isinstance(value, FunctionType) else super()._get_global_type(value)
 
 
 class _Context(cpu.CPUContext):
@@ -93,12 +103,15 @@ class _Context(cpu.CPUContext):
             fastmathpass.rewrite_module(module, self.fastmath)
 
     def create_cpython_wrapper(self, library: Any, described: Any, *_: Any, **__: Any) -> None:  # type: ignore[override]
-        """Emit the wrapper of an entry, which Python calls by METH_FASTCALL. Numba's wrapper takes 0.1 µs longer."""
+        """Emit the C function by which Python calls an `arrays.Entry`.
+
+        Its calling convention is METH_FASTCALL. A call of Numba's own wrapper would take 0.1 µs longer.
+        """
         module = self.create_module("wrapper")
         kind = self.call_conv.get_function_type(described.restype, described.argtypes)
         function = ir.Function(module, kind, described.llvm_func_name)
-        objects = WORD.as_pointer().as_pointer()
-        kind = ir.FunctionType(BYTES, [BYTES, objects, WORD])  # the module, the arguments, their number
+        objects = INT64.as_pointer().as_pointer()
+        kind = ir.FunctionType(BYTES, [BYTES, objects, INT64])  # the module, the arguments, their number
         wrapper = ir.Function(module, kind, described.llvm_cpython_wrapper_name)
         builder = ir.IRBuilder(wrapper.append_basic_block())
 
@@ -108,15 +121,11 @@ class _Context(cpu.CPUContext):
 
         values = []
         for number, argument in enumerate(described.argtypes):
-            value = builder.load(builder.gep(wrapper.args[1], [WORD(number)]))
-            values.append(python("PyLong_AsLongLong", WORD, value) if argument == types.int64 else value)
+            value = builder.load(builder.gep(wrapper.args[1], [INT64(number)]))
+            values.append(python("PyLong_AsLongLong", INT64, value) if argument == types.int64 else value)
         _, result = self.call_conv.call_function(builder, function, described.restype, described.argtypes, values)
         builder.ret(python("PyLong_FromLongLong", BYTES, result))
         library.add_ir_module(module)
-
-
-TYPING = _Typing()
-CONTEXT = _Context(TYPING, "cpu")
 
 
 class _Cache(FunctionCache):
@@ -126,7 +135,7 @@ class _Cache(FunctionCache):
 
 
 def jit(**options: Any) -> Callable[[Any], Any]:
-    """See `softmax_impls.simd.jit.jit`."""
+    """Return the decorator `numba.njit` with these options; it keeps machine code in files if a folder is writable."""
 
     def decorate(function: Any) -> Any:
         dispatcher: Any = njit(**{"no_cfunc_wrapper": True, **options})(function)
@@ -141,7 +150,7 @@ def jit(**options: Any) -> Callable[[Any], Any]:
 
 
 def compile_function(function: Any, dtype: Any, options: dict[str, Any]) -> Code:
-    """Return the machine code of a task for a dtype or, if the dtype is None, of an entry."""
+    """Return the machine code of a `jit.Task` for a dtype or, if the dtype is None, of an `arrays.Entry`."""
     pointer: Any = types.CPointer
     words, elements = pointer(types.int64), pointer(from_dtype(dtype or np.dtype(np.int64)))
     arguments: tuple[Any, ...] = words, elements, elements, elements, types.int64, types.int64
@@ -156,7 +165,9 @@ def compile_function(function: Any, dtype: Any, options: dict[str, Any]) -> Code
 
 
 def _run(function: Any, arguments: Any, returned: Any, options: dict[str, Any]) -> Any:
-    """Compile a function, and return the result of Numba's compiler. Numba infers the type `returned` if it is None.
+    """Compile a function for these types of arguments, and return the result of Numba's compiler.
+
+    `returned` is the type of the function's result; if it is None, Numba infers the type.
 
     Numba does not make the machine code executable: the callers of the function link it, or `objects.load` loads it.
     """
@@ -168,12 +179,12 @@ def _run(function: Any, arguments: Any, returned: Any, options: dict[str, Any]) 
     return _numba.compile_extra(TYPING, CONTEXT, function, arguments, returned, flags, {}, library, Compiler)
 
 
-def define_inner(function: Any, options: dict[str, Any]) -> None:
-    """Define a function that compiled functions can call. It is compiled once for each combination of types."""
+def _typed(function: Any) -> Any:
+    """Return a function of types that compiles `function` for them, and returns its signature and an emitter."""
 
     @functools.cache
     def typed(*arguments: Any) -> Any:
-        result = _run(function, arguments, None, options)
+        result = _run(function, arguments, None, {"forceinline": function not in APART})
 
         def emit(context: Any, builder: Any, _: Any, values: Any) -> Any:
             context.active_code_library.add_linking_library(result.library)
@@ -181,27 +192,33 @@ def define_inner(function: Any, options: dict[str, Any]) -> None:
 
         return result.signature, emit
 
-    define(function, typed)
+    return typed
 
 
-def define(function: Any, typed: Callable[..., Any]) -> None:
-    """Define a function for Numba by ``typed(*types)``, which returns a signature and an emitter of code.
+@functools.cache
+def _function_type(function: Any) -> Any:
+    """Return Numba's type of a function: of an operation, or of a function that is compiled into its callers.
 
-    `typed` returns None if the function does not take arguments of these types. Numba's own decorator `intrinsic` is
-    not used: it loads all of Numba for each call of the function that Numba compiles.
+    Numba's own decorator `intrinsic` is not used: it loads all of Numba for each call of the function that Numba
+    compiles.
     """
-    emitters: dict[Any, Any] = {}
+    typed, emitters = OPERATIONS.get(function) or _typed(function), dict[Any, Any]()
 
     class Template(AbstractTemplate):
         key = function
 
         def generic(self, arguments: Any, _: Any) -> Any:
-            if found := typed(*arguments):
-                emit = emitters.setdefault(found[0].args, found[1])
-                CONTEXT.insert_func_defn([(emit, emit, found[0].args)])
-            return found and found[0]
+            signature, emit = typed(*arguments)
+            if signature:
+                emit = emitters.setdefault(signature.args, emit)
+                CONTEXT.insert_func_defn([(emit, emit, signature.args)])
+            return signature
 
         def get_impl_key(self, signature: Any) -> Any:
             return emitters[signature.args]
 
-    REGISTRY.register_global(function, types.Function(Template))
+    return types.Function(Template)
+
+
+TYPING = _Typing()
+CONTEXT = _Context(TYPING, "cpu")

@@ -37,9 +37,9 @@ Code = tuple[str, bytes]  # the name of the function that Python or a task calls
 
 @functools.cache
 def surroundings() -> tuple[Any, ...]:
-    """Return what machine code depends on, except for the source file of its function.
+    """Return what all machine code depends on: processor, size of the cache, source files, versions and settings.
 
-    These are the processor, the other source files, versions and settings.
+    `_dependencies` adds the file of the function, which may be in another folder.
     """
     features, numba = "", cast(str, cast(ModuleSpec, find_spec("numba")).origin)
     with contextlib.suppress(RuntimeError):  # LLVM does not know the features
@@ -108,7 +108,10 @@ class _Method(ctypes.Structure):
 
 
 def callable_at(address: int, name: str) -> Any:
-    """Return a Python function that calls the machine code at an address; `lean` emits such code for an entry."""
+    """Return a Python function with this name, which calls the machine code at an address.
+
+    The machine code has to be the code of an `arrays.Entry`.
+    """
     method = _Method(name.encode(), address, METH_FASTCALL, None)
     _methods.append(method)
     new = ctypes.pythonapi.PyCFunction_NewEx

@@ -7,9 +7,9 @@ import numpy as np
 
 from softmax_impls.simd import pool
 from softmax_impls.simd import vectors as vec
-from softmax_impls.simd.jit import call_task, inner, task
+from softmax_impls.simd.jit import apart, task
 from softmax_impls.simd.passes import needs_shift, overflows, scaled_row, shifted_dot, write, write_and_reduce
-from softmax_impls.simd.vectors import Pointer
+from softmax_impls.simd.vectors import Pointer, call_task
 
 REDUCE, SHIFTED_DOT, WRITE = range(3)  # numbers of the loops; call[INNER] is the current loop
 # Indices of the sums of a row, in float64: the shift, Σ p (g + shift), and a cache line for the results of each part.
@@ -18,9 +18,13 @@ SHIFT, DOT, RESULTS = 0, 1, pool.LINE
 SUMS = RESULTS + pool.LINE * pool.MAX_CHUNKS
 
 
-@inner()
+@apart
 def loop(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, row: int, number: int) -> tuple[float, ...]:
-    """Compute a loop over a row; return the sum of the parts' sums, the largest key, and the value of this key."""
+    """Compute loop `number` (such as REDUCE) over the row that begins at index `row`; the threads share its parts.
+
+    Each part stores a sum, a key and the value of the key. Return the sum of these sums, the largest key, and the value
+    of the largest key. For REDUCE, these are Σ p g, the largest p, and g at the largest p.
+    """
     sums, dim, best, total = vec.pointer_to(call[pool.SUMS], np.float64(0)), call[pool.DIM], RESULTS, 0.0
     call[pool.INNER] = number
     call_task(call[pool.LEAD], call, probs, grad, out, row, row + dim)
@@ -33,7 +37,10 @@ def loop(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, row: int, n
 
 @task()
 def rows_in_parts(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute rows one after the other, each by all threads. This thread alone computes a row that may overflow."""
+    """Compute the rows from `start` to `stop` one after the other, each by all threads; return `stop`.
+
+    The thread that calls this task computes a row alone if the row may overflow.
+    """
     call[pool.SUMS] = vec.address(vec.stack(call, SUMS))
     dim, sums = call[pool.DIM], vec.pointer_to(call[pool.SUMS], np.float64(0))
     for row in range(start * dim, stop * dim, dim):
@@ -52,7 +59,11 @@ def rows_in_parts(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, st
 
 @task()
 def part_of_row(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute the loop number call[INNER] over a part of a row, the elements from `start` to `stop`."""
+    """Compute a loop over a part of a row: the elements from `start` to `stop`. Return `stop`.
+
+    call[INNER] is the number of the loop, such as REDUCE. call[SUMS] is the address of the sums of the row. SHIFTED_DOT
+    and WRITE read the sums that they need there; REDUCE and SHIFTED_DOT store the results of the part there.
+    """
     sums, number = vec.pointer_to(call[pool.SUMS], np.float64(0)), call[pool.INNER]
     results = RESULTS + pool.LINE * (start % call[pool.DIM] // call[pool.STEP])
     if number == REDUCE:  # write_and_reduce writes the elements from `start` to `start`: none

@@ -1,8 +1,8 @@
 """The passes over a row: reduce, shifted_dot and write. The result is p (h - Σ p h), where h = g + shift.
 
-In rows where Σ p g may have lost its accuracy to cancellation (`needs_shift`, `medium_sums`), the shift is -g at the
-largest p. In all other rows, the shift is 0, and shifted_dot is left out. The shift is added, because processors load
-and add in one instruction: 256×256 float32 took 0.96 to 0.98 of the time of a subtraction.
+In rows where Σ p g may have lost its accuracy to cancellation (`needs_shift`), and in all medium rows, the shift is -g
+at the largest p. In all other rows, the shift is 0, and shifted_dot is left out. The shift is added, because processors
+load and add in one instruction: 256×256 float32 took 0.96 to 0.98 of the time of a subtraction.
 
 An index counts elements from the beginning of the arrays, across rows.
 """
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from softmax_impls.simd import vectors as vec
-from softmax_impls.simd.jit import inner
-from softmax_impls.simd.sizes import MAX_DOT, MAX_UNSHIFTED_RATIO, MIN_SPREAD, PREFETCHED, TERMS_PER_LANE
+from softmax_impls.simd.jit import apart
+from softmax_impls.simd.sizes import MAX_UNSHIFTED_RATIO, PREFETCHED, TERMS_PER_LANE
 from softmax_impls.simd.vectors import Pointer, Vector
 
 LIMIT_32, LIMIT_64 = 2.0**102, 2.0**969  # of |Σ p h| in float32 and float64, see `overflows`
@@ -21,16 +21,14 @@ LIMIT_32, LIMIT_64 = 2.0**102, 2.0**969  # of |Σ p h| in float32 and float64, s
 Sums = tuple[float, float]  # of a row: the shift and Σ p (g + shift)
 
 
-@inner(forceinline=True)
 def needs_shift(max_g: Any, dot: float) -> bool:
-    """Whether `dot`, which is Σ p g, is too inaccurate, so that the row needs a shift; see `checks.bounds`.
+    """Whether a row has to be computed with g - max_g, because `dot` (Σ p g) may be inaccurate; see `checks.bounds`.
 
-    `max_g` is g at the largest p; the shift is -max_g.
+    `max_g` is g at the largest p, which need not be the largest g.
     """
     return not abs(np.float64(max_g)) <= MAX_UNSHIFTED_RATIO * abs(dot - np.float64(max_g))
 
 
-@inner(forceinline=True)
 def overflows(probs: Pointer, dot: Any) -> bool:
     """Whether p (h - dot) may overflow, where dot = Σ p h and h = g + c; then `scaled_row` has to compute the row."""
     # If an h overflowed, dot is inf or NaN. If not, |h| is at most the largest number, and h - dot rounds to a finite
@@ -39,9 +37,9 @@ def overflows(probs: Pointer, dot: Any) -> bool:
     return not abs(dot) < vec.as_element(probs, LIMIT_64 if vec.lanes(probs) == 8 else LIMIT_32)
 
 
-@inner()
+@apart
 def scaled_row(probs: Pointer, grad: Pointer, out: Pointer, row: int, n: int, step: int) -> None:
-    """Compute n elements, `step` apart, in float64, with g / 4, so that no difference of two g overflows."""
+    """Write the result of n elements, `step` apart, in float64, from g / 4: so no difference of two g overflows."""
     top, c = np.float64(probs[row]), np.float64(grad[row]) / 4
     for k in range(row, row + n * step, step):
         if probs[k] > top:
@@ -56,7 +54,6 @@ def scaled_row(probs: Pointer, grad: Pointer, out: Pointer, row: int, n: int, st
         out[k] = 4 * (np.float64(probs[k]) * ((np.float64(grad[k]) / 4 - c) - dot))
 
 
-@inner(forceinline=True)
 def row_sums(probs: Pointer, grad: Pointer, row: int, n: int, max_g: Any, dot: float) -> Sums:
     """Return the shift and Σ p (g + shift) of a row of n elements.
 
@@ -68,22 +65,14 @@ def row_sums(probs: Pointer, grad: Pointer, row: int, n: int, max_g: Any, dot: f
     return 0.0, dot
 
 
-@inner(forceinline=True)
 def medium_sums(probs: Pointer, grad: Pointer, row: int, n: int) -> tuple[Any, Any]:
     """Return the shift and Σ p (g + shift) of a row of more than two vectors, in the dtype of the arrays.
 
-    If g varies enough between the first two vectors, Σ p g is accurate, and there is no search for the largest p. On
-    Zen 3, ordinary rows of 48 to 129 float32 took 0.85 to 0.92 of the time that they took with a search in every row.
+    Every row is shifted. Without a shift where Σ p g seemed accurate, ordinary rows of 33 to 192 float32 took 0.86 to
+    0.92 of the time (float64 1.03 to 1.07, Zen 3), but one row in 200 had an error of more than 16 units of rounding
+    where a p is near 0.9.
     """
     width, last = vec.lanes(probs), row + n - vec.lanes(probs)
-    p, g = vec.load(probs, row), vec.load(grad, row)
-    next_p, next_g = vec.load(probs, row + width), vec.load(grad, row + width)
-    p = vec.select(p > next_p, next_p, p)
-    spread = vec.reduce_add(vec.larger(p * g - p * next_g, p * next_g - p * g))  # Σ min(p, next p) |g - next g|
-    if spread >= vec.as_element(probs, MIN_SPREAD) * abs(grad[row]):
-        dot = medium_dot(probs, grad, row, n, vec.as_element(probs, -0.0))
-        if abs(dot) <= vec.as_element(probs, MAX_DOT) * spread:
-            return vec.as_element(probs, -0.0), dot
     max_p, max_g = vec.load(probs, last), vec.load(grad, last)
     for k in range(row, last, width):
         max_p, max_g = vec.update_max(vec.load(probs, k), vec.load(grad, k), max_p, max_g)
@@ -91,7 +80,6 @@ def medium_sums(probs: Pointer, grad: Pointer, row: int, n: int) -> tuple[Any, A
     return shift, medium_dot(probs, grad, row, n, shift)
 
 
-@inner(forceinline=True)
 def medium_dot(probs: Pointer, grad: Pointer, row: int, n: int, shift: Any) -> Any:
     """Return Σ p (g + shift) of a row of more than two vectors, in the dtype of the arrays."""
     width, last, c = vec.lanes(probs), row + n - vec.lanes(probs), vec.broadcast(probs, shift)
@@ -107,7 +95,6 @@ def medium_dot(probs: Pointer, grad: Pointer, row: int, n: int, shift: Any) -> A
     return vec.reduce_add(a + p * (vec.load(grad, last) + c) + b)
 
 
-@inner(forceinline=True)
 def head(probs: Pointer, row: int, n: int) -> tuple[Vector, int]:
     """Return a vector of the first elements of p, and their number, so that the rest of the row is whole vectors.
 
@@ -117,7 +104,7 @@ def head(probs: Pointer, row: int, n: int) -> tuple[Vector, int]:
     return vec.select(vec.first_lanes(probs, first), vec.load(probs, row), vec.broadcast(probs, 0)), first
 
 
-@inner()
+@apart
 def shifted_dot(probs: Pointer, grad: Pointer, row: int, n: int, shift: float) -> float:
     """Return Σ p (g + shift) over n elements, in float64."""
     width, end = vec.lanes(probs), row + n
@@ -142,13 +129,11 @@ def shifted_dot(probs: Pointer, grad: Pointer, row: int, n: int, shift: float) -
         s0 = zero
 
 
-@inner(forceinline=True)
 def result_at(probs: Pointer, grad: Pointer, index: int, c: Vector, s: Vector) -> Vector:
     """Return a vector of the result, p ((g + c) - s)."""
     return vec.load(probs, index) * ((vec.load(grad, index) + c) - s)
 
 
-@inner(forceinline=True)
 def write_at(probs: Pointer, grad: Pointer, out: Pointer, index: int, c: Vector, s: Vector, nontemporal: bool) -> None:
     """Write a vector of the result.
 
@@ -160,7 +145,6 @@ def write_at(probs: Pointer, grad: Pointer, out: Pointer, index: int, c: Vector,
         vec.store(out, index, result_at(probs, grad, index, c, s))
 
 
-@inner(forceinline=True)
 def write_body(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums, nontemporal: bool) -> int:
     """Write the result in whole vectors, as many as fit before `end`; return the index of the next vector.
 
@@ -178,7 +162,6 @@ def write_body(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int
     return index
 
 
-@inner(forceinline=True)
 def write_edge(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums) -> None:
     """Write the elements from `index` to `end` one by one, because they are less than a vector."""
     c, s = vec.as_element(probs, sums[0]), vec.as_element(probs, sums[1])
@@ -186,7 +169,6 @@ def write_edge(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int
         out[k] = probs[k] * ((grad[k] + c) - s)
 
 
-@inner(forceinline=True)
 def write(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums, nontemporal: bool) -> None:
     """Write the elements from `index` to `end`, any part of a row."""
     if nontemporal:
@@ -198,21 +180,20 @@ def write(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sum
     write_edge(probs, grad, out, index, end, sums)
 
 
-@inner(forceinline=True)
 def reduce_at(probs: Pointer, grad: Pointer, index: int, a: Vector, max_p: Vector, max_g: Vector) -> tuple[Vector, ...]:
-    """Add a vector of p g to `a`, and update the largest p and their g, lane by lane."""
+    """Return `a` + p g, the larger of p and `max_p`, and g at this larger p, lane by lane; p and g are at `index`."""
     p, g = vec.load(probs, index), vec.load(grad, index)
     max_p, max_g = vec.update_max(p, g, max_p, max_g)
     return a + p * g, max_p, max_g
 
 
-@inner(forceinline=True)
 def write_and_reduce(
     probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums, nontemporal: bool, row: int, n: int
 ) -> tuple[int, Any, Any, float]:
-    """Write vectors up to `end`; reduce n elements from `row` on; return the next index, max p, g at max p, and Σ p g.
+    """Write the result of a row, in whole vectors up to `end`, and reduce n elements of another row, from `row` on.
 
-    If a p above ½ ends the pass early, Σ p g is NaN, so that `needs_shift` is true. `sums` are of the row to write.
+    Return the index of the next vector to write, and max p, g at max p, and Σ p g of the reduced row. `sums` belong to
+    the written row. If a p above ½ ends the reduction early, Σ p g is NaN, so that `needs_shift` is true.
     """
     width, row_end = vec.lanes(probs), row + n
     c, s = vec.broadcast(probs, sums[0]), vec.broadcast(probs, sums[1])

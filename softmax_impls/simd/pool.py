@@ -8,10 +8,14 @@ call, helpers poll for the next call before they sleep.
 
 A task ``task(call, probs, grad, out, start, stop)`` computes the items from `start` to `stop`, and returns `stop`. If
 not all items are computed, it returns another number. Define a task with the decorator ``@jit.task()``, and call it by
-``pool.run(task, probs, grad, out, team, words)``. In a task, the three arrays are pointers to elements (see
-`vectors`), and `call` points to the words of the call, which are on the caller's stack. The first of them are the words
-given to `run`. IN_PLACE is 1 if `out` is an input. A call with several loops has a first task, which calls `lead` once
-for each loop, see `parts`.
+``pool.run(task, probs, grad, out, team, words)``. The team states how many threads take part, see `team_for`. The
+dictionary `words` describes the call by numbers, such as ``words[ITEMS]``, the number of items. In a task, the three
+arrays are pointers to elements (see `vectors`). `call` points to an array of 64-bit words on the caller's stack: the
+numbers given to `run`, such as ``call[ITEMS]``, and further words. ``call[IN_PLACE]`` is 1 if `out` is an input.
+
+The task `lead` shares a loop over items among the threads. A call in several threads begins with `lead`, unless
+``words[FIRST]`` is another task. In a call with several loops, a task such as `parts.rows_in_parts` calls `lead` once
+for each loop.
 
 Numba's own threads are not used. With Numba's default threading layer, the process aborts when two threads call at
 once. With the layer of GNU OpenMP, a forked child process ends when it calls. In every layer, each call waits for all
@@ -20,7 +24,7 @@ releases the pool, so that Ctrl-C cannot interrupt in between.
 
 The threads share 64-bit words::
 
-    TICKET           number of the loop | 32 bits, one per chunk: 1 = taken, or there is no such chunk
+    TICKET           number of the loop, then 32 bits, one per chunk: 0 if the chunk exists and is not taken, else 1
     COMPLETED        number of completed chunks of this loop
     CALL, CHUNKS, …  the call, and the number of chunks of the loop, written before the loop's ticket
     BUSY             1 during a loop
@@ -42,9 +46,9 @@ from softmax_impls.implementation import Array
 from softmax_impls.simd import arrays, sizes
 from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.arrays import Entry
-from softmax_impls.simd.jit import DISABLE_JIT, WORD, Task, call_task, inner, task
+from softmax_impls.simd.jit import DISABLE_JIT, WORD, Task, task
 from softmax_impls.simd.sizes import CHUNKS_PER_THREAD, DONE, IDLE_POLLS, LARGE, POLLS_PER_YIELD, UNFIT, VECTOR_BYTES
-from softmax_impls.simd.vectors import Pointer
+from softmax_impls.simd.vectors import Pointer, call_task
 from softmax_impls.threads import MAX_THREADS, available_cores, num_threads
 
 # Words of a call: for the task, for `lead`, for `enter`. TABLE is the address of a table of addresses of other tasks.
@@ -62,11 +66,10 @@ MAX_CHUNKS = 2 * MAX_THREADS
 ALL_CHUNKS = (1 << MAX_CHUNKS) - 1
 
 
-@inner(forceinline=True)
 def _take_chunk(words: Pointer, ticket: int, first: int) -> bool:
-    """Take the first free chunk from `first` on, cyclically, and compute it. Return whether there was a free chunk.
+    """Compute the first chunk, cyclically from `first` on, that is free in `ticket`; return False if no chunk is free.
 
-    If the ticket has changed, nothing is computed.
+    If the word TICKET is no longer equal to `ticket`, the chunk is not computed, but the result is still True.
     """
     chunks = words[CHUNKS]
     for i in range(first, first + chunks):
@@ -87,7 +90,7 @@ def _take_chunk(words: Pointer, ticket: int, first: int) -> bool:
 
 @Entry
 def _help(memory: int, thread: int, idle_polls: int) -> int:
-    """Compute chunks of calls until `idle_polls` polls in succession find no chunk; return 0."""
+    """Compute chunks, as helper number `thread`, until `idle_polls` polls in succession find no chunk; return 0."""
     words, state = vec.pointer_to(memory, np.int64(0)), vec.release_gil()
     idle = 0
     while idle < idle_polls:
@@ -106,7 +109,7 @@ def _help(memory: int, thread: int, idle_polls: int) -> int:
 
 @task()
 def lead(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute the task call[TASK] in chunks of at least call[SMALLEST] items, with helpers if the pool is free."""
+    """Compute the items in chunks by the task call[TASK], with helpers; return `start` if it fails, else `stop`."""
     shared, own = vec.pointer_to(call[POOL], np.int64(0)), vec.stack(call, WORDS)
     # A call that finds the pool in use takes the same chunks alone, so that the result is the same.
     words = shared if vec.compare_exchange(shared, BUSY, 0, 1) else own
@@ -130,11 +133,11 @@ def lead(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int,
 
 @Entry
 def enter(probs: Any, grad: Any, out: Any, words: int) -> int:
-    """Compute a call on three C-contiguous arrays of one dtype, float32 or float64, and return its state.
+    """Compute a call on three arrays; return whether it succeeded.
 
     `words` is the address of the words that describe the call, see `words_of`. If the word ITEMS is 0, the items are
-    all rows. The state is DONE if all items are computed, and UNFIT if the shapes differ or `out` partly overlaps an
-    input. It is LARGE + 1 + i if the task with index i in the table is not compiled, see `tasks`. It is LARGE if the
+    all rows. Return DONE if all items are computed, and UNFIT if the arrays do not fit, see `arrays.common_size`.
+    Return LARGE + 1 + i if the task with index i in the table of `tasks.Tasks` is not compiled. Return LARGE if the
     items have to be computed in another way, for example because a result may overflow.
     """
     size = arrays.common_size(probs, grad, out)
@@ -192,7 +195,7 @@ class Pool:
         return team
 
     def _start(self, threads: int) -> tuple[Team, list[Any]]:
-        """Start the helpers that are missing for so many threads; return the team and the locks of its helpers."""
+        """Start the helpers that a call in `threads` threads lacks; return the team and the locks of the helpers."""
         memory, helpers = self._words.ctypes.data, min(threads, self._max_threads) - 1
         if helpers > 0:
             _help.compiled(memory, 0, 0)  # compiled here: a helper never compiles
@@ -226,7 +229,10 @@ def team_for(moved: int, threads: int | None = None) -> Team:
 
 
 def words_of(team: Team, words: dict[int, Any]) -> tuple[Any, Any]:
-    """Return the words of a call, and their address for `enter`. Words that are not given are 0."""
+    """Return the words of a call in a list or array, and their address for `enter`.
+
+    `words` has the values of some words, by index, such as ``words[DIM]``. Other words are 0 or come from the team.
+    """
     threads, leader, memory = team
     words = {FIRST: leader if threads > 1 else words.get(TASK)} | words
     words |= {THREADS: threads, LEAD: leader, POOL: memory}
@@ -236,6 +242,7 @@ def words_of(team: Team, words: dict[int, Any]) -> tuple[Any, Any]:
 
 
 def run(task: Task, probs: Array, grad: Array, out: Array, team: Team, words: dict[int, Any]) -> None:
-    """Compute a call that `words` describe; ITEMS is always among them. `team` is a result of `team_for`."""
+    """Run a task on ``words[ITEMS]`` items of the arrays, in the threads of a team that `team_for` returned."""
     words_and_address = words_of(team, {TASK: task.address(probs.dtype)} | words)
-    enter.compiled(probs, grad, out, words_and_address[1])
+    if enter.compiled(probs, grad, out, words_and_address[1]) != DONE:
+        raise ValueError("the arrays do not fit")

@@ -7,17 +7,18 @@ than two vectors. They are written like long rows, but with non-temporal stores.
 If g + c or h - Σ p h may overflow in a row, `scaled_row` computes this row. `long_rows` and `streamed_rows` write
 all rows before such a row, stop there, and return the number of the row. For tiny, short and medium rows, a comparison
 for each row would take 4 to 40 % of the time. So `medium_rows` writes all rows, and adds up the squares of the rows'
-sums. `tiny_rows` and `short_rows` compute p h - p Σ p h, where only h can overflow. If an h overflows, the sum is inf
-or NaN, so they add up the sums, not their squares. If the total is not finite, the function returns `start`, and
-`careful_rows` computes the rows again. If `out` is an input, the input would be lost by then. So `careful_rows`
-computes such a call from the beginning: it writes blocks of rows to the stack, and copies each block to `out`.
+sums Σ p h: if a sum is so large that its row may overflow, the square is inf. `tiny_rows` and `short_rows` compute
+p h - p Σ p h, where only h can overflow. If an h overflows, Σ p h is inf or NaN, so these tasks add up the sums, not
+their squares. If the total is not finite, the task returns `start`, and `careful_rows` computes the rows again. If
+`out` is an input, the input would be lost by then. So `careful_rows` computes such a call from the beginning: it writes
+blocks of rows to the stack, and copies each block to `out`.
 """
 
 import numpy as np
 
 from softmax_impls.simd import pool
 from softmax_impls.simd import vectors as vec
-from softmax_impls.simd.jit import call_task, inner, task
+from softmax_impls.simd.jit import task
 from softmax_impls.simd.passes import (
     Sums,
     medium_sums,
@@ -30,16 +31,15 @@ from softmax_impls.simd.passes import (
     write_edge,
 )
 from softmax_impls.simd.sizes import BLOCK_ELEMENTS, PIPELINED_ABOVE
-from softmax_impls.simd.vectors import Pointer
+from softmax_impls.simd.vectors import Pointer, call_task
 
 # Kinds of rows. Each number is the index of a task. CAREFUL is the task for rows of any kind if `out` is an input, or
 # if a row may overflow. SHARED and PART are the tasks in `parts`.
 TINY, SHORT, MEDIUM, LONG, STREAMED, CAREFUL, SHARED, PART = range(8)
 
 
-@inner(forceinline=True)
 def kind_of(dim: int, width: int, nontemporal: bool) -> int:
-    """Return the kind of rows that have `dim` elements; a vector has `width` elements."""
+    """Return TINY, SHORT, MEDIUM, LONG or STREAMED: the kind of rows of `dim` elements; a vector has `width`."""
     if dim <= width:
         return TINY
     if dim <= 2 * width:
@@ -49,9 +49,11 @@ def kind_of(dim: int, width: int, nontemporal: bool) -> int:
     return LONG if dim > PIPELINED_ABOVE * width else MEDIUM
 
 
-@inner(forceinline=True)
 def place(kind: int, width: int) -> int:
-    """Return the index of a kind's task in the table of tasks, see `tasks`; a vector has `width` elements."""
+    """Return the index of a task's address in the table of `tasks.Tasks`, for a kind of rows (TINY, …) and a dtype.
+
+    `width` is the number of elements of a vector, which depends on the dtype.
+    """
     return 2 * kind + (width == 8)
 
 
@@ -69,7 +71,7 @@ def streamed_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, st
 
 @task()
 def careful_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute rows of any kind, in calls where `out` is an input or a row may overflow."""
+    """Compute rows of any length, in calls where `out` is an input or a row may overflow; return `stop`."""
     dim, width, table = call[pool.DIM], vec.lanes(probs), vec.pointer_to(call[pool.TABLE], np.int64(0))
     kind = kind_of(dim, width, call[pool.NONTEMPORAL] != 0)
     rows = table[place(kind, width)]
@@ -153,7 +155,6 @@ def medium_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, star
     return stop if np.isfinite(total) else start
 
 
-@inner(forceinline=True)
 def _long_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, nontemporal: bool) -> int:
     """Compute rows of a vector or more: each step reduces row i and writes row i - 1, which the cache still holds."""
     index = start * dim  # the next element to write
@@ -185,11 +186,13 @@ def _long_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int
     return stop
 
 
-@inner(forceinline=True)
 def _write_across(
     probs: Pointer, grad: Pointer, out: Pointer, index: int, row: int, before: Sums, sums: Sums, nontemporal: bool
 ) -> None:
-    """Write the vector that begins in the row before `row` and ends in `row`."""
+    """Write the vector at `index`, which begins in the row before `row` and ends in `row`.
+
+    `before` has the shift and the sum of the row before, `sums` has the shift and the sum of `row`.
+    """
     first = vec.first_lanes(probs, row - index)
     c = vec.select(first, vec.broadcast(probs, before[0]), vec.broadcast(probs, sums[0]))
     s = vec.select(first, vec.broadcast(probs, before[1]), vec.broadcast(probs, sums[1]))

@@ -66,15 +66,6 @@ TERMS_OF_COLUMN = 8
 # g is shifted where |g at the largest p| is larger than this times |Σ p g - g at the largest p|. Elsewhere a shift
 # hardly makes the sum more accurate. If this is at most 2, the error stays within the bound of `checks.bounds`.
 MAX_UNSHIFTED_RATIO = 2.0
-# Medium rows are not shifted where |Σ p g| is at most this times the spread of g in the first two vectors. If this is
-# at most 4, the error stays within the bound of `checks.bounds`. In 60,000 rows made to be near this limit, the worst
-# error was 13 units. With `needs_shift` instead, it was 9 units. With a limit of D / 4, which the bound also allows, it
-# was 38.
-MAX_DOT = 4.0
-# Medium rows are shifted, and Σ p g is not computed, where the spread is less than this times the row's first |g|. This
-# only saves time: Σ p g would be too large for the spread. This happens in 90 to 99 % of saturated rows, in no ordinary
-# rows.
-MIN_SPREAD = 1 / 256
 
 # Times that an idle helper polls for the next call before it sleeps: 20 to 100 µs. A polling helper starts within 1 µs.
 IDLE_POLLS = 2000

@@ -11,16 +11,16 @@ import numpy as np
 from softmax_impls.implementation import Array
 from softmax_impls.simd import pool, rows, sizes
 from softmax_impls.simd import vectors as vec
-from softmax_impls.simd.jit import DISABLE_JIT, WORD, Task, call_task, task
-from softmax_impls.simd.vectors import Pointer
+from softmax_impls.simd.jit import DISABLE_JIT, WORD, Task, task
+from softmax_impls.simd.vectors import Pointer, call_task
 
 SMALL: pool.Team = (0, 0, 0)  # the team of a small call
 
 
 class Tasks:
-    """The tasks for all kinds of rows, and a table of their addresses.
+    """A task for each kind of rows (such as `rows.TINY`), and a table of the tasks' addresses.
 
-    The table has an address for each kind and dtype. The address is 0 until the task is compiled.
+    The table has two addresses per task: for float32 and for float64. An address is 0 until the task is compiled.
     """
 
     def __init__(self, *tasks: Task) -> None:
@@ -31,13 +31,22 @@ class Tasks:
 
     @functools.cached_property
     def small(self) -> Any:
-        """The address of the words of a small call, for `pool.enter`."""
+        """The argument `words` with which to call `pool.enter` for small arrays.
+
+        In such a call, the calling thread computes all rows alone, and keeps the GIL. `enter` returns LARGE if the
+        call moves `sizes.SHARED_FROM` bytes or more, if its task is not compiled, or if a result may overflow. Then
+        use `run`.
+        """
         words = _words(self, SMALL, sizes.NONTEMPORAL_FROM, False)
         self._kept.append(words)  # all, not only the last: two threads may make words at once, and use both addresses
         return words[1]
 
     def run(self, probs: Array, grad: Array, out: Array, threads: int | None = None) -> None:
-        """Compute any call, also if it is not a small call, needs a task that is not compiled, or may overflow."""
+        """Compute the rows of arrays of any size in at most `threads` threads; the default is `num_threads`.
+
+        Tasks that are missing are compiled. If the first try fails because a row may overflow, all rows are computed
+        again in the way that is used if `out` is an input, see `rows`.
+        """
         team, state, careful = pool.team_for(3 * probs.nbytes, threads), sizes.LARGE, False
         while state >= sizes.LARGE:
             words = _words(self, team, sizes.NONTEMPORAL_FROM, careful)
@@ -46,6 +55,8 @@ class Tasks:
                 self._addresses[missing] = self._tasks[missing // 2].address(probs.dtype)
             assert not (careful and state == sizes.LARGE)  # the tasks of a careful call compute all rows
             careful |= state == sizes.LARGE
+        if state == sizes.UNFIT:
+            raise ValueError("the arrays do not fit: a kernel takes plain arrays of one shape and dtype")
 
 
 @functools.lru_cache(1024)
@@ -58,11 +69,12 @@ def _words(tasks: Tasks, team: pool.Team, nontemporal_from: int, careful: bool) 
 
 @task()
 def choose(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute a call by the task for its rows; return -1 - i if the task with index i in the table is not compiled.
+    """Choose the task for the rows of a call, run the task, and return its result.
 
-    THREADS is 0 in a call by the fast path for small arrays. If its arrays are not small, or if its task is not
-    compiled, return `start`. INNER is the number of lanes of a vector. NONTEMPORAL is a limit: a call that moves more
-    bytes uses non-temporal stores.
+    If the task with index i in the table is not compiled, return -1 - i. In a call by `Tasks.small`, call[THREADS] is
+    0. Such a call returns `start` if its arrays are not small, or if its task is not compiled. call[INNER] is the
+    number of lanes of a vector. call[NONTEMPORAL] is a limit: a call that moves more bytes uses non-temporal stores.
+    This task replaces the limit by 1 if the call uses them, else by 0.
     """
     dim, width, threads = call[pool.DIM], call[pool.INNER], call[pool.THREADS]
     row_bytes, table = 3 * sizes.VECTOR_BYTES // width * dim, vec.pointer_to(call[pool.TABLE], np.int64(0))

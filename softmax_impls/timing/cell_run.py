@@ -139,7 +139,10 @@ class CellRun:
             participant.release()
 
     def _verify(self, arrays: CellArrays) -> None:
-        """Verify the active kernels; start over if one of them was timed and is wrong."""
+        """Verify the active kernels.
+
+        If a kernel that was timed is wrong, raise `_StartOver`: all samples are dropped, and the step is taken again.
+        """
         kernels = self.active
         if arrays.restore_inputs():  # an eliminated kernel may have modified the inputs
             kernels = [kernel for kernel in self.kernels.values() if kernel.status in ("timed", "eliminated")]

@@ -26,7 +26,10 @@ LONGER = 1.15  # a processor is quiet if the loop takes less than this many time
 
 @jit(nogil=True)
 def _spin(steps: int) -> np.uint64:
-    """Compute several sums side by side, so that a program on the same core slows them down."""
+    """Run the loop whose time is measured, for `steps` steps; the returned number is not used.
+
+    The loop computes several sums side by side, so that a program on the same core slows the loop down.
+    """
     a = b = c = d = np.uint64(1)
     for i in range(steps):
         a = a * np.uint64(3) + np.uint64(1)
@@ -41,10 +44,10 @@ if DISABLE_JIT:  # NumPy warns of overflow; compiled code does not
 
 
 class Shortest:
-    """The shortest time of the loop since the machine was started, in seconds: its time on a quiet processor.
+    """The shortest time in seconds that the loop of `_spin` has taken since the machine was started.
 
-    Another program may be busy for as long as this process runs. So the shortest time of all processes is kept in a
-    file.
+    This is the time of the loop on a quiet processor. Another program may be busy for as long as this process runs. So
+    the shortest time that any process has measured is kept in `file`.
     """
 
     def __init__(self, file: Path) -> None:
@@ -90,7 +93,10 @@ def slowdown(after_threads: bool = False) -> float:
 
 
 def is_quiet(after_threads: bool = False) -> bool:
-    """Whether the loop now takes less than `LONGER` times its shortest time; see `slowdown`."""
+    """Whether the processor is quiet: the loop now takes less than `LONGER` times its shortest time.
+
+    With `after_threads`, the loop waits until numba_simd's threads sleep.
+    """
     return slowdown(after_threads) < LONGER
 
 

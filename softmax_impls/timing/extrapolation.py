@@ -101,6 +101,9 @@ def _extrapolate(probes: list[Probe], batch: int, dim: int, is_quadratic: bool) 
 
 
 def _grown(probe: Probe, batch: int, dim: int, power: int = 1) -> float:
-    """Return the seconds of a call on (batch, dim) if the time of `probe` grows with B·D**power; a Jacobian has 2."""
+    """Return the predicted seconds of a call on (batch, dim), if its time grows with B·D**power from `probe` on.
+
+    A `power` of 2 is for kernels that take B·D² steps: for example, a kernel that computes the Jacobian of each row.
+    """
     b, d, seconds = probe
     return seconds * (batch / b) * (dim / d) ** power

@@ -48,7 +48,10 @@ class CellArrays:
         self.input_rows = [(p, self.rows(gradient)) for gradient in self.gradients]
 
     def _row_sums(self, p: Array, g: Array) -> reference.RowSums:
-        """Return the sums of each row; repeated rows are summed once. The last rows of a gradient may not repeat."""
+        """Return the `RowSums` of probabilities `p` and gradient `g`, (B, D) each; rows that repeat are summed once.
+
+        The last rows are summed apart, because the end of the second gradient does not repeat earlier rows.
+        """
         batch, dim = p.shape
         period = workloads.drawn_rows(batch, dim) if self.key.axis == -1 else batch
         own = min(batch, 1 + math.ceil(workloads.PAGE / g.itemsize / dim))  # rows that may not repeat
@@ -109,7 +112,10 @@ class Participant:
         return self.implementation.name
 
     def stop(self, status: Status, note: str = "") -> None:
-        """Take no further samples, and release the arrays."""
+        """Take no further samples, and release the arrays; `status` and `note` are the reason.
+
+        Unless the status is "eliminated", drop all samples, too, and count the kernel as not verified.
+        """
         self.status, self.note = status, note
         self.release()
         if status != "eliminated":
@@ -129,9 +135,9 @@ class Participant:
         self.bound, self._arrays = (), None
 
     def admit(self, arrays: CellArrays, allowance: float, largest_temporaries: int) -> None:
-        """Stop the kernel if a call needs more than `largest_temporaries` bytes of memory; else predict its time.
+        """Stop the kernel if a call needs more than `largest_temporaries` bytes of memory; else set `prediction`.
 
-        `allowance` is the time in seconds that the call and the smaller calls for the prediction may take.
+        It has the time of a call, and whether this call and the smaller calls to predict it fit `allowance` seconds.
         """
         key, dtype = arrays.key, arrays.probs.dtype
         rows = usage.copied_rows(self.implementation, key.shape, key.axis)

@@ -42,7 +42,7 @@ class Times(NamedTuple):
 
 @dataclass
 class _Line:
-    """A line of code, and the samples of its time in seconds of a call."""
+    """A line of code that makes one call of a kernel, and the samples of the time of this call in seconds."""
 
     code: str
     every: list[float] = field(default_factory=list)
@@ -76,11 +76,15 @@ class _Line:
 
 
 def time_pasted(usage: Usage, seconds: float, threads: int = 1, alone: Usage | None = None) -> Times:
-    """Run the setup of `usage`, and time its line on the new arrays, again and again for about `seconds` seconds.
+    """Return the time of the call that `usage` makes, and its range, measured for about `seconds` seconds.
 
-    Short calls are timed for as long as long calls, because another program may slow the processor down for half a
-    second. `alone` is the same call in one thread. If it is given, the range includes its time, too, because another
-    program may keep the processors of the other threads busy for the whole life of a process.
+    Run the setup of `usage`, which makes new arrays, and time its line on these arrays; repeat both until the time is
+    up. With few quiet samples, timing takes up to twice as long. Short calls are timed for as long as long calls,
+    because another program may slow the processor down for half a second.
+
+    `alone` is the same call in one thread instead of `threads`. If `alone` is given, its time is measured, too, and the
+    returned range includes it: another program may keep the processors of the other threads busy for the whole life of
+    a process.
     """
     start, sets = time.perf_counter(), 0
     line, line_alone = _Line(usage.line), _Line(alone.line if alone else "")
@@ -97,9 +101,10 @@ def time_pasted(usage: Usage, seconds: float, threads: int = 1, alone: Usage | N
 
 
 def _spanning(times: Times, alone: Times, threads: int) -> Times:
-    """Extend the range to the time of one thread.
+    """Return `times` with a range that includes `alone`, the times of the same call in one thread.
 
-    If the threads did not run at the same time, extend it also to the time of one thread divided by `threads`.
+    If the threads did not run at the same time, the range also includes the time of one thread divided by `threads`:
+    the call may take this time when all threads run at the same time.
     """
     ran = times.seconds * SIDE_BY_SIDE * threads <= alone.seconds
     low = times.low if ran else min(times.low, alone.seconds / threads)

@@ -1,4 +1,7 @@
-"""The record of a measured cell, as it is kept in results files. Decoding a file checks the bounds of the types."""
+"""The record of a measured cell, as it is kept in results files.
+
+When a file is decoded, each value has to be in the range of its type. A `Size`, for example, is from 1 to 2**40.
+"""
 
 import datetime
 import math
@@ -187,5 +190,8 @@ def rounded(samples: Iterable[float]) -> Samples:
 
 
 def finite(value: float | None, largest: float = 1e308) -> float | None:
-    """Return a number if JSON and the bounds of a record allow it, else None."""
+    """Return `value` as a float if it is a number from 0 to `largest`, else None.
+
+    JSON has no NaN and no infinity, and the types of a record limit its numbers.
+    """
     return float(value) if value is not None and 0 <= value <= largest else None

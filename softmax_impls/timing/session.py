@@ -99,7 +99,10 @@ class Session:
         self._deadline = max(self._deadline, time.perf_counter() + self._policy.timing_share * self.budget)
 
     def prepare_quickly(self, dtypes: Sequence[str]) -> None:
-        """Do less than `prepare`: check only kernels that this package does not ship. The budget starts afterwards."""
+        """Make the first call of every kernel, but check only kernels that this package does not ship.
+
+        Call this method instead of `prepare` to save time. The budget begins when the method returns.
+        """
         for kernel, dtype in itertools.product([*self.implementations.values(), ROOFLINE], map(np.dtype, dtypes)):
             first_call_seconds(kernel, dtype)
         unchecked = {name: Verdict(name, kernel.accurate_for) for name, kernel in self.implementations.items()}
@@ -166,7 +169,10 @@ class Session:
 
     @contextmanager
     def _limit_threads(self, threads: int) -> Iterator[dict[str, str]]:
-        """Temporarily limit the threads of all implementations; yield the result of `_set_threads`."""
+        """Temporarily limit the threads of all implementations.
+
+        Yield the reasons why implementations do not run in `threads` threads, by name; see `_set_threads`.
+        """
         with limit_all_threads(threads):
             try:
                 yield self._set_threads(threads)
@@ -203,7 +209,7 @@ def plan(keys: Sequence[CellKey], policy: SamplingPolicy = DEFAULT) -> list[Step
 
 
 def cost(key: CellKey, policy: SamplingPolicy = DEFAULT) -> float:
-    """Return the cost of a cell, relative to other cells."""
+    """Return the cost of a cell, without a unit: the budget is divided among cells in proportion to their costs."""
     return (policy.grid_cost if key.workload == GRID else 1.0) + policy.byte_cost * key.moved_bytes
 
 

@@ -77,9 +77,9 @@ def compare_samples(
 ) -> Comparison:
     """Compare kernels by their samples in seconds, at least one for each kernel. Sample i is from round i.
 
-    `blocks` has the number of rounds in each block. Kernels in `eliminated` do not tie, however wide their intervals.
-    `disturbed` has the indices of disturbed rounds. If enough rounds are undisturbed, a kernel that is not slower than
-    the best kernel in these rounds ties.
+    A kernel ties with the best kernel unless the interval of its ratio lies above 1 + `margin`. It also ties if its
+    fastest samples are faster, or if it is not slower in enough undisturbed rounds. Kernels in `eliminated` never tie.
+    `blocks` has the number of rounds in each block, and `disturbed` has the indices of disturbed rounds.
     """
     rounds = max(map(len, samples.values()))
     complete = {name: taken for name, taken in samples.items() if len(taken) == rounds}
@@ -116,8 +116,8 @@ def decide(
     """Eliminate the kernels that are clearly slower than the fastest.
 
     The ratio is a kernel's time divided by the time of the fastest kernel. If `early` is given, the ratio has to exceed
-    `early` in every round. Otherwise, the lower end of its confidence interval has to exceed 1 plus twice the margin;
-    before the last step of the cell, it also has to exceed `policy.later_ratio`.
+    `early` in every round. If not, the lower end of its confidence interval has to exceed `policy.later_ratio`, except
+    in the last step of the cell. In all cases, it also has to exceed 1 plus twice the margin.
     """
     name, second = control or ("", ())
     ratio = control_ratio(second, samples[name], blocks) if second and name in samples else None
@@ -145,7 +145,7 @@ def selected(samples: Samples, rounds: Sequence[int]) -> list[float]:
 
 
 def blocks_of(blocks: Sequence[int], rounds: Sequence[int]) -> tuple[int, ...]:
-    """Return how many of the `rounds` are in each block, without the blocks that have none of them."""
+    """Return how many rounds of each block have their index in `rounds`; blocks without such rounds are left out."""
     if not blocks:
         return ()
     counts, _ = np.histogram(rounds, bins=[0, *itertools.accumulate(blocks)])
@@ -153,9 +153,9 @@ def blocks_of(blocks: Sequence[int], rounds: Sequence[int]) -> tuple[int, ...]:
 
 
 def control_ratio(control: Samples, kernel: Samples, blocks: Sequence[int]) -> Ratio:
-    """Return the time of the A/A control divided by the time of its kernel, with `DIFFERENCE_CONFIDENCE`.
+    """Return the time of the A/A control divided by its kernel's time; the confidence is `DIFFERENCE_CONFIDENCE`.
 
-    With a confidence of 0.95, more cells had a wide margin, and 1 to 3 of 104 slowdowns of 5 % were not reported.
+    With 0.95, the margin of more cells was wide, and 1 to 3 of 104 slowdowns of 5 % were not reported.
     """
     return quiet_ratio(control, kernel, DIFFERENCE_CONFIDENCE, blocks)
 
@@ -170,7 +170,7 @@ def quiet_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE, blocks: 
 
     The interval is Student's for a trimmed mean (K. K. Yuen, "The two-sample trimmed t for unequal population
     variances", Biometrika 61 (1), 1974). If there are at least four blocks, the groups are the blocks. Else they are
-    single rounds or, from 30 rounds on, pairs of rounds: the half of the pairs in which both kernels were fastest.
+    single rounds or, from 30 rounds on, pairs of rounds. Up to half of the pairs are left out: slow for either kernel.
     """
     rounds = min(len(a), len(b))
     logs = np.log(np.array([a[:rounds], b[:rounds]], dtype=float))
@@ -195,7 +195,7 @@ def quiet_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE, blocks: 
 
 
 def paired_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE) -> Ratio:
-    """Return the median of a/b, with a bootstrap interval, over all rounds that both kernels have, quiet or not."""
+    """Return `a` divided by `b`: the median over all rounds of both, quiet or not, with a confidence interval."""
     rounds = min(len(a), len(b))
     logs = np.log(np.asarray(a[:rounds]) / np.asarray(b[:rounds]))
     if rounds < FEW_ROUNDS:
@@ -213,7 +213,7 @@ def median_interval(samples: Samples, confidence: float = CONFIDENCE) -> tuple[f
 
 
 def _is_slower_when_quiet(a: Samples, b: Samples, disturbed: Collection[int]) -> bool:
-    """Whether `a` is slower than `b` in the undisturbed rounds; true if all rounds, or too few, are undisturbed."""
+    """Return False if rounds were disturbed and `a` is not slower than `b` in enough undisturbed rounds, else True."""
     rounds = min(len(a), len(b))
     kept = quiet_rounds(rounds, disturbed)
     return len(kept) == rounds or quiet_ratio(selected(a, kept), selected(b, kept)).value > 1
@@ -229,7 +229,7 @@ def _fastest_quarter(logs: Floats) -> Floats:
 def _ratio_of_few(logs: Floats, confidence: float, value: float) -> Ratio:
     """Return exp(value) with Student's interval for the mean of `logs`, the logarithms of the rounds' ratios.
 
-    The interval is widened to contain all of these ratios, and cut at a factor of two beyond them.
+    The interval is changed to contain the ratio of every round, and to end within a factor of 2 of these ratios.
     """
     mean, half, rounds = logs.mean(), math.inf, len(logs)
     if rounds > 1:
@@ -240,9 +240,9 @@ def _ratio_of_few(logs: Floats, confidence: float, value: float) -> Ratio:
 
 
 def _has_faster_samples(a: Samples, b: Samples) -> bool:
-    """Whether the fastest samples of `a` are faster than those of `b`. Even a disturbed kernel has a few fast samples.
+    """Whether the fastest samples of `a` are faster than those of `b`; False if there are few rounds.
 
-    The fastest 2 % count, and at least three samples: a rare placement of the arrays can make three of thousands fast.
+    A disturbed kernel has fast samples, too. The fastest 2 % count: a rare placement can make three of thousands fast.
     """
     rounds = min(len(a), len(b))
     fastest = max(3, rounds // 50)

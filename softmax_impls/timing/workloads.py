@@ -96,9 +96,9 @@ def grid() -> list[tuple[int, int]]:
 
 
 def select(names: Sequence[str] = (), shapes: Sequence[tuple[int, int]] = ()) -> list[tuple[str, int, int]]:
-    """Return (name, batch, dim) of the named workloads (`GRID` for the grid) and of the shapes.
+    """Return (name, batch, dim) of the workloads in `names` and of `shapes`; the name of each shape is `CUSTOM`.
 
-    Without arguments, return the shapes of `WORKLOADS` and of the grid.
+    The name `GRID` stands for all shapes of the grid. Without arguments, return all of `WORKLOADS` and the grid.
     """
     names = names or ([] if shapes else [*WORKLOADS, GRID])
     named = [(name, *sizes(name)) for name in names if name != GRID]
@@ -117,9 +117,10 @@ def sizes(name: str) -> tuple[int, int]:
 def cell_keys(
     names: Sequence[str], shapes: Sequence[tuple[int, int]], dtypes: Sequence[str], threads: Sequence[int]
 ) -> list[CellKey]:
-    """Return the cells of `select` for each dtype and number of threads, without repetitions.
+    """Return the keys of cells: every workload or shape with every dtype and number of threads. No key repeats.
 
-    Raise ValueError if an argument is invalid.
+    `names` are names of workloads, and `shapes` are pairs (batch, dim), as in `select`. Raise ValueError if an argument
+    is invalid.
     """
     try:
         shapes = [(_as_int(batch), _as_int(dim)) for batch, dim in shapes]
@@ -192,10 +193,11 @@ def place(probs: Array, grad_output: Array, batch: int) -> tuple[Array, Array, A
 
 
 def other_gradient(grad_output: Array) -> Array:
-    """Return a second gradient, which starts a page later in the memory of a gradient from `place`.
+    """Return a second gradient of the same shape: a view of the memory of `grad_output`, but one page (4 KiB) further.
 
-    Calls that alternate between the two gradients have to compute each result. The second gradient needs hardly more
-    space in a cache.
+    `grad_output` is a gradient from `place`, which also fills the page after the gradient with random numbers. Kernels
+    are called with the two gradients in turn, so that the result of the last call is wrong for the next call. The two
+    gradients overlap, so together they take only a page more space in a cache than one gradient.
     """
     assert isinstance(grad_output.base, np.ndarray)
     first = grad_output.base.reshape(-1).view(np.uint8)

@@ -180,11 +180,11 @@ def test_text_from_results_does_not_become_code(spec):
 
 
 def test_kernels_that_exceed_the_error_are_ruled_out_with_the_reason():
-    found = ask(Question(16, 64, "float32", max_error=1e-6), GRID)
+    found = ask(Question(16, 64, "float32", max_error=1e-5), GRID)
     assert list(found.candidates) == ["numba_pivoted", "numba_simd"]
     assert found.ruled_out["closed_form"] == "its worst error has no bound"
     tight = ask(Question(16, 64, "float32", max_error=2e-7), GRID)
-    assert tight.ruled_out["numba_simd"] == "its worst error may be 9.5e-07, more than 2e-07"
+    assert tight.ruled_out["numba_simd"] == "its worst error may be 7.6e-06, more than 2e-07"
 
 
 @pytest.mark.parametrize("errors", [{}, {"saturated": 2e-7}])
@@ -193,7 +193,7 @@ def test_the_error_bound_is_the_same_wherever_the_times_come_from(errors):
     fields = {name: {"errors": errors} for name in ("numba_simd", "numba_rows")}
     found = ask(Question(1, 5, "float32"), [build_cell(1, 5, dict.fromkeys(fields, 1e-6), fields=fields)])
     bounds = {name: candidate.error_bound for name, candidate in found.candidates.items()}
-    assert bounds == {"numba_simd": 16 * 2.0**-24, "numba_rows": math.inf}
+    assert bounds == {"numba_simd": 128 * 2.0**-24, "numba_rows": math.inf}
 
 
 def test_an_error_that_exceeds_the_bound_counts():
@@ -232,8 +232,9 @@ def test_the_errors_of_our_own_kernels_are_known_from_the_checks(dtype):
 def test_random_rows_are_within_the_stated_error_bound(name, dtype):
     bound = ask(Question(1, 24, dtype), [build_cell(1, 24, {name: 1e-6}, dtype=dtype)]).candidates[name].error_bound
     rng = np.random.default_rng(0)
-    for dim in (10, 24, 300):
-        x, g = (scale * rng.standard_normal((300, dim)).astype(dtype) for scale in (10, 1))
+    for dim, scale, confident in ((10, 10, 0), (24, 10, 0), (300, 10, 0), (24, 0.5, 6), (33, 0.5, 6)):
+        x, g = (factor * rng.standard_normal((2000, dim)).astype(dtype) for factor in (scale, 1))
+        x[:, 0] += confident  # p near 0.9
         powers = np.exp(x.astype(np.longdouble) - x.max(axis=-1, keepdims=True))
         p = powers / powers.sum(axis=-1, keepdims=True)
         h = g - np.take_along_axis(g.astype(np.longdouble), p.argmax(axis=-1)[:, np.newaxis], axis=-1)

@@ -100,21 +100,6 @@ def test_threads_that_need_a_function_at_once_load_its_machine_code_once(monkeyp
     assert len(loaded) == 1
 
 
-def test_an_interrupt_while_functions_are_defined_loses_none_of_them(monkeypatch):
-    calls = []
-
-    def define(lean):
-        calls.append(lean)
-        if len(calls) == 1:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(jit, "_undefined", [define])
-    with pytest.raises(KeyboardInterrupt):
-        jit.compiler()
-    jit.compiler()
-    assert (len(calls), jit._undefined) == (2, [])
-
-
 def test_a_disk_without_space_for_the_cache_is_no_error(monkeypatch):
     def save(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -94,7 +94,11 @@ class FleetComparison(Outcome):
                 client.run(tasks.stop, workers=workers, on_error="ignore")
 
     def _find_kinds(self, client: Client, line: ProgressLine) -> None:
-        """Group the workers by kind of machine. Refuse workers with another version of this package, and name them."""
+        """Group the workers by kind of machine, and show a line for each kind and for each refused worker.
+
+        `describe_workers` says which workers are refused. A kind is not measured if one of its hosts also has workers
+        with other versions of the libraries, which are another kind. ValueError if no worker is usable.
+        """
         found, refused = describe_workers(client, client.nthreads(), self.order.machine)
         kinds: dict[KindKey, list[str]] = {}
         for address, about in found.items():
@@ -151,7 +155,7 @@ class FleetComparison(Outcome):
             self.unfinished = True
 
     def _receive(self, client: Client, kind: KindRun, line: ProgressLine) -> None:
-        """Handle the next message of a kind, and ask for another message."""
+        """Handle the message from the worker that measures a kind of machine, and ask it for its next message."""
         assert kind.message
         try:
             message: messages.Message = _DECODER.decode(kind.message.result())
@@ -181,7 +185,10 @@ class FleetComparison(Outcome):
                 self.wrong += message.failures
 
     def _take_part(self, client: Client, kind: KindRun, message: messages.Started) -> None:
-        """Note the number of steps. Refuse the kind if the code of an implementation differs from the code here."""
+        """Note the number of steps, and the implementations that are not available on this kind of machine.
+
+        If the code of an implementation differs between the worker and this process, the kind is not measured.
+        """
         kind.steps = kind.steps_done + message.steps
         self.problems += [f"{kind.name}: {name} not available: {why}" for name, why in message.unusable.items()]
         both = self._sources.keys() & message.sources.keys()

@@ -61,7 +61,10 @@ class KindRun:
         self.missing = [key for key in self.missing if key != cell]
 
     def start(self, client: Client, order: Order, busy: Collection[str]) -> None:
-        """Start to measure the missing cells in their share of the budget, if a host of the kind is not busy."""
+        """Start to measure the missing cells on a worker whose host is not in `busy`; if there is none, do nothing.
+
+        The budget of `order` is for all its cells. The measurement gets a share in proportion to the missing cells.
+        """
         for address, name in self.workers.items():
             if name not in busy:
                 share = len(self.missing) / len(order.keys)
@@ -75,7 +78,11 @@ class KindRun:
         self.message = client.submit(*call, workers=[self.worker], pure=False)
 
     def lose(self, why: str) -> str:
-        """Note that the worker or its process died. After `TRIES` deaths in a cell, skip it and return a line."""
+        """Note that the worker or its process died for the reason `why`.
+
+        After `TRIES` deaths in the same cell, skip the cell. After `TRIES` deaths while kernels are compiled and
+        checked, skip the kind. Return a line that says what is skipped, or "" if another try follows.
+        """
         now, self.message, self.now = self.now, None, None
         self.lost[now] += 1
         if self.lost[now] < TRIES:
@@ -90,9 +97,10 @@ class KindRun:
     def update_workers(
         self, client: Client, alive: Collection[str], known: Collection[str], machine: str | None
     ) -> None:
-        """Remove workers that died. If none is left, look for new workers, and give the kind up after `GONE` seconds.
+        """Remove the workers that died. If none is left, look for new workers of this kind.
 
-        Workers in `known` are not new.
+        A new worker is in `alive`, but not in `known`; both have addresses. If the kind has no worker for `GONE`
+        seconds, end its measurement. `machine` is the argument of `compare`.
         """
         self.workers = {address: name for address, name in self.workers.items() if address in alive}
         if not self.workers:
@@ -107,9 +115,10 @@ class KindRun:
 def describe_workers(
     client: Client, addresses: Iterable[str], machine: str | None
 ) -> tuple[dict[str, Environment], list[str]]:
-    """Return the machine and the software of the workers that have this version of the package, by address.
+    """Return the machine and the software of each usable worker, by address, and a line for each refused worker.
 
-    Also return a line for each other worker, with the reason why it is refused.
+    A worker is usable if it has the same version of the package as this process, and the same git commit if both are
+    known. The line says why a worker is refused. `machine` is the argument of `compare`.
     """
     ask: Any = {"workers": list(addresses), "on_error": "return"}
     versions = client.run(importlib.metadata.version, "softmax-impls", **ask) if ask["workers"] else {}
@@ -121,7 +130,11 @@ def describe_workers(
 
 
 def _reason(version: object, about: object) -> str:
-    """Return why a worker is refused; "" if it is not."""
+    """Return why a worker is refused; "" if it is not.
+
+    `version` is the worker's version of the package, and `about` its `Environment`. An exception in place of either is
+    a reason, too. If the version is not the version of this process, `about` is None.
+    """
     own, here = softmax_impls.__version__, environment().commit
     for answer in (version, about):
         if isinstance(answer, BaseException):  # the package is not installed, or the worker has died

@@ -21,7 +21,7 @@ class Order(Struct):
 
 
 class Started(Struct, tag=True):
-    """The host has loaded the implementations, and begins to check them."""
+    """The message that the host has loaded the implementations, and begins to check them."""
 
     environment: Environment
     sources: dict[str, str]  # fingerprints of the implementations, by name
@@ -30,39 +30,39 @@ class Started(Struct, tag=True):
 
 
 class Late(Struct, tag=True):
-    """The measurement will take longer than its budget."""
+    """The message that the measurement will take longer than its budget."""
 
     seconds: float  # that the measurement will take in all
 
 
 class Measuring(Struct, tag=True):
-    """A step begins."""
+    """The message that a step begins, in which the cell `key` is measured."""
 
     key: CellKey
     seconds_left: float  # of the budget
 
 
 class Measured(Struct, tag=True):
-    """The record of a cell after a step; the record of a later step replaces it."""
+    """The message with the record of a cell after a step; the record of a later step replaces it."""
 
     cell: Cell
 
 
 class NotMeasured(Struct, tag=True):
-    """A cell is skipped."""
+    """The message that a cell is skipped."""
 
     key: CellKey
     why: str
 
 
 class Refused(Struct, tag=True):
-    """The host cannot carry out the order that it received."""
+    """The message that the host cannot carry out the order that it received."""
 
     why: str
 
 
 class Ended(Struct, tag=True):
-    """All cells are measured or skipped."""
+    """The message that all cells are measured or skipped."""
 
     failures: list[str]  # lines about implementations that the checks reject
 

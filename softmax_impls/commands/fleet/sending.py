@@ -16,7 +16,10 @@ INSTALLED = {"site-packages", "dist-packages"}  # folders of packages that each 
 
 
 def chosen(order: Order, usable: Mapping[str, Implementation]) -> Order:
-    """Return an order for these implementations only. With `order.peers`, each host adds the libraries it has."""
+    """Return a copy of `order` in which the hosts measure only the implementations in `usable`.
+
+    If `order.peers` is true, each host also measures the peers (torch, jax, …) that are installed on it.
+    """
     names = [name for name, record in usable.items() if not (order.peers and record.family == "peer")]
     return msgspec.structs.replace(order, specs=specs_of({name: usable[name] for name in names}), only=names)
 

@@ -30,9 +30,10 @@ Json = Any
 
 
 def data(shown: Sequence[RankedRun], whole: Sequence[RankedRun], notes: list[str]) -> dict[str, Json]:
-    """Return the data of the page's script; add a line to `notes` for everything that is rounded or left out.
+    """Return the data that the page's script looks up, and add lines to `notes` about rounding and omissions.
 
-    The page shows the raw results of the runs in `shown`. Predictions use all cells of these runs, which `whole` has.
+    `shown` has the runs and cells whose raw results are in the page. `whole` has the same runs with all of their cells;
+    the predictions use all cells. A line is added if predictions or samples are left out, and a line about rounding.
     """
     first = representative(shown[0].cells).key
     marked = marks(cell for run in whole for cell in run.cells)
@@ -48,7 +49,11 @@ def data(shown: Sequence[RankedRun], whole: Sequence[RankedRun], notes: list[str
 
 
 def _predictions(runs: Sequence[RankedRun], index: Mapping[str, int], notes: list[str]) -> list[Json]:
-    """Return the title of each run and its panels with predictions, as far as they fit into the page."""
+    """Return a dictionary for each run: its title, and the predictions of its panels, as far as the page has room.
+
+    `index` has the position of each implementation in "names" of `data`. If panels are left out, a line is added to
+    `notes`.
+    """
     left, left_out = MAX_PREDICTIONS, 0
     predictions: list[Json] = []
     for run in runs:
@@ -69,12 +74,14 @@ def _predictions(runs: Sequence[RankedRun], index: Mapping[str, int], notes: lis
 
 
 def _panel(run: RankedRun, panel: Panel, index: Mapping[str, int]) -> Json:
-    """Return the predictions of a panel.
+    """Return the predictions of a panel as a dictionary; `index` has the position of each name in "names" of `data`.
 
-    A shape is a list: batch, dim, 1 if it was measured (else 0), pick, code, and the list of candidates. A candidate is
-    a list: name, nanoseconds of a call, ratio to the fastest time, both ends of the ratio's interval, and 1 if the
-    candidate is a winner (else 0). Pick and names are indexes into "names" of `data`. The code is an index into "code".
-    Pick and code are None if there is no pick or no code.
+    "errors" has the error of each name. "code" has texts of code, each of which calls an implementation. "shapes" has a
+    list for each shape: batch, dim, 1 if the shape was measured (else 0), pick, code, and the list of candidates. Pick
+    is the implementation to use, as an index into "names"; code is an index into "code". Each is None if there is none.
+
+    A candidate is a list: its name as an index into "names", the nanoseconds of a call, the ratio of its time to the
+    fastest time, both ends of the ratio's interval, and 1 if the candidate is a winner (else 0).
     """
     measured, codes = Measurements(run, panel.dtype, panel.threads), dict[str, int]()
     shapes = []
@@ -126,12 +133,19 @@ def _raw(runs: Sequence[RankedRun], notes: list[str]) -> dict[str, Json]:
 
 
 def _index(known: dict[str, int], value: Json) -> int:
-    """Return the index of a value in `known`, by its JSON text. A new value is added with the next index."""
+    """Return the index of a value. `known` maps the JSON text of each rounded value to its index.
+
+    Values that are equal after rounding have the same index. A new value is added to `known` with the next index.
+    """
     return known.setdefault(json.dumps(_rounded(value), sort_keys=True), len(known))
 
 
 def _samples_per_kernel(lengths: Sequence[int], notes: list[str]) -> int:
-    """Return how many samples of each kernel fit into the page. A kernel with fewer samples keeps all of them."""
+    """Return how many samples of each result fit into the page. A result with fewer samples keeps all its samples.
+
+    `lengths` has the number of samples of each result, that is, of each kernel in each cell. Lines about the samples
+    that are left out, and about rounded numbers, are added to `notes`.
+    """
     longest = max(lengths, default=0)
     kept = bisect(range(longest + 1), MAX_SAMPLES, key=lambda kept: sum(min(length, kept) for length in lengths)) - 1
     if kept < longest:

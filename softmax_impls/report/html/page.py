@@ -107,7 +107,11 @@ def _maps(runs: Sequence[RankedRun], styles: Styles) -> list[tuple[str, Markup]]
 def _figures(
     runs: Sequence[RankedRun], styles: Styles, notes: list[str], kinds: Sequence[str]
 ) -> list[tuple[RankedRun, Figures]]:
-    """Return the first runs with their figures, as many as fit into the page, and add a note if there are more."""
+    """Return the first runs with their figures, as many as fit into the page.
+
+    `kinds` are the figures to draw, named as in `figures.KINDS`. If runs are left out, a line with their titles is
+    added to `notes`.
+    """
     shown: list[tuple[RankedRun, Figures]] = []
     left = MAX_FIGURES
     for number, run in enumerate(runs):
@@ -132,6 +136,6 @@ def _versions(run: RankedRun) -> str:
 
 
 def _days(run: RankedRun) -> str:
-    """Return the times of the oldest and the newest cell as text; "–" if no cell has a time."""
+    """Return when the oldest and the newest cell of a run were measured, as text; "–" if that is not known."""
     times = [f"{cell.cell.time:%Y-%m-%d %H:%M}" for cell in run.cells if cell.cell.time]
     return " to ".join(sorted({min(times), max(times)})) if times else "–"

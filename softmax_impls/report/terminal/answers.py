@@ -120,7 +120,11 @@ def _certainty(answer: Answer) -> str:
 
 
 def notes(answer: Answer, unavailable: Mapping[str, str]) -> list[str]:
-    """Return lines about implementations that were ruled out or are not available, and about the source."""
+    """Return lines about implementations that were ruled out or are not available, and about earlier measurements.
+
+    `unavailable` has the reasons why implementations are not available, by name. If the answer is based on earlier
+    measurements, lines may state the package versions, the machine and the commit of these measurements.
+    """
     reasons: dict[str, list[str]] = {}
     for name, why in answer.ruled_out.items():
         reasons.setdefault(why, []).append(name)
@@ -130,10 +134,11 @@ def notes(answer: Answer, unavailable: Mapping[str, str]) -> list[str]:
 
 
 def _about_source(answer: Answer) -> list[str]:
-    """Return lines about the versions, the machine and the commit of earlier measurements.
+    """Return lines about the package versions, the machine and the commit of earlier measurements.
 
-    Versions are stated if other versions are in use now, the machine if it is not this machine, and the commit if the
-    tool is not `compare`. There are no lines if the shape was measured for this answer.
+    Versions are stated if they differ from the versions in use now. The machine is stated if it is not this machine.
+    The commit is stated if it is known and another tool than `compare` measured, such as asv. There are no lines if
+    the shape was measured for this answer.
     """
     lines, source = [], answer.source
     if source is None or answer.just_measured:
@@ -185,7 +190,11 @@ def mix_table(answers: Sequence[tuple[float, Answer]], ranked: Sequence[InMix]) 
 
 
 def mix_sentences(answers: Sequence[tuple[float, Answer]], ranked: Sequence[InMix]) -> list[str]:
-    """Return the answer for a mix of shapes as lines."""
+    """Return the answer for a mix of shapes as lines: the implementation to use, the runner-up, and doubts.
+
+    `answers` has the weight and the answer of each shape. `ranked` has the implementations, ranked over the whole mix.
+    If shapes lie outside of the measured shapes, the lines are only about these shapes.
+    """
     if outside := [answer for _, answer in answers if answer.basis == OUTSIDE]:
         return [line for answer in outside for line in sentences(answer)]
     allowed = [in_mix for in_mix in ranked if in_mix.allowed]

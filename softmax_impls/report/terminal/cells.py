@@ -94,7 +94,10 @@ def first_calls(cells: Sequence[Ranked]) -> list[str]:
 
 
 def exclusions(cells: Sequence[Ranked]) -> list[str]:
-    """Return a line for each kernel that was extrapolated, pruned, wrong or failed: the reason, and the cells."""
+    """Return lines about the kernels without a measured time: a line for each kernel and status, such as "failed".
+
+    The line states the reason in one cell, this cell, and the number of other cells with the same status.
+    """
     excluded: dict[tuple[str, str], list[tuple[str, CellKey]]] = {}
     for cell in cells:
         for kernel in cell.cell.kernels:
@@ -135,7 +138,7 @@ class Wrapped:
 def times_by_panel(cells: Iterable[Ranked]) -> dict[Panel, Wrapped]:
     """Return a table for each dtype and number of threads: the time in each cell, and its ratio to the fastest time.
 
-    Each implementation has a row, the fastest on average first. The last rows are the roofline and the A/A noise.
+    Each implementation has a row, the fastest on average first. If known, the roofline and the A/A noise follow.
     """
     return {panel: _times(shown) for panel, shown in by_panel(cells).items()}
 
@@ -198,7 +201,10 @@ def explanations(cells: Sequence[Ranked]) -> list[str]:
 
 
 def runs_table(runs: Sequence[RankedRun]) -> list[RenderableType]:
-    """Return a table of the cells that runs have in common; nothing if there are none."""
+    """Return the titles of runs, a table of the cells that the first run shares with another run, and an explanation.
+
+    Return an empty list if there are no such cells.
+    """
     found = side_by_side(runs)
     table = plain_table("cell", *found.titles, *(f">{head}" for head in found.heads))
     for row in found.rows:

@@ -21,7 +21,11 @@ def changes(comparisons: Sequence[CommitComparison]) -> Iterator[str | Text]:
 
 
 def _on_machine(comparison: CommitComparison, with_environment: bool) -> Iterator[Text]:
-    """Yield the changes on a machine, a sentence with their number, and a sentence about the two commits."""
+    """Yield lines for the benchmarks that are slower or faster on a machine, their numbers, and the two commits.
+
+    At most `MAX_LISTED` slower and `MAX_LISTED` faster benchmarks have a line. If `with_environment` is true, asv's
+    environment is stated after the machine.
+    """
     base, head = comparison.base, comparison.head
     for kind, style, listed in (("slower", "red", comparison.slower), ("faster", "green", comparison.faster)):
         for change in listed[:MAX_LISTED]:
@@ -41,7 +45,10 @@ def _side(recorded: Recorded) -> str:
 
 
 def _over_kinds(comparisons: Sequence[CommitComparison]) -> Iterator[str]:
-    """Yield a line for each slowdown with the kinds of machines that have it, and a line with totals."""
+    """Yield a line for each slowdown, with the kinds of machines that have it, and a line with totals.
+
+    Of more than `MAX_LISTED` slowdowns, only the first have a line.
+    """
     slowdowns = by_kind(comparisons)
     for slowdown in slowdowns[:MAX_LISTED]:
         where = ", ".join(f"{kind} {ratio:.2f}x" for kind, ratio in slowdown.ratios.items())

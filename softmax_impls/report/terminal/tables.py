@@ -29,7 +29,10 @@ NOTABLE_ERROR = {"float32": 1e-4, "float64": 1e-11}  # larger errors are shown i
 
 
 class WideTable(Table):
-    """A table that may take `TABLE_WIDTH` characters. A narrower terminal wraps its lines; the columns stay whole."""
+    """A table that may be `TABLE_WIDTH` characters wide, even if the terminal is narrower.
+
+    A narrower terminal wraps the lines that are too long. Without this class, rich makes the columns narrower.
+    """
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the table."""
@@ -56,7 +59,10 @@ def ratio_and_interval(ratio: Ratio) -> tuple[str, str]:
 
 
 def listing(usable: Mapping[str, Implementation], unusable: Mapping[str, str]) -> RenderableType:
-    """Return a table of the implementations; `unusable` has the reasons why others cannot be used here, by name."""
+    """Return a table of all implementations, with notes that explain its columns.
+
+    `usable` has the implementations that can be used here. For the others, `unusable` has the reasons, by name.
+    """
     table = plain_table("name", "family", "accurate for*", "temporary memory†", "description")
     for name, implementation in usable.items():
         needed = implementation.temporary_bytes(*EXAMPLE_SHAPE, np.dtype(np.float64))
@@ -73,7 +79,12 @@ def listing(usable: Mapping[str, Implementation], unusable: Mapping[str, str]) -
 
 
 def verdicts(by_name: Mapping[str, Verdict], forward: Verdict) -> RenderableType:
-    """Return the table of `check`: the errors against the gradient with respect to the logits, and each check."""
+    """Return the table of `check`: for each implementation its errors, the results of the checks, and the verdict.
+
+    An error is the worst error of a row, relative to the row's largest gradient with respect to the logits. `by_name`
+    has the verdicts of the implementations. `forward` is the verdict of softmax itself, which is in the last row; its
+    errors are relative to the row's largest probability.
+    """
     table = plain_table("implementation", *(f">{dtype}\n{kind}" for dtype, kind in ERRORS), *CHECKS, "verdict")
     for name, verdict in by_name.items():
         errors = [_error(verdict, dtype, kind) for dtype, kind in ERRORS]
