@@ -40,7 +40,7 @@ class Run(Struct, frozen=True):
     peaks: tuple[int, ...] = ()  # bytes of memory, of each worker
     lost: int = 0  # results of tasks that the killed worker held
     cpu: float = 0.0  # seconds of processor time, of the worker and of the process with the scheduler
-    cpu_of_tasks: float = 0.0  # those of them that the threads of the tasks took
+    cpu_of_tasks: float = 0.0  # those of them in the worker's threads but its event loop: of tasks and Dask's profiler
 
     @property
     def identity(self) -> tuple[str, str, str]:
@@ -96,7 +96,7 @@ def scheduling(runs: list[Run]) -> str:
     )
     return table(["chunks", "computed by", "outside of tasks", "processor time", "time"], lines) + paragraph(
         "*outside of tasks*: the processor time of the scheduler and of the worker's event loop, relative to that of "
-        "the tasks. *processor time* and *time*: compared with a process that computes the same chunks without Dask. "
+        "the worker's other threads. *processor time* and *time*: compared with a process that computes the same chunks without Dask. "
         f"All are medians of {len(of)} rounds, the last two with confidence intervals of 95 %. All processes have the "
         f"environment variables that Dask gives to workers, as those of malloc. {described}."
     )

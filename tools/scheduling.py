@@ -1,8 +1,9 @@
 """Measure what Dask's scheduling costs: compare a worker process with a process that computes the same without Dask.
 
-Each side has a process of its own, which computes row sums of tools/out_of_memory.py. A worker has a scheduler in this
-process. While one side computes, the processes of the others are stopped. All have the environment variables that Dask
-gives to workers, as those of malloc. tools/out_of_memory_page.py shows the results.
+Each side has a process of its own. One computes row sums of tools/out_of_memory.py without Dask. The others have a Dask
+scheduler each, and start a worker process that computes the row sums. While one side computes, the processes of the
+others are stopped. All have the environment variables that Dask gives to workers, as those of malloc.
+tools/out_of_memory_page.py shows the results.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ def side(by: str) -> Iterator[Callable[[str], Run]]:
     connection, theirs = SPAWN.Pipe()
     process = SPAWN.Process(target=serve, args=(theirs, by))
     process.start()
+    theirs.close()  # so that `recv` fails if the process dies
 
     def send_signal(number: signal.Signals) -> None:
         for member in (own := psutil.Process(process.pid), *own.children(recursive=True)):
@@ -89,7 +91,10 @@ def row_sums(kind: str, client: Client | None) -> Array:
 
 
 def processor_times(client: Client | None) -> tuple[float, float]:
-    """Return the seconds of processor time that this process and its worker have taken, and those of the tasks."""
+    """Return the seconds of processor time that this process and its worker have taken, and those of the tasks.
+
+    Those of the tasks are the seconds of all threads of the worker but its event loop. They include Dask's profiler.
+    """
     if client is None:
         return time.process_time(), time.process_time()
     (worker,), (event_loop,) = (client.run(clock).values() for clock in (time.process_time, time.thread_time))

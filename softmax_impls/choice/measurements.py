@@ -51,7 +51,7 @@ class Measurements:
         itemsize, fastest = np.dtype(self.dtype).itemsize, np.array([_fastest(cell) for cell in self.cells.values()])
         powers = np.array([(1, math.log(batch * dim)) for batch, dim in self.cells])
         slower = np.log([cell.seconds for cell in self.cells.values()] / fastest)
-        usual = np.exp(powers @ np.linalg.lstsq(powers, slower)[0])
+        usual = np.exp(np.maximum(0, powers @ np.linalg.lstsq(powers, slower)[0]))
         times = dict(zip(self.cells, fastest * usual, strict=True))
         models = {}
         for name, known in self.kernels.items():

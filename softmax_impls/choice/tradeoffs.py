@@ -22,14 +22,14 @@ class InMix:
 
 
 def front(candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
-    """Return the Pareto front of time, error bound and memory, fastest first.
+    """Return the Pareto front of time, error and memory, fastest first.
 
     A candidate is left out if another candidate is at least as good in all three, and better in one. Errors of the same
     power of ten count as equal, since errors depend on the inputs. Candidates whose error or memory is not known are
     left out.
     """
     scores = {
-        name: (c.seconds, _magnitude(c.error_bound), c.temporary_bytes)
+        name: (c.seconds, _magnitude(c), c.temporary_bytes)
         for name, c in candidates.items()
         if not math.isnan(c.error_bound + c.temporary_bytes)
     }
@@ -40,8 +40,14 @@ def front(candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
     return tuple(name for name in sorted(scores, key=scores.__getitem__) if not is_dominated(scores[name]))
 
 
-def _magnitude(error: float) -> float:
-    """Return the power of ten of an error: -8 for 3e-8."""
+def _magnitude(candidate: Candidate) -> float:
+    """Return the power of ten of the worst measured error, as -8 for 3e-8; infinity if the error has no bound.
+
+    If no error was measured, the bound takes its place.
+    """
+    error = candidate.error
+    if math.isnan(error) or math.isinf(candidate.error_bound):
+        error = candidate.error_bound
     return math.floor(math.log10(max(error, 1e-20))) if math.isfinite(error) else math.inf
 
 

@@ -31,7 +31,7 @@ from softmax_impls.timing.workloads import DTYPES, WORKLOADS
     "--max-error",
     type=options.Number(0, min_open=True),
     metavar="E",
-    help="Largest error of a row, like 1e-6, relative to its largest gradient with respect to the logits.",
+    help="Largest error of a row, like 1e-5, relative to its largest gradient with respect to the logits.",
 )
 @click.option("--any-accuracy", is_flag=True, help="Allow implementations that lose saturated rows.")
 @click.option(

@@ -132,8 +132,8 @@ def cells(
 ) -> list[CellKey]:
     """Return the cells to measure: workloads by their names, and shapes (batch, dim), for all dtypes and threads.
 
-    Without names and shapes, all workloads and the grid are measured. An invalid argument, such as a shape whose arrays
-    are too large, is an error of usage.
+    Without names and shapes, all of `WORKLOADS` and the grid are measured. An invalid argument, such as a shape whose
+    arrays are too large, is an error of usage.
     """
     with rejecting(ValueError):
         return cell_keys(names, shapes, dtypes, threads)

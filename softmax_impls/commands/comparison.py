@@ -63,7 +63,8 @@ def compare(
     shapes : iterable of (int, int), optional
         The shapes (batch, dim) to time.
     workloads : str or iterable of str, optional
-        Named shapes, see ``softmax-impls compare --help``. Without `shapes` and `workloads`, all of them.
+        Named shapes, see ``softmax-impls compare --help``. Without `shapes` and `workloads`, all of them whose classes
+        are on the last axis.
     dtypes : dtype or iterable of dtype, optional
         float32, float64 or both.
     threads : int or iterable of int, optional

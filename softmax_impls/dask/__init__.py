@@ -6,7 +6,7 @@ of its rows, and a tree of tasks merges the reports of each row. From the merged
 computed. `softmax_impls.dask.chunks` has the arithmetic, with sums in float64. The tree follows the positions of the
 chunks, so the result depends neither on the workers that compute the chunks nor on their order.
 
-The task of a chunk uses one thread: the thread of the Dask worker that runs the task.
+By default, the task of a chunk uses one thread: the thread of the Dask worker that runs the task.
 
 >>> import dask.array as da
 >>> from softmax_impls.dask import softmax, softmax_backward

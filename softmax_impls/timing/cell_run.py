@@ -216,7 +216,7 @@ class CellRun:
     def _time_is_up(self) -> bool:
         """Whether the step is over.
 
-        A step of a small cell goes on until it has `min_blocks` blocks, but for at most twice its planned time.
+        A step of a small cell goes on until it has `min_blocks` blocks, but at most for its planned time once more.
         Every step has at least `first_look` rounds.
         """
         few = self._small and self._rounds < self._taken.enough

@@ -103,7 +103,7 @@ def _extrapolate(probes: list[Probe], batch: int, dim: int, is_quadratic: bool) 
 def _grown(probe: Probe, batch: int, dim: int, power: int = 1) -> float:
     """Return the predicted seconds of a call on (batch, dim), if its time grows with B·D**power from `probe` on.
 
-    A `power` of 2 is for kernels that take B·D² steps: for example, a kernel that computes the Jacobian of each row.
+    A `power` of 2 allows for kernels that take B·D² steps: for example, a kernel that computes each row's Jacobian.
     """
     b, d, seconds = probe
     return seconds * (batch / b) * (dim / d) ** power

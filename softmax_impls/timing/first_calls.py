@@ -47,7 +47,10 @@ def first_calls(name: str, batch: int, dim: int, dtype: str) -> tuple[float, flo
 
 
 def first_call_seconds(implementation: Implementation, dtype: np.dtype[Any]) -> float:
-    """Return the seconds by which first calls in this process take longer than second calls, added over `SHAPES`."""
+    """Return the seconds by which first calls in this process take longer than second calls, added over `SHAPES`.
+
+    Only kernels of the families "numba" and "user" are called on all `SHAPES`; others are called on the first shape.
+    """
     seconds = 0.0
     for shape in SHAPES if implementation.family in ("numba", "user") else SHAPES[:1]:
         probs = np.full(shape, 1 / shape[1], dtype)

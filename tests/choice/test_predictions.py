@@ -95,6 +95,19 @@ def test_a_machine_that_was_slow_while_it_measured_a_cell_does_not_make_predicti
     assert slow.high > quiet.high
 
 
+def test_large_arrays_that_other_processes_slow_down_more_are_predicted_as_slow_as_they_usually_are():
+    def samples(seconds, elements):
+        return [seconds] * 3 + [seconds * elements**0.03] * 17
+
+    cells = [
+        build_cell_of(*(build_kernel(n, samples(t, b * d)) for n, t in times_at(b, d).items()), batch=b, dim=d)
+        for b, d in SHAPES
+    ]
+    for shape in ((2, 20), (64, 1500)):
+        usual = ask(*shape, RUN).candidates["numba_simd"].seconds * math.prod(shape) ** 0.03
+        assert ask(*shape, build_run(*cells)).candidates["numba_simd"].seconds == pytest.approx(usual, rel=0.02)
+
+
 def test_a_predicted_range_is_as_wide_as_that_of_the_samples_at_other_shapes():
     scatter = np.exp(np.random.default_rng(0).normal(0, 0.4, 100))
     cells = [

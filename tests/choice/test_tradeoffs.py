@@ -30,6 +30,12 @@ def test_the_front_leaves_out_kernels_that_another_beats_in_everything():
     assert front({}) == ()
 
 
+def test_the_front_compares_measured_errors_and_not_a_measured_error_with_a_bound():
+    ours = Candidate("ours", 1, 1, 1, 0.0, 2e-7, "logits", error_bound=7.6e-6)
+    mine = Candidate("mine", 2, 2, 2, 0.0, 1e-7, "logits", error_bound=1e-7)
+    assert front({"ours": ours, "mine": mine}) == ("ours",)
+
+
 def answer_with(*, ties=(), lossy=(), **times):
     best = min(times.keys() - lossy, key=times.__getitem__)
     ratios = {name: Ratio(t, t, t) for name, t in times.items() if name != best}

@@ -96,8 +96,8 @@ class FleetComparison(Outcome):
     def _find_kinds(self, client: Client, line: ProgressLine) -> None:
         """Group the workers by kind of machine, and show a line for each kind and for each refused worker.
 
-        `describe_workers` says which workers are refused. A kind is not measured if one of its hosts also has workers
-        with other versions of the libraries, which are another kind. ValueError if no worker is usable.
+        `describe_workers` says which workers are refused. Workers of one host that have different versions of the
+        libraries are of different kinds; only the first of these kinds is measured. ValueError if no worker is usable.
         """
         found, refused = describe_workers(client, client.nthreads(), self.order.machine)
         kinds: dict[KindKey, list[str]] = {}

@@ -97,7 +97,7 @@ def verdicts(by_name: Mapping[str, Verdict], forward: Verdict) -> RenderableType
         "  the gradient with respect to the logits."
     )
     has_star = any(verdict.right and verdict.accurate_for != "logits" for verdict in by_name.values())
-    title = "Worst error of a row, relative to its largest gradient with respect to the logits:"
+    title = "Worst error of a row, relative to its largest gradient (softmax: to its largest probability):"
     return Group(title, table, *([note] if has_star else []))
 
 
