@@ -306,6 +306,37 @@ def test_the_out_of_softmax_may_be_x_or_overlap_it():
     np.testing.assert_array_equal(out, expected)
 
 
+class Subclass(np.ndarray):
+    pass
+
+
+def unaligned(array):
+    memory = np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    memory[...] = array
+    return memory
+
+
+@pytest.mark.parametrize("axis", [-1, 0])
+@pytest.mark.parametrize("position", [0, 1])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda array: array.astype(array.dtype.newbyteorder()),
+        lambda array: array.view(np.dtype(array.dtype, metadata={"a": 1})),
+        lambda array: array.view(Subclass),
+        unaligned,
+        np.asfortranarray,
+        np.ndarray.tolist,
+    ],
+    ids=["swapped", "metadata", "subclass", "unaligned", "F-ordered", "list"],
+)
+def test_an_input_that_is_not_a_plain_array_gives_the_result_of_a_plain_array(changed, position, axis):
+    probs, grad = softmax(np.cos(np.arange(512.0)).reshape(32, 16), axis=axis), np.sin(np.arange(512.0)).reshape(32, 16)
+    expected, inputs = softmax_backward(probs, grad, axis=axis), [probs, grad]
+    inputs[position] = changed(inputs[position])
+    np.testing.assert_allclose(softmax_backward(*inputs, axis=axis), expected, rtol=1e-12, atol=1e-16)
+
+
 @pytest.mark.parametrize("dtype", ["f8", ">f8"])
 def test_out_may_have_any_strides_and_byte_order(dtype):
     expected = softmax_backward(P, G)

@@ -96,9 +96,9 @@ def scheduling(runs: list[Run]) -> str:
     )
     return table(["chunks", "computed by", "outside of tasks", "processor time", "time"], lines) + paragraph(
         "*outside of tasks*: the processor time of the scheduler and of the worker's event loop, relative to that of "
-        "the worker's other threads. *processor time* and *time*: compared with a process that computes the same chunks without Dask. "
-        f"All are medians of {len(of)} rounds, the last two with confidence intervals of 95 %. All processes have the "
-        f"environment variables that Dask gives to workers, as those of malloc. {described}."
+        "the worker's other threads. *processor time* and *time*: compared with a process that computes the same "
+        f"chunks without Dask. All are medians of {len(of)} rounds, the last two with confidence intervals of 95 %. "
+        f"All processes have the environment variables that Dask gives to workers, as those of malloc. {described}."
     )
 
 

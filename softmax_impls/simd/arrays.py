@@ -23,7 +23,12 @@ HEAD = object.__basicsize__ // 8  # words of the head
 TYPE, DATA, DIMENSIONS, SHAPE, DTYPE, FLAGS = HEAD - 1, HEAD, HEAD + 1, HEAD + 2, HEAD + 5, HEAD + 6  # of an array
 LETTERS, ITEMSIZE = HEAD + 1, HEAD + 3  # indices of words of a dtype
 PLAIN, WRITEABLE = 0x101, 0x400  # flags: C-contiguous and aligned; writeable
-FLOAT32, FLOAT64, SWAPPED = 11, 12, ord(">")  # numbers of dtypes; the byte order that is not native
+FLOAT32, FLOAT64, LONGDOUBLE = 11, 12, 13  # numbers of dtypes
+SWAPPED = ord(">")  # the byte order that is not native
+
+
+class UnfitError(ValueError):
+    """Arrays that a kernel cannot take, see `common_size`."""
 
 
 class Entry(Task):
@@ -65,7 +70,8 @@ def _has_this_layout(array: Any) -> bool:
     found = words[TYPE], words[DATA], dimensions(words), words[DTYPE], words[FLAGS] & plain
     if found != (id(np.ndarray), array.ctypes.data, 2, id(array.dtype), plain):
         return False
-    dtypes = [_words(id(array.dtype)), _words(id(array.dtype.newbyteorder("S")))]
+    kinds = array.dtype, array.dtype.newbyteorder("S")  # they have to exist while their words are read
+    dtypes = [_words(id(kind)) for kind in kinds]
     numbers = [(dtype[LETTERS] >> 32, dtype[LETTERS] >> 16 & 255 == SWAPPED) for dtype in dtypes]
     shape = (ctypes.c_int64 * 2).from_address(words[SHAPE])
     return (numbers, *shape, dtypes[0][ITEMSIZE]) == ([(FLOAT64, False), (FLOAT64, True)], *array.shape, array.itemsize)
@@ -98,6 +104,8 @@ def _float(array: Array) -> int:
     """Return FLOAT32 or FLOAT64 for an array of this dtype in native byte order; 0 for other arrays."""
     letters = pointer_to(array[DTYPE], np.int64(0))[LETTERS]
     number = letters >> 32
+    if number == LONGDOUBLE and itemsize(array) == 8:  # on some platforms, NumPy's longdouble is a float64
+        number = FLOAT64
     return number if FLOAT32 <= number <= FLOAT64 and letters >> 16 & 255 != SWAPPED else 0
 
 

@@ -53,6 +53,8 @@ def direct_call(probs: Array, grad: Array, out: Array, axis: int, threads: int |
     moved, ndim = 3 * probs.nbytes, probs.ndim
     if moved > sizes.NONTEMPORAL_FROM or not (probs.dtype.char in "fd" and -ndim <= axis < ndim):
         return False
+    if not (probs.flags.c_contiguous and type(grad) is np.ndarray and grad.dtype == probs.dtype):
+        return False  # nothing is compiled, and no thread is woken, for a call that `enter` would refuse
     _, words = _direct_words(probs.shape, axis, probs.itemsize, pool.team_for(moved, threads))
     return bool(words and pool.enter.compiled(probs, grad, out, words) == sizes.DONE)
 

@@ -245,4 +245,4 @@ def run(task: Task, probs: Array, grad: Array, out: Array, team: Team, words: di
     """Run a task on ``words[ITEMS]`` items of the arrays, in the threads of a team that `team_for` returned."""
     words_and_address = words_of(team, {TASK: task.address(probs.dtype)} | words)
     if enter.compiled(probs, grad, out, words_and_address[1]) != DONE:
-        raise ValueError("the arrays do not fit")
+        raise arrays.UnfitError("the arrays do not fit")

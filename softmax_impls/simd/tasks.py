@@ -11,6 +11,7 @@ import numpy as np
 from softmax_impls.implementation import Array
 from softmax_impls.simd import pool, rows, sizes
 from softmax_impls.simd import vectors as vec
+from softmax_impls.simd.arrays import UnfitError
 from softmax_impls.simd.jit import DISABLE_JIT, WORD, Task, task
 from softmax_impls.simd.vectors import Pointer, call_task
 
@@ -56,7 +57,7 @@ class Tasks:
             assert not (careful and state == sizes.LARGE)  # the tasks of a careful call compute all rows
             careful |= state == sizes.LARGE
         if state == sizes.UNFIT:
-            raise ValueError("the arrays do not fit: a kernel takes plain arrays of one shape and dtype")
+            raise UnfitError("the arrays do not fit: a kernel takes plain arrays of one shape and dtype")
 
 
 @functools.lru_cache(1024)

@@ -147,6 +147,10 @@ def test_results_are_right_for_any_processor(environment, tmp_path):
     assert run_program("print(all_paths_are_right())", NUMBA_CACHE_DIR=str(tmp_path), **environment) == "True\n"
 
 
+def test_the_words_of_arrays_are_found_where_freed_memory_is_overwritten():
+    assert run_program("print(all_paths_are_right())", PYTHONMALLOC="debug") == "True\n"
+
+
 def test_arrays_that_the_compiled_code_cannot_take_are_refused():
     probs, kernel = np.full((32, 16), 0.25, "float32"), numba_simd.numba_simd
     unaligned = np.zeros(probs.nbytes + 1, np.uint8)[1:].view("float32").reshape(probs.shape)
