@@ -117,10 +117,10 @@ def _lines(panel: Measurements, name: str, along: str) -> dict[int, Line]:
 
 
 def _log_ratio(a: Vector, b: Vector) -> Vector:
-    """Return the logarithms of the ratio a / b of two times, and of the lower and upper end of its interval.
+    """Return the logarithm of a ratio of two times, and the logarithms of both ends of the ratio's interval.
 
-    `a` and `b` have the logarithms of a time, and of the lower and upper end of its interval. The lower end of the
-    ratio is the lower end of `a` over the upper end of `b`. The upper end is the upper end of `a` over the lower end of
-    `b`.
+    `a` has three logarithms: of the first time, and of the lower and the upper end of its interval. `b` has the same
+    for the second time. The ratio is the first time divided by the second. At its lower end, the first time is at its
+    lower end and the second time is at its upper end. At its upper end, it is the other way round.
     """
     return a - b[[0, 2, 1]]

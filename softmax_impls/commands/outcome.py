@@ -68,9 +68,14 @@ class Outcome:
 
 
 def prepare(scheduler: str, order: Order, usable: Mapping[str, Implementation], folder: Path | None) -> Outcome:
-    """Return a comparison on a fleet.
+    """Return a new comparison on a fleet: on the machines of a Dask scheduler's workers. Its method `run` measures.
 
-    Raise ImportError without Dask, ValueError if `order` names a machine or the user's files are too large.
+    `scheduler` is the scheduler's address. `usable` has the implementations that this process can use, by name. A kind
+    of machine where the code of one of them differs is not measured. The results are written to `folder`, see
+    `Outcome`.
+
+    Raise ImportError if Dask is not installed. Raise ValueError if `order.machine` is the name of a machine, because a
+    fleet has several machines, or if the user's modules, which are sent to the workers, are too large.
     """
     try:
         from softmax_impls.commands.fleet.comparison import FleetComparison

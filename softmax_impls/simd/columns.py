@@ -133,7 +133,11 @@ def direct(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: in
 
 @task()
 def backward_blocks(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute the backward pass of the blocks with numbers from `start` up to, not including, `stop`."""
+    """Compute the backward pass of the blocks with the numbers `start` to `stop` - 1, and return `stop`.
+
+    It is a task for `pool.run`. `call` points to the numbers that describe the call, such as ``call[pool.DIM]``. The
+    blocks of the module's docstring are numbered through all outer indices.
+    """
     block = (0, 0, 0)
     for number in range(start, stop + 1):
         buffer, block = _exchange(call, probs, grad, out, block, number, start, stop, False)
@@ -143,7 +147,10 @@ def backward_blocks(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, 
 
 @task()
 def forward_blocks(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute the forward pass of the blocks with numbers from `start` up to, not including, `stop`."""
+    """Compute the forward pass of the blocks with the numbers `start` to `stop` - 1, and return `stop`.
+
+    It is a task like `backward_blocks`.
+    """
     block = (0, 0, 0)
     for number in range(start, stop + 1):
         buffer, block = _exchange(call, probs, grad, out, block, number, start, stop, True)

@@ -35,7 +35,10 @@ _numba: Any = compiler
 
 
 class Compiler(compiler.CompilerBase):
-    """Numba's compiler with only the passes that the smaller target needs."""
+    """Numba's compiler with fewer passes: it compiles only functions of numbers, pointers and vectors.
+
+    Such functions need, for example, no passes for closures and NumPy arrays.
+    """
 
     def define_pipelines(self) -> list[Any]:
         """Return a list of one pass manager, which has the passes of the smaller target."""
