@@ -36,7 +36,7 @@ from softmax_impls.timing.workloads import GRID
 RESULTS = MEASUREMENTS / "results.jsonl"
 THREADS = MEASUREMENTS / "threads" / "results.jsonl"
 FIRST_CALLS = MEASUREMENTS / "first_calls.jsonl"
-KINDS = MEASUREMENTS / "kinds"  # a file for each other kind of machine, from `softmax-impls compare --scheduler`
+KINDS = MEASUREMENTS / "kinds"  # a file for each other kind of machine, from `softmax-impls compare` there
 
 ACCURATE, FASTEST, PLAIN, LOOP = "numba_simd", "numba_rows", "pivoted", "column_loop"
 COVERED = (ACCURATE, FASTEST, "numba_pivoted", PLAIN)
