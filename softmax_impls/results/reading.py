@@ -128,7 +128,7 @@ class Problems:
         kind.files += files
 
     def add_file(self, name: str, problems: "Problems") -> None:
-        """Add the problems of the file `name`."""
+        """Add all `problems` that were found in one file. `name` is the name of the file."""
         for problem, kind in problems._kinds.items():
             self.add(f"{name}: {kind.first}" if kind.first else name, problem, kind.count, files=1)
 

@@ -101,7 +101,7 @@ def _extrapolate(probes: list[Probe], batch: int, dim: int, is_quadratic: bool) 
 
 
 def _grown(probe: Probe, batch: int, dim: int, power: int = 1) -> float:
-    """Return the predicted seconds of a call on (batch, dim), if its time grows with B·D**power from `probe` on.
+    """Return the seconds of `probe`, multiplied by the ratio of B·D**power at (batch, dim) to that of the probe.
 
     A `power` of 2 allows for kernels that take B·D² steps: for example, a kernel that computes each row's Jacobian.
     """

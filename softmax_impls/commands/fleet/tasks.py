@@ -45,7 +45,7 @@ class _Process:
         raise RuntimeError(": ".join([f"the measuring process ended with {how}", *last]))
 
     def stop(self) -> None:
-        """End the process."""
+        """Kill the measuring process, and remove its folder."""
         self._process.kill()
         self._process.wait()
         self._folder.cleanup()

@@ -14,7 +14,7 @@ class ProgressLine:
         self._changes = self._wanted and (self._stream.isatty() or "ipykernel" in sys.modules)
 
     def show(self, text: str) -> None:
-        """Show a text until the next text. No thread draws it, because a thread would disturb the timing."""
+        """Show a text in place of the last one. There is no thread that animates it: it would disturb the timing."""
         if self._changes:
             width = shutil.get_terminal_size().columns - 1
             print(f"{text[:width]:<{width}}", end="\r", file=self._stream, flush=True)
