@@ -25,8 +25,8 @@ from markdown import paragraph, table
 from msgspec import Struct
 from processes import SPAWN, output_of
 
-from softmax_impls.choice.ranking import LEAD
 from softmax_impls.timing.environment import environment
+from softmax_impls.timing.statistics import sure_lead
 
 RESULTS = kept.MEASUREMENTS / "verdicts.jsonl"
 BUDGET = 60.0  # seconds, the default of `compare`
@@ -125,13 +125,15 @@ def read() -> list[Run]:
 
 
 def is_sure(verdict: Verdict) -> bool:
-    """Whether `compare` is sure, and each other kernel takes more than `LEAD` times the time of the first winner.
+    """Whether `compare` is sure, and the first winner leads by more than `statistics.sure_lead`.
 
     The second rule is applied here because the older kept runs are from versions of `compare` that lacked it.
     """
-    times = {name: seconds for name, (seconds, _) in verdict.times.items()}
-    fastest = LEAD * times.pop(verdict.winners[0], 0.0) if verdict.winners else 0.0
-    return verdict.sure and all(seconds > fastest for seconds in times.values())
+    if not verdict.sure:
+        return False
+    winner = verdict.winners[0]
+    rivals = [taken for name, taken in verdict.times.items() if name != winner]
+    return all(seconds > (1 + sure_lead(rounds)) * verdict.times[winner][0] for seconds, rounds in rivals)
 
 
 def contradictions(verdicts: Sequence[Verdict]) -> tuple[bool, bool]:

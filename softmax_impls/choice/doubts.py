@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 
 from softmax_impls.choice.answer import Answer, Question
 from softmax_impls.choice.ranking import Ranked, RankedRun, compare_some, disturbances, is_well_ahead, kind_of, rank
+from softmax_impls.formatting import format_count
 from softmax_impls.results.runs import OLDEST
 from softmax_impls.timing.records import Cell
-from softmax_impls.timing.statistics import SURE_LEAD
+from softmax_impls.timing.statistics import SURE_ROUNDS, sure_lead
 
 
 def doubts(answer: Answer, ranked: Ranked, runs: Iterable[RankedRun]) -> Iterator[str]:
@@ -20,7 +21,9 @@ def doubts(answer: Answer, ranked: Ranked, runs: Iterable[RankedRun]) -> Iterato
         return
     second = answer.runner_up
     if second and not is_well_ahead(ranked, answer.winners[0], second.name, answer.ratio(second.name)):
-        yield f"{second.name} takes less than {SURE_LEAD:.0%} longer: another run may see the opposite."
+        rounds = len(ranked.every_round.by_name[second.name].samples)
+        few = f" in {format_count(rounds, 'round')}" if rounds < SURE_ROUNDS else ""
+        yield f"{second.name} takes less than {sure_lead(rounds):.0%} longer{few}: another run may see the opposite."
     yield from disturbances(ranked.every_round)
     newest_first = sorted(_of_shape(answer.question, runs), key=lambda other: other.time or OLDEST, reverse=True)
     contradictions = (_contradiction(answer, ranked.cell, other) for other in newest_first)

@@ -24,7 +24,6 @@ from softmax_impls.timing.workloads import GRID, CellKey
 # Share of the threads that have to run at the same time. Two threads on one core do the work of 1.4 threads, and two
 # threads that take turns the work of 1 thread.
 SIDE_BY_SIDE = 0.6
-LEAD = 1 + statistics.SURE_LEAD  # a verdict is sure only if the ratios of the other kernels to the fastest are larger
 # If a predicted time is less than this multiple of the fastest time, a verdict is not sure. Predictions from small
 # calls were up to 8 times too long.
 PREDICTED_NEAR = 10.0
@@ -137,7 +136,7 @@ class RankedRun:
 
 
 def is_well_ahead(ranked: Ranked, best: str, name: str, ratio: Ratio) -> bool:
-    """Whether three ratios of the time of `name` to the time of `best` are all larger than `LEAD`.
+    """Whether three ratios of the time of `name` to the time of `best` are all larger than 1 + `statistics.sure_lead`.
 
     They are `ratio`, and the ratios of the medians over all rounds and over quiet rounds. While other programs run, one
     kernel may be faster in the quieter rounds, and another kernel in the usual round.
@@ -146,7 +145,8 @@ def is_well_ahead(ranked: Ranked, best: str, name: str, ratio: Ratio) -> bool:
     for kernels in (ranked.every_round.by_name, ranked.kernels):
         pairs = list(zip(kernels[name].samples, kernels[best].samples, strict=False))
         usual += [float(np.divide(*np.median(pairs, axis=0)))] if pairs else []
-    return min(ratio.value, *usual) > LEAD
+    rounds = len(ranked.every_round.by_name[name].samples)
+    return min(ratio.value, *usual) > 1 + statistics.sure_lead(rounds)
 
 
 def disturbances(cell: Cell) -> Iterator[str]:

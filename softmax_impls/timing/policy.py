@@ -23,7 +23,7 @@ class SamplingPolicy:
     # to 88 %.
     block_rounds: int = 6  # rounds on one placement of the arrays
     first_look: int = 3  # rounds before the first decision: a single slow call may be a disturbance
-    min_rounds: int = 12  # rounds before a large cell can be settled
+    min_rounds: int = 20  # rounds before a large cell can be settled: with fewer, only a long lead is sure
     min_blocks: int = 4  # fewest blocks of a step of a small cell, and of a small cell that is settled
     max_rounds: int = 400  # rounds of a step
     reference_rounds: int = 24  # rounds of the A/A control and of the roofline, half as many in a large cell

@@ -26,7 +26,11 @@ Floats = NDArray[np.float64]
 # Kernels tie up to this relative difference. With 0.01, equal kernels tied in 97.2 % of 176 cells, in comparisons of
 # five minutes.
 MIN_MARGIN = 0.015
-SURE_LEAD = 0.05  # up to this relative difference, a verdict is not sure: another run may reverse it
+# Up to these relative differences, a verdict is not sure, because another run may reverse it. The second number is for
+# fewer than `SURE_ROUNDS` rounds. In ten runs of `compare`, half of them beside a load, the ratios 1.06 from 173 rounds
+# and 1.26 from 7 rounds were reversed.
+SURE_LEAD, LEAD_OF_FEW = 0.08, 0.3
+SURE_ROUNDS = 20
 CONFIDENCE = 0.95
 # Confidence of a difference between kernels. With 0.95, equal kernels tied in 98.9 % of 439 cells of a busy machine.
 # In 352 other cells, equal kernels tied in 99.1 % with 0.95 and in 99.4 % with 0.97; with 0.97, a slowdown of 5 % was
@@ -58,6 +62,11 @@ class Comparison:
     ratios: dict[str, Ratio]  # time of each other kernel over the time of the best
     margin: float  # a kernel is slower if the interval of its ratio lies above 1 + margin
     ties: tuple[str, ...]  # kernels that are not eliminated and not clearly slower than the best
+
+
+def sure_lead(rounds: int) -> float:
+    """Return the relative difference up to which a verdict from that many rounds is not sure."""
+    return SURE_LEAD if rounds >= SURE_ROUNDS else LEAD_OF_FEW
 
 
 class Decision(NamedTuple):

@@ -32,9 +32,10 @@ def build_cell(
     versions=None,
     commit=None,
     spread=0.002,
+    rounds=20,
     **changes,
 ):
-    """Return a cell with 20 noisy samples of each kernel.
+    """Return a cell with noisy samples of each kernel, one for each round.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ def build_cell(
     rng = np.random.default_rng([batch, dim])
 
     def draw(seconds):
-        return tuple(float(seconds * factor) for factor in np.exp(spread * rng.standard_normal(20)))
+        return tuple(float(seconds * factor) for factor in np.exp(spread * rng.standard_normal(rounds)))
 
     kernels = tuple(build_kernel(name, draw(t), **(fields or {}).get(name, {})) for name, t in times.items())
     return build_cell_of(
