@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 
 from softmax_impls.formatting import one_line
 from softmax_impls.layout import as_thread_count, normalize_axes
-from softmax_impls.simd.sizes import SHARED_FROM
+from softmax_impls.simd.sizes import BYTES_PER_THREAD, SHARED_FROM
 from softmax_impls.threads import MAX_THREADS, available_cores, num_threads
 
 
@@ -150,7 +150,7 @@ def explain(
     rule = pick()
     moved_bytes = 3 * math.prod(sizes) * max(4, wanted.itemsize)
     shared = rule.impl == "numba_simd" and moved_bytes >= SHARED_FROM
-    running = min(allowed, available_cores(), MAX_THREADS) if shared else 1
+    running = min(allowed, available_cores(), MAX_THREADS, max(2, moved_bytes // BYTES_PER_THREAD)) if shared else 1
     return Choice(rule.impl, sizes, wanted.name, running, rule.when, rule.because)
 
 

@@ -17,6 +17,7 @@ import softmax_impls
 from softmax_impls.choice.fleet import SERVES
 from softmax_impls.choice.ranking import PREDICTED_NEAR
 from softmax_impls.cli import cli
+from softmax_impls.simd.sizes import BYTES_PER_THREAD, SHARED_FROM
 from softmax_impls.threads import MAX_THREADS
 from softmax_impls.timing import pasted_code, statistics
 from softmax_impls.timing.policy import DEFAULT
@@ -183,7 +184,10 @@ def test_limits_in_how_the_numbers_are_made_are_those_of_the_code():
 
 def test_limits_in_other_documents_are_those_of_the_code():
     assert f"if it is within {SERVES - 1:.0%} of the fastest" in text_of("beyond-one-machine.md")
-    assert f"never more than {MAX_THREADS}" in text_of("how-to-choose.md")
+    threads = text_of("how-to-choose.md")
+    assert f"never more than {MAX_THREADS}" in threads
+    assert f"moves less than {SHARED_FROM / 1e6:g} MB runs in one thread" in threads
+    assert f"one thread for each {BYTES_PER_THREAD / 1e6:g} MB" in threads
 
 
 def test_how_to_choose_names_the_implementations_that_use_several_threads():

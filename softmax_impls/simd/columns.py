@@ -47,11 +47,11 @@ def direct_call(probs: Array, grad: Array, out: Array, axis: int, threads: int |
     `axis` is the axis of the classes. The call is possible if the arrays fit (see `arrays.common_size`), the
     first-level cache holds the elements of an outer index, `inner` is at least the lanes of a vector, `out` overlaps no
     input, and nothing overflows. `probs` is an array; the others may be any objects. If the call moves more than
-    `sizes.NONTEMPORAL_FROM` bytes, return False, because `backward_blocks` then takes 0.8 of the time of `direct` (Zen
-    3, 1600×10×100).
+    `sizes.NONTEMPORAL_COLUMNS` bytes, return False, because `backward_blocks` then takes 0.8 of the time of `direct`
+    (Zen 3, 1600×10×100).
     """
     moved, ndim = 3 * probs.nbytes, probs.ndim
-    if moved > sizes.NONTEMPORAL_FROM or not (probs.dtype.char in "fd" and -ndim <= axis < ndim):
+    if moved > sizes.NONTEMPORAL_COLUMNS or not (probs.dtype.char in "fd" and -ndim <= axis < ndim):
         return False
     if not (probs.flags.c_contiguous and type(grad) is np.ndarray and grad.dtype == probs.dtype):
         return False  # nothing is compiled, and no thread is woken, for a call that `enter` would refuse
@@ -87,7 +87,7 @@ def _run(blocks_of: Task, probs: Array, grad: Array, out: Array, moved: int, thr
     first = -address % sizes.VECTOR_BYTES
     buffer = memory[first : first - sizes.VECTOR_BYTES].view(out.dtype) if DISABLE_JIT else address + first
     words = {pool.ITEMS: blocks, pool.SMALLEST: step, pool.DIM: dim, pool.INNER: columns, pool.TABLE: buffer}
-    pool.run(blocks_of, probs, grad, out, team, words | {pool.NONTEMPORAL: moved > sizes.NONTEMPORAL_FROM})
+    pool.run(blocks_of, probs, grad, out, team, words | {pool.NONTEMPORAL: moved > sizes.NONTEMPORAL_COLUMNS})
 
 
 @apart

@@ -63,7 +63,7 @@ class Tasks:
 @functools.lru_cache(1024)
 def _words(tasks: Tasks, team: pool.Team, nontemporal_from: int, careful: bool) -> tuple[Any, Any]:
     """Return the words of a call, see `pool.words_of`. If `careful`, the call is computed as if `out` were an input."""
-    above = int(nontemporal_from * (sizes.NONTEMPORAL_SHARED if team[0] > 1 else 1))
+    above = nontemporal_from * (1 + min(max(1, team[0]), sizes.NONTEMPORAL_THREADS)) // 2
     first = {pool.FIRST: choose.address(WORD), pool.TABLE: tasks.table}
     return pool.words_of(team, first | {pool.NONTEMPORAL: above, pool.IN_PLACE: careful})
 
@@ -84,7 +84,10 @@ def choose(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: in
     call[pool.NONTEMPORAL] = row_bytes * stop > call[pool.NONTEMPORAL]
     kind = rows.kind_of(dim, width, call[pool.NONTEMPORAL] != 0)
     first = rows.CAREFUL if call[pool.IN_PLACE] else kind
-    shared = threads > 1 and stop < 2 * threads and row_bytes >= 2 * sizes.MIN_CHUNK_BYTES
+    shared = False
+    if threads > 1 and stop < 2 * threads:
+        whole = (stop + threads - 1) // threads * row_bytes  # moved by the thread with the most rows
+        shared = stop * (row_bytes // threads + sizes.TOGETHER_BYTES) < whole
     if shared:  # rows are few and long, so threads compute each row together
         kind, first = rows.PART, rows.SHARED
     kind, first = rows.place(kind, width), rows.place(first, width)

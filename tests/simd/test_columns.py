@@ -43,7 +43,7 @@ def test_columns_are_right_and_the_same_at_any_alignment_in_place_and_with_nonte
     columns.backward(probs, grad, expected, threads=1)
     assert_right(*rows, as_rows(expected))
     for nontemporal_from, offset in ((0, 0), (0, 16), (1 << 60, 8), (1 << 60, 48)):
-        monkeypatch.setattr(sizes, "NONTEMPORAL_FROM", nontemporal_from)
+        monkeypatch.setattr(sizes, "NONTEMPORAL_COLUMNS", nontemporal_from)
         out, memory = place(np.zeros_like(probs), offset)
         columns.backward(probs, grad, out, threads=1)
         np.testing.assert_array_equal(out, expected)

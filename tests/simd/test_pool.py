@@ -10,7 +10,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from softmax_impls import softmax_backward
+from softmax_impls import dispatch, explain, softmax_backward
 from softmax_impls.backward import numba_simd
 from softmax_impls.simd import columns, forward, pool, sizes, tasks
 from softmax_impls.simd.sizes import DONE
@@ -20,7 +20,7 @@ from tests.simd.problems import DTYPES, assert_right, compiled_only, problem, ru
 
 @compiled_only
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(1, 300_001), (3, 40_000), (64, 1003), (5000, 10), (997, 33)])
+@pytest.mark.parametrize("shape", [(1, 300_001), (2, 300_001), (3, 40_000), (64, 1003), (5000, 10), (997, 33)])
 def test_three_threads_with_nontemporal_stores_give_the_result_of_one_thread(shape, dtype, monkeypatch):
     monkeypatch.setattr(sizes, "NONTEMPORAL_FROM", 0)
     monkeypatch.setattr(pool, "_pool", pool.Pool(3))
@@ -37,7 +37,7 @@ def test_three_threads_with_nontemporal_stores_give_the_result_of_one_thread(sha
 
 @compiled_only
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(3, 300_001), (64, 1003)])
+@pytest.mark.parametrize("shape", [(2, 300_001), (3, 300_001), (64, 1003)])
 def test_gradients_near_the_largest_number_are_right_in_rows_that_threads_share(shape, dtype, monkeypatch):
     monkeypatch.setattr(pool, "_pool", pool.Pool(3))
     probs, grad = problem(*shape, dtype)
@@ -147,6 +147,15 @@ for _ in range(20):
 print(threads)
 """
     assert run_program(code) == "{'MainThread'}\n"
+
+
+@compiled_only
+@pytest.mark.parametrize(("batch", "threads"), [(33, 1), (34, 2), (62, 2), (63, 3), (84, 4), (10_000, 4)])
+def test_smaller_calls_use_fewer_threads(batch, threads, monkeypatch):
+    monkeypatch.setattr(pool, "_pool", pool.Pool(4))
+    monkeypatch.setattr(dispatch, "available_cores", lambda: 4)
+    assert pool.team_for(3 * 4 * batch * 1000, 9)[0] == threads
+    assert explain((batch, 1000), "float32", threads=9).threads == threads
 
 
 @compiled_only
