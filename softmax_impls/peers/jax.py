@@ -1,4 +1,7 @@
-"""p (g - Σ p g), compiled by JAX for each shape. JAX cannot write into given arrays: each call allocates its result."""
+"""p (g - Σ p g), compiled by JAX for each shape. JAX cannot write into given arrays: each call allocates its result.
+
+JAX runs on the CPU here, as all other implementations do, even if it could use an accelerator.
+"""
 
 import contextlib
 import functools
@@ -44,7 +47,7 @@ def set_num_threads(number: int) -> int:
     try:
         clear_backends()
         _compiled.cache_clear()
-        library.devices()
+        library.devices("cpu")
     finally:
         os.sched_setaffinity(0, processors)
     return _count_threads() - before
@@ -58,13 +61,15 @@ def set_num_threads(number: int) -> int:
     usage=(
         'import jax\n\njax.config.update("jax_enable_x64", True)  # for float64\n'
         "closed_form = jax.jit(lambda p, g: p * (g - (p * g).sum(axis=1, keepdims=True)))\n"
-        "p, g = jax.device_put(probs), jax.device_put(grad_output)",
+        'cpu = jax.devices("cpu")[0]\n'
+        "p, g = jax.device_put(probs, cpu), jax.device_put(grad_output, cpu)",
         "closed_form(p, g).block_until_ready()",
     ),
 )
 def jax(probs: Array, grad_output: Array, out: Array) -> BoundCall:
     """Copy the inputs to JAX arrays, compile the formula for their shape, and return the call that is timed."""
-    with library.enable_x64(True):  # JAX allows float64 either for the whole process or temporarily, as here
+    # JAX allows float64 either for the whole process or temporarily, as here.
+    with library.enable_x64(True), library.default_device(library.devices("cpu")[0]):
         p, g = library.device_put(probs), library.device_put(grad_output)
         compiled = _compiled(p.shape, p.dtype)
     return lambda: compiled(p, g).block_until_ready(), np.asarray

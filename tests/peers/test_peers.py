@@ -76,6 +76,21 @@ def test_set_num_threads_sets_the_number_that_the_library_reports(peer):
         peer.set_num_threads(2)
 
 
+def test_jax_runs_on_the_first_cpu_even_if_another_device_is_its_default(monkeypatch):
+    pytest.importorskip("jax")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+    code = """
+import jax, numpy as np
+from softmax_impls.registry import get
+jax.config.update("jax_default_device", jax.devices("cpu")[1])
+probs = np.full((2, 4), 0.25)
+call, _ = get("jax").bind_call(probs, probs, probs.copy())
+print(call().devices() == {jax.devices("cpu")[0]})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "True\n", done.stderr[-2000:]
+
+
 def test_peers_are_listed_only_on_request():
     assert not set(PEERS) & set(registry.names())
     assert set(PEERS) <= set(registry.names(peers=True))
