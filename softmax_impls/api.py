@@ -104,7 +104,8 @@ def softmax_backward(
     threads : int, optional
         The largest number of threads that "auto" and "numba_simd" use, by default the value of NUMBA_NUM_THREADS. Other
         implementations follow the settings of their own libraries. If the rows are long, and there are fewer than two
-        rows for each thread, the threads share each row. Then the last bit of the result may depend on their number.
+        rows for each thread, the threads may share each row. Then the last bit of the result may depend on their
+        number.
 
     Returns
     -------

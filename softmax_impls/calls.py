@@ -40,7 +40,10 @@ class _Compiled(dict[int, Any]):
 
 
 def _fits(probs: Array, grad_output: Any, out: Any) -> bool:
-    """Return whether three arrays are what a kernel relies on. This is `numba_simd.fits` without Numba."""
+    """Return whether a kernel may be called with three arrays: see ``fits`` in `FastPath`.
+
+    This is the function where Numba does not compile, in place of a compiled function.
+    """
     shape, dtype = probs.shape, probs.dtype
     if not (type(grad_output) is type(out) is np.ndarray and dtype in PLAIN and len(shape) == 2 and probs.size):
         return False
@@ -53,13 +56,13 @@ def _fits(probs: Array, grad_output: Any, out: Any) -> bool:
 
 @dataclass(slots=True)
 class FastPath:
-    """The functions that calls on plain arrays use, loaded by the first call that uses them.
+    """The functions by which plain arrays are computed. Compiled functions are loaded when a call first needs them.
 
-    Each takes an array `probs`, and any objects as `grad_output` and `out`. ``small(probs, grad_output, out, table)``
-    computes a small call of `numba_simd` and returns DONE. It returns LARGE for a call that `simd.run_large` has to
-    compute, and UNFIT if the arrays are not plain, differ, or `out` partly overlaps an input.
-    ``fits(probs, grad_output, out)`` states whether the arrays are plain, have one shape (B, D), and `out` overlaps no
-    input, so that any other kernel may be called.
+    In all of them, `probs` is an array, and `grad_output` and `out` may be any objects.
+    ``small(probs, grad_output, out, table)`` computes a small call of `numba_simd` and returns DONE; `table` has the
+    compiled kernels. It returns LARGE for a call that `simd.run_large` has to compute, and UNFIT if the arrays are not
+    plain, differ, or `out` partly overlaps an input. ``fits(probs, grad_output, out)`` states whether the arrays are
+    plain, have one shape (B, D), and `out` overlaps no input, so that any other kernel may be called.
     """
 
     small: Any = None

@@ -93,7 +93,7 @@ class Choice:
     impl: str
     shape: tuple[int, ...]
     dtype: str
-    threads: int  # the number that the call uses
+    threads: int  # the largest number that the call uses; if arrays are copied in blocks, a block may use fewer
     when: str  # the condition of the rule
     because: str  # the reason of the rule
 

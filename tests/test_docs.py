@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import softmax_impls
+from softmax_impls.choice import sure
 from softmax_impls.choice.fleet import SERVES
 from softmax_impls.choice.ranking import PREDICTED_NEAR
 from softmax_impls.cli import cli
@@ -172,8 +173,8 @@ def test_limits_in_how_the_numbers_are_made_are_those_of_the_code():
         f"Its {statistics.DIFFERENCE_CONFIDENCE:.0%} interval",
         f"With fewer than {statistics.FEW_ROUNDS} rounds",
         f"The **margin** is {statistics.MIN_MARGIN:.1%}",
-        f"takes more than {statistics.SURE_LEAD:.0%} longer",
-        f"or {statistics.LEAD_OF_FEW:.0%} if there were fewer than {statistics.SURE_ROUNDS} rounds",
+        f"takes more than {sure.SURE_LEAD:.0%} longer",
+        f"or {sure.LEAD_OF_FEW:.0%} if there were fewer than {sure.SURE_ROUNDS} rounds",
         f"at least {PREDICTED_NEAR:g} times the time of the winner",
         f"runs untimed for {DEFAULT.settling * 1e3:g} ms before each sample",
         f"It begins {1 - pasted_code.FASTER:.0%} below the fastest sample",

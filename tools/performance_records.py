@@ -105,7 +105,7 @@ class Errors(Struct, frozen=True, tag="errors"):
 
 
 class Rest(Struct, frozen=True, tag="rest"):
-    """The machine, the bytes by which a call raises a process's peak memory, and the lines of code of numba_simd.
+    """The machine, the bytes by which a call raises a process's peak memory, and the lines of numba_simd.
 
     `lines` counts the files in simd/ and backward/numba_simd.py.
     """

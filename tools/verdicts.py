@@ -25,8 +25,8 @@ from markdown import paragraph, table
 from msgspec import Struct
 from processes import SPAWN, output_of
 
+from softmax_impls.choice.sure import sure_lead
 from softmax_impls.timing.environment import environment
-from softmax_impls.timing.statistics import sure_lead
 
 RESULTS = kept.MEASUREMENTS / "verdicts.jsonl"
 BUDGET = 60.0  # seconds, the default of `compare`
@@ -125,7 +125,7 @@ def read() -> list[Run]:
 
 
 def is_sure(verdict: Verdict) -> bool:
-    """Whether `compare` is sure, and the first winner leads by more than `statistics.sure_lead`.
+    """Whether `compare` is sure, and the first winner leads by more than `sure.sure_lead`.
 
     The second rule is applied here because the older kept runs are from versions of `compare` that lacked it.
     """

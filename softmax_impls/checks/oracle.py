@@ -44,7 +44,7 @@ class Exact:
 
 
 class Answers(NamedTuple):
-    """The exact answers to an input."""
+    """Exact results for one input, which results of implementations are compared with."""
 
     probs: Exact  # the exact softmax of the logits
     given_probs: Exact  # the exact value for the probabilities, rounded once

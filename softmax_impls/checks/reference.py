@@ -43,7 +43,7 @@ class RowSums:
     def bound_terms(self, probs: Array, flush_to_zero: bool) -> tuple[Floats, Floats]:
         """Return two arrays (B,), s and t: the error of element i of a row may be at most p_i s + t.
 
-        This is the bound given the probabilities, which `bounds` derives.
+        This is the bound "given the probabilities" of the module `bounds`.
         """
         dim, dtype = probs.shape[1], probs.dtype
         scale = self.largest * (2 * (2 - self.defect) * bounds.gamma(dim + 6, dtype) + np.abs(self.defect))

@@ -13,6 +13,7 @@ from softmax_impls.choice.answer import OUTSIDE, Answer, Question
 from softmax_impls.choice.candidates import Implementations, usage_of
 from softmax_impls.choice.choose import choose
 from softmax_impls.choice.ranking import RankedRun, rank_run
+from softmax_impls.dispatch import explain
 from softmax_impls.formatting import KERNEL_ERRORS, format_count
 from softmax_impls.results import store
 from softmax_impls.results.runs import Loaded, Run, load
@@ -89,12 +90,18 @@ def _as_pasted(answer: Answer, implementations: Implementations) -> Answer:
         if alone == code or (alone and alone.setup != code.setup):
             alone = None  # the call runs in one thread, or is a call of another library
         with suppress(*KERNEL_ERRORS), limit_all_threads(threads):
-            times = time_pasted(code, PASTED_SECONDS, threads, alone)
+            times = time_pasted(code, PASTED_SECONDS, _threads_of(pick.name, answer.question), alone)
     candidates = {}
     for name, candidate in answer.candidates.items():
         seconds, low, high = (answer.ratio(name).value / answer.ratio(pick.name).value * time for time in times)
         candidates[name] = replace(candidate, seconds=seconds, low=low, high=high)
     return replace(answer, candidates=candidates)
+
+
+def _threads_of(name: str, question: Question) -> int:
+    """Return the number of threads that a call of an implementation uses, at most the number of the question."""
+    choice = explain((question.batch, question.dim), question.dtype, threads=question.threads)
+    return choice.threads if name == choice.impl else question.threads
 
 
 def ask_results(

@@ -48,11 +48,11 @@ def choose(
 
 
 def _fullest(run: RankedRun, question: Question) -> RankedRun:
-    """Return the run. Of the cells of the question's shape, keep only the cells with the most needed implementations.
+    """Return a copy of the run that has, of the cells of the question's shape, only the fullest.
 
-    The needed implementations are `question.only` or, if it is empty, the implementation of the default call. If
-    `question.only` is not empty, a cell of the shape without any needed implementation is left out. All other
-    cells of the run are kept.
+    A cell is fullest if no other cell of the shape has more of the needed implementations. The needed implementations
+    are `question.only` or, if it is empty, the implementation of the default call. If `question.only` is not empty, a
+    cell of the shape without any needed implementation is left out. All cells of other shapes are kept.
     """
     needed = set(question.only or [dispatch.pick().impl])
     counts = {id(cell): len(needed & cell.kernels.keys()) for cell in run.cells if question.is_about(cell.cell)}

@@ -4,11 +4,11 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 from softmax_impls.choice.answer import Answer, Question
-from softmax_impls.choice.ranking import Ranked, RankedRun, compare_some, disturbances, is_well_ahead, kind_of, rank
+from softmax_impls.choice.ranking import Ranked, RankedRun, compare_some, kind_of, rank
+from softmax_impls.choice.sure import SURE_ROUNDS, disturbances, is_well_ahead, sure_lead
 from softmax_impls.formatting import format_count
 from softmax_impls.results.runs import OLDEST
 from softmax_impls.timing.records import Cell
-from softmax_impls.timing.statistics import SURE_ROUNDS, sure_lead
 
 
 def doubts(answer: Answer, ranked: Ranked, runs: Iterable[RankedRun]) -> Iterator[str]:
@@ -19,11 +19,13 @@ def doubts(answer: Answer, ranked: Ranked, runs: Iterable[RankedRun]) -> Iterato
     """
     if len(answer.winners) != 1:
         return
-    second = answer.runner_up
-    if second and not is_well_ahead(ranked, answer.winners[0], second.name, answer.ratio(second.name)):
-        rounds = len(ranked.every_round.by_name[second.name].samples)
+    others = [name for name, c in answer.candidates.items() if answer.allows(c) and c is not answer.pick]
+    measured = ranked.every_round, ranked.kernels
+    near = (name for name in others if not is_well_ahead(*measured, answer.winners[0], name, answer.ratio(name)))
+    for name in itertools.islice(near, 1):
+        rounds = len(ranked.every_round.by_name[name].samples)
         few = f" in {format_count(rounds, 'round')}" if rounds < SURE_ROUNDS else ""
-        yield f"{second.name} takes less than {sure_lead(rounds):.0%} longer{few}: another run may see the opposite."
+        yield f"{name} takes less than {sure_lead(rounds):.0%} longer{few}: another run may see the opposite."
     yield from disturbances(ranked.every_round)
     newest_first = sorted(_of_shape(answer.question, runs), key=lambda other: other.time or OLDEST, reverse=True)
     contradictions = (_contradiction(answer, ranked.cell, other) for other in newest_first)

@@ -87,7 +87,8 @@ def _fit(multiples: Vector, times: Vector) -> Vector:
 def _multiples(shape: Shape, itemsize: int) -> Vector:
     """Return how many times each cost of the model occurs in a call, in the order of this module's docstring.
 
-    `itemsize` is the size of an element in bytes. The shares of elements that do not fit a cache change smoothly.
+    `itemsize` is the size of an element in bytes. Where arrays are about as large as a cache, some elements count as
+    outside of the cache. Their share grows smoothly with the size of the arrays.
     """
     batch, dim = shape
     elements, rest = batch * dim, 1 + dim % (VECTORS // itemsize)  # at least 1, so that no cost is 0 at some shapes

@@ -1,29 +1,24 @@
 """Rank the kernels of each measured cell, once for all figures, tables and pages, and for `choose`."""
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
-import numpy as np
-
+from softmax_impls.choice.sure import disturbances, is_well_ahead
 from softmax_impls.formatting import KERNEL_ERRORS
 from softmax_impls.implementation import Accuracy, Implementation
 from softmax_impls.registry import get, is_ours
 from softmax_impls.results.runs import Run, interval_of
 from softmax_impls.results.store import PACKAGES
-from softmax_impls.simd.sizes import SHARED_FROM
 from softmax_impls.timing import statistics
 from softmax_impls.timing.environment import environment, is_here
 from softmax_impls.timing.records import Cell, Environment, KernelResult
 from softmax_impls.timing.statistics import Comparison, Ratio
 from softmax_impls.timing.workloads import GRID, CellKey
 
-# Share of the threads that have to run at the same time. Two threads on one core do the work of 1.4 threads, and two
-# threads that take turns the work of 1 thread.
-SIDE_BY_SIDE = 0.6
 # If a predicted time is less than this multiple of the fastest time, a verdict is not sure. Predictions from small
 # calls were up to 8 times too long.
 PREDICTED_NEAR = 10.0
@@ -54,7 +49,7 @@ class Ranked:
         if self.comparison is None or self.comparison.ties:
             return False
         best, ratios = self.comparison.best, self.comparison.ratios
-        ahead = all(is_well_ahead(self, best, name, ratio) for name, ratio in ratios.items())
+        ahead = all(is_well_ahead(self.every_round, self.kernels, best, name, ratio) for name, ratio in ratios.items())
         predicted = [kernel.seconds or 0.0 for kernel in self.kernels.values() if kernel.status == "extrapolated"]
         far = all(seconds >= PREDICTED_NEAR * self.seconds for seconds in predicted)
         return ahead and far and not any(disturbances(self.every_round))
@@ -118,7 +113,7 @@ class Ranked:
                 name: {
                     **{field: getattr(kernel, field) for field in ("status", "note", "verified", "seconds")},
                     "interval": interval_of(kernel),
-                    "rounds": len(kernel.samples),
+                    "rounds": len(self.every_round.by_name[name].samples),
                     "times_the_fastest": (ratio := self.ratio(name)) and astuple(ratio),
                     "share_of_roofline": (share := self.share_of_roofline(name)) and astuple(share),
                 }
@@ -133,36 +128,6 @@ class RankedRun:
 
     run: Run
     cells: list[Ranked]
-
-
-def is_well_ahead(ranked: Ranked, best: str, name: str, ratio: Ratio) -> bool:
-    """Whether three ratios of the time of `name` to the time of `best` are all larger than 1 + `statistics.sure_lead`.
-
-    They are `ratio`, and the ratios of the medians over all rounds and over quiet rounds. While other programs run, one
-    kernel may be faster in the quieter rounds, and another kernel in the usual round.
-    """
-    usual = []
-    for kernels in (ranked.every_round.by_name, ranked.kernels):
-        pairs = list(zip(kernels[name].samples, kernels[best].samples, strict=False))
-        usual += [float(np.divide(*np.median(pairs, axis=0)))] if pairs else []
-    rounds = len(ranked.every_round.by_name[name].samples)
-    return min(ratio.value, *usual) > 1 + statistics.sure_lead(rounds)
-
-
-def disturbances(cell: Cell) -> Iterator[str]:
-    """Yield the reasons why another kernel may win on a quiet machine: busy rounds, and threads that took turns."""
-    if cell.is_busy:
-        yield "Other programs used the processor in most rounds of the measurement."
-    threads, ran = cell.threads, cell.concurrency
-    if threads == 1 or cell.key.moved_bytes < SHARED_FROM:
-        return
-    if ran is None:
-        yield f"It is not known whether this machine ran {threads} threads side by side during the measurement."
-    elif ran < SIDE_BY_SIDE * threads:
-        yield (
-            f"The machine did not run {threads} threads side by side during the measurement ({ran:.1f} of {threads}): "
-            "another implementation may be the fastest when it does."
-        )
 
 
 def is_from(run: Run, machine: str) -> bool:

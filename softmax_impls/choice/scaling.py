@@ -120,7 +120,7 @@ def _log_ratio(a: Vector, b: Vector) -> Vector:
     """Return the logarithm of a ratio of two times, and the logarithms of both ends of the ratio's interval.
 
     `a` has three logarithms: of the first time, and of the lower and the upper end of its interval. `b` has the same
-    for the second time. The ratio is the first time divided by the second. At its lower end, the first time is at its
-    lower end and the second time is at its upper end. At its upper end, it is the other way round.
+    for the second time. The ratio is the first time divided by the second. Its lower end is the lower end of the first
+    time divided by the upper end of the second time, and the reverse for its upper end.
     """
     return a - b[[0, 2, 1]]

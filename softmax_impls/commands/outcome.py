@@ -13,7 +13,7 @@ from softmax_impls.results import store
 
 
 class Outcome:
-    """A comparison: `order` has the cells to measure and the options, `runs` the results after `run`.
+    """A comparison. `order` has the cells to measure and the options; `runs` has the results when `run` has ended.
 
     The results are written to a file in `folder`. If `folder` is None, no file is written.
     """
@@ -49,7 +49,7 @@ class Outcome:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the start."""
+        """Seconds since the comparison started."""
         return time.perf_counter() - self._start
 
     @property

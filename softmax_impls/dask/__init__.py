@@ -180,9 +180,10 @@ def _reports(name: str, function: Callable[..., Any], dtype: Any, *arrays: Any, 
 
 
 def _tree(name: str, merge: Callable[..., Any], reports: Any, axes: chunks.Axes) -> Any:
-    """Return the merged reports: for each row, one record for all chunks that have a part of the row.
+    """Merge the reports of the chunks that share rows; return an array with one merged report for each row.
 
-    A task calls `merge` for up to `MERGED` reports. The tree of tasks depends only on the positions of the chunks.
+    `reports` has a report for each row of each chunk. A task calls `merge` for up to `MERGED` chunks. The tree of tasks
+    depends only on the positions of the chunks.
     """
     options = {"dtype": reports.dtype, "meta": np.empty((0,) * reports.ndim, reports.dtype), "name": name}
     return da.reduction(reports, merge, merge, axis=axes, keepdims=True, split_every=MERGED, **options)

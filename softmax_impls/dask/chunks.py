@@ -48,7 +48,10 @@ SMALL = 2.0**968
 
 
 def softmax(x: Array, axes: Axes) -> Array:
-    """Compute the softmax of the rows of a chunk, in one thread; the chunk may have whole rows or parts of rows."""
+    """Compute the softmax of each row of a chunk, in one thread.
+
+    If the chunk has only a part of each row, the result is the softmax of this part alone.
+    """
     with limit_threads(1):
         return api.softmax(x, axis=_axis(axes))
 
@@ -141,11 +144,12 @@ def merge_dots(reports: Records, axis: Axes, keepdims: bool = True) -> Records:
 
 
 def _shifts(total: Records) -> tuple[NDArray[np.bool_], Floats, Floats]:
-    """Return three arrays with a number for each row: whether h has a shift, the factor, and the shift.
+    """Return the factor and the shift of each row for h = factor·g - shift, with which the backward pass computes.
 
-    The backward pass computes with h = factor·g - shift. `total` has the merged reports of whole rows. As in
-    `simd.passes`, a row needs a shift if its Σ p g is too inaccurate. The factor is 1/4 if a difference of two g may
-    overflow, else 1. A row that may overflow or contains NaN also needs a shift, because its Σ p g cannot be used.
+    The result has three arrays: whether the row needs a shift, the factors, and the shifts, which are 0 where no shift
+    is needed. `total` has the merged reports of whole rows. As in `simd.passes`, a row needs a shift if its Σ p g is
+    too inaccurate. The factor is 1/4 if a difference of two g may overflow, else 1. A row that may overflow or contains
+    NaN also needs a shift, because its Σ p g cannot be used.
     """
     g, dot = total["g"].reshape(-1), total["sum"].reshape(-1)
     small = (np.abs(g) < SMALL) & (np.abs(dot) < SMALL)

@@ -9,11 +9,12 @@ from softmax_impls.registry import register
 
 
 def register_peer(**record: Any) -> Callable[[Bind], Backward]:
-    """Register another library's implementation by a function that binds it to arrays; see `Implementation.bind_call`.
+    """Return a decorator that registers another library's implementation.
 
-    Other libraries have their own arrays. So the function converts the NumPy arrays before the timing starts. It
-    returns a call, and a function that reads the result of the call. The classes are on axis 1, also in arrays of three
-    dimensions. `record` has the other attributes of the implementation, as in `register`.
+    The decorated function takes NumPy arrays `probs`, `grad_output` and `out`, and converts them to the library's own
+    arrays before the timing starts. It returns two functions, see `Implementation.bind_call`: the first computes the
+    gradient, and is timed; the second returns the first's result as a NumPy array. The classes are on axis 1, also in
+    arrays of three dimensions. `record` has the other attributes of the implementation, as in `register`.
     """
 
     def add(bind: Bind) -> Backward:

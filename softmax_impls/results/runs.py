@@ -1,4 +1,7 @@
-"""Collect results files of all tools, and split them into runs: the cells of one tool, machine, host and commit."""
+"""Read results files of `compare`, asv and pytest-benchmark, and split the results into runs.
+
+A run has the cells of one of these tools, from one machine, host and commit.
+"""
 
 import datetime
 import os

@@ -20,5 +20,6 @@ In a step, loads of the reduced row and stores of the written row alternate, so 
 beginning of a row contains a p above ½, Σ p g will probably lose its accuracy. Then reduce ends early, and shifted_dot
 follows. Calls that move more than `sizes.NONTEMPORAL_FROM` bytes use non-temporal stores, prefetch p and g, and always
 reduce whole rows. The order in which a sum is computed depends on the length of the row, and on the number of threads
-if several threads share the row. It does not depend on addresses or on the kind of stores.
+if several threads share the row. It does not depend on addresses. With non-temporal stores, a row whose beginning has a
+p above ½ may keep c = 0, so its result may differ in the last bits.
 """

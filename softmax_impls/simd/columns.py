@@ -77,7 +77,7 @@ def forward(x: Array, out: Array, threads: int | None = None) -> None:
 
 
 def _run(blocks_of: Task, probs: Array, grad: Array, out: Array, moved: int, threads: int | None) -> None:
-    (outer, dim, columns), team = out.shape, pool.team_for(moved, threads)
+    (outer, dim, columns), team = out.shape, pool.team_for(3 * out.nbytes, threads)  # forward as many as backward
     blocks, largest = split(dim, columns, sizes.VECTOR_BYTES // out.itemsize)
     blocks *= outer
     step = -(-blocks // (1 if team[0] == 1 else min(sizes.CHUNKS_PER_THREAD * team[0], MAX_THREADS)))

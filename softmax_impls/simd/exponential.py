@@ -1,10 +1,12 @@
 """The exponential of a vector, for the forward pass: accurate to a unit in the last place.
 
-exp(x) = 2^k exp(r), where k is the integer nearest to x / ln 2, so |r| ≤ ln 2 / 2; exp(r) is a polynomial. When a large
-number is added to x / ln 2, the sum is rounded to an integer. Its lowest bits are k + SCALE + the exponent's bias.
+exp(x) = 2^k exp(r), where k is the integer nearest to x / ln 2, so |r| ≤ ln 2 / 2; exp(r) is a polynomial.
 
 Softmax divides the exponentials by their sum, so a constant factor does not change the result. The factor 2^SCALE keeps
 all exponentials in the range of normal numbers. So a subnormal probability is rounded only once, by the division.
+
+To find k, a large number is added to x / ln 2, so that the sum is rounded to an integer. The large number contains
+SCALE and the bias of the exponent. So the lowest bits of the sum are k + SCALE + bias: the exponent of 2^(k + SCALE).
 """
 
 from softmax_impls.simd import vectors as vec

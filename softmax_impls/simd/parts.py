@@ -59,10 +59,10 @@ def rows_in_parts(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, st
 
 @task()
 def part_of_row(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute a loop over a part of a row: the elements from `start` to `stop`. Return `stop`.
+    """Compute one of the loops REDUCE, SHIFTED_DOT and WRITE over the elements from `start` to `stop` of a row.
 
-    call[INNER] is the number of the loop, such as REDUCE. call[SUMS] is the address of the sums of the row. SHIFTED_DOT
-    and WRITE read the sums that they need there; REDUCE and SHIFTED_DOT store the results of the part there.
+    Return `stop`. call[INNER] states which loop. call[SUMS] is the address of an array with the sums of the row.
+    SHIFTED_DOT and WRITE read this array. REDUCE and SHIFTED_DOT store their results for these elements in it.
     """
     sums, number = vec.pointer_to(call[pool.SUMS], np.float64(0)), call[pool.INNER]
     results = RESULTS + pool.LINE * (start % call[pool.DIM] // call[pool.STEP])

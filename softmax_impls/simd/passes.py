@@ -130,7 +130,7 @@ def shifted_dot(probs: Pointer, grad: Pointer, row: int, n: int, shift: float) -
 
 
 def result_at(probs: Pointer, grad: Pointer, index: int, c: Vector, s: Vector) -> Vector:
-    """Return a vector of the result, p ((g + c) - s)."""
+    """Return a vector of the result, p ((g + c) - s), where c is the shift and s is Σ p (g + c)."""
     return vec.load(probs, index) * ((vec.load(grad, index) + c) - s)
 
 

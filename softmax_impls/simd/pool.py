@@ -226,7 +226,7 @@ def team_for(moved: int, threads: int | None = None) -> Team:
     # 0.4 to 0.8 MB take 0.92 to 0.95 of the time that they take with a call of `prepare`.
     most = 1 if DISABLE_JIT or moved < sizes.SHARED_FROM else threads or num_threads()
     if most > 2:
-        most = min(most, max(2, moved // sizes.BYTES_PER_THREAD))
+        most = min(most, MAX_THREADS, max(2, moved // sizes.BYTES_PER_THREAD))
     return _pool.prepare(most) if most > 1 else ALONE
 
 

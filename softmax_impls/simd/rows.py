@@ -50,9 +50,9 @@ def kind_of(dim: int, width: int, nontemporal: bool) -> int:
 
 
 def place(kind: int, width: int) -> int:
-    """Return the index of a task's address in the table of `tasks.Tasks`, for a kind of rows (TINY, …) and a dtype.
+    """Return the index of a task's address in the table of `tasks.Tasks`, for a kind of rows (TINY, …).
 
-    `width` is the number of elements of a vector, which depends on the dtype.
+    `width` is the number of elements of a vector: 16 for float32, 8 for float64. Each dtype has its own task.
     """
     return 2 * kind + (width == 8)
 

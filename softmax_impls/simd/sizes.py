@@ -21,7 +21,8 @@ def _caches() -> list[int]:
 
 
 OWN_CACHE, LAST_LEVEL_CACHE = _caches()[-2:]  # bytes: of a processor's own largest cache, and of the largest cache
-_FAR = LAST_LEVEL_CACHE > 1 << 25  # whether so many processors share the last-level cache that it is slow
+# Whether many processors share the last-level cache, so that it is slow, as on Emerald Rapids. This is judged by sizes.
+_FAR = LAST_LEVEL_CACHE > 1 << 25 and OWN_CACHE >= 1 << 20
 # Bytes moved by a call. Larger calls are shared among threads. On Zen 3, calls of 0.46 to 0.77 MB in two threads took
 # 0.6 of the time of one thread in a loop. After a pause, when the helper has to wake up first, they took 1.1 to 1.2 of
 # the time of one thread. With a limit of 250 kB in place of 400 kB, calls of 300 kB took 0.85 of the time in a loop,
@@ -35,14 +36,15 @@ BYTES_PER_THREAD = 250_000
 # calls of 12 to 25 MB (512×1024 to 1500×1000) took 0.7 to 0.85 of the time with plain stores, and calls of 7 to 10 MB
 # took 0.8 to 1.1 of it. On Emerald Rapids (2 MiB per processor, 300 MiB shared), calls of 2 to 36 MB took 0.64 to 0.86
 # of the time with plain stores, and calls of 0.8 to 1.5 MB took 1.1 of it.
-NONTEMPORAL_FROM = OWN_CACHE if _FAR else LAST_LEVEL_CACHE // 3
+NONTEMPORAL_FROM = OWN_CACHE if _FAR else min(LAST_LEVEL_CACHE, 1 << 25) // 3
 # For calls in n threads, the limit is (n + 1) / 2 times NONTEMPORAL_FROM, with at most this number as n. On Zen 3,
 # with plain stores, calls that move 12.6 MB in two threads (rows of 256 to 65536 float32) took 0.91 to 0.97 of the time
 # with non-temporal stores. On Emerald Rapids, non-temporal stores began to win at 3.1 to 4.2 MB in two threads, and at
 # 4.2 to 5.5 MB in four.
 NONTEMPORAL_THREADS = 16 if _FAR else 2
 # The same limit for columns, in any number of threads. Smaller calls whose outer indices are small need no buffer. On
-# Zen 1 (8 MiB), calls of 3 to 5 MB took 0.4 to 0.7 of the time with a buffer, and calls of 10 MB took 1.3 of it.
+# Zen 1 (8 MiB), calls of 3 to 5 MB took 0.4 to 0.7 of the time with a buffer, and calls of 10 MB took 1.3 of it. But on
+# Zen 3 (32 MiB), calls of 19 MB took 1.25 of it.
 NONTEMPORAL_COLUMNS = min(LAST_LEVEL_CACHE, 1 << 25) * 2 // 5
 # Number of vectors by which calls with non-temporal stores prefetch p and g ahead. On Zen 3, calls were 1.05 to 1.15
 # times as fast as without prefetching; with 32 vectors, 1.0 to 1.1 times. In C on Zen 5, 32 to 64 vectors were best.
@@ -92,5 +94,5 @@ MIN_CHUNK_ROWS = 8
 MIN_CHUNK_BYTES = 32_768
 # Few long rows: the threads compute each row together only if this takes less time than sharing out whole rows. It
 # costs as much time per row as to move this many bytes, because the threads wait for each other. With 16 threads,
-# 16×8192 float32 took 110 µs with all rows together, and 16 µs in whole rows on eight threads (Emerald Rapids).
+# 16×8192 float32 took 110 µs with all rows together, and 20 µs in whole rows (Emerald Rapids).
 TOGETHER_BYTES = 131_072

@@ -93,9 +93,9 @@ def slowdown(after_threads: bool = False) -> float:
 
 
 def is_quiet(after_threads: bool = False) -> bool:
-    """Whether the processor is quiet: the loop now takes less than `LONGER` times its shortest time.
+    """Whether the processor is quiet: a short loop now takes less than `LONGER` times the shortest time that it took.
 
-    With `after_threads`, the loop waits until numba_simd's threads sleep.
+    With `after_threads`, the loop starts only when numba_simd's threads sleep.
     """
     return slowdown(after_threads) < LONGER
 

@@ -153,9 +153,9 @@ class Participant:
             self.prediction = predict(self.implementation, *arrays.input_rows[0], allowance - copying, copying)
 
     def verify(self, arrays: CellArrays) -> None:
-        """Verify a call; stop the kernel if it raises, is wrong or modifies its inputs.
+        """Make a call and verify its result. A kernel that raises, is wrong or modifies its inputs is called no more.
 
-        Verifications of a kernel alternate between the two gradients.
+        A cell has two arrays of `grad_output`. Each verification takes the array that the last one did not take.
         """
         self._verified_on = 1 - self._verified_on
         if arrays.last == self._verified_on:  # else `out` has the result of the other gradient, which is wrong now

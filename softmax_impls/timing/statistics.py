@@ -26,11 +26,6 @@ Floats = NDArray[np.float64]
 # Kernels tie up to this relative difference. With 0.01, equal kernels tied in 97.2 % of 176 cells, in comparisons of
 # five minutes.
 MIN_MARGIN = 0.015
-# Up to these relative differences, a verdict is not sure, because another run may reverse it. The second number is for
-# fewer than `SURE_ROUNDS` rounds. In ten runs of `compare`, half of them beside a load, the ratios 1.06 from 173 rounds
-# and 1.26 from 7 rounds were reversed.
-SURE_LEAD, LEAD_OF_FEW = 0.08, 0.3
-SURE_ROUNDS = 20
 CONFIDENCE = 0.95
 # Confidence of a difference between kernels. With 0.95, equal kernels tied in 98.9 % of 439 cells of a busy machine.
 # In 352 other cells, equal kernels tied in 99.1 % with 0.95 and in 99.4 % with 0.97; with 0.97, a slowdown of 5 % was
@@ -62,11 +57,6 @@ class Comparison:
     ratios: dict[str, Ratio]  # time of each other kernel over the time of the best
     margin: float  # a kernel is slower if the interval of its ratio lies above 1 + margin
     ties: tuple[str, ...]  # kernels that are not eliminated and not clearly slower than the best
-
-
-def sure_lead(rounds: int) -> float:
-    """Return the relative difference up to which a verdict from that many rounds is not sure."""
-    return SURE_LEAD if rounds >= SURE_ROUNDS else LEAD_OF_FEW
 
 
 class Decision(NamedTuple):
@@ -162,9 +152,10 @@ def blocks_of(blocks: Sequence[int], rounds: Sequence[int]) -> tuple[int, ...]:
 
 
 def control_ratio(control: Samples, kernel: Samples, blocks: Sequence[int]) -> Ratio:
-    """Return the time of the A/A control divided by its kernel's time; the confidence is `DIFFERENCE_CONFIDENCE`.
+    """Return the time of the A/A control divided by its kernel's time.
 
-    With 0.95, the margin of more cells was wide, and 1 to 3 of 104 slowdowns of 5 % were not reported.
+    The interval has the confidence `DIFFERENCE_CONFIDENCE`. If it had a confidence of 0.95 instead, margins would be
+    wide in more cells: 1 to 3 more of 104 slowdowns of 5 % were then not reported.
     """
     return quiet_ratio(control, kernel, DIFFERENCE_CONFIDENCE, blocks)
 
@@ -204,7 +195,7 @@ def quiet_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE, blocks: 
 
 
 def paired_ratio(a: Samples, b: Samples, confidence: float = CONFIDENCE) -> Ratio:
-    """Return `a` divided by `b`: the median over all rounds of both, quiet or not, with a confidence interval."""
+    """Return the median ratio of `a` to `b` over all rounds with samples of both, with a confidence interval."""
     rounds = min(len(a), len(b))
     logs = np.log(np.asarray(a[:rounds]) / np.asarray(b[:rounds]))
     if rounds < FEW_ROUNDS:

@@ -20,15 +20,15 @@ def test_a_folder_that_cannot_be_looked_for_is_reported_when_it_is_made(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("shape", "threads", "name", "alone"),
+    ("shape", "threads", "name", "used", "alone"),
     [
-        ((1024, 512), 2, "numba_simd", "softmax_backward(probs, grad_output, out=out, threads=1)"),
-        ((1024, 512), 1, "numba_simd", None),
-        ((16, 16), 2, "numba_simd", None),  # too small to be shared
-        ((1024, 512), 2, "numba_pivoted", None),  # it has one thread
+        ((1024, 512), 2, "numba_simd", 2, "softmax_backward(probs, grad_output, out=out, threads=1)"),
+        ((1024, 512), 1, "numba_simd", 1, None),
+        ((16, 16), 2, "numba_simd", 1, None),  # too small to be shared
+        ((1024, 512), 2, "numba_pivoted", 2, None),  # it has one thread, whatever is allowed
     ],
 )
-def test_code_that_runs_in_several_threads_is_timed_in_one_thread_too(monkeypatch, shape, threads, name, alone):
+def test_code_that_runs_in_several_threads_is_timed_in_one_thread_too(monkeypatch, shape, threads, name, used, alone):
     timed = []
     monkeypatch.setattr(asking, "time_pasted", lambda *arguments: timed.append(arguments) or Times(2e-6, 1e-6, 3e-6))
     monkeypatch.setattr("softmax_impls.usage.default_threads", lambda: 2)
@@ -37,7 +37,7 @@ def test_code_that_runs_in_several_threads_is_timed_in_one_thread_too(monkeypatc
     stated = asking._as_pasted(answer, implementations())
     assert (stated.pick.seconds, stated.pick.low, stated.pick.high) == (2e-6, 1e-6, 3e-6)
     ((usage, _, number, line),) = timed
-    assert (usage, number) == (answer.usage, threads)
+    assert (usage, number) == (answer.usage, used)
     assert (line and line.line) == alone
 
 

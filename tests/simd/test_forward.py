@@ -108,7 +108,7 @@ def test_rows_with_nan_and_inf_become_nan_and_change_no_other_row(dim, dtype):
 
 @compiled_only
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(1, 300_001), (3, 40_000), (64, 1003), (5000, 10), (997, 33)])
+@pytest.mark.parametrize("shape", [(1, 300_001), (2, 300_001), (3, 40_000), (64, 1003), (9000, 10), (2000, 33)])
 def test_three_threads_give_the_result_of_one_thread(shape, dtype, monkeypatch):
     monkeypatch.setattr(pool, "_pool", pool.Pool(3))
     x = logits_of(*shape, dtype)
@@ -120,7 +120,7 @@ def test_three_threads_give_the_result_of_one_thread(shape, dtype, monkeypatch):
         forward.run(x, found, threads=3)
         forward.run(in_place, in_place, threads=3)
         np.testing.assert_array_equal(in_place, found)
-        if shape[0] >= 6:
+        if shape[0] >= 3:
             np.testing.assert_array_equal(found, expected)
         else:  # threads share a row, and its sum is added up in another order
             assert_right(x, found)

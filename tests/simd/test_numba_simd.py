@@ -23,9 +23,9 @@ DIMS += [] if DISABLE_JIT else [1000, 2048, 5003]  # the interpreter takes too l
 
 
 def misaligned(array, elements):
-    """Return a copy that begins this number of elements after the beginning of a cache line."""
-    buffer = np.empty(array.size + 64 + elements, array.dtype)
-    start = -(buffer.ctypes.data // array.itemsize) % (64 // array.itemsize) + elements
+    """Return a copy that begins this number of elements after the beginning of 4 KiB."""
+    buffer = np.empty(array.size + 1024 + elements, array.dtype)
+    start = -(buffer.ctypes.data // array.itemsize) % (4096 // array.itemsize) + elements
     view = buffer[start : start + array.size].reshape(array.shape)
     view[...] = array
     return view
@@ -50,10 +50,10 @@ def test_every_bit_is_the_same_at_any_alignment_with_nontemporal_stores_and_in_p
     expected = np.empty_like(probs)
     numba_simd.numba_simd(probs, grad, expected)
     for nontemporal_from in (1 << 40, 0):
-        for offset in (0, 1, 3):
-            p, g, out = (misaligned(array, offset) for array in (probs, grad, np.zeros_like(probs)))
+        for offset, of_grad, of_out in ((0, 0, 0), (1, 1, 1), (3, 3, 3), (0, 5, 70), (900, 100, 901)):
+            p, g, out = misaligned(probs, offset), misaligned(grad, of_grad), misaligned(np.zeros_like(probs), of_out)
             for result in (out, g, p):
-                g = misaligned(grad, offset) if result is p else g
+                g = misaligned(grad, of_grad) if result is p else g
                 run_as_large(p, g, result, nontemporal_from)
                 np.testing.assert_array_equal(result, expected)
 
@@ -109,7 +109,7 @@ def test_medium_rows_are_accurate_where_a_probability_is_near_one(dim):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_saturated_rows_are_accurate_in_one_thread_and_where_threads_share_a_row(threads):
     dim = 60_000
-    logits = np.zeros((2, dim))
+    logits = np.zeros((3, dim))
     logits[:, 12_345] = 60.0
     grad = np.zeros_like(logits)
     grad[:, 12_345] = 1.0

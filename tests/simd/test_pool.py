@@ -20,7 +20,7 @@ from tests.simd.problems import DTYPES, assert_right, compiled_only, problem, ru
 
 @compiled_only
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(1, 300_001), (2, 300_001), (3, 40_000), (64, 1003), (5000, 10), (997, 33)])
+@pytest.mark.parametrize("shape", [(1, 300_001), (2, 300_001), (3, 40_000), (64, 1003), (9000, 10), (2000, 33)])
 def test_three_threads_with_nontemporal_stores_give_the_result_of_one_thread(shape, dtype, monkeypatch):
     monkeypatch.setattr(sizes, "NONTEMPORAL_FROM", 0)
     monkeypatch.setattr(pool, "_pool", pool.Pool(3))
@@ -28,7 +28,7 @@ def test_three_threads_with_nontemporal_stores_give_the_result_of_one_thread(sha
     expected = softmax_backward(probs, grad, threads=1)
     for _ in range(5):
         found = softmax_backward(probs, grad, threads=3)
-        if shape[0] >= 6:
+        if shape[0] >= 3:
             np.testing.assert_array_equal(found, expected)
         else:  # threads share a row, and its sum is added up in another order
             assert_right(probs, grad, found)

@@ -185,9 +185,9 @@ class FleetComparison(Outcome):
                 self.wrong += message.failures
 
     def _take_part(self, client: Client, kind: KindRun, message: messages.Started) -> None:
-        """Note the number of steps, and the implementations that are not available on this kind of machine.
+        """Begin with a kind of machines: store how many steps it takes, and which implementations it lacks.
 
-        If the code of an implementation differs between the worker and this process, the kind is not measured.
+        If an implementation's code on the worker differs from the code here, stop the worker: it measures nothing.
         """
         kind.steps = kind.steps_done + message.steps
         self.problems += [f"{kind.name}: {name} not available: {why}" for name, why in message.unusable.items()]

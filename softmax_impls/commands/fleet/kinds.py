@@ -99,8 +99,9 @@ class KindRun:
     ) -> None:
         """Remove the workers that died. If none is left, look for new workers of this kind.
 
-        A new worker is in `alive`, but not in `known`; both have addresses. If the kind has no worker for `GONE`
-        seconds, end its measurement. `machine` is the argument of `compare`.
+        `alive` has the addresses of all workers that live now, `known` the addresses that were seen before. So workers
+        that are only in `alive` are new. If the kind has no worker for `GONE` seconds, its measurement ends. `machine`
+        is the name that replaces the names of the workers' machines; None keeps their names.
         """
         self.workers = {address: name for address, name in self.workers.items() if address in alive}
         if not self.workers:

@@ -46,7 +46,10 @@ def comparison_tables(cells: Sequence[Ranked], details: bool) -> list[Renderable
 
 
 def winners_tables(cells: Sequence[Ranked]) -> list[RenderableType]:
-    """Return a map of the grid for each dtype and number of threads. `tile_text` returns the text of a tile."""
+    """Return tables of the fastest kernels over the grid: a table for each dtype and number of threads.
+
+    A table has a row for each batch size and a column for each dim.
+    """
     tables: list[RenderableType] = []
     for panel, on_grid in by_panel(cell for cell in cells if cell.key.workload == GRID).items():
         by_shape = {(cell.key.batch, cell.key.dim): cell for cell in on_grid}
