@@ -220,7 +220,7 @@ def kinds() -> str:
     if len(names) == 1:
         return paragraph(f"The results on this page are from one kind of machine: {names[0]}.")
     lines = (f"\n- {line}" for line in summary(at_cells(runs)))
-    return paragraph(f"Measured on {' and '.join(names)}.") + "".join(lines) + "\n"
+    return paragraph(f"Measured on {'; '.join(names)}.") + "".join(lines) + "\n"
 
 
 def _fastest(cell: Ranked) -> tuple[str, str]:
