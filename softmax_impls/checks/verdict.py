@@ -38,7 +38,7 @@ class Failure:
 
 @dataclass
 class Verdict:
-    """The failures and errors of an implementation."""
+    """The result of checking one implementation: the checks that failed, and its largest errors."""
 
     name: str
     accurate_for: str

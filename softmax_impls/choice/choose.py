@@ -93,7 +93,10 @@ def _answer_at(question: Question, measured: Measurements, implementations: Impl
 
 
 def _answer_between(question: Question, measured: Measurements, implementations: Implementations) -> Answer | None:
-    """Answer by predicted times; None if the shape is far from measured shapes, or if too few shapes were measured."""
+    """Return an answer from predicted times.
+
+    Return None if the shape is far from all measured shapes, or if too few shapes were measured.
+    """
     found, too_few = {}, {}
     for name, known in measured.kernels.items():
         seconds = measured.models[name].at((question.batch, question.dim)) if name in measured.models else math.nan

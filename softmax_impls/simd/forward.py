@@ -41,7 +41,7 @@ def maximum(x: Pointer, row: int, n: int) -> Any:
 def exponentials(x: Pointer, out: Pointer, row: int, n: int, top: Any) -> Any:
     """Write e = 2^SCALE exp(x - top) of n elements from index `row` on, and return the sum of all e.
 
-    n is at least the number of lanes.
+    `top` is the largest x of the row, and n is at least the number of lanes.
     """
     width, j, zero = vec.lanes(x), 0, vec.broadcast(x, 0)
     body, m = (n - 1) // width * width, vec.broadcast(x, top)

@@ -42,7 +42,7 @@ class Times(NamedTuple):
 
 @dataclass
 class _Line:
-    """A line of code that makes one call of a kernel, and the samples of the time of this call in seconds."""
+    """A line of code that calls a kernel once, and samples of the time that the line takes, in seconds."""
 
     code: str
     every: list[float] = field(default_factory=list)

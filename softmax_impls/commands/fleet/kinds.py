@@ -101,7 +101,7 @@ class KindRun:
 
         `alive` has the addresses of all workers that live now, `known` the addresses that were seen before. So workers
         that are only in `alive` are new. If the kind has no worker for `GONE` seconds, its measurement ends. `machine`
-        is the name that replaces the names of the workers' machines; None keeps their names.
+        is the argument of `environment` on the workers: the name of their machine, "hash", or None.
         """
         self.workers = {address: name for address, name in self.workers.items() if address in alive}
         if not self.workers:
