@@ -14,6 +14,8 @@ their squares. If the total is not finite, the task returns `start`, and `carefu
 blocks of rows to the stack, and copies each block to `out`.
 """
 
+from typing import Any
+
 import numpy as np
 
 from softmax_impls.simd import pool
@@ -98,22 +100,28 @@ def careful_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, sta
 
 @task(fastmath={"contract"})
 def tiny_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute rows of at most one vector in registers, two rows at a time, which do not wait for each other."""
+    """Compute rows of at most one vector in registers, four rows at a time, which do not wait for each other."""
     dim, width, total = call[pool.DIM], vec.lanes(probs), vec.as_element(probs, 0.0)
     used, zero = vec.first_lanes(probs, dim), vec.broadcast(probs, 0)
-    # Loads and stores of most rows may go past the end of the row: the next rows overwrite these lanes. The last rows
-    # have no next rows, so their loads and stores are masked.
+    # Loads and stores of most rows may go past the end of the row: the next rows overwrite these lanes. p is 0 in these
+    # lanes, so their g matter only if they are not finite, and then the total is not finite. The last rows have no next
+    # rows, so their loads and stores are masked.
     masked = max(start, stop - (width - 1) // dim)
-    masked -= (masked - start) % 2
-    for k in range(start * dim, masked * dim, 2 * dim):
-        p0, g0 = vec.select(used, vec.load(probs, k), zero), vec.select(used, vec.load(grad, k), zero)
-        p1, g1 = vec.select(used, vec.load(probs, k + dim), zero), vec.select(used, vec.load(grad, k + dim), zero)
-        c0, c1 = vec.argmax(p0, g0)[1], vec.argmax(p1, g1)[1]
+    masked -= (masked - start) % 4
+    for k in range(start * dim, masked * dim, 4 * dim):
+        p0, g0 = vec.select(used, vec.load(probs, k), zero), vec.load(grad, k)
+        p1, g1 = vec.select(used, vec.load(probs, k + dim), zero), vec.load(grad, k + dim)
+        p2, g2 = vec.select(used, vec.load(probs, k + 2 * dim), zero), vec.load(grad, k + 2 * dim)
+        p3, g3 = vec.select(used, vec.load(probs, k + 3 * dim), zero), vec.load(grad, k + 3 * dim)
+        c0, c1, c2, c3 = vec.argmax(p0, g0)[1], vec.argmax(p1, g1)[1], vec.argmax(p2, g2)[1], vec.argmax(p3, g3)[1]
         t0, t1 = p0 * (g0 - vec.broadcast(probs, c0)), p1 * (g1 - vec.broadcast(probs, c1))
-        s0, s1 = vec.reduce_add(t0), vec.reduce_add(t1)
-        total += s0 + s1
+        t2, t3 = p2 * (g2 - vec.broadcast(probs, c2)), p3 * (g3 - vec.broadcast(probs, c3))
+        s0, s1, s2, s3 = vec.reduce_add(t0), vec.reduce_add(t1), vec.reduce_add(t2), vec.reduce_add(t3)
+        total += s0 + s1 + s2 + s3
         vec.store(out, k, t0 - p0 * vec.broadcast(probs, s0))
         vec.store(out, k + dim, t1 - p1 * vec.broadcast(probs, s1))
+        vec.store(out, k + 2 * dim, t2 - p2 * vec.broadcast(probs, s2))
+        vec.store(out, k + 3 * dim, t3 - p3 * vec.broadcast(probs, s3))
     for k in range(masked * dim, stop * dim, dim):
         p, g = vec.masked_load(probs, k, used), vec.masked_load(grad, k, used)
         t = p * (g - vec.broadcast(probs, vec.argmax(p, g)[1]))
@@ -143,16 +151,26 @@ def short_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start
 
 @task(fastmath={"contract"})
 def medium_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute rows of a few vectors one after the other: the processor itself overlaps a row with the next rows."""
-    dim, width, total = call[pool.DIM], vec.lanes(probs), vec.as_element(probs, 0.0)
-    for row in range(start * dim, stop * dim, dim):
-        shift, dot = medium_sums(probs, grad, row, dim)
-        total += dot * dot
-        c, s, last = vec.broadcast(probs, shift), vec.broadcast(probs, dot), row + dim - width
-        for k in range(row, last, width):
-            write_at(probs, grad, out, k, c, s, False)
-        write_at(probs, grad, out, last, c, s, False)  # it may share elements with the vector before
+    """Compute rows of a few vectors, two at a time, which do not wait for each other."""
+    dim, total, pairs = call[pool.DIM], vec.as_element(probs, 0.0), stop - (stop - start) % 2
+    for row in range(start * dim, pairs * dim, 2 * dim):
+        c0, s0, c1, s1 = medium_sums(probs, grad, row, row + dim, dim)
+        total += s0 * s0 + s1 * s1
+        _write_medium(probs, grad, out, row, dim, c0, s0)
+        _write_medium(probs, grad, out, row + dim, dim, c1, s1)
+    if pairs < stop:
+        c, s = medium_sums(probs, grad, pairs * dim, pairs * dim, dim)[:2]
+        total += s * s
+        _write_medium(probs, grad, out, pairs * dim, dim, c, s)
     return stop if np.isfinite(total) else start
+
+
+def _write_medium(probs: Pointer, grad: Pointer, out: Pointer, row: int, dim: int, shift: Any, dot: Any) -> None:
+    """Write a medium row. The last vector may share elements with the vector before it."""
+    width, c, s = vec.lanes(probs), vec.broadcast(probs, shift), vec.broadcast(probs, dot)
+    for k in range(row, row + dim - width, width):
+        write_at(probs, grad, out, k, c, s, False)
+    write_at(probs, grad, out, row + dim - width, c, s, False)
 
 
 def _long_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int, stop: int, nontemporal: bool) -> int:
@@ -170,7 +188,7 @@ def _long_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int
             index += vec.lanes(probs)
         if i < stop:
             if nontemporal and dim <= PIPELINED_ABOVE * vec.lanes(probs):  # the same result as in `medium_rows`
-                c, s = medium_sums(probs, grad, row, dim)
+                c, s = medium_sums(probs, grad, row, row, dim)[:2]
                 newest: Sums = np.float64(c), np.float64(s)
                 index = write_body(probs, grad, out, index, row, sums, True)
             else:
