@@ -2,12 +2,14 @@
 
 The model of the time of a call is a sum of costs, which are not negative:
 
-* of the call, of each row, and of each element;
+* of the call, of each row, of each class, and of each element;
+* of each row that has many elements, because kernels treat rows of one or two vectors in another way;
 * of the elements at the end of each row that do not fill a vector;
 * of each element in arrays that do not fit a cache, for caches of many sizes: the sizes of the machine's caches are not
   recorded, and kernels with temporary arrays fill a cache at smaller sizes;
 * of each element in rows that do not fit the first-level cache;
-* of each pair of elements of a row, in kernels that make the Jacobian matrix.
+* of each pair of elements of a row, in kernels that make the Jacobian matrices, also where all matrices do not fit a
+  cache.
 
 The costs are fitted to the measured times, with least squares of relative errors. Interpolating the remaining errors
 did not improve the predictions.
@@ -25,8 +27,10 @@ Shape = tuple[int, int]  # batch, dim
 Vector = NDArray[np.float64]
 
 CACHES: Vector = np.array([2.0**power for power in range(14, 30)])  # bytes: 16 KiB to 512 MiB; compared with 3 arrays
+MATRIX_CACHES: Vector = CACHES[4::4]  # compared with the Jacobian matrices of all rows; with all sizes, fits got worse
 FIRST_LEVEL = 2.0**15  # bytes; if two rows take more, the second pass over a row reads it from the next cache
-VECTORS = 128  # bytes that a vectorized loop processes in one step
+VECTORS = 128  # bytes that a vectorized loop processes in one step; rows with more have many elements
+ROW_STEEPNESS = 6  # of the cost of each row at `VECTORS` bytes; with 3, or with more bytes, fits got worse
 STEEPNESS = 3  # of the change of a cost at the size of a cache: 7/9 of the change is between half and twice the size
 REACH = 4  # predictions go by this factor below the smallest and above the largest measured batch, dim and B · D
 MIN_SHAPES = 5  # number of measured shapes that a prediction needs
@@ -92,10 +96,14 @@ def _multiples(shape: Shape, itemsize: int) -> Vector:
     """
     batch, dim = shape
     elements, rest = batch * dim, 1 + dim % (VECTORS // itemsize)  # at least 1, so that no cost is 0 at some shapes
+    pairs = elements * dim
+    many = _share_beyond(VECTORS, dim * itemsize, ROW_STEEPNESS)
     beyond = _share_beyond(CACHES, 3 * elements * itemsize)
     second_pass = _share_beyond(FIRST_LEVEL, 2 * dim * itemsize)
-    return np.array([1, batch, elements, batch * rest, *elements * beyond, elements * second_pass, elements * dim])
+    matrices = _share_beyond(MATRIX_CACHES, pairs * itemsize)
+    costs = [1, batch, dim, elements, batch * many, batch * rest]
+    return np.array([*costs, *elements * beyond, elements * second_pass, pairs, *pairs * matrices])
 
 
-def _share_beyond(cache: Vector | float, used: float) -> Vector:
-    return np.asarray(1 / (1 + (cache / used) ** STEEPNESS))
+def _share_beyond(size: Vector | float, used: float, steepness: float = STEEPNESS) -> Vector:
+    return np.asarray(1 / (1 + (size / used) ** steepness))

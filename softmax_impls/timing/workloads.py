@@ -69,6 +69,7 @@ WORKLOADS = {  # batch and dim: softmax over `dim` classes for each of `batch` r
     "sample-10": (1, 10),  # one sample through a digits head: the call overhead
     "sample-1000": (1, 1000),  # one sample through an ImageNet head
     "digits": (128, 10),  # a batch through a digits head: short rows
+    "router": (1024, 64),  # 1,024 tokens through a router to 64 experts: rows of a few vectors
     "imagenet": (256, 1000),  # a batch through an ImageNet head: fits the caches
     "attention": (6144, 512),  # 12 heads × 512 tokens attending to 512
     "bert": (512, 30522),  # 512 tokens over BERT's vocabulary: beyond the caches

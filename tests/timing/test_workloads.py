@@ -11,7 +11,7 @@ from softmax_impls.timing.workloads import LARGEST_GRID_CELL, WORKLOADS, CellKey
 
 def test_named_workloads_are_shapes_of_real_models():
     shapes = set(WORKLOADS.values())
-    assert shapes == {(128, 10), (256, 1000), (6144, 512), (512, 30522), (512, 50257), (1, 10), (1, 1000)}
+    assert shapes == {(128, 10), (1024, 64), (256, 1000), (6144, 512), (512, 30522), (512, 50257), (1, 10), (1, 1000)}
 
 
 def test_the_cells_of_the_grid_take_at_most_a_gigabyte():
