@@ -232,7 +232,7 @@ def main() -> None:
     """Run `softmax-impls compare` on two threads, which takes 60 s, and measure first calls in new processes."""
     folder = str(THREADS.parent)
     command = [sys.executable, "-m", "softmax_impls", "compare", "--threads", "2", "--dtype", DTYPE, "--output", folder]
-    workloads = "sample-1000,digits,imagenet,attention,bert,gpt2"
+    workloads = "sample-1000,digits,router,imagenet,attention,bert,gpt2"
     output_of(*command, "--workload", workloads)
     for picture in THREADS.parent.glob("*.png"):
         picture.unlink()
