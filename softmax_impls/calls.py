@@ -56,13 +56,16 @@ def _fits(probs: Array, grad_output: Any, out: Any) -> bool:
 
 @dataclass(slots=True)
 class FastPath:
-    """The functions by which plain arrays are computed. Compiled functions are loaded when a call first needs them.
+    """The functions for calls with plain arrays. Compiled functions are loaded when a call first needs them.
 
     In all of them, `probs` is an array, and `grad_output` and `out` may be any objects.
-    ``small(probs, grad_output, out, table)`` computes a small call of `numba_simd` and returns DONE; `table` has the
-    compiled kernels. It returns LARGE for a call that `simd.run_large` has to compute, and UNFIT if the arrays are not
-    plain, differ, or `out` partly overlaps an input. ``fits(probs, grad_output, out)`` states whether the arrays are
-    plain, have one shape (B, D), and `out` overlaps no input, so that any other kernel may be called.
+
+    ``small(probs, grad_output, out, table)`` computes a small call with numba_simd, whose compiled kernels are in
+    `table`, and returns DONE. For other calls it computes nothing. It returns LARGE if `simd.run_large` can compute the
+    call. It returns UNFIT if an array is not plain, the shapes or dtypes differ, or `out` partly overlaps an input.
+
+    ``fits(probs, grad_output, out)`` returns whether any other kernel may be called: the arrays are plain, have one
+    shape (B, D), and `out` overlaps no input.
     """
 
     small: Any = None

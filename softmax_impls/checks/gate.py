@@ -121,9 +121,10 @@ def _required(implementation: Implementation, case: Case) -> NDArray[np.bool_]:
 
 @functools.cache
 def numeric_gradients(case: Case) -> tuple[tuple[str, bounds.Floats, bounds.Floats], ...]:
-    """Return, for each numeric method, its name, its gradient and the bound on the gradient's error, (B, D) each.
+    """Return the name, the gradient and the bound on the gradient's error of each numeric method.
 
-    For other families than `NUMERIC_FAMILIES`, and for float32, the tuple is empty.
+    The gradient and the bound are (B, D). The tuple is empty if the case is float32, or if its family of inputs is not
+    in `NUMERIC_FAMILIES`.
     """
     if case.family not in NUMERIC_FAMILIES or case.probs.dtype != np.float64:
         return ()

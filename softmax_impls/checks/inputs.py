@@ -132,7 +132,10 @@ def _one_hot_offset(rng: Generator, batch: int, dim: int) -> Drawn:
 
 
 def _heavy(rng: Generator, batch: int, dim: int, most: int) -> Drawn:
-    """Draw rows with 2 to `most` heavy classes of equal g. No p exceeds ½; by rounding, Σ p g may differ from g."""
+    """Draw rows in which 2 to `most` classes have equal g and nearly all of the probability; no p exceeds ½.
+
+    Σ p g is nearly this g. If a kernel rounds the sum, the difference of the two may be lost.
+    """
     heavy = np.arange(dim) < rng.integers(2, most + 1, size=(batch, 1))
     logits = np.where(heavy, 30.0, rng.uniform(-5, 5, (batch, dim)))
     return logits, np.where(heavy, rng.random((batch, 1)), 0.0)

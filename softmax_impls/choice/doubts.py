@@ -12,10 +12,10 @@ from softmax_impls.timing.records import Cell
 
 
 def doubts(answer: Answer, ranked: Ranked, runs: Iterable[RankedRun]) -> Iterator[str]:
-    """Yield the reasons why a single winner is not sure; no reasons if the answer does not have a single winner.
+    """Yield the reasons to doubt a single winner; none if the answer does not have a single winner.
 
-    The answer is based on the cell `ranked`. The newest comparable measurement in `runs` that had another single winner
-    is a reason, too.
+    The answer is based on the cell `ranked`. One reason is a comparable measurement in `runs` that had another single
+    winner. Of such measurements, only the newest is named.
     """
     if len(answer.winners) != 1:
         return

@@ -68,7 +68,7 @@ def join_hosts(runs: Iterable[Run]) -> list[Run]:
 
 
 def rank_runs(runs: Iterable[Run]) -> list[RankedRun]:
-    """Join runs of the same kind with `join_hosts`, and rank them."""
+    """Join the runs from each kind of machine with `join_hosts`, and rank the cells of each joined run."""
     return [rank_run(run) for run in join_hosts(runs)]
 
 

@@ -1,4 +1,4 @@
-"""Rank the kernels of each measured cell, once for all figures, tables and pages, and for `choose`."""
+"""Rank the kernels of each measured cell. All figures, tables and pages, and `choose`, use this one ranking."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping

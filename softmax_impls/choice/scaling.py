@@ -54,12 +54,14 @@ class Crossover(NamedTuple):
 
 
 def exponents(run: RankedRun, families: Mapping[str, str]) -> list[Exponent]:
-    """Return the exponents of each implementation in batch and in dim, for each dtype and number of threads.
+    """Return the powers of batch and dim with which times grow, for each implementation, dtype and number of threads.
 
-    A line is the cells of an implementation that differ in one size only. An exponent is computed from two cells of a
-    line: the largest cell, and the largest of the cells that are smaller by a factor of `MIN_STEP` or more. Of the
-    lines with two such cells, the line with the largest cell is used. `families` has the family of each implementation.
-    `theory` is 2 in dim for the families in `QUADRATIC`, otherwise 1.
+    A line is a set of cells that differ in one size only. An exponent is computed from two cells of a line: the largest
+    cell, and the largest of the cells that are smaller by a factor of `MIN_STEP` or more. If several lines have two
+    such cells, the line that reaches the largest size is used.
+
+    `families` has the family of each implementation. In the families in `QUADRATIC`, the number of operations grows
+    with the square of dim, so that the exponent `theory` is 2; otherwise it is 1.
     """
     found = []
     for panel in _panels(run):

@@ -43,7 +43,7 @@ def front(candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
 def _magnitude(candidate: Candidate) -> float:
     """Return the power of ten of the worst measured error, as -8 for 3e-8; infinity if the error has no bound.
 
-    If no error was measured, the bound takes its place.
+    If the error has a bound and no error was measured, return the power of ten of the bound.
     """
     error = candidate.error
     if math.isnan(error) or math.isinf(candidate.error_bound):

@@ -100,22 +100,22 @@ def softmax_backward(probs: Any, grad_output: Any, *, axis: Axis = -1, impl: Imp
     Returns
     -------
     dask.array.Array
-        dL/dlogits, with the shape and the chunks of the inputs.
+        dL/dlogits, with the shape of the inputs, and divided where `probs` or `grad_output` is divided.
 
     Raises
     ------
     TypeError
-        If an input is masked, not real or has chunks of another library, or `axis` is not an integer.
+        If an input is masked, not real or has chunks of another library, or `axis` has another type than the above.
     ValueError
         If the shapes differ, `axis` is out of range or repeated, or the classes are divided and `impl` is not "auto".
 
     Notes
     -----
-    If the classes are divided, each chunk reports three numbers for each of its rows: the largest p, g at the largest
-    p, and Σ p g in float64, together with the part that rounding lost. Cancellation can make the sum over all chunks
-    inaccurate, for example on saturated rows. For such rows, each chunk also computes Σ p (g - c), where c is g at the
-    largest p of the whole row, and a second tree adds these sums. So saturated rows are as accurate as in the plain
-    function.
+    If the classes are divided, each chunk computes for each of its rows: the largest p, the g at this p, Σ p g in
+    float64, and the part of this sum that rounding lost. A tree combines these numbers of all chunks of a row.
+    Cancellation can make the total inaccurate, for example on saturated rows. For such rows, each chunk also computes
+    Σ p (g - c), where c is g at the largest p of the whole row, and a second tree adds these sums. So saturated rows
+    are as accurate as in the plain function.
 
     Examples
     --------

@@ -68,7 +68,7 @@ class ResultsFile:
         self.lacks = ""  # why the file lacks cells; "" if no write failed
 
     def lock(self) -> None:
-        """Lock the folder until `finish`; ResultsError if a comparison of another process writes to it."""
+        """Lock the folder until `finish`; ResultsError if a comparison in another process writes to it."""
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -226,9 +226,10 @@ def _describe(error: Exception) -> str:
 
 
 def _is_cut_off(line: bytes) -> bool:
-    """Whether a line is the last line of a file, and only the beginning of a JSON object.
+    """Whether a line was cut off: it is the last line of a file, and only the beginning of a JSON object.
 
-    The error of `_decode` does not show this: if 0.0001 is cut to 0.0, the error may be that 0.0 is out of bounds.
+    The error that `_decode` raises does not show this, because `_decode` checks each value before it reaches the end of
+    the line. If 0.0001 is cut to 0.0, for example, the error may be that 0.0 is out of bounds.
     """
     with suppress(*UNREADABLE):
         msgspec.json.decode(line)

@@ -105,9 +105,10 @@ def whole_rows(call: Pointer, x: Pointer, _: Pointer, out: Pointer, start: int, 
 
 @task()
 def part_of_row(call: Pointer, x: Pointer, _: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute a pass over a part of a row: the elements from `start` to `stop`. Return `stop`.
+    """Run a pass of the softmax over a part of a row, the elements from `start` to `stop`; return `stop`.
 
-    call[INNER] is the number of the pass, such as MAXIMUM. Several threads share the row.
+    The other threads run the same pass over the other parts of the row. call[INNER] is the number of the pass:
+    MAXIMUM, EXPONENTIALS or SCALE.
     """
     sums = vec.pointer_to(call[pool.SUMS], np.float64(0))
     result = RESULTS + pool.LINE * (start % call[pool.DIM] // call[pool.STEP])

@@ -31,7 +31,8 @@ class _VectorModel(models.PrimitiveModel):
 def operation(function: Any, signature: Callable[..., Any]) -> Callable[[Any], Any]:
     """Return a decorator for ``emit(builder, *arguments)``, which emits the instructions of a function or an operator.
 
-    `signature` takes the Numba types of the arguments. It returns Numba's signature, or None if they are other types.
+    `signature` takes the Numba types of the arguments. It returns Numba's signature, or None for types
+    that the function does not support.
     """
 
     def decorate(emit: Any) -> Any:

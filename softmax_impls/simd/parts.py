@@ -13,17 +13,18 @@ from softmax_impls.simd.vectors import Pointer, call_task
 
 REDUCE, SHIFTED_DOT, WRITE = range(3)  # numbers of the loops; call[INNER] is the current loop
 # Indices of the sums of a row, in float64: the shift, Σ p (g + shift), and a cache line for the results of each part.
-# The results are a sum, a key, and the value of the key: for REDUCE, Σ p g, the largest p, and g at the largest p.
+# The results are a sum, a maximum, and a number that belongs to the maximum: for REDUCE, Σ p g, max p, and its g.
 SHIFT, DOT, RESULTS = 0, 1, pool.LINE
 SUMS = RESULTS + pool.LINE * pool.MAX_CHUNKS
 
 
 @apart
 def loop(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, row: int, number: int) -> tuple[float, ...]:
-    """Compute loop `number` (such as REDUCE) over the row that begins at index `row`; the threads share its parts.
+    """Run the loop `number` over the row that begins at index `row`; the threads share the parts of the row.
 
-    Each part stores a sum, a key and the value of the key. Return the sum of these sums, the largest key, and the value
-    of the largest key. For REDUCE, these are Σ p g, the largest p, and g at the largest p.
+    Return three numbers. For REDUCE, they are Σ p g, the largest p, and g at the largest p. For SHIFTED_DOT, the first
+    number is Σ p (g + shift). Among the passes of `forward`, some return a sum as the first number, or a maximum as the
+    second. All other numbers have no meaning.
     """
     sums, dim, best, total = vec.pointer_to(call[pool.SUMS], np.float64(0)), call[pool.DIM], RESULTS, 0.0
     call[pool.INNER] = number

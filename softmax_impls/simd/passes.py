@@ -132,9 +132,9 @@ def result_at(probs: Pointer, grad: Pointer, index: int, c: Vector, s: Vector) -
 
 
 def write_at(probs: Pointer, grad: Pointer, out: Pointer, index: int, c: Vector, s: Vector, nontemporal: bool) -> None:
-    """Write a vector of the result.
+    """Write a vector of the result, p ((g + c) - s), at `index`; c is the shift and s is Σ p (g + c).
 
-    `nontemporal` has to be a constant, because LLVM makes slow code for a loop with both kinds of stores.
+    `nontemporal` has to be a constant, because LLVM makes slow code for a loop that has plain and non-temporal stores.
     """
     if nontemporal:
         vec.store_nontemporal(out, index, result_at(probs, grad, index, c, s))
@@ -145,8 +145,8 @@ def write_at(probs: Pointer, grad: Pointer, out: Pointer, index: int, c: Vector,
 def write_body(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums, nontemporal: bool) -> int:
     """Write the result in whole vectors, as many as fit before `end`; return the index of the next vector.
 
-    With non-temporal stores, each step also prefetches a vector of p and g, 2 * PREFETCHED vectors ahead. These
-    vectors are mostly in a later row, because the written row is short, or only its end is left.
+    With non-temporal stores, each step also prefetches the vectors of p and g that are 2 * PREFETCHED vectors ahead.
+    Mostly these belong to a later row: either rows are short, or this call writes only the end of a row.
     """
     width = vec.lanes(probs)
     c, s = vec.broadcast(probs, sums[0]), vec.broadcast(probs, sums[1])

@@ -1,4 +1,4 @@
-"""The command ``python -m softmax_impls.source``."""
+"""The command ``python -m softmax_impls.source``: it runs the program that this project started from."""
 
 import argparse
 

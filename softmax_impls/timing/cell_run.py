@@ -8,6 +8,9 @@ The life of a kernel in a cell:
     pruned,       wrong,       eliminated   eliminated,  the arrays     wrong, failed
     extrapolated  failed                    failed       are placed anew
 
+A pruned kernel would need too much memory. An extrapolated kernel would take too long: its time is predicted from calls
+on smaller arrays. Neither is run.
+
 In each round, one sample of every active kernel is taken, in random order. The first rounds also have one sample of the
 roofline and one of the A/A control: the fastest kernel, timed a second time. If a kernel fails or is wrong after it has
 been timed, the other kernels are calibrated and timed again, because this kernel may have eliminated some of them.
@@ -216,8 +219,8 @@ class CellRun:
     def _time_is_up(self) -> bool:
         """Whether the step is over.
 
-        A step of a small cell goes on until it has `min_blocks` blocks, but at most for its planned time once more.
-        Every step has at least `first_look` rounds.
+        A step ends when its planned time is over. A step of a small cell goes on until it has `min_blocks` blocks, but
+        takes at most twice its planned time. Every step has at least `first_look` rounds.
         """
         few = self._small and self._rounds < self._taken.enough
         is_late = time.perf_counter() >= self._deadline + (self._seconds if few else 0.0)

@@ -4,10 +4,12 @@ The rounds of a cell compare kernels on arrays with a fixed placement. In a prog
 allocator, and changes the time by up to a tenth. So `choose` states a time that is measured on several sets of new
 arrays.
 
-The machine may be slower or faster some minutes later. So `choose` also states a range. It ends at the slow samples,
-which another program disturbed, and begins below the fastest sample. If another program slowed down nearly all samples,
-the stated time and the beginning of the range are estimates for a quiet processor. An estimate is a sample divided by
-the result of `slowdown`: a busy program slows the loop of `slowdown` and a kernel down by about the same factor.
+The machine may be slower or faster some minutes later. So `choose` also states a range. It begins below the fastest
+sample, and ends at the slow samples, which were taken while another program was busy.
+
+If another program slowed down nearly all samples, the stated time and the beginning of the range are estimated for a
+quiet processor: a sample is divided by the result of `slowdown`. This is the factor by which a loop takes longer than
+on a quiet processor; a busy program slows down a kernel by about the same factor.
 """
 
 import sys

@@ -150,7 +150,7 @@ class Cell(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="sch
         return bool(self.disturbed) and self.undisturbed() is self
 
     def undisturbed(self) -> Self:
-        """Return the cell with only the samples of quiet rounds; the cell itself if all rounds or too few are quiet."""
+        """Return the cell with only the samples of quiet rounds; the cell itself if all are quiet, or too few."""
         total = max(len(kernel.samples) for kernel in self.kernels)
         rounds = quiet_rounds(total, self.disturbed)
         if len(rounds) == total:

@@ -100,8 +100,8 @@ class KindRun:
         """Remove the workers that died. If none is left, look for new workers of this kind.
 
         `alive` has the addresses of all workers that live now, `known` the addresses that were seen before. So workers
-        that are only in `alive` are new. If the kind has no worker for `GONE` seconds, its measurement ends. `machine`
-        is the argument of `environment` on the workers: the name of their machine, "hash", or None.
+        that are only in `alive` are new. If the kind has no worker for `GONE` seconds, its measurement ends. The
+        workers name their machine as `environment` does with the argument `machine`.
         """
         self.workers = {address: name for address, name in self.workers.items() if address in alive}
         if not self.workers:

@@ -49,10 +49,10 @@ def data(shown: Sequence[RankedRun], whole: Sequence[RankedRun], notes: list[str
 
 
 def _predictions(runs: Sequence[RankedRun], index: Mapping[str, int], notes: list[str]) -> list[Json]:
-    """Return a dictionary for each run: its title, and the predictions of its panels, as far as the page has room.
+    """Return a dictionary for each run: its title, and what `choose` predicts in each of its panels.
 
-    `index` has the position of each implementation in "names" of `data`. If panels are left out, a line is added to
-    `notes`.
+    Panels for which the page has no room are left out, and a line about them is added to `notes`. `index` has the
+    position of each implementation in the list "names" in the result of `data`.
     """
     left, left_out = MAX_PREDICTIONS, 0
     predictions: list[Json] = []
