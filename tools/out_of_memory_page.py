@@ -24,6 +24,7 @@ SETTINGS: dict[str, dict[str, object]] = {  # of Dask, for the compared workers
         "distributed.admin.system-monitor.interval": "5s",
     },
 }
+HEADINGS = "chunks", "logits", "computed by", "machine", "time", "peak memory of each worker", "hash of the result"
 CALLS = ("calls in one thread", "calls in all threads")
 
 
@@ -68,15 +69,14 @@ def block(runs: list[Run]) -> str:
     memory = [run for run in runs if run.kind == "memory"]
     lines = [
         [
-            run.chunks, format_bytes(run.bytes), run.by, format_seconds(run.seconds),
+            run.chunks, format_bytes(run.bytes), run.by, run.machine, format_seconds(run.seconds),
             " · ".join(map(format_bytes, run.peaks)), run.digest[:8],
         ]
         for run in memory
     ]  # fmt: skip
-    headings = ["chunks", "logits", "computed by", "time", "peak memory of each worker", "hash of the result"]
     shapes = " or ".join("×".join(map(str, shape)) for shape in CHUNKS.values())
-    described = f"Rows of {CLASSES} classes in chunks of 64 MiB, {shapes}. Machine: {memory[0].machine}."
-    return table(headings, lines) + paragraph(described) + scheduling(runs) + paragraph(threads(runs))
+    described = f"Rows of {CLASSES} classes in chunks of 64 MiB, {shapes}."
+    return table(HEADINGS, lines) + paragraph(described) + scheduling(runs) + paragraph(threads(runs))
 
 
 def scheduling(runs: list[Run]) -> str:
@@ -98,7 +98,8 @@ def scheduling(runs: list[Run]) -> str:
         "*outside of tasks*: the processor time of the scheduler and of the worker's event loop, relative to that of "
         "the worker's other threads. *processor time* and *time*: compared with a process that computes the same "
         f"chunks without Dask. All are medians of {len(of)} rounds, the last two with confidence intervals of 95 %. "
-        f"All processes have the environment variables that Dask gives to workers, as those of malloc. {described}."
+        f"All processes have the environment variables that Dask gives to workers, as those of malloc. {described}. "
+        f"Machine: {of[0].machine}."
     )
 
 
@@ -110,10 +111,11 @@ def ratio(of: Sequence[float], to: Sequence[float]) -> str:
 
 def threads(runs: list[Run]) -> str:
     """Return the cost of threads in words."""
-    value = median([a.seconds / b.seconds for a, b in pairs(runs, "whole rows", *CALLS)])
+    found = pairs(runs, "whole rows", *CALLS)
+    value = median([a.seconds / b.seconds for a, b in found])
     return (
         f"In a worker with as many threads as processors, calls in one thread take {value:.2f} times the time of calls "
-        "in all threads."
+        f"in all threads. Machine: {found[0][0].machine}."
     )
 
 
