@@ -1,13 +1,19 @@
-"""Whether other programs slow this process down now, measured by a loop whose time is known.
+"""Whether other programs slow this process down now, measured by two loops whose times are known.
 
 Two processors of a machine may share a core. While the other processor was busy, one kernel took 1.5 times as long, and
 another kernel 2.2 times (128×10 float32 on znver3). This changed which of the two kernels was faster.
+
+A lower clock frequency slows all kernels down alike, so it does not count. On znver1, the frequency was 1.2 times as
+high for some minutes; when it was compared with these minutes, a quiet processor seemed busy for hours. A lower
+frequency slows both loops down by the same factor. A program on the same core slows down only the loop of `_spin`,
+which keeps several units of the core busy; the loop of `_chain` waits most of the time.
 """
 
 import functools
 import math
 import platform
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
@@ -18,15 +24,16 @@ import numpy as np
 from softmax_impls.simd.jit import DISABLE_JIT, jit
 from softmax_impls.user_cache import replacing, user_cache
 
-STEPS = 20 if DISABLE_JIT else 20_000  # of the loop: about 20 µs
+STEPS = 20 if DISABLE_JIT else 20_000  # of the loop of `_spin`: about 20 µs
+CHAIN_STEPS = STEPS // 2  # of the loop of `_chain`: also about 20 µs
 LOOPS, ATTEMPTS = 40, 3  # loops of each thread take about 800 µs, much longer than a thread takes to wake up
 HELPERS_SLEEP = 3e-4  # seconds after a call, until the idle threads of numba_simd sleep
-LONGER = 1.15  # a processor is quiet if the loop takes less than this many times its shortest time
+LONGER = 1.15  # a processor is quiet if `slowdown` is less
 
 
 @jit(nogil=True)
 def _spin(steps: int) -> np.uint64:
-    """Run the loop whose time is measured, for `steps` steps; the returned number is not used.
+    """Run a loop of `steps` steps; the returned number is not used.
 
     The loop computes several sums side by side, so that a program on the same core slows the loop down.
     """
@@ -39,63 +46,84 @@ def _spin(steps: int) -> np.uint64:
     return a + b + c + d
 
 
+@jit(nogil=True)
+def _chain(steps: int) -> float:
+    """Run a loop of `steps` steps, each of which waits for the previous step; the returned number is not used."""
+    x = 0.0
+    for _ in range(steps):
+        x = x * 0.5 + 1.0
+    return x
+
+
 if DISABLE_JIT:  # NumPy warns of overflow; compiled code does not
     _spin = np.errstate(over="ignore")(_spin)
 
 
-class Shortest:
-    """The shortest time in seconds that the loop of `_spin` has taken since the machine was started.
+class Smallest:
+    """The smallest number that was measured since the machine was started: a time of a loop, or a ratio of two times.
 
-    This is the time of the loop on a quiet processor. Another program may be busy for as long as this process runs. So
-    the shortest time that any process has measured is kept in `file`.
+    The smallest number shows a quiet processor. Another program may be busy for as long as this process runs. So the
+    smallest number that any process has measured is kept in `file`.
     """
 
     def __init__(self, file: Path) -> None:
         boot = ""
         with suppress(OSError):
             boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        # The time in the file holds for one machine until it is restarted, and for one compiler and number of steps.
+        # The number in the file holds for one machine until it is restarted, and for one compiler and number of steps.
         self._machine = f"{platform.node()} {boot} {numba.__version__} {STEPS}"
-        self._file, self._before, self.seconds = file, math.inf, math.inf
+        self._file, self._before, self.value = file, math.inf, math.inf
         with suppress(OSError, ValueError):
-            machine, seconds = file.read_text(encoding="utf-8").splitlines()
-            if machine == self._machine and float(seconds) > 0:
-                self.seconds = float(seconds)
+            machine, value = file.read_text(encoding="utf-8").splitlines()
+            if machine == self._machine and float(value) > 0:
+                self.value = float(value)
 
-    def update(self, seconds: float) -> float:
-        """Record the time of a loop, and return the shortest time; both in seconds.
+    def update(self, value: float) -> float:
+        """Record a number, and return the smallest number.
 
-        The shortest time changes only if two loops in a row were shorter. It becomes the longer time of these two.
+        The smallest number changes only if two numbers in a row were smaller. It becomes the larger of these two.
         """
-        shorter, self._before = max(seconds, self._before), seconds
-        if shorter < self.seconds:
-            self.seconds = shorter
+        smaller, self._before = max(value, self._before), value
+        if smaller < self.value:
+            self.value = smaller
             with suppress(OSError), replacing(self._file) as file:  # a read-only home, for instance
-                file.write(f"{self._machine}\n{shorter!r}\n".encode())
-        return self.seconds
+                file.write(f"{self._machine}\n{smaller!r}\n".encode())
+        return self.value
 
 
 @functools.cache
-def shortest() -> Shortest:
-    """Return the shortest time of the loop that programs of this user have measured."""
-    return Shortest(user_cache() / "quiet-loop")
+def shortest() -> Smallest:
+    """Return the shortest time of the loop of `_spin` that programs of this user have measured, in seconds."""
+    return Smallest(user_cache() / "quiet-time")
+
+
+@functools.cache
+def smallest_ratio() -> Smallest:
+    """Return the smallest ratio of the times of `_spin` and `_chain` on a quiet processor."""
+    return Smallest(user_cache() / "quiet-ratio")
 
 
 def slowdown(after_threads: bool = False) -> float:
-    """Return the time of the loop now, divided by its shortest time; at least 1.
+    """Return the factor by which other programs slow the loop of `_spin` down now; at least 1.
 
-    With `after_threads`, the loop waits until numba_simd's threads sleep.
+    The factor is the time of the loop divided by its shortest time. It is at most the ratio of the times of the two
+    loops divided by the smallest ratio, because a lower clock frequency does not change the ratio.
+
+    With `after_threads`, the loops wait until numba_simd's threads sleep.
     """
     if after_threads:
         time.sleep(HELPERS_SLEEP)
-    seconds = min(_seconds() for _ in range(2))  # the first loop finds the caches as a kernel has left them
-    return max(1.0, seconds / shortest().update(seconds))
+    seconds, chain = _seconds(_spin, STEPS), _seconds(_chain, CHAIN_STEPS)
+    factor, ratio, known = seconds / shortest().update(seconds), seconds / chain, smallest_ratio()
+    if factor < LONGER:
+        known.update(ratio)
+    return max(1.0, min(factor, ratio / known.value) if known.value < math.inf else factor)
 
 
 def is_quiet(after_threads: bool = False) -> bool:
-    """Whether the processor is quiet: a short loop now takes less than `LONGER` times the shortest time that it took.
+    """Whether the processor is quiet: `slowdown` is less than `LONGER`.
 
-    With `after_threads`, the loop starts only when numba_simd's threads sleep.
+    With `after_threads`, the loops start only when numba_simd's threads sleep.
     """
     return slowdown(after_threads) < LONGER
 
@@ -112,10 +140,14 @@ def running_side_by_side(threads: int) -> float:
     return float(min(threads * alone / together, threads))
 
 
-def _seconds() -> float:
-    start = time.perf_counter()
-    _spin(STEPS)
-    return time.perf_counter() - start
+def _seconds(loop: Callable[[int], object], steps: int) -> float:
+    """Return the shorter time of two runs of a loop; the first run finds the caches as a kernel has left them."""
+    times = []
+    for _ in range(2):
+        start = time.perf_counter()
+        loop(steps)
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def _seconds_in(pool: ThreadPoolExecutor, threads: int) -> float:
