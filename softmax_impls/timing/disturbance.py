@@ -4,9 +4,9 @@ Two processors of a machine may share a core. While the other processor was busy
 another kernel 2.2 times (128×10 float32 on znver3). This changed which of the two kernels was faster.
 
 A lower clock frequency slows all kernels down alike, so it does not count. On znver1, the frequency was 1.2 times as
-high for some minutes; when it was compared with these minutes, a quiet processor seemed busy for hours. A lower
-frequency slows both loops down by the same factor. A program on the same core slows down only the loop of `_spin`,
-which keeps several units of the core busy; the loop of `_chain` waits most of the time.
+high for some minutes. Compared with these minutes, a quiet processor seemed busy for hours. A lower frequency slows
+both loops down by the same factor. A program on the same core slows down the loop of `_spin`, which keeps several units
+of the core busy, but hardly the loop of `_chain`, which waits most of the time.
 """
 
 import functools
@@ -59,65 +59,57 @@ if DISABLE_JIT:  # NumPy warns of overflow; compiled code does not
     _spin = np.errstate(over="ignore")(_spin)
 
 
-class Smallest:
-    """The smallest number that was measured since the machine was started: a time of a loop, or a ratio of two times.
+class Shortest:
+    """The shortest time in seconds that a loop has taken since the machine was started.
 
-    The smallest number shows a quiet processor. Another program may be busy for as long as this process runs. So the
-    smallest number that any process has measured is kept in `file`.
+    This is the time of the loop on a quiet processor. Another program may be busy for as long as this process runs. So
+    the shortest time that any process has measured is kept in `file`.
     """
 
     def __init__(self, file: Path) -> None:
         boot = ""
         with suppress(OSError):
             boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        # The number in the file holds for one machine until it is restarted, and for one compiler and number of steps.
+        # The time in the file holds for one machine until it is restarted, and for one compiler and number of steps.
         self._machine = f"{platform.node()} {boot} {numba.__version__} {STEPS}"
-        self._file, self._before, self.value = file, math.inf, math.inf
+        self._file, self._before, self.seconds = file, math.inf, math.inf
         with suppress(OSError, ValueError):
-            machine, value = file.read_text(encoding="utf-8").splitlines()
-            if machine == self._machine and float(value) > 0:
-                self.value = float(value)
+            machine, seconds = file.read_text(encoding="utf-8").splitlines()
+            if machine == self._machine and float(seconds) > 0:
+                self.seconds = float(seconds)
 
-    def update(self, value: float) -> float:
-        """Record a number, and return the smallest number.
+    def update(self, seconds: float) -> float:
+        """Record the time of a loop, and return the shortest time; both in seconds.
 
-        The smallest number changes only if two numbers in a row were smaller. It becomes the larger of these two.
+        The shortest time changes only if two loops in a row were shorter. It becomes the longer time of these two.
         """
-        smaller, self._before = max(value, self._before), value
-        if smaller < self.value:
-            self.value = smaller
+        shorter, self._before = max(seconds, self._before), seconds
+        if shorter < self.seconds:
+            self.seconds = shorter
             with suppress(OSError), replacing(self._file) as file:  # a read-only home, for instance
-                file.write(f"{self._machine}\n{smaller!r}\n".encode())
-        return self.value
+                file.write(f"{self._machine}\n{shorter!r}\n".encode())
+        return self.seconds
 
 
 @functools.cache
-def shortest() -> Smallest:
-    """Return the shortest time of the loop of `_spin` that programs of this user have measured, in seconds."""
-    return Smallest(user_cache() / "quiet-time")
-
-
-@functools.cache
-def smallest_ratio() -> Smallest:
-    """Return the smallest ratio of the times of `_spin` and `_chain` on a quiet processor."""
-    return Smallest(user_cache() / "quiet-ratio")
+def shortest(loop: str) -> Shortest:
+    """Return the shortest time that programs of this user have measured of a loop, "spin" or "chain"."""
+    return Shortest(user_cache() / f"quiet-{loop}")
 
 
 def slowdown(after_threads: bool = False) -> float:
     """Return the factor by which other programs slow the loop of `_spin` down now; at least 1.
 
-    The factor is the time of the loop divided by its shortest time. It is at most the ratio of the times of the two
-    loops divided by the smallest ratio, because a lower clock frequency does not change the ratio.
+    The time of each loop is divided by its shortest time. The result is the quotient of `_spin` divided by the quotient
+    of `_chain`, which shows the clock frequency.
 
     With `after_threads`, the loops wait until numba_simd's threads sleep.
     """
     if after_threads:
         time.sleep(HELPERS_SLEEP)
-    seconds, chain = _seconds(_spin, STEPS), _seconds(_chain, CHAIN_STEPS)
-    factor, ratio, known = seconds / shortest().update(seconds), seconds / chain, smallest_ratio()
-    if factor < LONGER:
-        known.update(ratio)
-    return max(1.0, min(factor, ratio / known.value) if known.value < math.inf else factor)
+    spin, chain = _seconds(_spin, STEPS), _seconds(_chain, CHAIN_STEPS)
+    clock = max(1.0, chain / shortest("chain").update(chain))
+    return max(1.0, spin / shortest("spin").update(spin) / clock)
 
 
 def is_quiet(after_threads: bool = False) -> bool:
