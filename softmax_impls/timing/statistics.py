@@ -77,10 +77,9 @@ def compare_samples(
     """Compare kernels by their samples in seconds, at least one for each kernel. Sample i is from round i.
 
     The ratio of a kernel is its time divided by the time of the best kernel. A kernel ties with the best kernel unless
-    the confidence interval of its ratio lies above 1 + `margin`. It also ties if its fastest samples are faster than
-    those of the best kernel, or if it is not slower than the best kernel in enough undisturbed rounds. Kernels in
-    `eliminated` never tie. `blocks` has the number of rounds in each block, and `disturbed` has the indices of
-    disturbed rounds.
+    the confidence interval of its ratio lies above 1 + `margin`. It also ties if its fastest samples are faster, or if
+    it is not slower in enough undisturbed rounds. Kernels in `eliminated` never tie. `blocks` has the number of rounds
+    in each block, and `disturbed` has the indices of disturbed rounds.
     """
     rounds = max(map(len, samples.values()))
     complete = {name: taken for name, taken in samples.items() if len(taken) == rounds}
@@ -244,8 +243,8 @@ def _ratio_of_few(logs: Floats, confidence: float, value: float) -> Ratio:
 def _has_faster_samples(a: Samples, b: Samples) -> bool:
     """Whether the fastest samples of `a` are faster than those of `b`; False if there are few rounds.
 
-    Also where another program slows down most samples of a kernel, some are fast. So the fastest 2 % of the samples are
-    compared. Fewer would mislead: a rare placement of the arrays can make three of some thousand samples fast.
+    Also where another program slows down most samples, some are fast. So the fastest 2 % are compared. Fewer would
+    mislead: a rare placement of the arrays can make three of some thousand samples fast.
     """
     rounds = min(len(a), len(b))
     fastest = max(3, rounds // 50)
