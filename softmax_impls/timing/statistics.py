@@ -23,8 +23,7 @@ from softmax_impls.timing.policy import DEFAULT, SamplingPolicy
 Samples = Sequence[float]
 Floats = NDArray[np.float64]
 
-# Kernels tie up to this relative difference. With 0.01, equal kernels tied in 97.2 % of 176 cells, in comparisons of
-# five minutes.
+# Kernels tie up to this relative difference. With 0.01, equal kernels tied in 97.2 % of 176 cells (five minutes).
 MIN_MARGIN = 0.015
 CONFIDENCE = 0.95
 # Confidence of a difference between kernels. With 0.95, equal kernels tied in 98.9 % of 439 cells of a busy machine.
@@ -76,10 +75,10 @@ def compare_samples(
 ) -> Comparison:
     """Compare kernels by their samples in seconds, at least one for each kernel. Sample i is from round i.
 
-    The ratio of a kernel is its time divided by the time of the best kernel. A kernel ties with the best kernel unless
-    the confidence interval of its ratio lies above 1 + `margin`. It also ties if its fastest samples are faster, or if
-    it is not slower in enough undisturbed rounds. Kernels in `eliminated` never tie. `blocks` has the number of rounds
-    in each block, and `disturbed` has the indices of disturbed rounds.
+    A ratio is the time of a kernel divided by that of the best kernel. A kernel ties unless the confidence interval of
+    its ratio lies above 1 + `margin`. It also ties if its fastest samples are faster, or if it is not slower in enough
+    undisturbed rounds. Kernels in `eliminated` never tie. `blocks` has the number of rounds in each block, and
+    `disturbed` has the indices of disturbed rounds.
     """
     rounds = max(map(len, samples.values()))
     complete = {name: taken for name, taken in samples.items() if len(taken) == rounds}
@@ -243,8 +242,8 @@ def _ratio_of_few(logs: Floats, confidence: float, value: float) -> Ratio:
 def _has_faster_samples(a: Samples, b: Samples) -> bool:
     """Whether the fastest samples of `a` are faster than those of `b`; False if there are few rounds.
 
-    Also where another program slows down most samples, some are fast. So the fastest 2 % are compared. Fewer would
-    mislead: a rare placement of the arrays can make three of some thousand samples fast.
+    If another program slows samples down, some are still fast. The fastest 2 % are compared: in a rare placement of the
+    arrays, three of thousands can be fast.
     """
     rounds = min(len(a), len(b))
     fastest = max(3, rounds // 50)

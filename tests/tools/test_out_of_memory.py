@@ -55,7 +55,7 @@ def test_block_shows_memory_and_costs(page, run):
             runs += [run("scheduling", rows, by, seconds, cpu=2 * seconds, cpu_of_tasks=seconds)] * 3
     runs += [run("threads", "whole rows", by, s) for by, s in zip(page.CALLS, (1.0, 2.0), strict=True)]
     block = page.block(runs)
-    assert "| whole rows | 60.0 GB | 2 workers | 100 s | 1.0 GB · 2.0 GB | 01234567 |" in block
+    assert "| whole rows | 60.0 GB | 2 workers | a cpu | 100 s | 1.0 GB · 2.0 GB | 01234567 |" in block
     assert "| divided rows | 1 worker | 100.0% | 1.05 (1.05 to 1.05) | 1.05 (1.05 to 1.05) |" in block
     assert "| whole rows | 1 worker, less monitoring | 100.0% | 1.01 (1.01 to 1.01) | 1.01 (1.01 to 1.01) |" in block
     assert "calls in one thread take 0.50 times" in " ".join(block.split())
