@@ -83,7 +83,7 @@ class FastPath:
         self.forward = forward
 
     def load(self, impl: object) -> Loaded:
-        """Return the kernel of `impl`, how it has to be called (SIMD, COMPILED, OURS or USERS), and its record."""
+        """Return the kernel that `impl` names or is, its kind (SIMD, COMPILED, OURS or USERS), and its record."""
         try:
             return registry.resolved[impl]
         except (KeyError, TypeError):  # KeyError: the first call with this `impl`. TypeError: it is not hashable

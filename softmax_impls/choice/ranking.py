@@ -150,7 +150,7 @@ def ours(name: str) -> Implementation | None:
 
 
 def accuracy_of(kernel: KernelResult) -> Accuracy | None:
-    """Return `accurate_for` of a result. If it is None, return `accurate_for` of our implementation of this name."""
+    """Return what a kernel is accurate for, by its result or, if that does not state it, by our record of its name."""
     record = ours(kernel.name) if kernel.accurate_for is None else None
     return record.accurate_for if record else kernel.accurate_for
 

@@ -6,7 +6,7 @@ another kernel 2.2 times (128×10 float32 on znver3). This changed which of the 
 A lower clock frequency slows all kernels down alike, so it does not count. On znver1, the frequency was 1.2 times as
 high for some minutes. Compared with these minutes, a quiet processor seemed busy for hours. A lower frequency slows
 both loops down by the same factor. A program on the same core slows down the loop of `_spin`, which keeps several units
-of the core busy, but hardly the loop of `_chain`, which waits most of the time.
+of the core busy, more than the loop of `_chain`, which waits most of the time.
 """
 
 import functools

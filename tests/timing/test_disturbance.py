@@ -43,6 +43,12 @@ def test_a_processor_with_a_lower_clock_frequency_is_quiet(loops):
     assert loops(1.3, 2.6) == 1.0
 
 
+def test_the_shorter_time_of_two_runs_counts(monkeypatch):
+    clock = iter([0.0, 3.0, 3.0, 4.0])
+    monkeypatch.setattr(disturbance.time, "perf_counter", lambda: next(clock))
+    assert disturbance._seconds(lambda steps: steps, 1) == 1.0
+
+
 def test_a_later_process_knows_the_shortest_time(tmp_path):
     file = tmp_path / "loop"
     first = Shortest(file)

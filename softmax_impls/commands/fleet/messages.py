@@ -36,7 +36,7 @@ class Late(Struct, tag=True):
 
 
 class Measuring(Struct, tag=True):
-    """The message that a step begins, in which the cell `key` is measured."""
+    """The message that a step of the measurement begins: the cell with the key `key` is measured next."""
 
     key: CellKey
     seconds_left: float  # of the budget
