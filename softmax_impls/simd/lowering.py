@@ -131,6 +131,14 @@ def argmax(builder: Any, keys: Any, values: Any) -> Any:
     return cgutils.pack_array(builder, [builder.extract_element(vector, INT32(0)) for vector in (keys, values)])
 
 
+@operation(vec.has, lambda pointer, index, value: types.boolean(pointer, types.intp, pointer.dtype))
+def has(builder: Any, pointer: Any, index: Any, value: Any) -> Any:
+    """Emit a comparison of a vector with a value, which gives a bit for each lane, and a test whether a bit is 1."""
+    equal = builder.fcmp_ordered("==", load(builder, pointer, index), broadcast(builder, pointer, value))
+    bits = ir.IntType(lanes(pointer))
+    return builder.icmp_unsigned("!=", builder.bitcast(equal, bits), bits(0))
+
+
 operation(vec.address, lambda pointer: types.intp(pointer))(lambda builder, pointer: builder.ptrtoint(pointer, INT64))
 operation(vec.pointer_to, lambda address, like: types.CPointer(like)(types.int64, like))(
     lambda builder, address, like: builder.inttoptr(address, like.type.as_pointer())

@@ -8,7 +8,8 @@ import numpy as np
 from softmax_impls.simd import pool
 from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.jit import apart, task
-from softmax_impls.simd.passes import needs_shift, overflows, scaled_row, shifted_dot, write, write_and_reduce
+from softmax_impls.simd.passes import needs_shift, overflows, scaled_row, shifted_dot, write
+from softmax_impls.simd.pipeline import write_and_reduce
 from softmax_impls.simd.vectors import Pointer, call_task
 
 REDUCE, SHIFTED_DOT, WRITE = range(3)  # numbers of the loops; call[INNER] is the current loop

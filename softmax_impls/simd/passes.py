@@ -4,7 +4,7 @@ In rows where Σ p g may have lost its accuracy to cancellation (`needs_shift`),
 at the largest p. In all other rows, the shift is 0, and shifted_dot is left out. The shift is added, because processors
 load and add in one instruction: 256×256 float32 took 0.96 to 0.98 of the time of a subtraction.
 
-An index counts elements from the beginning of the arrays, across rows.
+Long rows are reduced in `pipeline`. An index counts elements from the beginning of the arrays, across rows.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.jit import apart
-from softmax_impls.simd.sizes import MAX_UNSHIFTED_RATIO, PREFETCHED, TERMS_PER_LANE, VECTOR_BYTES
+from softmax_impls.simd.sizes import MAX_UNSHIFTED_RATIO, PREFETCHED, TERMS_PER_LANE
 from softmax_impls.simd.vectors import Pointer, Vector
 
 LIMIT_32, LIMIT_64 = 2.0**102, 2.0**969  # of |Σ p h| in float32 and float64, see `overflows`
@@ -65,31 +65,28 @@ def row_sums(probs: Pointer, grad: Pointer, row: int, n: int, max_g: Any, dot: f
     return 0.0, dot
 
 
-def medium_sums(probs: Pointer, grad: Pointer, row: int, other: int, n: int) -> tuple[Any, Any, Any, Any]:
-    """Return the shift and Σ p (g + shift) of two rows of more than two vectors, in the dtype of the arrays.
+def medium_shift(probs: Pointer, grad: Pointer, row: int, n: int) -> Any:
+    """Return the shift, -g at the largest p, of a row of more than two vectors.
 
-    `row` and `other` are the indices of the rows' first elements. If they are equal, LLVM computes the row once.
-
-    Every row is shifted. Without a shift where Σ p g seemed accurate, ordinary rows of 33 to 192 float32 took 0.86 to
-    0.92 of the time (float64 1.03 to 1.07, Zen 3), but one row in 200 had an error of more than 16 units of rounding
-    where a p is near 0.9.
+    Every medium row is shifted. Without a shift where Σ p g seemed accurate, ordinary rows of 33 to 192 float32 took
+    0.86 to 0.92 of the time (float64 1.03 to 1.07, Zen 3), but one row in 200 had an error of more than 16 units of
+    rounding where a p is near 0.9.
     """
-    width, last = vec.lanes(probs), n - vec.lanes(probs)
-    p0, g0 = vec.load(probs, row + last), vec.load(grad, row + last)
-    p1, g1 = vec.load(probs, other + last), vec.load(grad, other + last)
-    for k in range(0, last, width):
-        p0, g0 = vec.update_max(vec.load(probs, row + k), vec.load(grad, row + k), p0, g0)
-        p1, g1 = vec.update_max(vec.load(probs, other + k), vec.load(grad, other + k), p1, g1)
-    shift0, shift1 = -vec.argmax(p0, g0)[1], -vec.argmax(p1, g1)[1]
-    c0, c1 = vec.broadcast(probs, shift0), vec.broadcast(probs, shift1)
+    width, last = vec.lanes(probs), row + n - vec.lanes(probs)
+    p, g = vec.load(probs, last), vec.load(grad, last)
+    for k in range(row, last, width):
+        p, g = vec.update_max(vec.load(probs, k), vec.load(grad, k), p, g)
+    return -vec.argmax(p, g)[1]
+
+
+def medium_dot(probs: Pointer, grad: Pointer, row: int, n: int, shift: Any) -> Any:
+    """Return Σ p (g + shift) of a row of more than two vectors, in the dtype of the arrays."""
+    width, last, c = vec.lanes(probs), row + n - vec.lanes(probs), vec.broadcast(probs, shift)
     added = vec.first_lanes(probs, (width - n) % width)  # lanes of the last vector that the vector before has, too
-    p0 = vec.select(added, vec.broadcast(probs, 0), vec.load(probs, row + last))
-    p1 = vec.select(added, vec.broadcast(probs, 0), vec.load(probs, other + last))
-    s0, s1 = p0 * (vec.load(grad, row + last) + c0), p1 * (vec.load(grad, other + last) + c1)
-    for k in range(0, last, width):
-        s0 = s0 + vec.load(probs, row + k) * (vec.load(grad, row + k) + c0)
-        s1 = s1 + vec.load(probs, other + k) * (vec.load(grad, other + k) + c1)
-    return shift0, vec.reduce_add(s0), shift1, vec.reduce_add(s1)
+    s = vec.select(added, vec.broadcast(probs, 0), vec.load(probs, last)) * (vec.load(grad, last) + c)
+    for k in range(row, last, width):
+        s = s + vec.load(probs, k) * (vec.load(grad, k) + c)
+    return vec.reduce_add(s)
 
 
 def head(probs: Pointer, row: int, n: int) -> tuple[Vector, int]:
@@ -175,65 +172,3 @@ def write(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sum
     else:
         index = write_body(probs, grad, out, index, end, sums, False)
     write_edge(probs, grad, out, index, end, sums)
-
-
-def reduce_at(probs: Pointer, grad: Pointer, index: int, a: Vector, max_p: Vector, max_g: Vector) -> tuple[Vector, ...]:
-    """Return `a` + p g, the larger of p and `max_p`, and g at this larger p, lane by lane; p and g are at `index`."""
-    p, g = vec.load(probs, index), vec.load(grad, index)
-    max_p, max_g = vec.update_max(p, g, max_p, max_g)
-    return a + p * g, max_p, max_g
-
-
-def _waits(pointer: Pointer, k: int, out: Pointer, index: int) -> bool:
-    """Whether loads from index k on will wait for non-temporal stores that began at `index` of `out` shortly before.
-
-    On Zen 1, a load waits for such a store if their addresses have the same lowest 12 bits. With equal offsets of the
-    arrays from 4 KiB, 256×1000 float32 took 1.9 times as long, and 1000×1000 took 1.6 times as long.
-    """
-    distance = vec.address(out) - vec.address(pointer) + (index - k) * (VECTOR_BYTES // vec.lanes(out))
-    return distance & 4095 < 4 * VECTOR_BYTES
-
-
-def write_and_reduce(
-    probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums, nontemporal: bool, row: int, n: int
-) -> tuple[int, Any, Any, float]:
-    """Write the result of a row, in whole vectors up to `end`, and reduce n elements of another row, from `row` on.
-
-    Return the index of the next vector to write, and max p, g at max p, and Σ p g of the reduced row. `sums` belong to
-    the written row. If a p above ½ ends the reduction early, Σ p g is NaN, so that `needs_shift` is true.
-    """
-    width, row_end = vec.lanes(probs), row + n
-    c, s = vec.broadcast(probs, sums[0]), vec.broadcast(probs, sums[1])
-    # The loads are a vector ahead of the stores, because a store delays later loads from an address 4 KiB away.
-    max_p, first = head(probs, row, n)
-    max_g = vec.load(grad, row)
-    a, k, dot = max_p * max_g, row + first, 0.0
-    while True:
-        stop = min(row_end, k + TERMS_PER_LANE * width)
-        while nontemporal and k < stop and (_waits(probs, k, out, index) or _waits(grad, k, out, index)):
-            a, max_p, max_g = reduce_at(probs, grad, k, a, max_p, max_g)
-            k += width
-        # One bound: with two conditions, k and `index`, rows of 256 float32 took 1.0 to 1.2 times as long (Zen 3).
-        both = k + min(stop - k, (end - index) // width * width)
-        while k < both:
-            if nontemporal:
-                vec.prefetch(probs, k + PREFETCHED * width)
-                vec.prefetch(grad, k + PREFETCHED * width)
-                a, max_p, max_g = reduce_at(probs, grad, k, a, max_p, max_g)
-                write_at(probs, grad, out, index, c, s, True)
-            else:  # 256×1000 float32 took 0.92 of the time of the other order, rows of 4 KiB 0.95 to 1.05 (Zen 3)
-                write_at(probs, grad, out, index, c, s, False)
-                a, max_p, max_g = reduce_at(probs, grad, k, a, max_p, max_g)
-            index, k = index + width, k + width
-        while k < stop:
-            a, max_p, max_g = reduce_at(probs, grad, k, a, max_p, max_g)
-            k += width
-        dot += vec.reduce_add(a)
-        top_p, top_g = vec.argmax(max_p, max_g)
-        if k == row_end:
-            break
-        if top_p > 0.5 and not nontemporal:  # this p is the largest of the row, and Σ p g is seldom accurate
-            dot = np.nan
-            break
-        a = vec.broadcast(probs, 0)
-    return write_body(probs, grad, out, index, end, sums, nontemporal), top_p, top_g, dot

@@ -23,15 +23,16 @@ from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.jit import task
 from softmax_impls.simd.passes import (
     Sums,
-    medium_sums,
+    medium_dot,
+    medium_shift,
     overflows,
     row_sums,
     scaled_row,
-    write_and_reduce,
     write_at,
     write_body,
     write_edge,
 )
+from softmax_impls.simd.pipeline import write_and_reduce
 from softmax_impls.simd.sizes import BLOCK_ELEMENTS, PIPELINED_ABOVE
 from softmax_impls.simd.vectors import Pointer, call_task
 
@@ -151,17 +152,19 @@ def short_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start
 
 @task(fastmath={"contract"})
 def medium_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute rows of a few vectors, two at a time, which do not wait for each other."""
-    dim, total, pairs = call[pool.DIM], vec.as_element(probs, 0.0), stop - (stop - start) % 2
-    for row in range(start * dim, pairs * dim, 2 * dim):
-        c0, s0, c1, s1 = medium_sums(probs, grad, row, row + dim, dim)
-        total += s0 * s0 + s1 * s1
-        _write_medium(probs, grad, out, row, dim, c0, s0)
-        _write_medium(probs, grad, out, row + dim, dim, c1, s1)
-    if pairs < stop:
-        c, s = medium_sums(probs, grad, pairs * dim, pairs * dim, dim)[:2]
+    """Compute rows of a few vectors.
+
+    While the lanes of a vector are reduced to a number, the processor works on another pass of another row: the passes
+    of two rows alternate. Router rows (1024×64) took 0.9 of the time of two rows side by side (Zen 1).
+    """
+    dim, total, end = call[pool.DIM], vec.as_element(probs, 0.0), stop * call[pool.DIM]
+    shift = medium_shift(probs, grad, start * dim, dim)
+    for row in range(start * dim, end, dim):
+        c, s = shift, medium_dot(probs, grad, row, dim, shift)
         total += s * s
-        _write_medium(probs, grad, out, pairs * dim, dim, c, s)
+        if row + dim < end:
+            shift = medium_shift(probs, grad, row + dim, dim)
+        _write_medium(probs, grad, out, row, dim, c, s)
     return stop if np.isfinite(total) else start
 
 
@@ -188,8 +191,8 @@ def _long_rows(probs: Pointer, grad: Pointer, out: Pointer, dim: int, start: int
             index += vec.lanes(probs)
         if i < stop:
             if nontemporal and dim <= PIPELINED_ABOVE * vec.lanes(probs):  # the same result as in `medium_rows`
-                c, s = medium_sums(probs, grad, row, row, dim)[:2]
-                newest: Sums = np.float64(c), np.float64(s)
+                c = medium_shift(probs, grad, row, dim)
+                newest: Sums = np.float64(c), np.float64(medium_dot(probs, grad, row, dim, c))
                 index = write_body(probs, grad, out, index, row, sums, True)
             else:
                 index, _, max_g, dot = write_and_reduce(probs, grad, out, index, row, sums, nontemporal, row, dim)

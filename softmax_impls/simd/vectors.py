@@ -135,6 +135,11 @@ def argmax(keys: Vector, values: Vector) -> tuple[Any, Any]:
     return keys[lane], values[lane]
 
 
+def has(pointer: Pointer, index: int, value: Any) -> bool:
+    """Whether an element of the vector at an index equals `value`."""
+    return bool((pointer[index : index + lanes(pointer)] == value).any())
+
+
 def power_of_two(vector: Vector) -> Vector:
     """Return 2^k in each lane, where k + the exponent's bias is the integer in the lane's lowest bits.
 

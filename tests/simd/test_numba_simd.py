@@ -106,6 +106,21 @@ def test_medium_rows_are_accurate_where_a_probability_is_near_one(dim):
     assert errors.max() < 16 * 2.0**-24  # of Σ p g without a shift, the largest error is over 40 units of rounding
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_long_rows_are_accurate_wherever_the_largest_probability_is(dtype):
+    dim, rows = 3001, np.arange(97)
+    largest = rows * (dim - 1) // 96
+    logits, grad = np.zeros((97, dim), dtype), np.zeros((97, dim), dtype)
+    for step in range(3):  # three classes have a p of about 1/3 and the same g, from which Σ p g hardly differs
+        logits[rows, (largest + step) % dim] = 30 if step == 0 else 29.9
+        grad[rows, (largest + step) % dim] = 1 / 3
+    probs, found = softmax(logits), np.empty_like(grad)
+    expected = softmax_backward(probs, grad, impl="pivoted")
+    run_as_large(probs, grad, found, 1 << 40)  # with plain stores
+    errors = np.abs(found - expected).max(axis=1) / np.abs(expected).max(axis=1)
+    assert errors.max() < 16 * np.finfo(dtype).eps
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_saturated_rows_are_accurate_in_one_thread_and_where_threads_share_a_row(threads):
     dim = 60_000
