@@ -120,7 +120,7 @@ def run_rows(compute: Callable[..., object], *arrays: Array) -> None:
 
 
 def copied_at_a_time(outer: int, dim: int, inner: int) -> int:
-    """Return how many indices of the outer axis `run_rows` copies at a time, with all of their elements."""
+    """Return how many outer indices `run_rows` copies at a time; each of them has dim · inner elements."""
     return min(outer, max(1, NARROW_BLOCK // (dim * inner)))
 
 
@@ -156,7 +156,10 @@ def _apart_or_same(array: Array, result: Array) -> Array:
 
 
 def _blocks(shape: tuple[int, ...], first: int, stop: int, elements: int) -> Iterator[tuple[Any, ...]]:
-    """Yield the indices of blocks that contain all classes. A block has at most `elements` elements."""
+    """Yield the indices of blocks of an array (outer, D, inner), for the outer indices from `first` to `stop`.
+
+    A block contains all classes of its columns. It has at most `elements` elements, or a single column.
+    """
     steps, remaining = list(shape), math.prod(shape)
     for axis in (*range(first), *range(stop, len(shape))):
         if remaining > elements:

@@ -64,8 +64,8 @@ class FastPath:
     `table`, and returns DONE. For other calls it computes nothing. It returns LARGE if `simd.run_large` can compute the
     call. It returns UNFIT if an array is not plain, the shapes or dtypes differ, or `out` partly overlaps an input.
 
-    ``fits(probs, grad_output, out)`` returns whether any other kernel may be called: the arrays are plain, have one
-    shape (B, D), and `out` overlaps no input.
+    ``fits(probs, grad_output, out)`` returns whether the arrays may be given to every other kernel as they are: they
+    are plain, have one shape (B, D), and `out` overlaps no input.
     """
 
     small: Any = None

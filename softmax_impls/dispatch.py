@@ -52,7 +52,7 @@ def fall_back(impl: str, error: Exception) -> bool:
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of the table `RULES`."""
+    """A rule of the table `RULES`: an implementation, and the condition in which impl="auto" picks it."""
 
     impl: str
     when: str  # the condition in words

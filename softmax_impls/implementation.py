@@ -99,7 +99,7 @@ class Implementation:
         return functools.partial(self.kernel, probs, grad_output, out), lambda _: out
 
     def temporary_bytes(self, batch: int, dim: int, dtype: np.dtype[Any]) -> int:
-        """Return the temporary memory of one call in bytes; 0 where the record does not state it."""
+        """Return the temporary memory of one call in bytes; 0 if the implementation does not state it."""
         return 0 if self.temporaries is None else self.temporaries(batch, dim, dtype.itemsize)
 
 

@@ -48,9 +48,10 @@ class _RefusedError(Exception):
 
 
 def _checked(value: object) -> Any:
-    """Return `value` for `np.asarray`; raise _RefusedError if it is, or contains, a masked array or a Dask array.
+    """Return `value` in a form that `np.asarray` converts correctly.
 
-    Arrays inside of lists are converted one by one, because NumPy would drop their masks.
+    It is `value` itself, or a copy in which lists contain arrays of NumPy in place of other array-like objects. Raise
+    _RefusedError if `value` is, or contains, a masked array or a Dask array: `np.asarray` would drop a mask.
     """
     if type(value) is list and {float}.issuperset(map(type, value)):  # the usual case, without further tests
         return value

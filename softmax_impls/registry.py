@@ -236,8 +236,8 @@ def from_spec(spec: str) -> Implementation:
 def from_specs(specs: Iterable[str], *, peers: bool = False) -> tuple[dict[str, Implementation], dict[str, str]]:
     """Return the implementations that ``--impl`` and ``--peers`` select, and the reasons why others cannot be used.
 
-    `specs` are names, or functions as ``module:function``, which are always selected. If there are names, only these
-    implementations are selected, too; otherwise all are. With `peers`, the peers are selected in each case.
+    `specs` are names, or functions as ``module:function``. All of them are selected. If no name is given, all
+    implementations of the package are selected besides. With `peers`, all peers are selected besides.
     """
     given = {spec: from_spec(spec) for spec in specs}
     named = [record.name for spec, record in given.items() if ":" not in spec]

@@ -66,9 +66,9 @@ def usage(name: str, implementation: Implementation | None, batch: int, dim: int
 def bind(
     implementation: Implementation, probs: Array, grad_output: Array, out: Array, threads: int, axis: int = -1
 ) -> BoundCall:
-    """Return the call that `usage` states, on these arrays, and a function that reads its result.
+    """Return the call of the code that `usage` returns, on these arrays, and a function that reads the call's result.
 
-    If the classes are not on the last axis, a user's function is called through `softmax_backward`, too.
+    If the classes are not on the last axis, a user's function is called through `softmax_backward`, not directly.
     """
     if axis == -1 and (implementation.family == "peer" or not is_ours(implementation)):
         return implementation.bind_call(probs, grad_output, out)

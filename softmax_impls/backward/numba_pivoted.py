@@ -48,7 +48,7 @@ def _are_small(grad_output: Array) -> bool:
 
 @jit()  # without "reassoc", which could turn (g - shift) - dot into g - (shift + dot), which cancels
 def _compute(probs: Array, grad_output: Array, out: Array, careful: bool) -> np.floating:
-    """Compute all rows, and return the sum of (Σ p h)², which is not finite if a difference of two g overflowed.
+    """Compute all rows. Return a number that is not finite if h = g - g_top overflowed in a row: the sum of (Σ p h)².
 
     If `careful`, `scaled_row` computes the rows in which such a difference may overflow. A careful call takes 1.1 times
     as long.
@@ -79,7 +79,10 @@ def _shifted_dot(probs: Array, grad_output: Array, i: int, shift: np.floating) -
 
 @jit()
 def _argmax(bits: Any, i: int) -> int:
-    """Return the index of the largest p of row i, the first if several are equal; any index where a p is NaN."""
+    """Return the index of the largest p of row i, the first if several are equal; `bits` has the bits of p as integers.
+
+    If a p of the row is NaN, any index may be returned.
+    """
     largest = bits[i, 0]
     for j in range(bits.shape[1]):
         largest = max(largest, bits[i, j])

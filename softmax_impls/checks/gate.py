@@ -172,9 +172,9 @@ def _compare(check: Check, where: object, error: bounds.Floats, bound: bounds.Fl
 def _value(
     implementation: Implementation, case: Case, out: Array, value: Check = "value", non_finite: Check = "non-finite"
 ) -> Iterator[Failure]:
-    """Compare `out` with p (g - Σ p g) for the case. Rows with NaN or inf must have no finite results.
+    """Yield a failure if `out` differs from p (g - Σ p g), or if a row whose input has NaN or inf has finite results.
 
-    `value` and `non_finite` are the names of the two checks in failures.
+    The two failures are named `value` and `non_finite`.
     """
     required, bound = _required(implementation, case), _bound(case, implementation.flush_to_zero)
     error = case.given_probs.error_of(out)
@@ -204,7 +204,10 @@ def _in_place(implementation: Implementation, case: Case) -> Iterator[Failure]:
 
 
 def _shapes(implementation: Implementation, dtype: str, seed: int) -> Iterator[Failure]:
-    """Compare the results of two calls with p (g - Σ p g), for each of `inputs.SHAPES` that needs little memory."""
+    """Call the kernel twice at each of `inputs.SHAPES` that needs little memory, and yield failures.
+
+    A result that differs from p (g - Σ p g) is a failure.
+    """
     for batch, dim in inputs.SHAPES:
         probs, grad_output = inputs.problem(batch, dim, dtype, seed)
         if implementation.temporary_bytes(batch, dim, probs.dtype) > LARGEST_CHECKED:

@@ -134,7 +134,7 @@ def _one_hot_offset(rng: Generator, batch: int, dim: int) -> Drawn:
 def _heavy(rng: Generator, batch: int, dim: int, most: int) -> Drawn:
     """Draw rows in which 2 to `most` classes have equal g and nearly all of the probability; no p exceeds ½.
 
-    Σ p g is nearly this g. If a kernel rounds the sum, the difference of the two may be lost.
+    Σ p g is nearly equal to this g. If a kernel rounds the sum, the difference of the sum and g may be lost.
     """
     heavy = np.arange(dim) < rng.integers(2, most + 1, size=(batch, 1))
     logits = np.where(heavy, 30.0, rng.uniform(-5, 5, (batch, dim)))

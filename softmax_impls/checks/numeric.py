@@ -31,9 +31,9 @@ def numeric_gradient(f: Function, x: ArrayLike, *, method: str = "central", step
         "complex": ``imag(f(x + ih)) / h`` (Squire and Trapp, SIAM Review 40 (1), 1998). It subtracts nothing, so it is
         exact to rounding. `f` must be analytic and accept complex arrays.
     step : float, optional
-        h. By default ``max(1, |x|)`` times 1e-20 for "complex", and times the cube root of ε for "central", where ε is
-        the machine epsilon of the values of `f`: the step is 6e-6 for float64 and 5e-3 for float32. A value of `f`
-        counts as float32 if it has this dtype, or if float32 holds it exactly.
+        h. By default ``factor * max(1, |x|)``. For "complex", the factor is 1e-20. For "central", it is the cube root
+        of the machine epsilon of the values of `f`: 6e-6 for float64 and 5e-3 for float32. A float64 value that float32
+        holds exactly counts as float32, because `f` probably computes in float32.
 
     Returns
     -------

@@ -52,7 +52,10 @@ class Answers(NamedTuple):
 
 
 def answers(problems: Sequence[tuple[Array, Array]]) -> list[Answers]:
-    """Return the answers to inputs (logits, grad_output), (B, D) each; from the user's cache if it has them."""
+    """Return the exact results for each pair (logits, grad_output) of arrays, (B, D) each.
+
+    They are read from a file in the user's cache or, if there is none, computed and stored there.
+    """
     key = hashlib.sha256(Path(__file__).read_bytes() + mpmath.__version__.encode())
     for array in (array for problem in problems for array in problem):
         key.update(f"{array.dtype} {array.shape} ".encode() + array.tobytes())
@@ -86,7 +89,10 @@ def given_probs(probs: Array, grad_output: Array) -> Exact:
 
 
 def given_logits(logits: Array, grad_output: Array) -> Exact:
-    """Return the gradient with respect to the logits. A row without a softmax, or with NaN or inf in g, is NaN."""
+    """Return the gradient with respect to the logits.
+
+    A row of the result is NaN if its logits have no softmax, because they have NaN or inf, or if its g has NaN or inf.
+    """
     return _solve(lambda x, g: _backward(_softmax(x), g), logits, grad_output)
 
 

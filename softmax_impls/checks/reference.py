@@ -20,7 +20,7 @@ from softmax_impls.simd.jit import jit
 
 @dataclass(frozen=True)
 class RowSums:
-    """The sums of each row, (B,), that give the exact value and the bound of every element."""
+    """Sums of each row, (B,), from which the exact value of every element, and the bound of its error, are computed."""
 
     factor: Floats  # a power of two; factor * g is far from the largest and the smallest numbers
     dot: Floats  # factor * Σ p g is dot + dot_low; NaN where the row contains NaN or inf
@@ -41,9 +41,10 @@ class RowSums:
         return (difference <= self.factor[:, np.newaxis] * limit) & (self.largest <= limit)[:, np.newaxis]
 
     def bound_terms(self, probs: Array, flush_to_zero: bool) -> tuple[Floats, Floats]:
-        """Return two arrays (B,), s and t: the error of element i of a row may be at most p_i s + t.
+        """Return the bound on the errors of each row as two arrays (B,), s and t.
 
-        This is the bound "given the probabilities" of the module `bounds`.
+        The error of element i of a row must not exceed p_i s + t. The probabilities count as exact: see "given the
+        probabilities" in `bounds`. With `flush_to_zero`, results below the smallest normal number may be 0.
         """
         dim, dtype = probs.shape[1], probs.dtype
         scale = self.largest * (2 * (2 - self.defect) * bounds.gamma(dim + 6, dtype) + np.abs(self.defect))

@@ -61,7 +61,8 @@ class Verdict:
         """Update the largest error in `errors` for the dtype of a case and a `kind` of input, such as "saturated".
 
         `error`, (B, D), has the size of each error, and `truth`, (B, D), the exact result. The error of a row is the
-        largest error of its elements, divided by its largest |truth|, but at least by the smallest normal number.
+        largest error of its elements, divided by the largest |truth| of the row, or by the smallest normal number if
+        this is larger.
         """
         size = np.abs(truth).max(axis=-1, initial=0)
         rows = size > 0  # neither NaN nor zero

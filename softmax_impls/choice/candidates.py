@@ -73,8 +73,9 @@ def code_for_mix(name: str, answers: Iterable[Answer], implementations: Implemen
 def _with_record(candidate: Candidate, question: Question, implementations: Implementations) -> Candidate:
     """Return the candidate with its `error_bound`, and with the memory and accuracy that its implementation states.
 
-    Known memory or accuracy is kept. The bound of our implementations is at least `UNITS` units of rounding if they
-    stay accurate on saturated rows, otherwise infinite. The bound of other kernels and of peers is their `error`.
+    Memory and accuracy that the candidate already has are kept. The bound of other kernels and of peers is the
+    `error` of the candidate. The bound of our implementations is infinite if they are inaccurate on saturated rows.
+    Otherwise it is `UNITS` units of rounding, or the `error` if this is larger.
     """
     memory, accurate_for, bound = candidate.temporary_bytes, candidate.accurate_for, candidate.error
     if record := implementations.get(candidate.name) or ours(candidate.name):

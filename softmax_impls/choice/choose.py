@@ -27,10 +27,11 @@ def choose(
 ) -> Answer:
     """Answer a question from the run that fits best. `here` is the name of this machine in results files.
 
-    Runs on this machine come first, then runs of `compare`, then newer runs. The answer is from the first run that
-    measured the shape. If no run measured the shape, the answer is from the first run that can predict times at the
-    shape. If no run can, the basis of the answer is `OUTSIDE`. Times of different runs are never mixed. An answer is
-    never from the runs in `others`, but if they contradict a measured answer, they add to its `doubts`.
+    The runs are ordered by three criteria: runs on this machine before others, then runs of `compare` before those of
+    other tools, then newer before older. The answer is from the first run that measured the shape. If no run measured
+    the shape, the answer is from the first run that can predict times at the shape. If no run can, the basis of the
+    answer is `OUTSIDE`. Times of different runs are never mixed. An answer is never from the runs in `others`, but if
+    they contradict a measured answer, they add to its `doubts`.
     """
     newest = sorted(runs, key=lambda run: run.run.time or OLDEST, reverse=True)
     ordered = sorted(newest, key=lambda run: (not is_from(run.run, here), run.run.tool != "compare"))

@@ -35,9 +35,10 @@ class Coverage:
 
 
 def cover(ranked: Iterable[Ranked], name: str, accurate: bool = False) -> Coverage | None:
-    """Summarize the times of an implementation over all ranked cells. Return None if a cell does not rank it.
+    """Summarize how the times of an implementation compare with the fastest time of each cell, over all ranked cells.
 
-    With `accurate`, only the implementations that stay accurate on saturated rows are compared.
+    With `accurate`, it is compared only with implementations that stay accurate on saturated rows. Return None if a
+    cell does not rank the implementation.
     """
     compared = [cell.accurate_only if accurate else cell for cell in ranked if cell.comparison]
     cells = [cell for cell in compared if cell and cell.ratio(name)]
@@ -61,8 +62,8 @@ def rejected(ranked: Iterable[Ranked]) -> dict[str, str]:
 def recommend(ranked: Sequence[Ranked], families: Mapping[str, str]) -> list[str]:
     """Return sentences that recommend one implementation, as `choose` does, and describe other implementations.
 
-    The other implementations are the fastest if it is not accurate on saturated rows, the best of the implementations
-    that need only NumPy, the kernels of the user, and the implementations that were wrong or failed.
+    Other implementations are described if they are the fastest but lose accuracy on saturated rows, if they are the
+    best that need only NumPy, if they are the user's kernels, and if they were wrong or failed.
 
     Only implementations that stay accurate on saturated rows are recommended. The implementation of the default call is
     recommended if it is at most `MIN_MARGIN` slower than the best. `families` has the family of each implementation.
@@ -84,9 +85,10 @@ def _choices(
 ) -> Iterator[str]:
     """Yield sentences that recommend one of the implementations in `accurate`, or say that there is none.
 
-    If the family of the recommended implementation is not in `WITHOUT_COMPILER`, a sentence names the best
-    implementation of these families. If the fastest implementation in `covered` is not in `accurate`, a sentence states
-    the ratio of its time to the time of the recommended implementation.
+    `families` has the family of each implementation. If the recommended implementation needs a compiler (its family is
+    not in `WITHOUT_COMPILER`), a sentence names the best implementation that needs none. If the fastest implementation
+    in `covered` is not in `accurate`, a sentence states the ratio of its time to the time of the recommended
+    implementation.
     """
     pick = preferred({name: found.mean_beyond_ties for name, found in accurate.items()})
     if not pick:

@@ -1,4 +1,4 @@
-"""Reasons not to be sure of a single winner: a short lead, a busy machine, and other measurements."""
+"""Reasons not to be sure of a single winner: a short lead, a busy machine, or measurements with another winner."""
 
 import itertools
 from collections.abc import Iterable, Iterator

@@ -139,7 +139,10 @@ class Fleet:
 
 
 def at_cells(runs: Iterable[RankedRun]) -> dict[CellKey, Fleet]:
-    """Return the answer by cell, for cells measured on two kinds or more. The newest measurement of a kind counts."""
+    """Return the implementations to use, for each cell that was measured on two kinds of machine or more.
+
+    If a kind has several measurements of a cell, the newest one is used.
+    """
     found: dict[CellKey, dict[str, Ranked]] = {}
     for kind, of_kind in by_kind(runs).items():
         for run in sorted(of_kind, key=lambda run: run.run.time or OLDEST):

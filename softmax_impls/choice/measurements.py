@@ -1,4 +1,4 @@
-"""The measured cells that an answer can be based on, and models of the times between their shapes."""
+"""The measured cells that an answer can be based on, and models that predict times at other shapes."""
 
 import math
 import statistics
@@ -62,7 +62,7 @@ class Measurements:
 
     @cached_property
     def ranges(self) -> dict[str, tuple[float, float]]:
-        """For each kernel: the ends of the range of nine of ten times, as multiples of the predicted time.
+        """For each kernel: the range of most times, as multiples of the predicted time; 90 % of the times are in it.
 
         A time differs from its prediction because the prediction has an error, and because the machine is not always
         equally fast. So the samples at each shape are divided by the time that the other shapes predict for it. The

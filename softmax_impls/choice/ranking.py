@@ -73,7 +73,7 @@ class Ranked:
 
     @property
     def speedup(self) -> tuple[float, bool] | None:
-        """Time of `BASELINE` over the fastest time, and whether the first time is extrapolated; None if unknown."""
+        """Time of `BASELINE` over the fastest time, and whether it is an extrapolated time; None if unknown."""
         baseline = self.kernels.get(BASELINE)
         if baseline is None or baseline.seconds is None or self.comparison is None:
             return None
@@ -150,7 +150,7 @@ def ours(name: str) -> Implementation | None:
 
 
 def accuracy_of(kernel: KernelResult) -> Accuracy | None:
-    """Return what a kernel is accurate for, by its result or, if that does not state it, by our record of its name."""
+    """Return what a kernel is accurate for: as its result states or, if it does not, as our kernel of this name is."""
     record = ours(kernel.name) if kernel.accurate_for is None else None
     return record.accurate_for if record else kernel.accurate_for
 

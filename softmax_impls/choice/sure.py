@@ -1,4 +1,7 @@
-"""When a single winner is sure: its lead is long, and the machine was quiet and ran the threads side by side."""
+"""When a single winner is sure: it is much faster than all others, and the machine was quiet.
+
+If a call has several threads, the machine must also have run the threads at the same time.
+"""
 
 from collections.abc import Iterator, Mapping
 

@@ -89,7 +89,7 @@ def averages(
 def calls_until_paid(first_call: float, seconds: float, without: float) -> float:
     """Return after how many calls a kernel with a slow first call has saved time over another kernel; inf if never.
 
-    A later call of the kernel takes `seconds`, and its first call `first_call` seconds more. A call of the other kernel
-    takes `without` seconds.
+    A call of the kernel takes `seconds`, and its first call takes `first_call` seconds longer. A call of the other
+    kernel takes `without` seconds.
     """
     return math.ceil(first_call / (without - seconds)) if without > seconds else math.inf

@@ -182,8 +182,9 @@ def _reports(name: str, function: Callable[..., Any], dtype: Any, *arrays: Any, 
 def _tree(name: str, merge: Callable[..., Any], reports: Any, axes: chunks.Axes) -> Any:
     """Merge the reports of the chunks that share rows; return an array with one merged report for each row.
 
-    `reports` has a report for each row of each chunk. A task calls `merge` for up to `MERGED` chunks. The tree of tasks
-    depends only on the positions of the chunks.
+    `reports` has a report for each row of each chunk, see `chunks`. The reports are merged in a tree of tasks called
+    `name`: each task calls `merge` for up to `MERGED` chunks. The tree depends only on the positions of the chunks, so
+    the result is the same in each run.
     """
     options = {"dtype": reports.dtype, "meta": np.empty((0,) * reports.ndim, reports.dtype), "name": name}
     return da.reduction(reports, merge, merge, axis=axes, keepdims=True, split_every=MERGED, **options)

@@ -183,8 +183,9 @@ def merge_shifted(dots: Records, axis: Axes, keepdims: bool = True) -> Records:
 def gradient(probs: Array, grad_output: Array, total: Records, dot: Records, axes: Axes) -> Array:
     """Return a chunk of the gradient, p (h - Σ p h) / factor, where h = factor·g - shift.
 
-    `total` is the result of `merge_dots`, and `dot` the result of `merge_shifted`. Rows with a shift take Σ p h from
-    `dot`. For the other rows, h = g, and they take Σ p g from `total`.
+    `total` is the result of `merge_dots`. It gives the factor and the shift of each row (see `_shifts`). `dot` is the
+    result of `merge_shifted`, with Σ p h of the rows that need a shift. For the other rows, the factor is 1 and the
+    shift 0, and Σ p h is taken from `total`.
     """
     needed, factor, shift = _shifts(total)
     sums = np.where(needed, dot["sum"].reshape(-1), total["sum"].reshape(-1))

@@ -69,7 +69,7 @@ def draw(kind: str, cells: Sequence[Ranked], styles: Styles) -> Figure | None:
 
 
 def _times(cells: Sequence[Ranked], styles: Styles) -> Figure:
-    """Draw time against dim: an axis for each batch, and rows of axes for each dtype and number of threads."""
+    """Draw time against dim, in a plot for each batch. Each dtype and number of threads has its own rows of plots."""
     batches = {panel: _batches(shown) for panel, shown in by_panel(cells).items()}
     columns = min(TIMES_COLUMNS, max(map(len, batches.values())))
     rows = [math.ceil(len(of_panel) / columns) for of_panel in batches.values()]
@@ -103,7 +103,7 @@ def _batches(cells: Sequence[Ranked]) -> dict[int, list[Ranked]]:
 
 
 def _points(cells: Sequence[Ranked]) -> dict[str, list[Point]]:
-    """Return the ranked results of each implementation, by name."""
+    """Return the points to draw for each implementation, by its name: a point for each cell that ranks it."""
     points = defaultdict(list)
     for cell in cells:
         for kernel in cell.kernels.values():

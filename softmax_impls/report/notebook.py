@@ -74,7 +74,7 @@ class Results:
 
     @property
     def fleet(self) -> dict[CellKey, Fleet]:
-        """The implementation to use on each kind of machine, for each cell that several kinds have."""
+        """The implementation to use on each kind of machine, for each cell that was measured on several kinds."""
         return at_cells(self.runs)
 
     def plot(self, kind: str = "winners", run: int = 0) -> "Figure":

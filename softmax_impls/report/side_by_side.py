@@ -61,9 +61,9 @@ def _best(cell: Ranked | None) -> str:
 def _ratios(first: Ranked, later: Ranked | None) -> list[str]:
     """Return three texts about the same cell in two runs: ratios of the times in `later` to the times in `first`.
 
-    The first text divides the time of the implementation to use in `later` by the time of the implementation to use in
-    `first`. The second is the ratio for the implementation of the default call. The third has the smallest and the
-    largest ratio of all implementations. A text is "–" if a time is missing.
+    Each run recommends an implementation: the first text is the ratio of the times of these two. The second is the
+    ratio for the implementation that `softmax_backward` uses by default. The third has the smallest and the largest
+    ratio of all implementations. A text is "–" if a time is missing.
     """
     a, b = best(first), best(later) if later else None
     if not (a and b and later):

@@ -136,9 +136,9 @@ def _name(benchmark: Benchmark) -> dict[str, Any]:
 
 
 def kinds(comparisons: Sequence[CommitComparison]) -> list[str]:
-    """Return the kind of machine of each comparison. If a kind has several environments of asv, append the environment.
+    """Return a name of the kind of machine of each comparison.
 
-    The name of an environment states versions of packages, which are part of a kind.
+    If asv has several environments on a kind of machine, their names are appended. They state versions of packages.
     """
     bases = [comparison.base for comparison in comparisons]
     count = Counter(kind for kind, _ in {(base.kind, base.environment) for base in bases})
@@ -165,12 +165,15 @@ def by_kind(comparisons: Iterable[CommitComparison]) -> list[Slowdown]:
 
 
 def size_class(seconds: float) -> SizeClass:
-    """Return the size class of a call that takes `seconds`."""
+    """Return the item of `SIZE_CLASSES`, the classes of short and long calls, for a call that takes `seconds`."""
     return next(size_class for size_class in SIZE_CLASSES if seconds <= size_class.longest)
 
 
 def is_slower(before: Sequence[float], after: Sequence[float]) -> bool:
-    """Whether min(after) > factor * min(before), in seconds. The factor is from the size class of min(before)."""
+    """Whether the fastest sample became slower by more than a factor: min(after) > factor * min(before).
+
+    `before` and `after` are samples in seconds. The factor depends on min(before), see `SIZE_CLASSES`.
+    """
     return min(after) > size_class(min(before)).factor * min(before)
 
 

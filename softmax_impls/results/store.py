@@ -98,7 +98,7 @@ class ResultsFile:
             say(self.lacks)
 
     def finish(self, cells: Collection[Cell]) -> list[str]:
-        """Write one line for each cell, not for each step, and unlock the folder. Return [`lacks`]; [] if it is ""."""
+        """Write the file anew, with one line for each cell; unlock the folder; return [`lacks`], or [] if it is ""."""
         with suppress(OSError):
             if self._path and cells:
                 write(self._path, cells)
@@ -117,7 +117,7 @@ def read(path: Path) -> tuple[list[Cell], list[str]]:
 
 
 def decode(data: bytes, problems: Problems) -> list[Cell]:
-    """Return the cells of a file, in the order of the file. If a cell has a line for each step, its last line counts.
+    """Return the cells of a file, in its order. After each step of a cell, a line was added: only the last line counts.
 
     A line that cannot be read is left out. If only kernels, the control or the roofline of a line cannot be read, the
     rest of the line is kept.

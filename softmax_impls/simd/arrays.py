@@ -101,7 +101,7 @@ def itemsize(array: Array) -> int:
 
 
 def _float(array: Array) -> int:
-    """Return FLOAT32 or FLOAT64 for an array of this dtype in native byte order; 0 for other arrays."""
+    """Return FLOAT32 or FLOAT64 if the array is a float32 or float64 array in native byte order; otherwise 0."""
     letters = pointer_to(array[DTYPE], np.int64(0))[LETTERS]
     number = letters >> 32
     if number == LONGDOUBLE and itemsize(array) == 8:  # on some platforms, NumPy's longdouble is a float64

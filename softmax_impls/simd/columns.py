@@ -61,7 +61,11 @@ def direct_call(probs: Array, grad: Array, out: Array, axis: int, threads: int |
 
 @functools.lru_cache(1024)
 def _direct_words(shape: tuple[int, ...], axis: int, itemsize: int, team: pool.Team) -> tuple[Any, Any]:
-    """Return the words of a call, see `pool.words_of`; (0, 0) where blocks are faster, or `inner` is too small."""
+    """Return the words of a call that `direct` computes, see `pool.words_of`.
+
+    Return (0, 0) if `backward_blocks` is faster, or if the elements of an index on the axis of the classes are less
+    than a vector.
+    """
     axis, bytes_of = axis % len(shape), math.prod(shape[axis:]) * itemsize  # bytes of an outer index
     outer, dim, columns = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis:][1:])
     if columns * itemsize < sizes.VECTOR_BYTES or not 0 < bytes_of <= sizes.DIRECT_BYTES:
@@ -105,9 +109,9 @@ def split(dim: int, columns: int, width: int) -> tuple[int, int]:
 
 @task()
 def direct(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute the backward pass of the outer indices from `start` to `stop`; return `start` if a result may overflow.
+    """Compute the backward pass of the outer indices from `start` to `stop`, without a buffer.
 
-    No buffer is used.
+    Return `stop`, or `start` if a result may overflow; then `backward_blocks` has to compute the call.
     """
     dim, columns, width = call[pool.DIM], call[pool.INNER], vec.lanes(probs)
     size, rest = dim * columns, columns % width
@@ -136,7 +140,7 @@ def backward_blocks(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, 
     """Compute the backward pass of the blocks with the numbers `start` to `stop` - 1, and return `stop`.
 
     It is a task for `pool.run`. `call` points to the numbers that describe the call, such as ``call[pool.DIM]``. The
-    blocks of the module's docstring are numbered through all outer indices.
+    module's docstring says what a block is. The numbers of the blocks go on from each outer index to the next.
     """
     block = (0, 0, 0)
     for number in range(start, stop + 1):
@@ -147,9 +151,9 @@ def backward_blocks(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, 
 
 @task()
 def forward_blocks(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute the forward pass of the blocks with the numbers `start` to `stop` - 1, and return `stop`.
+    """Compute the softmax of the blocks with the numbers `start` to `stop` - 1, and return `stop`.
 
-    It is a task like `backward_blocks`.
+    It is a task like `backward_blocks`, but `probs` points to the logits, and `grad` is not used.
     """
     block = (0, 0, 0)
     for number in range(start, stop + 1):

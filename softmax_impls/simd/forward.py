@@ -1,8 +1,8 @@
 """The forward pass for rows, p = exp(x - max x) / Σ exp(x - max x), in three passes: maximum, exponentials, scale.
 
-The pass that computes exponentials prefetches the next row. Calls that the caches do not hold are 1.2 times as fast as
-without prefetching. All stores are plain stores: non-temporal stores, from a buffer of rows, took 1.1 to 1.3 times as
-long (Zen 3, 4096×1024, 40000×100).
+The pass that computes exponentials prefetches the next row. If the arrays do not fit the caches, a call is 1.2 times
+as fast as without prefetching. All stores are plain stores: to write rows to a buffer, and to copy them with
+non-temporal stores, took 1.1 to 1.3 times as long (Zen 3, 4096×1024, 40000×100).
 
 If a row of x contains NaN or +inf, x - max x is NaN in at least one element, so the sum and all p of this row are NaN.
 So it does not matter which maximum is found in a row with NaN.

@@ -61,7 +61,10 @@ class Library(JITCodeLibrary):
     """
 
     def finalize(self) -> None:
-        """Link the called functions, and optimize. Without this, some kernels took 1.05 times as long."""
+        """Link the called functions, and optimize the linked code once more.
+
+        Without this second optimization, some kernels took 1.05 times as long.
+        """
         for library in dict.fromkeys(self._linking_libraries):
             self._final_module.link_in(library._get_module_for_linking(), preserve=True)
         if hasattr(self._codegen, "_mpm_full"):  # Numba 0.60 and 0.61
@@ -153,7 +156,11 @@ def jit(**options: Any) -> Callable[[Any], Any]:
 
 
 def compile_function(function: Any, dtype: Any, options: dict[str, Any]) -> Code:
-    """Return the machine code of a `jit.Task` for a dtype or, if the dtype is None, of an `arrays.Entry`."""
+    """Compile a function, and return its machine code.
+
+    With a dtype, the function is the function of a `jit.Task`. If the dtype is None, it is the function of an
+    `arrays.Entry`. `options` are options of Numba's compiler.
+    """
     pointer: Any = types.CPointer
     words, elements = pointer(types.int64), pointer(from_dtype(dtype or np.dtype(np.int64)))
     arguments: tuple[Any, ...] = words, elements, elements, elements, types.int64, types.int64

@@ -39,7 +39,8 @@ Code = tuple[str, bytes]  # the name of the function that Python or a task calls
 def surroundings() -> tuple[Any, ...]:
     """Return what all machine code depends on: processor, size of the cache, source files, versions and settings.
 
-    `_dependencies` adds the file of the function, which may be in another folder.
+    The source files are those of this folder. If a compiled function is defined elsewhere, `_dependencies` adds its
+    file.
     """
     features, numba = "", cast(str, cast(ModuleSpec, find_spec("numba")).origin)
     with contextlib.suppress(RuntimeError):  # LLVM does not know the features

@@ -21,11 +21,12 @@ SUMS = RESULTS + pool.LINE * pool.MAX_CHUNKS
 
 @apart
 def loop(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, row: int, number: int) -> tuple[float, ...]:
-    """Run the loop `number` over the row that begins at index `row`; the threads share the parts of the row.
+    """Run a loop over the row that begins at index `row`; the threads share the parts of the row.
 
-    Return three numbers. For REDUCE, they are Σ p g, the largest p, and g at the largest p. For SHIFTED_DOT, the first
-    number is Σ p (g + shift). Among the passes of `forward`, some return a sum as the first number, or a maximum as the
-    second. All other numbers have no meaning.
+    `number` states which loop: REDUCE, SHIFTED_DOT, WRITE or a pass of `forward`. Return three results. For REDUCE,
+    they are Σ p g, the largest p, and g at the largest p. For SHIFTED_DOT, the first result is Σ p (g + shift). For a
+    pass of `forward` that adds, the first result is the sum. For a pass that looks for the maximum, the second result
+    is the maximum. All other results have no meaning.
     """
     sums, dim, best, total = vec.pointer_to(call[pool.SUMS], np.float64(0)), call[pool.DIM], RESULTS, 0.0
     call[pool.INNER] = number

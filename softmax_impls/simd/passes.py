@@ -39,7 +39,10 @@ def overflows(probs: Pointer, dot: Any) -> bool:
 
 @apart
 def scaled_row(probs: Pointer, grad: Pointer, out: Pointer, row: int, n: int, step: int) -> None:
-    """Write the result of n elements, `step` apart, in float64, from g / 4: so no difference of two g overflows."""
+    """Write the result of n elements, `step` apart. It is computed in float64, and nothing in between overflows.
+
+    It is computed from g / 4, so that no difference of two g overflows, and multiplied by 4 at the end.
+    """
     top, c = np.float64(probs[row]), np.float64(grad[row]) / 4
     for k in range(row, row + n * step, step):
         if probs[k] > top:
@@ -57,8 +60,8 @@ def scaled_row(probs: Pointer, grad: Pointer, out: Pointer, row: int, n: int, st
 def row_sums(probs: Pointer, grad: Pointer, row: int, n: int, max_g: Any, dot: float) -> Sums:
     """Return the shift and Σ p (g + shift) of a row of n elements.
 
-    The first pass computed `max_g`, g at the largest p, and `dot`, Σ p g. If `dot` is too inaccurate, a second pass
-    computes the shifted sum.
+    The first pass computed `dot`, Σ p g, and `max_g`, which is g at the largest p, not the largest g. If `dot` is
+    accurate enough, the shift is 0. Otherwise a second pass computes the shifted sum.
     """
     if needs_shift(max_g, dot):
         return -np.float64(max_g), shifted_dot(probs, grad, row, n, -np.float64(max_g))

@@ -47,10 +47,12 @@ def _waits(pointer: Pointer, k: int, out: Pointer, index: int) -> bool:
 def write_and_reduce(
     probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums, nontemporal: bool, row: int, n: int
 ) -> tuple[int, Any, Any, float]:
-    """Write the result of a row, in whole vectors up to `end`, and reduce n elements of another row, from `row` on.
+    """Write the result of a row, and reduce the next row at the same time.
 
-    Return the index of the next vector to write, and max p, g at max p, and Σ p g of the reduced row. `sums` belong to
-    the written row. If a p above ½ ends the reduction early, Σ p g is NaN, so that `needs_shift` is true.
+    `index`, `end` and `sums` are about the row to write: its result is written in whole vectors from `index` up to
+    `end`. `row` and `n` are about the row to reduce: its first element and the number of its elements. Return the index
+    of the next vector to write, and max p, g at max p, and Σ p g of the reduced row. A row with a p above ½ mostly
+    needs a shift. So the reduction ends there, and Σ p g is NaN, so that `needs_shift` is true.
 
     The row is reduced in blocks. After the first blocks, a block seldom has a larger p than all blocks before. So g at
     the largest p is searched for in such a block only; see `SEARCHED_AFTER`.

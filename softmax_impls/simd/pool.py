@@ -3,8 +3,8 @@
 `run` computes a task (see `jit.task`) on a number of items: rows, elements, or other units of the task. It cuts the
 items into chunks. The threads are the caller and its helpers. Each thread begins with its own chunks: when a call is
 repeated, the cache of the thread still holds their data. Then it computes chunks that other threads have not taken. A
-helper that wakes up late computes fewer chunks. So sharing costs a call at most the time to wake the helpers. After a
-call, helpers poll for the next call before they sleep.
+helper that wakes up late computes fewer chunks. So sharing makes a call longer by at most the time to wake the helpers.
+After a call, helpers poll for the next call before they sleep.
 
 A task ``task(call, probs, grad, out, start, stop)`` computes the items from `start` to `stop`, and returns `stop`. If
 not all items are computed, it returns another number. Define a task with the decorator ``@jit.task()``, and call it by
@@ -13,9 +13,8 @@ dictionary `words` describes the call by numbers, such as ``words[ITEMS]``, the 
 arrays are pointers to elements (see `vectors`). `call` points to an array of 64-bit words on the caller's stack: the
 numbers given to `run`, such as ``call[ITEMS]``, and further words. ``call[IN_PLACE]`` is 1 if `out` is an input.
 
-The task `lead` shares a loop over items among the threads. A call in several threads begins with `lead`, unless
-``words[FIRST]`` is another task. In a call with several loops, a task such as `parts.rows_in_parts` calls `lead` once
-for each loop.
+The task `lead` runs a loop: the threads go through the items once, chunk by chunk. Most calls have a single loop, and
+begin with `lead`. A call with several loops begins with the task ``words[FIRST]``, which calls `lead` for each loop.
 
 Numba's own threads are not used. With Numba's default threading layer, the process aborts when two threads call at
 once. With the layer of GNU OpenMP, a forked child process ends when it calls. In every layer, each call waits for all
@@ -67,9 +66,10 @@ ALL_CHUNKS = (1 << MAX_CHUNKS) - 1
 
 
 def _take_chunk(words: Pointer, ticket: int, first: int) -> bool:
-    """Compute the first chunk, cyclically from `first` on, that is free in `ticket`; return False if no chunk is free.
+    """Compute the first free chunk, cyclically from the number `first` on; return False if no chunk is free.
 
-    If the word TICKET is no longer equal to `ticket`, the chunk is not computed, but the result is still True.
+    `ticket` is an earlier value of the word TICKET, which says which chunks are free. If the word has changed since, no
+    chunk is computed, but the result is True: the caller has to read the word again.
     """
     chunks = words[CHUNKS]
     for i in range(first, first + chunks):
@@ -109,7 +109,7 @@ def _help(memory: int, thread: int, idle_polls: int) -> int:
 
 @task()
 def lead(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute the items in chunks by the task call[TASK], with helpers; return `start` if it fails, else `stop`."""
+    """Compute items in chunks with the helpers, by calls of call[TASK]; return `stop`, or `start` if a chunk failed."""
     shared, own = vec.pointer_to(call[POOL], np.int64(0)), vec.stack(call, WORDS)
     # A call that finds the pool in use takes the same chunks alone, so that the result is the same.
     words = shared if vec.compare_exchange(shared, BUSY, 0, 1) else own

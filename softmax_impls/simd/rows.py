@@ -1,16 +1,21 @@
 """How the passes of many rows are ordered, so that they wait neither for memory nor for each other.
 
-Tiny rows have at most one vector, short rows at most two, and medium rows at most twelve. Longer rows are long rows.
-They are written without gaps in memory: a vector may begin in a row and end in the next row. Streamed rows have more
-than two vectors. They are written like long rows, but with non-temporal stores.
+Tiny rows have at most one vector, short rows at most two, and medium rows at most twelve. Longer rows are long rows. A
+vector of long rows may begin in a row and end in the next row. Streamed rows have more than two vectors. They are
+written like long rows, but with non-temporal stores.
 
-If g + c or h - Σ p h may overflow in a row, `scaled_row` computes this row. `long_rows` and `streamed_rows` write
-all rows before such a row, stop there, and return the number of the row. For tiny, short and medium rows, a comparison
-for each row would take 4 to 40 % of the time. So `medium_rows` writes all rows, and adds up the squares of the rows'
-sums Σ p h: if a sum is so large that its row may overflow, the square is inf. `tiny_rows` and `short_rows` compute
-p h - p Σ p h, where only h can overflow. If an h overflows, Σ p h is inf or NaN, so these tasks add up the sums, not
-their squares. If the total is not finite, the task returns `start`, and `careful_rows` computes the rows again. If
-`out` is an input, the input would be lost by then. So `careful_rows` computes such a call from the beginning: it writes
+The result is p (h - Σ p h), where h = g + c and c is the shift of the row. If h or h - Σ p h may overflow in a row,
+`scaled_row` computes this row. Each task finds such rows in its own way:
+
+* `long_rows` and `streamed_rows` look at each row. They write all rows before such a row, stop there, and return the
+  number of the row.
+* `medium_rows` writes all rows, and adds up the squares of the sums Σ p h. If a sum is so large that its row may
+  overflow, its square is inf. To look at each row would take 4 to 40 % of the time in tiny, short and medium rows.
+* `tiny_rows` and `short_rows` compute p h - p Σ p h, where only h can overflow. Then Σ p h is inf or NaN. So they write
+  all rows, and add up the sums.
+
+If the total of the sums or squares is not finite, the task returns `start`, and `careful_rows` computes the rows again.
+But if `out` is an input, the input is lost after the first time. So `careful_rows` computes all such calls: it writes
 blocks of rows to the stack, and copies each block to `out`.
 """
 
@@ -42,7 +47,10 @@ TINY, SHORT, MEDIUM, LONG, STREAMED, CAREFUL, SHARED, PART = range(8)
 
 
 def kind_of(dim: int, width: int, nontemporal: bool) -> int:
-    """Return TINY, SHORT, MEDIUM, LONG or STREAMED: the kind of rows of `dim` elements; a vector has `width`."""
+    """Return the kind of rows of `dim` elements: TINY, SHORT, MEDIUM, LONG or STREAMED.
+
+    A vector has `width` elements.
+    """
     if dim <= width:
         return TINY
     if dim <= 2 * width:
@@ -62,13 +70,19 @@ def place(kind: int, width: int) -> int:
 
 @task()
 def long_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute rows of more than twelve vectors with plain stores."""
+    """Compute rows of more than twelve vectors with plain stores, until a row may overflow.
+
+    Return the number of this row, or `stop`.
+    """
     return _long_rows(probs, grad, out, call[pool.DIM], start, stop, False)
 
 
 @task()
 def streamed_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute rows of more than two vectors with non-temporal stores."""
+    """Compute rows of more than two vectors with non-temporal stores, until a row may overflow.
+
+    Return the number of this row, or `stop`.
+    """
     return _long_rows(probs, grad, out, call[pool.DIM], start, stop, True)
 
 
@@ -134,7 +148,7 @@ def tiny_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start:
 
 @task(fastmath={"contract"})
 def short_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute rows of more than one vector and at most two, in registers. The two vectors may share elements."""
+    """Compute rows that have two vectors, in registers. If a row has less than two whole vectors, these overlap."""
     dim, width, total = call[pool.DIM], vec.lanes(probs), vec.as_element(probs, 0.0)
     shared = vec.first_lanes(probs, 2 * width - dim)  # lanes of the second vector that are in the first, too
     for row in range(start * dim, stop * dim, dim):

@@ -3,10 +3,11 @@
 Two processors of a machine may share a core. While the other processor was busy, one kernel took 1.5 times as long, and
 another kernel 2.2 times (128×10 float32 on znver3). This changed which of the two kernels was faster.
 
-A lower clock frequency slows all kernels down alike, so it does not count. On znver1, the frequency was 1.2 times as
-high for some minutes. Compared with these minutes, a quiet processor seemed busy for hours. A lower frequency slows
-both loops down by the same factor. A program on the same core slows down the loop of `_spin`, which keeps several units
-of the core busy, more than the loop of `_chain`, which waits most of the time.
+Two loops are needed, because a lower clock frequency must not count: it slows all kernels down alike. With one loop, it
+did count: on znver1, the frequency was 1.2 times as high for some minutes, and after these minutes, the quiet processor
+seemed busy for hours. A lower frequency slows both loops down by the same factor. A program on the same core slows down
+the loop of `_spin`, which keeps several units of the core busy, more than the loop of `_chain`, which waits most of the
+time.
 """
 
 import functools
@@ -93,7 +94,7 @@ class Shortest:
 
 @functools.cache
 def shortest(loop: str) -> Shortest:
-    """Return the shortest time that programs of this user have measured of a loop, "spin" or "chain"."""
+    """Return the shortest time of a loop, "spin" or "chain", that any process of this user has measured."""
     return Shortest(user_cache() / f"quiet-{loop}")
 
 

@@ -10,7 +10,8 @@ from softmax_impls.timing.statistics import Decision, decide
 class Rounds:
     """The rounds of a cell so far: how many each block has, and which rounds another program disturbed.
 
-    If `with_blocks` is true, kernels are compared block by block, else by rounds or pairs of rounds.
+    If `with_blocks` is true, kernels are compared block by block. If it is false, they are compared round by round or,
+    if there are many rounds, by pairs of rounds.
     """
 
     def __init__(self, policy: SamplingPolicy, with_blocks: bool) -> None:
@@ -24,12 +25,12 @@ class Rounds:
 
     @property
     def total(self) -> int:
-        """All rounds."""
+        """Number of all rounds."""
         return sum(self.blocks)
 
     @property
     def quiet(self) -> int:
-        """Rounds that were not disturbed."""
+        """Number of rounds that were not disturbed."""
         return self.total - len(self.disturbed)
 
     def add(self, is_quiet: bool) -> None:

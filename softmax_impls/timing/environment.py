@@ -50,7 +50,10 @@ def environment(host: str | None = None) -> Environment:
 
 
 def is_here(machine: str, host: str) -> bool:
-    """Whether results with this `machine` and `host` can be from this machine; the host "" fits any machine."""
+    """Whether results can be from the machine that runs this process.
+
+    `machine` and `host` are the names in the results. The host "" fits any machine.
+    """
     return machine == environment().machine and (not host or _is_this(host))
 
 

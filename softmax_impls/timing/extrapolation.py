@@ -39,10 +39,11 @@ UNKNOWN = Prediction(math.inf, 0.0, fits=True)
 def predict(
     implementation: Implementation, probs: Array, grad_output: Array, allowance: float, copying: float = 0.0
 ) -> Prediction:
-    """Predict the time of one call on these arrays, (B, D) each; the call and its probes may take `allowance` seconds.
+    """Predict the time of one call on these arrays, (B, D) each, from probes: calls on smaller arrays.
 
-    `copying` is the time in seconds that the call takes to copy rows. The time between probes does not count, because
-    another process may use the processor then.
+    The call and its probes may take `allowance` seconds. The time between probes is not counted, because another
+    process may use the processor then. To copy rows takes the call `copying` seconds, which are added to the
+    prediction.
     """
     batch, dim = probs.shape
     is_quadratic = implementation.family in QUADRATIC

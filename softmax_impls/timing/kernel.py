@@ -50,7 +50,7 @@ class CellArrays:
     def _row_sums(self, p: Array, g: Array) -> reference.RowSums:
         """Return the `RowSums` of probabilities `p` and gradient `g`, (B, D) each; rows that repeat are summed once.
 
-        The last rows are summed apart, because the end of the second gradient does not repeat earlier rows.
+        The last rows are summed apart: those of the second gradient do not repeat, see `workloads.other_gradient`.
         """
         batch, dim = p.shape
         period = workloads.drawn_rows(batch, dim) if self.key.axis == -1 else batch
@@ -187,7 +187,7 @@ class Participant:
             )
 
     def move(self, arrays: CellArrays) -> bool:
-        """Move to new arrays: prepare the calls, and make one. If it fails, stop the kernel and return False."""
+        """Move to new arrays: prepare the calls, and try a call. If the call fails, stop the kernel; return False."""
         with self.stopped_if_it_fails():
             self.bind(arrays)
             arrays.last = 1 - arrays.last

@@ -4,8 +4,8 @@ The rounds of a cell compare kernels on arrays with a fixed placement. In a prog
 allocator, and changes the time by up to a tenth. So `choose` states a time that is measured on several sets of new
 arrays.
 
-The machine may be slower or faster some minutes later. So `choose` also states a range. It begins below the fastest
-sample, and ends at the slow samples, which were taken while another program was busy.
+The machine may be slower or faster some minutes later. So `choose` also states a range. The range begins a little below
+the fastest sample. It ends where the samples are slow, because another program was busy while they were taken.
 
 If another program slowed down nearly all samples, the stated time and the beginning of the range are estimated for a
 quiet processor: a sample is divided by the result of `slowdown`. This is the factor by which a loop takes longer than
@@ -105,8 +105,8 @@ def time_pasted(usage: Usage, seconds: float, threads: int = 1, alone: Usage | N
 def _spanning(times: Times, alone: Times, threads: int) -> Times:
     """Return `times` with a range that includes `alone`, the times of the same call in one thread.
 
-    If the threads did not run at the same time, the range also includes the time of one thread divided by `threads`:
-    the call may take this time when all threads run at the same time.
+    While it measured, the machine may have been too busy to run all threads at the same time. Then the range also
+    includes the time of one thread divided by `threads`, which the call may take on a quiet machine.
     """
     ran = times.seconds * SIDE_BY_SIDE * threads <= alone.seconds
     low = times.low if ran else min(times.low, alone.seconds / threads)

@@ -114,9 +114,9 @@ def decide(
 ) -> Decision:
     """Eliminate the kernels that are clearly slower than the fastest.
 
-    The ratio is a kernel's time divided by the time of the fastest kernel. If `early` is given, the ratio has to exceed
-    `early` in every round. If not, the lower end of its confidence interval has to exceed `policy.later_ratio`, except
-    in the last step of the cell. In all cases, it also has to exceed 1 plus twice the margin.
+    The ratio of a kernel is its time divided by the time of the fastest kernel. With `early`, the kernel is eliminated
+    if the ratio of every round exceeds `early` and 1 plus twice the margin. Otherwise, the lower end of the ratio's
+    interval has to exceed 1 plus twice the margin and, before the last step, `policy.later_ratio`.
     """
     name, second = control or ("", ())
     ratio = control_ratio(second, samples[name], blocks) if second and name in samples else None
@@ -144,7 +144,7 @@ def selected(samples: Samples, rounds: Sequence[int]) -> list[float]:
 
 
 def blocks_of(blocks: Sequence[int], rounds: Sequence[int]) -> tuple[int, ...]:
-    """Return how many rounds of each block have their index in `rounds`; blocks without such rounds are left out."""
+    """Return how many of the selected `rounds` (indices) are in each block; blocks without any are left out."""
     if not blocks:
         return ()
     counts, _ = np.histogram(rounds, bins=[0, *itertools.accumulate(blocks)])
@@ -229,7 +229,7 @@ def _fastest_quarter(logs: Floats) -> Floats:
 def _ratio_of_few(logs: Floats, confidence: float, value: float) -> Ratio:
     """Return exp(value) with Student's interval for the mean of `logs`, the logarithms of the rounds' ratios.
 
-    The interval is changed to contain the ratio of every round, and to end within a factor of 2 of these ratios.
+    The interval is changed to contain all these ratios, and at most half the smallest to twice the largest of them.
     """
     mean, half, rounds = logs.mean(), math.inf, len(logs)
     if rounds > 1:
@@ -242,8 +242,8 @@ def _ratio_of_few(logs: Floats, confidence: float, value: float) -> Ratio:
 def _has_faster_samples(a: Samples, b: Samples) -> bool:
     """Whether the fastest samples of `a` are faster than those of `b`; False if there are few rounds.
 
-    If another program slows samples down, some are still fast. The fastest 2 % are compared: in a rare placement of the
-    arrays, three of thousands can be fast.
+    If another program slows samples down, some samples are still fast, so the fastest are compared. They are the
+    fastest 2 %, because a few samples of thousands can be fast by chance, in a rare placement of the arrays.
     """
     rounds = min(len(a), len(b))
     fastest = max(3, rounds // 50)

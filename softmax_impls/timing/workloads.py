@@ -197,8 +197,8 @@ def other_gradient(grad_output: Array) -> Array:
     """Return a second gradient of the same shape: a view of the memory of `grad_output`, but one page (4 KiB) further.
 
     `grad_output` is a gradient from `place`, which also fills the page after the gradient with random numbers. Kernels
-    are called with the two gradients in turn, so that the result of the last call is wrong for the next call. The two
-    gradients overlap, so together they take only a page more space in a cache than one gradient.
+    are called with the two gradients in turn. So a kernel that leaves the result of the last call in `out` is wrong.
+    The two gradients overlap, so together they take only a page more space in a cache than one gradient.
     """
     assert isinstance(grad_output.base, np.ndarray)
     first = grad_output.base.reshape(-1).view(np.uint8)

@@ -185,7 +185,7 @@ class FleetComparison(Outcome):
                 self.wrong += message.failures
 
     def _take_part(self, client: Client, kind: KindRun, message: messages.Started) -> None:
-        """Begin with a kind of machines: store how many steps it takes, and which implementations it lacks.
+        """Begin with a kind of machine: store how many steps its measurement has, and which implementations it lacks.
 
         If an implementation's code on the worker differs from the code here, stop the worker: it measures nothing.
         """

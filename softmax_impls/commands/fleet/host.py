@@ -51,7 +51,7 @@ def carry_out(order: messages.Order, send: Callable[[messages.Message], None]) -
 
 
 def main() -> None:
-    """Read an order from standard input, and write messages to standard output."""
+    """Read a request from standard input, measure its cells, and write messages to standard output."""
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # the output of a kernel that prints goes to standard error
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=messages.Order)

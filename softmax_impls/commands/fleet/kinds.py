@@ -78,10 +78,10 @@ class KindRun:
         self.message = client.submit(*call, workers=[self.worker], pure=False)
 
     def lose(self, why: str) -> str:
-        """Note that the worker or its process died for the reason `why`.
+        """Count a death of the worker or of its process; `why` is the reason.
 
         After `TRIES` deaths in the same cell, skip the cell. After `TRIES` deaths while kernels are compiled and
-        checked, skip the kind. Return a line that says what is skipped, or "" if another try follows.
+        checked, skip the kind of machine. Return a line that says what is skipped, or "" if another try follows.
         """
         now, self.message, self.now = self.now, None, None
         self.lost[now] += 1
@@ -100,8 +100,8 @@ class KindRun:
         """Remove the workers that died. If none is left, look for new workers of this kind.
 
         `alive` has the addresses of all workers that live now, `known` the addresses that were seen before. So workers
-        that are only in `alive` are new. If the kind has no worker for `GONE` seconds, its measurement ends. The
-        workers name their machine as `environment` does with the argument `machine`.
+        that are only in `alive` are new. If the kind has no worker for `GONE` seconds, its measurement ends.
+        `machine` is as in `describe_workers`.
         """
         self.workers = {address: name for address, name in self.workers.items() if address in alive}
         if not self.workers:
@@ -119,7 +119,7 @@ def describe_workers(
     """Return the machine and the software of each usable worker, by address, and a line for each refused worker.
 
     A worker is usable if it has the same version of the package as this process, and the same git commit if both are
-    known. The line says why a worker is refused. `machine` is the argument of `compare`.
+    known. The line says why a worker is refused. `machine` is the name that the user gave to the machines, or None.
     """
     ask: Any = {"workers": list(addresses), "on_error": "return"}
     versions = client.run(importlib.metadata.version, "softmax-impls", **ask) if ask["workers"] else {}

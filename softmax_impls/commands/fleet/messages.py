@@ -1,4 +1,4 @@
-"""The order that a comparison sends to a host of its fleet, and the host's messages. Each is a line of JSON."""
+"""The request that a comparison sends to a host of its fleet, and the host's messages. Each is a line of JSON."""
 
 from msgspec import Struct
 
@@ -36,7 +36,7 @@ class Late(Struct, tag=True):
 
 
 class Measuring(Struct, tag=True):
-    """The message that a step of the measurement begins: the cell with the key `key` is measured next."""
+    """Sent when a step of the measurement begins: the cell with the key `key` is measured next."""
 
     key: CellKey
     seconds_left: float  # of the budget

@@ -43,9 +43,10 @@ def specs_of(implementations: Mapping[str, Implementation]) -> list[str]:
 
 
 def files_of(specs: Iterable[str]) -> dict[str, bytes]:
-    """Return the Python files that hosts need to import `specs` like ``package.module:function``, by path.
+    """Return the contents of the Python files that hosts need in order to import `specs`, by the paths of the files.
 
-    The files are the module, or all files of its package. The modules must be imported already. Installed packages are
+    A spec is a text like ``package.module:function``. Its files are all files of the package; if the module is in no
+    package, the file of the module. The modules must be imported already. Installed packages are
     left out. Raise ValueError if the files are too large.
     """
     files: dict[str, bytes] = {}

@@ -62,7 +62,7 @@ def start(order: bytes) -> bytes:
 
 
 def next_message() -> bytes:
-    """Return the next message; RuntimeError if this worker has no process because it was restarted."""
+    """Return the next message of the measuring process; RuntimeError if it has ended, because the worker restarted."""
     if not _processes:
         raise RuntimeError("the worker has restarted, and its measuring process has ended")
     return _processes[-1].read()

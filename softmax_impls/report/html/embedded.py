@@ -51,8 +51,8 @@ def data(shown: Sequence[RankedRun], whole: Sequence[RankedRun], notes: list[str
 def _predictions(runs: Sequence[RankedRun], index: Mapping[str, int], notes: list[str]) -> list[Json]:
     """Return a dictionary for each run: its title, and what `choose` predicts in each of its panels.
 
-    Panels for which the page has no room are left out, and a line about them is added to `notes`. `index` has the
-    position of each implementation in the list "names" in the result of `data`.
+    Panels for which the page has no room are left out, and a line about them is added to `notes`. `index` has,
+    for each implementation, its position in the list of names that `data` embeds.
     """
     left, left_out = MAX_PREDICTIONS, 0
     predictions: list[Json] = []
@@ -76,9 +76,10 @@ def _predictions(runs: Sequence[RankedRun], index: Mapping[str, int], notes: lis
 def _panel(run: RankedRun, panel: Panel, index: Mapping[str, int]) -> Json:
     """Return the predictions of a panel as a dictionary; `index` has the position of each name in "names" of `data`.
 
-    "errors" has the error of each name. "code" has texts of code, each of which calls an implementation. "shapes" has a
-    list for each shape: batch, dim, 1 if the shape was measured (else 0), pick, code, and the list of candidates. Pick
-    is the implementation to use, as an index into "names"; code is an index into "code". Each is None if there is none.
+    "errors" has the worst error of each implementation's results. "code" has texts of code, each of which calls an
+    implementation. "shapes" has a list for each shape: batch, dim, 1 if the shape was measured (else 0), pick, code,
+    and the list of candidates. Pick is the implementation to use, as an index into "names"; code is an index into
+    "code". Each is None if there is none.
 
     A candidate is a list: its name as an index into "names", the nanoseconds of a call, the ratio of its time to the
     fastest time, both ends of the ratio's interval, and 1 if the candidate is a winner (else 0).

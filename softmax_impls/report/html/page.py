@@ -97,7 +97,10 @@ def _first_cells(runs: Sequence[RankedRun], notes: list[str]) -> list[RankedRun]
 
 
 def _maps(runs: Sequence[RankedRun], styles: Styles) -> list[tuple[str, Markup]]:
-    """Return the maps of several machines side by side: for each panel a label and an SVG element."""
+    """Return a label and an SVG element for each panel, which is a dtype and a number of threads.
+
+    The element has the panel's maps of all machines, side by side.
+    """
     cells = {f"{letter}: {run.run.place}": by_panel(run.cells) for letter, run in zip(LETTERS, runs, strict=False)}
     panels = sorted({panel for panels in cells.values() for panel in panels})
     drawn = ((p, winners_maps({name: of[p] for name, of in cells.items() if p in of}, styles)) for p in panels)

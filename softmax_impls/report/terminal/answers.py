@@ -193,7 +193,8 @@ def mix_sentences(answers: Sequence[tuple[float, Answer]], ranked: Sequence[InMi
     """Return the answer for a mix of shapes as lines: the implementation to use, the runner-up, and doubts.
 
     `answers` has the weight and the answer of each shape. `ranked` has the implementations, ranked over the whole mix.
-    If shapes lie outside of the measured shapes, the lines are only about these shapes.
+    If no time can be predicted for some of the shapes, the lines are only about those shapes, and name no
+    implementation.
     """
     if outside := [answer for _, answer in answers if answer.basis == OUTSIDE]:
         return [line for answer in outside for line in sentences(answer)]

@@ -33,10 +33,10 @@ MENTIONED_FIRST_CALL = 1e-3  # seconds; shorter first calls are not mentioned
 
 
 def comparison_tables(cells: Sequence[Ranked], details: bool) -> list[RenderableType]:
-    """Return the tables of a comparison: times, a map of the grid, and explanations.
+    """Return the tables of a comparison: times, maps of the fastest implementation by batch and dim, and explanations.
 
-    The tables of times have all cells that are not in the grid. With `details`, return instead one table that has a row
-    for each implementation of each cell.
+    The maps have the cells of the workload "grid". The tables of times have all other cells. With `details`, return
+    instead one table that has a row for each implementation of each cell.
     """
     if details or not cells:
         return [all_kernels(cells)] if cells else []

@@ -33,7 +33,10 @@ def console() -> Console:
 
 
 def kernels_to_stderr() -> redirect_stdout[TextIO]:
-    """Send what a user's module or kernel prints to standard error, so that standard output has only the result."""
+    """Redirect standard output to standard error while a user's module or kernel runs, because it may print.
+
+    So standard output has only the result of the command.
+    """
     return redirect_stdout(sys.stderr)
 
 

@@ -81,9 +81,9 @@ def listing(usable: Mapping[str, Implementation], unusable: Mapping[str, str]) -
 def verdicts(by_name: Mapping[str, Verdict], forward: Verdict) -> RenderableType:
     """Return the table of `check`: for each implementation its errors, the results of the checks, and the verdict.
 
-    An error is the worst error of a row, relative to the row's largest gradient with respect to the logits. `by_name`
-    has the verdicts of the implementations. `forward` is the verdict of softmax itself, which is in the last row; its
-    errors are relative to the row's largest probability.
+    The error of a row is its largest absolute error, divided by its largest gradient with respect to the logits. The
+    table has the largest error of all rows. `by_name` has the verdicts of the implementations. `forward` is the verdict
+    of softmax itself, which is in the last line; its errors are divided by the row's largest probability.
     """
     table = plain_table("implementation", *(f">{dtype}\n{kind}" for dtype, kind in ERRORS), *CHECKS, "verdict")
     for name, verdict in by_name.items():
