@@ -42,7 +42,7 @@ class _Compiled(dict[int, Any]):
 def _fits(probs: Array, grad_output: Any, out: Any) -> bool:
     """Return whether a kernel may be called with three arrays: see ``fits`` in `FastPath`.
 
-    This is the function where Numba does not compile, in place of a compiled function.
+    It is used if Numba does not compile. Otherwise, a compiled function takes its place.
     """
     shape, dtype = probs.shape, probs.dtype
     if not (type(grad_output) is type(out) is np.ndarray and dtype in PLAIN and len(shape) == 2 and probs.size):

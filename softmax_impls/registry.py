@@ -150,7 +150,7 @@ def implementations(*, peers: bool = False) -> dict[str, Implementation]:
 
 
 def catalogue(*, peers: bool = False) -> tuple[dict[str, Implementation], dict[str, str]]:
-    """Return the usable implementations by name, and the reasons why the other implementations cannot be used here."""
+    """Return the usable implementations, with `peers` also the peers, and why others cannot be used here; by name."""
     usable, unusable = {}, {}
     for name in names(peers=peers):
         try:

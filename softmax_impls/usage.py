@@ -31,7 +31,7 @@ class Usage(NamedTuple):
 def arguments(name: str, batch: int, dim: int, dtype: str, threads: int) -> dict[str, Any]:
     """Return the arguments of `softmax_backward`, besides arrays, that select one of our implementations.
 
-    If the default call runs the same implementation in as many threads, there are none.
+    The dictionary is empty if the call without such arguments runs the same implementation in as many threads.
     """
     if name != pick().impl:
         return {"impl": name}
@@ -97,7 +97,8 @@ def bind(
 def copied_rows(implementation: Implementation, shape: tuple[int, ...], axis: int) -> int:
     """Return how many rows `softmax_backward` copies at a time, if it copies columns to rows for a kernel.
 
-    It is 0 if the classes are on the last axis, for other libraries, and for the implementation that "auto" picks.
+    Return 0 if it copies nothing: if the classes are on the last axis, or if the kernel takes columns as they are, like
+    other libraries and the implementation that "auto" picks.
     """
     if axis == -1 or implementation.bind is not None or implementation.name == pick().impl:
         return 0

@@ -18,7 +18,10 @@ def user_cache() -> Path:
 
 @contextmanager
 def replacing(file: Path) -> Iterator[IO[bytes]]:
-    """Open a new file that replaces `file` at the end: other processes read either the old or the new content."""
+    """Open a new file, which replaces `file` when the ``with`` block ends.
+
+    So other processes read either the old or the new content.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f"{file.name}.{os.urandom(4).hex()}")  # no other thread, process or host uses this name
     try:

@@ -33,7 +33,7 @@ def numba_simd(probs: Array, grad_output: Array, out: Array) -> None:
 
 @Entry
 def fits(probs: Any, grad_output: Any, out: Any) -> int:
-    """Whether three arrays are what a kernel relies on: plain arrays (B, D), not empty. `out` overlaps no input."""
+    """Return 1 if a kernel can take these arrays (plain, (B, D), not empty, `out` overlaps no input), else 0."""
     if arrays.dimensions(probs) != 2 or arrays.common_size(probs, grad_output, out) <= 0:
         return 0
     o = address(arrays.data(out))

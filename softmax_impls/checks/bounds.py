@@ -66,7 +66,8 @@ def gamma(n: int, dtype: np.dtype[Any]) -> float:
 def underflow(dim: int, dtype: np.dtype[Any], largest: Floats, flush_to_zero: bool = False) -> Floats:
     """Return the largest error that underflow may add to an element, for each row, (B,).
 
-    `largest` is the largest |g| of each row; for the bound given the logits, it is the largest |h|.
+    `largest` is the largest |g| of each row, for the bound given the probabilities. For the bound given the logits, it
+    is the largest |h|, where h is g - g_top.
     """
     info = np.finfo(dtype)
     smallest = float(info.smallest_normal if flush_to_zero else info.smallest_subnormal)

@@ -1,8 +1,8 @@
 """The gate: the checks that an implementation must pass before it is timed or recommended.
 
 Each check is a small function that yields failures. `judge` runs most checks on every family of inputs. The checks of
-more shapes and of the memory have their own inputs. Most calls are the hardest that the contract allows: `out` is full
-of NaN, and the inputs of a user's kernel are read-only.
+further shapes and of the memory of a call have their own inputs. Most calls are the hardest that the contract allows:
+`out` is full of NaN, and the inputs of a user's kernel are read-only.
 """
 
 import functools

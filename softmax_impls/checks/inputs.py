@@ -160,7 +160,10 @@ def _non_finite(rng: Generator) -> Drawn:
 
 
 def _opposite(rng: Generator, batch: int, pairs: int) -> Drawn:
-    """Draw pairs of classes with equal logits and opposite g. Σ p g is 0; only a difference of two g can overflow."""
+    """Draw pairs of classes with equal logits and opposite g.
+
+    Σ p g is 0, so the result does not overflow. But a kernel that subtracts a g from another g may overflow.
+    """
     logits, size = rng.standard_normal((batch, pairs)), rng.uniform(0.55, 0.95, (batch, pairs))
     order = rng.permutation(2 * pairs)
     return np.tile(logits, 2)[:, order], np.hstack([size, -size])[:, order]

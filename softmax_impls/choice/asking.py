@@ -99,7 +99,7 @@ def _as_pasted(answer: Answer, implementations: Implementations) -> Answer:
 
 
 def _threads_of(name: str, question: Question) -> int:
-    """Return the number of threads that a call of an implementation uses, at most the number of the question."""
+    """Return how many threads a call of an implementation uses; not more than `question` allows."""
     choice = explain((question.batch, question.dim), question.dtype, threads=question.threads)
     return choice.threads if name == choice.impl else question.threads
 

@@ -33,7 +33,7 @@ def doubts(answer: Answer, ranked: Ranked, runs: Iterable[RankedRun]) -> Iterato
 
 
 def _of_shape(question: Question, runs: Iterable[RankedRun]) -> Iterator[Cell]:
-    """Yield every measurement of the shape by `compare` and `choose`, not only the newest measurement of each run."""
+    """Yield all cells with the question's shape that `compare` or `choose` measured, older cells of a run included."""
     for run in runs:
         if run.run.tool == "compare":
             cells = itertools.chain((ranked.every_round for ranked in run.cells), *run.run.earlier.values())

@@ -88,7 +88,7 @@ class OnKind:
 
     @property
     def use(self) -> str:
-        """The winner to use: the implementation of the default call if it is a winner, else the fastest."""
+        """The winner to use: the implementation that impl="auto" picks if it is a winner, else the fastest winner."""
         return preferred({name: self.ratios[name] for name in self.winners}, margin=math.inf)
 
 
@@ -157,7 +157,10 @@ def at_cells(runs: Iterable[RankedRun]) -> dict[CellKey, Fleet]:
 
 
 def ask_kinds(question: Question, runs: Iterable[Run], implementations: Implementations) -> Fleet | None:
-    """Answer a question for each kind, by measurements or predictions; None if fewer than two kinds have an answer."""
+    """Answer a question for each kind of machine, by measurements or predictions.
+
+    Return None if fewer than two kinds have an answer.
+    """
     about = question.dtype, question.threads
     wanted = [replace(run, cells=tuple(c for c in run.cells if (c.dtype, c.threads) == about)) for run in runs]
     if len({kind_of(cell.environment) for run in wanted for cell in run.cells}) < 2:
@@ -181,7 +184,10 @@ def _percent(ratio: float) -> str:
 
 
 def summary(answers: Mapping[CellKey, Fleet]) -> Iterator[str]:
-    """Yield lines: in how many cells an implementation serves all kinds, in which none does, and names of the kinds."""
+    """Yield lines of text: for how many cells one implementation serves all kinds of machines, and for which none does.
+
+    The last lines are the names of the kinds.
+    """
     if not answers:
         return
     counts = {len(fleet.kinds) for fleet in answers.values()}

@@ -94,7 +94,7 @@ class Measurements:
         return self._factors[name, over]
 
     def source(self, here: str, cells: Collection[Ranked] = ()) -> Source:
-        """Describe `cells`, or all cells if it is empty. `here` is the name of this machine."""
+        """Return where and when `cells` were measured; all cells if `cells` is empty. `here` names this machine."""
         records = [ranked.cell for ranked in cells or self.cells.values()]
         newest = max(records, key=lambda cell: cell.time or OLDEST)
         batches, dims = zip(*((cell.batch, cell.dim) for cell in records), strict=True)

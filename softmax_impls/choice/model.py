@@ -8,8 +8,8 @@ The model of the time of a call is a sum of costs, which are not negative:
 * of each element in arrays that do not fit a cache, for caches of many sizes: the sizes of the machine's caches are not
   recorded, and kernels with temporary arrays fill a cache at smaller sizes;
 * of each element in rows that do not fit the first-level cache;
-* of each pair of elements of a row, in kernels that make the Jacobian matrices, also where all matrices do not fit a
-  cache.
+* of each pair of elements of a row, in kernels that make the Jacobian matrices; and of each pair once more if the
+  matrices of all rows do not fit a cache.
 
 The costs are fitted to the measured times, with least squares of relative errors. Interpolating the remaining errors
 did not improve the predictions.
@@ -67,11 +67,10 @@ class CostModel:
 
 
 def likely_factor(errors: Iterable[float]) -> float:
-    """Return the factor by which most predictions, a share of `LIKELY`, differ from measured values at most.
+    """Return the factor f: most predictions, a share of `LIKELY`, are from 1 / f to f times the measured values.
 
-    A factor of 1.2 means that predictions are from 1 / 1.2 to 1.2 times the measured values. `errors` are logarithms of
-    the ratios of predicted to measured values. If there are fewer than `ENOUGH` errors, return the largest error as a
-    factor, or `UNKNOWN` if this is larger.
+    `errors` are logarithms of the ratios of predicted to measured values. If there are fewer than `ENOUGH` errors,
+    return the largest error as a factor, or `UNKNOWN` if this is larger.
     """
     sizes = sorted(map(abs, errors))
     if len(sizes) < ENOUGH:

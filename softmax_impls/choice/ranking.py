@@ -73,7 +73,7 @@ class Ranked:
 
     @property
     def speedup(self) -> tuple[float, bool] | None:
-        """Time of `BASELINE` over the fastest time, and whether it is an extrapolated time; None if unknown."""
+        """Time of `BASELINE` over the fastest time, and whether the first is extrapolated; None without these times."""
         baseline = self.kernels.get(BASELINE)
         if baseline is None or baseline.seconds is None or self.comparison is None:
             return None
@@ -124,14 +124,17 @@ class Ranked:
 
 @dataclass(frozen=True)
 class RankedRun:
-    """A run and its cells, ranked, in the order in which they are shown."""
+    """A run, and its cells with the ranking of each cell. The cells are in the order in which they are shown."""
 
     run: Run
     cells: list[Ranked]
 
 
 def is_from(run: Run, machine: str) -> bool:
-    """Whether a run is from `machine`. If this machine has this name, the run's host must be this host or unknown."""
+    """Whether a run is from `machine`.
+
+    If `machine` is the name of the machine that runs this process, its host must also be the run's host, if known.
+    """
     return run.machine == machine and (machine != environment().machine or is_here(machine, run.host))
 
 

@@ -106,7 +106,7 @@ def _panels(run: RankedRun) -> Iterator[Measurements]:
 
 
 def _lines(panel: Measurements, name: str, along: str) -> dict[int, Line]:
-    """Return a `Line` of the kernel `name` for each value of one size. The other size changes along the line.
+    """Return the lines of the kernel `name` along one size. The other size is fixed on a line, and is the line's key.
 
     `along` is the size that changes, "batch" or "dim". Cells without an interval of the time are left out.
     """

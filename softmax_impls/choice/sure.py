@@ -42,7 +42,7 @@ def is_well_ahead(every_round: Cell, quiet: Mapping[str, KernelResult], best: st
 
 
 def disturbances(cell: Cell) -> Iterator[str]:
-    """Yield the reasons why another kernel may win on a quiet machine: busy rounds, and threads that took turns."""
+    """Yield the reasons why another kernel may win on a quiet machine: busy rounds, and threads on one processor."""
     if cell.is_busy:
         yield "Other programs used the processor in most rounds of the measurement."
     threads, ran = cell.threads, cell.concurrency

@@ -34,7 +34,10 @@ def check(kernels: Kernels | None = None, *, peers: bool = False, seed: int = 0)
 
 
 def select_kernels(kernels: Kernels | None, peers: bool) -> tuple[dict[str, Implementation], dict[str, str]]:
-    """Return the implementations of a `kernels=` argument, and the reasons why others can't be used, by name."""
+    """Return two dictionaries by name: the implementations to use, and the reasons why others can't be used.
+
+    `kernels` is the argument of a public function; None stands for all implementations. `peers` adds other libraries.
+    """
     if kernels is None:
         return catalogue(peers=peers)
     if callable(kernels):

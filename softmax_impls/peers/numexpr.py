@@ -28,7 +28,7 @@ def set_num_threads(number: int) -> int:
     ),
 )
 def numexpr(probs: Array, grad_output: Array, out: Array) -> BoundCall:
-    """Bind the NumPy arrays, which numexpr takes as they are."""
+    """Return a call that evaluates the formula on these arrays; numexpr takes arrays of NumPy as they are."""
 
     def call() -> Any:
         dot = library.evaluate("sum(p * g, axis=1)", {"p": probs, "g": grad_output})[:, np.newaxis]

@@ -32,7 +32,7 @@ def set_num_threads(number: int) -> int:
     ),
 )
 def torch(probs: Array, grad_output: Array, out: Array) -> BoundCall:
-    """Bind the operator that writes its result to `out`."""
+    """Return a call of PyTorch's operator of the backward pass on these arrays; the operator writes to `out`."""
     p, g, o = map(tensor, (probs, grad_output, out))
     operator = library.ops.aten._softmax_backward_data.out
     return functools.partial(operator, g, p, 1, p.dtype, grad_input=o), lambda _: out

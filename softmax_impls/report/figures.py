@@ -91,9 +91,9 @@ def _times(cells: Sequence[Ranked], styles: Styles) -> Figure:
 
 
 def _batches(cells: Sequence[Ranked]) -> dict[int, list[Ranked]]:
-    """Return the cells of each batch that was measured with several dims; if there is no such batch, of each batch.
+    """Return the cells by batch, for the batches that were measured with several dims; for all if there is none.
 
-    Of more than `MAX_BATCHES` batches, only every second (third, …) is returned.
+    If these are more than `MAX_BATCHES` batches, only every second (or third, and so on) is returned.
     """
     found: dict[int, list[Ranked]] = defaultdict(list)
     for cell in sorted(cells, key=lambda cell: cell.key.batch):

@@ -24,7 +24,7 @@ class Panel(NamedTuple):
 
     @classmethod
     def of(cls, item: CellKey | Crossover | Exponent) -> Self:
-        """Return the panel that the key of a cell, a crossover or an exponent belongs to."""
+        """Return the panel of an item, by its dtype and number of threads."""
         return cls(item.threads, item.dtype)
 
     def __str__(self) -> str:

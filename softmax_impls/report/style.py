@@ -102,7 +102,7 @@ def add_legend(
 def link(key: CellKey, kernel: str | None = None) -> str | None:
     """Return the link from a figure's file to a cell of the page, or to the raw result of `kernel` in the cell.
 
-    Return None if `address` has no address for the cell.
+    Return None if the page does not show the cell.
     """
     end = address(key, kernel)
     return PAGE + end if end else None

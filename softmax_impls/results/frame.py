@@ -50,7 +50,7 @@ def to_frame(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def _row(cell: Cell, kernel: KernelResult) -> dict[str, Any]:
-    """Return a value for each column; pandas leaves out the fields that are not in `COLUMNS`."""
+    """Return the fields of a result by name, with a value for each of `COLUMNS`; pandas leaves out all other fields."""
     low, high = interval_of(kernel) or (math.nan, math.nan)
     fields = asdict(cell.environment) | asdict(cell) | asdict(kernel)
     return fields | {

@@ -141,7 +141,7 @@ class Problems:
             self.add(position, describe(error))
 
     def lines(self) -> list[str]:
-        """Return a line for each kind of problem: "line 3 and 4 more: Expected `int` >= 1 - at `$.batch`"."""
+        """Return a text for each kind of problem, such as "line 3 and 4 more: Expected `int` >= 1 - at `$.batch`"."""
         lines = []
         for problem, kind in self._kinds.items():
             more = f" and {kind.count - 1} more" if kind.count > 1 else ""

@@ -148,8 +148,8 @@ def kinds(comparisons: Sequence[CommitComparison]) -> list[str]:
 def by_kind(comparisons: Iterable[CommitComparison]) -> list[Slowdown]:
     """Return the benchmarks that are slower at the second commit on at least one machine.
 
-    Benchmarks that are slower on more kinds of machines come first. Among benchmarks with the same number of kinds, the
-    largest ratio of time after over time before comes first.
+    Benchmarks that are slower on more kinds of machines come first. Among benchmarks with the same number of kinds,
+    those with the largest ratio (the time at the second commit over the time at the first) come first.
     """
     comparisons = list(comparisons)
     slower: dict[Benchmark, dict[str, float]] = {}

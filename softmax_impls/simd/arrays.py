@@ -49,9 +49,10 @@ class Entry(Task):
 
 
 def _interpreted(argument: Any) -> Any:
-    """Return a list that stands for an array in interpreted functions; return other arguments as they are.
+    """Return a list in place of an array, for functions that are not compiled; return other arguments as they are.
 
-    In the list, the data, number of dimensions, shape and dtype have the same indices as the words of an array object.
+    The data, number of dimensions, shape and dtype have the indices that they have, as words, in an array object in
+    memory.
     """
     if not isinstance(argument, np.ndarray):
         return argument

@@ -14,9 +14,9 @@ from softmax_impls.simd.vectors import Pointer, Vector
 def reduce_backward(buffer: Pointer, dim: int, n: int) -> None:
     """Compute c (g at the largest p) and Σ p (g - c) of each column in a buffer, and store them in the buffer.
 
-    The buffer holds n vectors of columns, with `dim` classes each. For each vector of columns, it has a vector of c, a
-    vector of sums, and then p and g of each class. In columns whose result may overflow, g is replaced by g / 4, and p
-    by 4 p.
+    The buffer holds n groups of columns, a column for each lane of a vector. For each group, it has a vector of c, a
+    vector of sums, and then, for each of the `dim` classes, a vector of p and a vector of g. In columns whose result
+    may overflow, g is replaced by g / 4, and p by 4 p.
     """
     width, grad, one = vec.lanes(buffer), vec.advance(buffer, vec.lanes(buffer)), vec.broadcast(buffer, 1)
     step, next_base = 2 * width, (2 * dim + 3) * width

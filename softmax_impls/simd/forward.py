@@ -93,7 +93,7 @@ def tiny_rows(x: Pointer, out: Pointer, dim: int, start: int, stop: int, in_plac
 
 @task()
 def whole_rows(call: Pointer, x: Pointer, _: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute rows, each in one thread."""
+    """Compute the softmax of the rows from `start` to `stop`, each row in one thread; return `stop`."""
     dim = call[pool.DIM]
     if dim <= vec.lanes(x):
         tiny_rows(x, out, dim, start, stop, call[pool.IN_PLACE] != 0)

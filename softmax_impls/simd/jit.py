@@ -71,6 +71,6 @@ def task(**options: Any) -> Callable[[F], Task]:
 
 
 def apart(function: F) -> F:
-    """Let the callers of a function call its machine code, because copies of it in each caller would take more time."""
+    """Compile a function once, and let its callers call it: to compile a copy in each caller would take more time."""
     APART.add(function)
     return function

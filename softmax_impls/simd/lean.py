@@ -41,7 +41,7 @@ class Compiler(compiler.CompilerBase):
     """
 
     def define_pipelines(self) -> list[Any]:
-        """Return a list of one pass manager, which has the passes of the smaller target."""
+        """Return a list of one pass manager, with the passes that the target of this module needs."""
         before, after = untyped_passes, typed_passes
         manager: Any = PassManager("lean")
         for step in (
@@ -57,7 +57,8 @@ class Compiler(compiler.CompilerBase):
 class Library(JITCodeLibrary):
     """The LLVM module of a compiled function.
 
-    The module is optimized once, after the functions that it calls are linked to it. Numba does not make it executable.
+    The module is optimized once, after the functions that it calls are linked to it. Numba does not load its machine
+    code: `objects` does.
     """
 
     def finalize(self) -> None:
@@ -75,7 +76,7 @@ class Library(JITCodeLibrary):
         self._finalized = True
 
     def object(self) -> bytes:
-        """Return the contents of an object file."""
+        """Return the machine code of the module, as the contents of an object file."""
         self._ensure_finalized()
         return bytes(self._codegen._tm.emit_object(self._final_module))
 
@@ -95,7 +96,7 @@ class _Typing(Context):
             self.install_registry(registry)
 
     def _get_global_type(self, value: Any) -> Any:
-        """Return the type of a global. Every function of Python is an operation, or becomes a part of its callers."""
+        """Return the type of a global. A global function is an operation, or is compiled as a part of its callers."""
         return _function_type(value) if isinstance(value, FunctionType) else super()._get_global_type(value)
 
 
@@ -190,7 +191,10 @@ def _run(function: Any, arguments: Any, returned: Any, options: dict[str, Any]) 
 
 
 def _typed(function: Any) -> Any:
-    """Return a function of types that compiles `function` for them, and returns its signature and an emitter."""
+    """Return a function that takes the types of arguments, and compiles `function` for these types.
+
+    It returns the signature of `function`, and a function that emits a call.
+    """
 
     @functools.cache
     def typed(*arguments: Any) -> Any:
@@ -209,8 +213,7 @@ def _typed(function: Any) -> Any:
 def _function_type(function: Any) -> Any:
     """Return Numba's type of a function: of an operation, or of a function that is compiled into its callers.
 
-    Numba's own decorator `intrinsic` is not used: it loads all of Numba for each call of the function that Numba
-    compiles.
+    Numba's own decorator `intrinsic` is not used: whenever a call of an intrinsic is compiled, it loads all of Numba.
     """
     typed, emitters = OPERATIONS.get(function) or _typed(function), dict[Any, Any]()
 

@@ -157,7 +157,7 @@ operation(vec.select, lambda mask, a, b: a(mask, a, b))(lambda builder, mask, a,
 
 
 def _atomic(function: Any, result: Any, emit: Callable[..., Any]) -> None:
-    """Define an operation on one of several words; `emit` takes the builder, a pointer to the word, and the rest."""
+    """Define an operation on a word in memory; `emit` takes the builder, a pointer to the word, and other operands."""
     operation(function, lambda words, index, *values: result(words, types.intp, *[types.int64] * len(values)))(
         lambda builder, words, index, *values: emit(builder, builder.gep(words, [index]), *values)
     )

@@ -1,4 +1,4 @@
-"""Few long rows: all threads compute each row together, in loops over its parts (reduce, shifted_dot and write).
+"""Few long rows: all threads compute each row together. Each pass (reduce, shifted_dot, write) loops over its parts.
 
 The forward pass also uses `loop`, with its own three passes, see `forward`.
 """
@@ -81,6 +81,9 @@ def part_of_row(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, star
 
 @task()
 def moved_part(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Write p g. The roofline is the time of this pass, which reads two arrays, writes one, and does little else."""
+    """Write p g for the elements from `start` to `stop`, and return `stop`.
+
+    The roofline is the time of this pass, which reads two arrays, writes one, and does little else.
+    """
     write(probs, grad, out, start, stop, (-0.0, 0.0), call[pool.NONTEMPORAL] != 0)  # LLVM leaves out g + -0
     return stop

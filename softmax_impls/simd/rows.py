@@ -115,7 +115,10 @@ def careful_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, sta
 
 @task(fastmath={"contract"})
 def tiny_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute rows of at most one vector in registers, four rows at a time, which do not wait for each other."""
+    """Compute rows of at most one vector, in registers. Four rows are computed side by side, so that none waits.
+
+    Return `stop`, or `start` if a row may overflow.
+    """
     dim, width, total = call[pool.DIM], vec.lanes(probs), vec.as_element(probs, 0.0)
     used, zero = vec.first_lanes(probs, dim), vec.broadcast(probs, 0)
     # Loads and stores of most rows may go past the end of the row: the next rows overwrite these lanes. p is 0 in these
@@ -166,7 +169,7 @@ def short_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start
 
 @task(fastmath={"contract"})
 def medium_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute rows of a few vectors.
+    """Compute rows of a few vectors; return `stop`, or `start` if a row may overflow.
 
     While the lanes of a vector are reduced to a number, the processor works on another pass of another row: the passes
     of two rows alternate. Router rows (1024×64) took 0.9 of the time of two rows side by side (Zen 1).

@@ -45,8 +45,8 @@ class Tasks:
     def run(self, probs: Array, grad: Array, out: Array, threads: int | None = None) -> None:
         """Compute the rows of arrays of any size in at most `threads` threads; the default is `num_threads`.
 
-        Tasks that are missing are compiled. If the first try fails because a row may overflow, `careful_rows` computes
-        all rows again; see `rows`.
+        The tasks that the call needs are compiled if they are missing. If the tasks find that a row may overflow,
+        `careful_rows` computes all rows again; see `rows`.
         """
         team, state, careful = pool.team_for(3 * probs.nbytes, threads), sizes.LARGE, False
         while state >= sizes.LARGE:

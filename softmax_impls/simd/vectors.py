@@ -141,7 +141,7 @@ def has(pointer: Pointer, index: int, value: Any) -> bool:
 
 
 def power_of_two(vector: Vector) -> Vector:
-    """Return 2^k in each lane, where k + the exponent's bias is the integer in the lane's lowest bits.
+    """Return 2^k in each lane. The lowest bits of a lane hold the integer k + b, where b is the bias of exponents.
 
     A shift moves these bits to the sign and exponent of the lane, and sets its mantissa to 0.
     """

@@ -237,7 +237,7 @@ class CellRun:
                 kernel.stop("eliminated")
 
     def _verify_again(self, kernel: Participant, arrays: CellArrays) -> None:
-        """Verify a kernel before it eliminates others. After many calls on the same arrays, it may skip work."""
+        """Verify a kernel again before it eliminates others: after many calls on the same arrays, it may skip work."""
         if arrays.modified:
             self._verify(arrays)
         if kernel.status == "timed":

@@ -131,13 +131,13 @@ class Participant:
             self.stop("failed", one_line(error))
 
     def release(self) -> None:
-        """Drop the calls, so that the arrays can be freed."""
+        """Delete the prepared calls, which refer to the arrays, so that the arrays can be freed."""
         self.bound, self._arrays = (), None
 
     def admit(self, arrays: CellArrays, allowance: float, largest_temporaries: int) -> None:
         """Stop the kernel if a call needs more than `largest_temporaries` bytes of memory; else set `prediction`.
 
-        It has the time of a call, and whether this call and the smaller calls to predict it fit `allowance` seconds.
+        `prediction` also states whether the call, and the calls that predict its time, fit `allowance` seconds.
         """
         key, dtype = arrays.key, arrays.probs.dtype
         rows = usage.copied_rows(self.implementation, key.shape, key.axis)

@@ -44,7 +44,7 @@ class Times(NamedTuple):
 
 @dataclass
 class _Line:
-    """A line of code that calls a kernel once, and samples of the time that the line takes, in seconds."""
+    """A line of code that calls a kernel once, with the measured times of this line in seconds."""
 
     code: str
     every: list[float] = field(default_factory=list)
@@ -81,8 +81,8 @@ def time_pasted(usage: Usage, seconds: float, threads: int = 1, alone: Usage | N
     """Return the time of the call that `usage` makes, and its range, measured for about `seconds` seconds.
 
     Run the setup of `usage`, which makes new arrays, and time its line on these arrays; repeat both until the time is
-    up. With few quiet samples, timing takes up to twice as long. Short calls are timed for as long as long calls,
-    because another program may slow the processor down for half a second.
+    up. If few samples are quiet, timing takes up to twice this time. Short calls are timed for this time, too, because
+    another program may slow the processor down for half a second.
 
     `alone` is the same call in one thread instead of `threads`. If `alone` is given, its time is measured, too, and the
     returned range includes it: another program may keep the processors of the other threads busy for the whole life of

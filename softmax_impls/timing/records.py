@@ -192,6 +192,6 @@ def rounded(samples: Iterable[float]) -> Samples:
 def finite(value: float | None, largest: float = 1e308) -> float | None:
     """Return `value` as a float if it is a number from 0 to `largest`, else None.
 
-    JSON has no NaN and no infinity, and the types of a record limit its numbers.
+    JSON has no NaN and no infinity, and the fields of a record accept numbers of a limited size.
     """
     return float(value) if value is not None and 0 <= value <= largest else None

@@ -148,7 +148,7 @@ class Session:
                     went_on = True
 
     def _new_run(self, key: CellKey) -> CellRun:
-        """Return the run of a cell. Kernels that failed the checks or run in another number of threads are stopped."""
+        """Return a new run of a cell. Kernels that failed the checks or use another number of threads are not timed."""
         run = CellRun(key, self.implementations.values(), self._largest_temporaries, self.seed, self._policy)
         with self._limit_threads(key.threads) as reasons:
             for name, kernel in run.kernels.items():

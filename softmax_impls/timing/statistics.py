@@ -75,10 +75,10 @@ def compare_samples(
 ) -> Comparison:
     """Compare kernels by their samples in seconds, at least one for each kernel. Sample i is from round i.
 
-    A ratio is the time of a kernel divided by that of the best kernel. A kernel ties unless the confidence interval of
-    its ratio lies above 1 + `margin`. It also ties if its fastest samples are faster, or if it is not slower in enough
-    undisturbed rounds. Kernels in `eliminated` never tie. `blocks` has the number of rounds in each block, and
-    `disturbed` has the indices of disturbed rounds.
+    A ratio is the time of a kernel divided by that of the best kernel. A kernel does not tie if three conditions hold:
+    the interval of its ratio lies above 1 + `margin`, its fastest samples are not faster than the best kernel's, and it
+    is slower in the undisturbed rounds, too. Kernels in `eliminated` never tie. `blocks` has the number of rounds in
+    each block, and `disturbed` has the indices of disturbed rounds.
     """
     rounds = max(map(len, samples.values()))
     complete = {name: taken for name, taken in samples.items() if len(taken) == rounds}

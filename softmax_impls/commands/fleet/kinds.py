@@ -133,8 +133,8 @@ def describe_workers(
 def _reason(version: object, about: object) -> str:
     """Return why a worker is refused; "" if it is not.
 
-    `version` is the worker's version of the package, and `about` its `Environment`. An exception in place of either is
-    a reason, too. If the version is not the version of this process, `about` is None.
+    `version` is the worker's version of the package, and `about` its `Environment`. If the worker could not state one
+    of them, it is an exception. If the version is not the version of this process, `about` is None.
     """
     own, here = softmax_impls.__version__, environment().commit
     for answer in (version, about):

@@ -13,9 +13,9 @@ from contextlib import suppress
 
 
 class _Process:
-    """A process that measures. It ends when its standard input is closed, so it ends with the worker.
+    """A process that a worker starts to measure. It ends when its standard input is closed, so it ends with the worker.
 
-    The folder of the user's modules is deleted by this worker, or by the process if the worker was killed.
+    The worker deletes the folder of the user's modules. If the worker was killed, the process deletes it.
     """
 
     def __init__(self, order: bytes) -> None:

@@ -49,7 +49,7 @@ def data(shown: Sequence[RankedRun], whole: Sequence[RankedRun], notes: list[str
 
 
 def _predictions(runs: Sequence[RankedRun], index: Mapping[str, int], notes: list[str]) -> list[Json]:
-    """Return a dictionary for each run: its title, and what `choose` predicts in each of its panels.
+    """Return a dictionary for each run: its title, and the answers of `choose` for each dtype and number of threads.
 
     Panels for which the page has no room are left out, and a line about them is added to `notes`. `index` has,
     for each implementation, its position in the list of names that `data` embeds.
@@ -101,10 +101,10 @@ def _panel(run: RankedRun, panel: Panel, index: Mapping[str, int]) -> Json:
 
 
 def _raw(runs: Sequence[RankedRun], notes: list[str]) -> dict[str, Json]:
-    """Return the raw results of the cells that have an address in the page.
+    """Return the raw results of the cells that the page can link to; lines about cells without a link go to `notes`.
 
-    The result of a kernel is a list of values, in the order of "fields". The environment of a cell and the errors of a
-    kernel are indexes into lists, because many of them are equal.
+    The result of a kernel is a list of values, in the order of the list "fields". The environment of a cell and the
+    errors of a kernel are indexes into lists, because many of them are equal.
     """
     records = [(i, ranked.every_round) for i, run in enumerate(runs) for ranked in run.cells if address(ranked.key)]
     kept = _samples_per_kernel([len(kernel.samples) for _, cell in records for kernel in cell.kernels], notes)

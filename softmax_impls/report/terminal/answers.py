@@ -157,7 +157,7 @@ def _about_source(answer: Answer) -> list[str]:
 
 
 def startup(pick: Candidate, plain: Candidate | None, seconds: Sequence[tuple[float, float]]) -> list[str]:
-    """Return lines about the first call of `pick`, and from how many calls on `pick` saves time over `plain`.
+    """Return lines about the first call of `pick`, and after how many calls it has saved time compared with `plain`.
 
     `plain` is the fastest candidate that needs no compiler; None if there is none. `seconds` has a pair for `pick` and
     a pair for `plain`: the seconds of the first call without cached code, and with cached code.

@@ -99,7 +99,7 @@ def first_calls(cells: Sequence[Ranked]) -> list[str]:
 def exclusions(cells: Sequence[Ranked]) -> list[str]:
     """Return lines about the kernels without a measured time: a line for each kernel and status, such as "failed".
 
-    The line states the reason in one cell, this cell, and the number of other cells with the same status.
+    The line names one of the cells, with the reason there, and the number of other cells with the same status.
     """
     excluded: dict[tuple[str, str], list[tuple[str, CellKey]]] = {}
     for cell in cells:

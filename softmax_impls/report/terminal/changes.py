@@ -47,7 +47,7 @@ def _side(recorded: Recorded) -> str:
 def _over_kinds(comparisons: Sequence[CommitComparison]) -> Iterator[str]:
     """Yield a line for each slowdown, with the kinds of machines that have it, and a line with totals.
 
-    Of more than `MAX_LISTED` slowdowns, only the first have a line.
+    Only the first `MAX_LISTED` slowdowns have a line.
     """
     slowdowns = by_kind(comparisons)
     for slowdown in slowdowns[:MAX_LISTED]:
