@@ -156,9 +156,9 @@ def _apart_or_same(array: Array, result: Array) -> Array:
 
 
 def _blocks(shape: tuple[int, ...], first: int, stop: int, elements: int) -> Iterator[tuple[Any, ...]]:
-    """Yield the indices of blocks of an array (outer, D, inner), for the outer indices from `first` to `stop`.
+    """Yield the indices of blocks of an array of this shape. The axes of the classes are `first` to `stop` - 1.
 
-    A block contains all classes of its columns. It has at most `elements` elements, or a single column.
+    A block contains all classes. It has at most `elements` elements, or a single index on each other axis.
     """
     steps, remaining = list(shape), math.prod(shape)
     for axis in (*range(first), *range(stop, len(shape))):

@@ -35,7 +35,7 @@ class RowSums:
 
     @np.errstate(all="ignore")
     def formula_in_range(self, probs: Array, grad_output: Array) -> NDArray[np.bool_]:
-        """Return where no step of the formula p (g - Σ p g) overflows or underflows, (B, D); `bounds` explains it."""
+        """Return where no step of the formula p (g - Σ p g) overflows, as `bounds` explains; (B, D)."""
         limit = (1 - 4 * bounds.gamma(probs.shape[1] + 6, probs.dtype)) * float(np.finfo(probs.dtype).max)
         difference = np.abs(grad_output * self.factor[:, np.newaxis] - self.dot[:, np.newaxis])
         return (difference <= self.factor[:, np.newaxis] * limit) & (self.largest <= limit)[:, np.newaxis]

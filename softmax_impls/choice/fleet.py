@@ -186,7 +186,7 @@ def _percent(ratio: float) -> str:
 def summary(answers: Mapping[CellKey, Fleet]) -> Iterator[str]:
     """Yield lines of text: for how many cells one implementation serves all kinds of machines, and for which none does.
 
-    The last lines are the names of the kinds.
+    The last line has the names of the kinds.
     """
     if not answers:
         return

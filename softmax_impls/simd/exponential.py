@@ -35,9 +35,9 @@ def exp(like: Pointer, x: Vector) -> Vector:
 def _polynomial(like: Pointer, r: Vector, r2: Vector) -> Vector:
     """Return (exp(r) - 1 - r) / r².
 
-    `r2` is r². With these minimax coefficients, the relative error of exp(r) is at most 0.07 units of rounding. Where r
-    < -0.28, it is at most 0.02 units, because errors of rounding are largest there. In float64, pairs of terms are
-    computed side by side, which took 0.9 of the time of one term after another.
+    `r2` is r². With these minimax coefficients, the relative error of exp(r) is at most 0.07 units of rounding. It is
+    at most 0.02 units for r < -0.28, where errors of rounding are largest. In float64, pairs of terms are computed side
+    by side, which took 0.9 of the time of one term after another.
     """
     if vec.lanes(like) == 8:
         q = vec.broadcast(like, 2.479093187460344e-08) * r + vec.broadcast(like, 2.762997494472307e-07)

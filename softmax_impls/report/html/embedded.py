@@ -101,7 +101,7 @@ def _panel(run: RankedRun, panel: Panel, index: Mapping[str, int]) -> Json:
 
 
 def _raw(runs: Sequence[RankedRun], notes: list[str]) -> dict[str, Json]:
-    """Return the raw results of the cells that the page can link to; lines about cells without a link go to `notes`.
+    """Return the raw results of the cells that the page can link to; a line about omitted samples goes to `notes`.
 
     The result of a kernel is a list of values, in the order of the list "fields". The environment of a cell and the
     errors of a kernel are indexes into lists, because many of them are equal.
