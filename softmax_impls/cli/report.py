@@ -22,7 +22,7 @@ def report(paths: tuple[Path, ...], output: Path, as_json: bool) -> int:
 
     \b
     Examples:
-      softmax-impls report softmax-impls-report
+      softmax-impls report softmax-impls-report    # the folder that compare writes
       softmax-impls report results.jsonl .asv/results --output report
       softmax-impls report here.jsonl elsewhere.jsonl --json
     """  # noqa: D301
