@@ -302,6 +302,11 @@ def test_a_kernel_that_is_faster_than_memory_is_wrong(clock):
     assert cell.by_name["right"].status == "timed"
 
 
+def test_a_kernel_that_is_faster_than_a_disturbed_roofline_is_not_wrong(clock):
+    cell = measured([taking(clock, "fast", 2e-5 / 1.4), taking(clock, "right", 3e-4)])
+    assert cell.by_name["fast"].status == "timed"
+
+
 def test_the_roofline_takes_part_only_where_the_arrays_do_not_fit_a_cache(clock, monkeypatch):
     monkeypatch.setattr(cell_run, "LAST_LEVEL_CACHE", SMALL.moved_bytes)
     assert measured([taking(clock, "a", 1e-4)]).roofline is None
