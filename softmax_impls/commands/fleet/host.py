@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +21,8 @@ from softmax_impls.report.terminal.tables import failures
 from softmax_impls.threads import available_cores
 from softmax_impls.timing.environment import environment, fingerprint, largest_temporaries
 from softmax_impls.timing.session import Session, Skipped, plan
+
+ATTEMPTS = 20  # to delete the folder: while one runs, a module that is imported may write its bytecode to the folder
 
 
 def carry_out(order: messages.Order, send: Callable[[messages.Message], None]) -> None:
@@ -54,8 +57,10 @@ def main() -> None:
     """Read a request from standard input, measure its cells, and write messages to standard output."""
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # the output of a kernel that prints goes to standard error
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=messages.Order)
-    folder = sys.argv[1]
+    line, folder = sys.stdin.buffer.readline(), sys.argv[1]
+    if not line:  # the worker has died before it sent the request
+        _end_with_worker(sys.stdin.buffer, folder)
+    order = msgspec.json.decode(line, type=messages.Order)
     threading.Thread(target=_end_with_worker, args=(sys.stdin.buffer, folder), daemon=True).start()
 
     def send(message: messages.Message) -> None:
@@ -72,7 +77,11 @@ def main() -> None:
 
 def _end_with_worker(stream: BinaryIO, folder: str) -> None:
     stream.read()  # returns when the worker has died
-    shutil.rmtree(folder, ignore_errors=True)
+    for _ in range(ATTEMPTS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not Path(folder).exists():
+            break
+        time.sleep(0.1)
     os._exit(1)
 
 
