@@ -38,6 +38,15 @@ THREE = ["--batch", "4,8,16", "--dim", "8", *FEW]
 # ---------------------------------------------------------------- without Dask
 
 
+def test_the_folder_is_deleted_if_the_worker_dies_before_it_sends_the_request(tmp_path):
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    subprocess.run(
+        [sys.executable, "-m", "softmax_impls.commands.fleet.host", folder], stdin=subprocess.DEVNULL, check=False
+    )
+    assert not folder.exists()
+
+
 def carried_out(*keys, spec="pivoted", **options):
     messages = []
     host.carry_out(Order(keys=list(keys), specs=[spec], budget=1.0, **options), messages.append)
