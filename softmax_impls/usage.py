@@ -95,7 +95,7 @@ def bind(
 
 
 def copied_rows(implementation: Implementation, shape: tuple[int, ...], axis: int) -> int:
-    """Return how many rows `softmax_backward` copies at a time, if it copies columns to rows for a kernel.
+    """Return the number of rows that `softmax_backward` copies at a time for a kernel that cannot take columns.
 
     Return 0 if it copies nothing: if the classes are on the last axis, or if the kernel takes columns as they are, like
     other libraries and the implementation that "auto" picks.
