@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import msgspec
 import pytest
 
 import softmax_impls
@@ -44,6 +45,27 @@ def test_the_folder_is_deleted_if_the_worker_dies_before_it_sends_the_request(tm
     subprocess.run(
         [sys.executable, "-m", "softmax_impls.commands.fleet.host", folder], stdin=subprocess.DEVNULL, check=False
     )
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("last", ["Started", "Ended"])
+def test_the_folder_is_deleted_if_the_worker_dies_after_a_message(tmp_path, last):
+    folder = tmp_path / "modules"
+    order = Order(keys=[CellKey("custom", 4, 8, "float64", 1)], specs=["pivoted"], budget=0.1)
+    with subprocess.Popen(
+        [sys.executable, "-m", "softmax_impls.commands.fleet.host", folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        process.stdin.write(msgspec.json.encode(order) + b"\n")
+        process.stdin.flush()
+        while f'"type":"{last}"'.encode() not in process.stdout.readline():
+            assert process.poll() is None
+        folder.mkdir(exist_ok=True)
+        process.stdout.close()  # the kernel closes the pipes of a dead process one after the other
+        time.sleep(1.0)
+        process.stdin.close()
     assert not folder.exists()
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -61,7 +62,8 @@ def main() -> None:
     if not line:  # the worker has died before it sent the request
         _end_with_worker(sys.stdin.buffer, folder)
     order = msgspec.json.decode(line, type=messages.Order)
-    threading.Thread(target=_end_with_worker, args=(sys.stdin.buffer, folder), daemon=True).start()
+    watch = threading.Thread(target=_end_with_worker, args=(sys.stdin.buffer, folder), daemon=True)
+    watch.start()
 
     def send(message: messages.Message) -> None:
         output.write(msgspec.json.encode(message) + b"\n")
@@ -72,7 +74,9 @@ def main() -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
     sys.path.insert(0, folder)
-    carry_out(order, send)
+    with suppress(BrokenPipeError):  # the worker has died
+        carry_out(order, send)
+    watch.join()  # the folder exists until the worker deletes it, or dies
 
 
 def _end_with_worker(stream: BinaryIO, folder: str) -> None:

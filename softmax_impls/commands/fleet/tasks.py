@@ -15,7 +15,8 @@ from contextlib import suppress
 class _Process:
     """A process that a worker starts to measure. It ends when its standard input is closed, so it ends with the worker.
 
-    The worker deletes the folder of the user's modules. If the worker was killed, the process deletes it.
+    It has a folder for the user's modules. The worker kills the process and deletes the folder, and the process does
+    both itself if the worker was killed. So the process waits for the worker also after its last message.
     """
 
     def __init__(self, order: bytes) -> None:
