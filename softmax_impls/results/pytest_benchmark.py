@@ -12,12 +12,13 @@ from msgspec import Meta, Struct
 from softmax_impls.results.reading import Problems, decode_json, read_fields, read_versions
 from softmax_impls.timing.environment import machine_name
 from softmax_impls.timing.records import Cell, Dtype, Environment, KernelResult, Name, Samples, Seconds, Size, storable
-from softmax_impls.timing.workloads import CellKey
+from softmax_impls.timing.workloads import CUSTOM, CellKey
 
 NEEDED = (
     "no times of the backward pass: the extra_info of a benchmark must have implementation, and extra_info or params "
-    "must have workload, batch, dim, dtype and threads, and verified=True once the result was checked"
+    "must have batch, dim, dtype and threads, and verified=True once the result was checked"
 )
+UNVERSIONED = "unversioned"  # the commit that pytest-benchmark states for a folder without version control
 NOTCH = 1.57  # 1.57 (q3 - q1) / sqrt(n) is half the 95 % interval of a median (McGill, Tukey and Larsen, 1978)
 
 
@@ -54,12 +55,12 @@ class _Benchmark(Struct):
     """The fields that are read from the `extra_info`, `params` and `stats` of one of this package's benchmarks."""
 
     implementation: Name
-    workload: Name
     batch: Size
     dim: Size
     dtype: Dtype
     threads: Size
     median: Seconds
+    workload: Name = CUSTOM
     data: Annotated[Samples, Meta(min_length=1)] | None = None  # the samples; not in files of --benchmark-autosave
     min: Seconds | None = None
     q1: Seconds | None = None
@@ -115,10 +116,11 @@ def read_cells(data: bytes, problems: Problems) -> list[Cell]:
 def _environment(file: _File, versions: dict[str, Any], problems: Problems) -> Environment:
     about = read_fields(file.machine_info, _Machine, problems, "machine_info, ")
     commit = read_fields(file.commit_info, _Commit, problems, "commit_info, ")
+    known = commit.id if commit.id != UNVERSIONED else None
     processor = str(about.cpu.get("brand_raw") or "")
     return Environment(
         machine=machine_name(about.node, processor, about.cpu.get("count", ""), about.system, about.machine),
         host=storable(about.node, 200),
         versions=read_versions(versions, problems),
-        commit=f"{commit.id}+changes" if commit.id and commit.dirty else commit.id,
+        commit=f"{known}+changes" if known and commit.dirty else known,
     )

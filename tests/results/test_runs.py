@@ -119,6 +119,17 @@ def test_uncommitted_changes_are_part_of_the_commit(write):
     assert only_run(write(pytest_benchmark({"id": "f00", "dirty": True}))).commit == "f00+changes"
 
 
+def test_a_folder_without_version_control_has_no_commit(write):
+    assert only_run(write(pytest_benchmark({"id": "unversioned"}))).commit == ""
+
+
+def test_a_benchmark_that_names_no_workload_has_a_custom_shape(write):
+    content = json.loads(pytest_benchmark())
+    del content["benchmarks"][0]["params"]["workload"]
+    (found,) = only_run(write(json.dumps(content))).cells
+    assert (found.workload, found.batch, found.dim) == ("custom", 128, 10)
+
+
 def test_a_folder_is_searched_for_results(write):
     write("{}", "vm/machine.json")  # asv's own
     write(line(), "vm/a.jsonl")
