@@ -83,7 +83,10 @@ class FastPath:
         self.forward = forward
 
     def load(self, impl: object) -> Loaded:
-        """Return the kernel that `impl` names or is, its kind (SIMD, COMPILED, OURS or USERS), and its record."""
+        """Return the kernel that `impl` names or is, its kind, and its `Implementation`.
+
+        The kind is SIMD, COMPILED, OURS or USERS.
+        """
         try:
             return registry.resolved[impl]
         except (KeyError, TypeError):  # KeyError: the first call with this `impl`. TypeError: it is not hashable

@@ -39,7 +39,10 @@ def numba_pivoted(probs: Array, grad_output: Array, out: Array) -> None:
 
 @jit(fastmath={"reassoc", "contract"})
 def _are_small(grad_output: Array) -> bool:
-    """Whether all g are so small that nothing overflows: no g - c, no h - Σ p h, and no sum of (Σ p h)²."""
+    """Whether all g are so small that nothing overflows in `_compute`.
+
+    That is: no h = g - g_top, no h - Σ p h, and not the sum of (Σ p h)² over all rows.
+    """
     g, total = grad_output.reshape(-1), grad_output.dtype.type(0)
     for k in range(grad_output.size):
         total += g[k] * g[k]

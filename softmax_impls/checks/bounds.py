@@ -35,9 +35,10 @@ can be up to 2 M. Where this size plus its rounding error is in range, a kernel 
 return the result, too. Where it is out of range, the kernel may return anything in that element. So a kernel that
 computes g - c fails the check where g - c overflows and the formula does not.
 
-**When no shift is needed.** For c = 0 the error of the sum is at most γ_{D+2} Σ P|g| ≤ γ_{D+2} (E + |g_k|), which
-allows for a p that does not sum to 1. So the error of the result is at most γ_{D+6} P_i (|h_i| + 2 E + |g_k|), and
-|Σ P g - g_k| is at most E. So where |g_k| ≤ K |Σ P g - g_k| and K ≤ 2, this is within the bound given the logits.
+**When no shift is needed.** A kernel may compute with c = 0 where its error is within the bound given the logits. For
+c = 0, the error of the sum is at most γ_{D+2} Σ P|g| ≤ γ_{D+2} (E + |g_k|). This allows for a p that does not sum to 1.
+So the error of the result is at most γ_{D+6} P_i (|h_i| + 2 E + |g_k|). Since |Σ P g - g_k| ≤ E, this is within the
+bound where |g_k| ≤ K |Σ P g - g_k| and K ≤ 2. The kernels take `simd.sizes.MAX_UNSHIFTED_RATIO` as K.
 
 **Numeric gradients.** The loss is L(x) = Σ g · softmax(x); its gradient is the backward pass of g. The error of central
 differences with step h is at most h²/6 max|L'''|. If x_j alone changes, p = p_j has the third derivative

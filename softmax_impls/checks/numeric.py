@@ -72,8 +72,9 @@ def numeric_gradient(f: Function, x: ArrayLike, *, method: str = "central", step
 def _central_slope(f: Function, point: Floats, index: tuple[int, ...], step: float | None) -> float:
     """Return the slope of `f` at `point` along the element at `index`, by central differences.
 
-    If `step` is None, the function first takes a step for values of `f` in float64. If the values have fewer digits
-    than float64, it then takes a larger step.
+    If `step` is None, the slope is computed with a step for values of `f` in float64. If the values have fewer digits,
+    for example in float32, it is computed again with a larger step. Raise ValueError if adding a given `step` does not
+    change the element.
     """
     if step is not None:
         given = _difference(f, point, index, step)

@@ -34,9 +34,10 @@ def answer_from(
 ) -> Answer:
     """Answer with the candidates in `found` that meet the requirements of the question.
 
-    The candidates are sorted by the ratios of their times to the fastest time, because ratios decide ties. `basis` is
-    `MEASURED` or `PREDICTED`. `not_timed` has the implementations without a time, each with the reason. `compare` is
-    called with candidates, and returns their comparison.
+    `basis` is `MEASURED` or `PREDICTED`. `not_timed` has the implementations without a time, each with the reason.
+    `compare` is called with candidates, and returns their comparison. The candidates are sorted by the ratios of this
+    comparison, which also decide ties; this may be another order than that of their times. If no candidate can be
+    recommended, they are sorted by time.
     """
     names = question.only or (*found, *not_timed)
     wanted = {name: _with_record(found[name], question, implementations) for name in names if name in found}

@@ -36,9 +36,10 @@ def kind_names(kinds: Sequence[KindKey]) -> list[str]:
 
 
 def by_kind(runs: Iterable[RankedRun]) -> dict[str, list[RankedRun]]:
-    """Return the runs of `compare` by the name of their kind.
+    """Return the runs of `compare` for each kind of machine, by the kind's name.
 
-    A kind is left out if all of its hosts have newer measurements with other versions.
+    A run with cells of several kinds is split. The versions of packages are part of a kind. So after an update, a host
+    belongs to another kind. A kind is left out if each of its hosts has newer cells with other versions.
     """
     runs = [run for run in runs if run.run.tool == "compare"]
     of_host: dict[tuple[str, str], KindKey] = {}

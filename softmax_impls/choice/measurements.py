@@ -42,11 +42,11 @@ class Measurements:
     def models(self) -> dict[str, CostModel]:
         """For each kernel that was measured at `MIN_SHAPES` shapes or more: a model that predicts its time.
 
-        A model is not fitted to medians, because a machine can be slow during the whole measurement of a cell. Instead,
-        the time of the fastest kernel of a cell is the mean of its fastest samples, multiplied by the usual ratio of a
-        median to this mean. The usual ratio is fitted to all cells. It is a multiple of a power of B · D, because other
-        processes slow down large cells more. The time of each other kernel of the cell is the time of the fastest
-        kernel, multiplied by the ratio of the two kernels in this cell.
+        The models are not fitted to the measured medians, because a machine can be slow during the whole measurement of
+        a cell. They are fitted to corrected times. The corrected time of the fastest kernel of a cell is the mean of
+        its fastest samples, multiplied by the usual ratio of a median to this mean. This ratio is fitted to all cells,
+        as a constant times a power of B · D, because other processes slow down large cells more. The corrected time of
+        another kernel is that of the fastest kernel, multiplied by the measured ratio of the two kernels in this cell.
         """
         itemsize, fastest = np.dtype(self.dtype).itemsize, np.array([_fastest(cell) for cell in self.cells.values()])
         powers = np.array([(1, math.log(batch * dim)) for batch, dim in self.cells])

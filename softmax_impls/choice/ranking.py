@@ -184,7 +184,11 @@ def rank_run(run: Run) -> RankedRun:
 
 
 def compare_some(ranked: Ranked, names: Collection[str]) -> Comparison:
-    """Compare only the ranked kernels in `names`. If these lack the fastest kernel, eliminated kernels may tie."""
+    """Compare only the ranked kernels in `names`.
+
+    If the fastest kernel of the cell is not in `names`, eliminated kernels may tie with the fastest of `names`: they
+    were slower than the fastest kernel of the cell, but perhaps not slower than the others.
+    """
     assert ranked.comparison is not None
     if set(names) == {ranked.comparison.best, *ranked.comparison.ratios}:
         return ranked.comparison

@@ -54,9 +54,10 @@ def _magnitude(candidate: Candidate) -> float:
 def over_mix(answers: Sequence[tuple[float, Answer]]) -> list[InMix]:
     """Rank the implementations that are candidates at every shape of a mix. `answers` are pairs of weight and answer.
 
-    The list is empty if no candidate can be recommended at one of the shapes. If the first implementation is `allowed`,
-    use it. It is the implementation of the default call, unless this is not allowed, or the smallest `mean_beyond_ties`
-    of the allowed implementations is smaller by more than `MIN_MARGIN`. The other implementations are sorted by `mean`.
+    Use the first implementation if it is `allowed`; if it is not, no implementation is. The first implementation is the
+    allowed one with the smallest `mean_beyond_ties`. But the implementation of the default call comes first if it is
+    allowed, and its `mean_beyond_ties` is larger by at most `MIN_MARGIN`. The others are sorted by `mean`. The list is
+    empty if no candidate can be recommended at one of the shapes.
     """
     if not all(answer.comparison for _, answer in answers):
         return []  # at one of the shapes, no candidate can be recommended

@@ -116,7 +116,10 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def inline_svg(figure: Figure, salt: str) -> str:
-    """Return a figure as an SVG element in the colours of the page's theme. Matplotlib escapes all text."""
+    """Return a figure as an SVG element in the colours of the page's theme. Matplotlib escapes all text.
+
+    Each figure of a page needs another `salt`, see `drawing`.
+    """
     file = io.StringIO()
     with drawing(salt):
         figure.savefig(file, format="svg", facecolor="none", metadata={"Date": None})

@@ -71,7 +71,10 @@ def read_fields(content: object, kind: type[Fields], problems: "Problems", posit
 
 
 def read_versions(stated: Mapping[str, Any], problems: "Problems") -> dict[str, str]:
-    """Return the versions that can be read, by package. Tools may state "" or null instead of a version."""
+    """Return the versions that can be read, by package, and add a line to `problems` for each other version.
+
+    Tools may state "" or null instead of a version. Such versions are left out, without a line.
+    """
     found: dict[str, str] = {}
     for package, version in stated.items():
         if version:

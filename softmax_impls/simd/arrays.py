@@ -66,7 +66,7 @@ def _words(address: int) -> list[Any]:
 
 
 def _has_this_layout(array: Any) -> bool:
-    """Return whether an array of float64 with two axes has its members where this module reads them."""
+    """Return whether NumPy stores an array as this module expects. `array` is float64 and has two axes."""
     words, plain = _words(id(array)), PLAIN | WRITEABLE
     found = words[TYPE], words[DATA], dimensions(words), words[DTYPE], words[FLAGS] & plain
     if found != (id(np.ndarray), array.ctypes.data, 2, id(array.dtype), plain):

@@ -79,7 +79,10 @@ def read(function: Any, dtype: Any) -> Code | None:
 
 
 def write(function: Any, dtype: Any, code: Code) -> None:
-    """Keep the machine code of a function in its file, if there is a folder for it."""
+    """Write the machine code of a function to a file, from which `read` returns it in later processes.
+
+    Nothing is written if there is no folder for such files, or if the file cannot be written.
+    """
     with contextlib.suppress(OSError), replacing(_file_of(function, dtype)) as file:
         file.write(b"\0".join([_dependencies(function), code[0].encode(), b"%d" % len(code[1]), code[1]]))
 

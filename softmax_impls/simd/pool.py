@@ -133,12 +133,12 @@ def lead(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int,
 
 @Entry
 def enter(probs: Any, grad: Any, out: Any, words: int) -> int:
-    """Compute a call on three arrays; return whether it succeeded.
+    """Compute a call on three arrays, and return DONE, UNFIT, or a number from LARGE on.
 
     `words` is the address of the words that describe the call, see `words_of`. If the word ITEMS is 0, the items are
-    all rows. Return DONE if all items are computed, and UNFIT if the arrays do not fit, see `arrays.common_size`.
-    Return LARGE + 1 + i if the task with index i in the table of `tasks.Tasks` is not compiled. Return LARGE if the
-    items have to be computed in another way, for example because a result may overflow.
+    all rows. DONE: all items are computed. UNFIT: the arrays do not fit, see `arrays.common_size`. LARGE: the items
+    have to be computed in another way, for example because a result may overflow. LARGE + 1 + i: the task with index i
+    in the table of `tasks.Tasks` is not compiled.
     """
     size = arrays.common_size(probs, grad, out)
     if size <= 0:
@@ -231,9 +231,10 @@ def team_for(moved: int, threads: int | None = None) -> Team:
 
 
 def words_of(team: Team, words: dict[int, Any]) -> tuple[Any, Any]:
-    """Return the words of a call in a list or array, and their address for `enter`.
+    """Return the 64-bit words that describe a call, as an array, and the array's address, which `enter` takes.
 
     `words` has the values of some words, by index, such as ``words[DIM]``. Other words are 0 or come from the team.
+    If Numba's compiler is disabled, the words are a list, and `enter` takes the list.
     """
     threads, leader, memory = team
     words = {FIRST: leader if threads > 1 else words.get(TASK)} | words

@@ -36,7 +36,8 @@ LONGER = 1.15  # a processor is quiet if `slowdown` is less
 def _spin(steps: int) -> np.uint64:
     """Run a loop of `steps` steps; the returned number is not used.
 
-    The loop computes several sums side by side, so that a program on the same core slows the loop down.
+    The loop computes several sums side by side, so it keeps several units of the core busy. So it takes longer while
+    another program uses the same core.
     """
     a = b = c = d = np.uint64(1)
     for i in range(steps):

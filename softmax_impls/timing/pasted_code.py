@@ -67,10 +67,10 @@ class _Line:
                 break
 
     def times(self, fewest: int) -> Times:
-        """Return the time to state, and the range around it, as the module's docstring describes them.
+        """Return the time of the line, and the range around it, as the module's docstring describes them.
 
-        The time is the median of the quiet samples or, if they are fewer than `fewest`, of the estimates for a quiet
-        processor.
+        The time is the median of the quiet samples. If there are fewer than `fewest` of them, it is the median of what
+        all samples would have taken on a quiet processor.
         """
         median = float(np.median(self.quiet if len(self.quiet) >= fewest else self.on_quiet))
         low, high = np.percentile(self.on_quiet, 5), np.percentile(self.every, 95)

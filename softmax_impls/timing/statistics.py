@@ -161,7 +161,7 @@ def control_ratio(control: Samples, kernel: Samples, blocks: Sequence[int]) -> R
 
 
 def margin_from(control: Ratio | None) -> float:
-    """Return the margin of a cell: `MIN_MARGIN`, or more if the A/A control's whole interval is further from 1."""
+    """Return the margin of a cell: the distance of the A/A control's interval from 1, and at least `MIN_MARGIN`."""
     return MIN_MARGIN if control is None else max(MIN_MARGIN, control.low - 1, 1 / control.high - 1)
 
 

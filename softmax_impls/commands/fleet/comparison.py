@@ -47,7 +47,10 @@ class FleetComparison(Outcome):
         self.done: dict[tuple[KindKey, CellKey], Cell] = {}
 
     def load(self, file: Path) -> None:
-        """Load results of any machines to resume; ResultsError if the code or the seed differs."""
+        """Load the cells of an interrupted comparison, of any machines, so that they are not measured again.
+
+        Raise ResultsError if the seed or the source of an implementation differs from that of this comparison.
+        """
         for cell in store.read_whole(file):
             then = {kernel.name: kernel.source for kernel in cell.kernels if kernel.name in self._sources}
             now = {name: source for name, source in self._sources.items() if name in then}

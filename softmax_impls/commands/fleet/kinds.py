@@ -74,7 +74,10 @@ class KindRun:
                 return
 
     def ask(self, client: Client, *call: Any) -> None:
-        """Ask the worker for the next message: `call` is a function and its arguments."""
+        """Submit a call to the worker, without waiting. Its result will be the next message.
+
+        `call` is a function and its arguments.
+        """
         self.message = client.submit(*call, workers=[self.worker], pure=False)
 
     def lose(self, why: str) -> str:

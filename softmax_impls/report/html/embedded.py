@@ -33,7 +33,8 @@ def data(shown: Sequence[RankedRun], whole: Sequence[RankedRun], notes: list[str
     """Return the data that the page's script looks up, and add lines to `notes` about rounding and omissions.
 
     `shown` has the runs and cells whose raw results are in the page. `whole` has the same runs with all of their cells;
-    the predictions use all cells. A line is added if predictions or samples are left out, and a line about rounding.
+    the predictions use all cells. The line about rounding is always added. If predictions or samples are left out, a
+    line states it.
     """
     first = representative(shown[0].cells).key
     marked = marks(cell for run in whole for cell in run.cells)
