@@ -231,10 +231,9 @@ def team_for(moved: int, threads: int | None = None) -> Team:
 
 
 def words_of(team: Team, words: dict[int, Any]) -> tuple[Any, Any]:
-    """Return the 64-bit words that describe a call, as an array, and the array's address, which `enter` takes.
+    """Return the 64-bit words that describe a call, and their address, which `enter` takes.
 
     `words` has the values of some words, by index, such as ``words[DIM]``. Other words are 0 or come from the team.
-    If Numba's compiler is disabled, the words are a list, and `enter` takes the list.
     """
     threads, leader, memory = team
     words = {FIRST: leader if threads > 1 else words.get(TASK)} | words
