@@ -60,8 +60,9 @@ BLOCK_ELEMENTS = 1024
 
 # Bytes of p and g in a block of columns. The second-level cache of a core holds them.
 BLOCK_BYTES = 192 * 1024
-# Largest number of vectors per block of columns: 4 KiB of each row. On Zen 3, half as many took 1.1 times as long.
-MAX_BLOCK_VECTORS = 64
+# Largest number of vectors per block of columns: 3.5 KiB of each row. On Zen 1, 8×21×65536 and 200×5×90000 took 0.93 to
+# 0.95 of the time with 64 vectors. On Zen 3, 32 vectors took 1.1 times as long as 64.
+MAX_BLOCK_VECTORS = 56
 # Smallest number of vectors per block of columns, unless the block then has more than LARGE_BLOCK_BYTES. Where classes
 # are many, only the last-level cache holds such a block. On Zen 3, 1000×4096 and 400×20480 took 0.7 to 0.8 of the time
 # with 3 to 6 vectors. With more bytes than LARGE_BLOCK_BYTES, as at 8000×1024, 3 vectors took 0.7 of the time of 6.
