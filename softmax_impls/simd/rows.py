@@ -151,28 +151,38 @@ def tiny_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start:
 
 @task(fastmath={"contract"})
 def short_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute rows that have two vectors, in registers. If a row has less than two whole vectors, these overlap."""
-    dim, width, total = call[pool.DIM], vec.lanes(probs), vec.as_element(probs, 0.0)
+    """Compute rows that have two vectors. If a row has less than two whole vectors, these overlap.
+
+    While a sum is reduced to a number, the next row's largest p is found: 0.92 to 0.97 of the time without it (Zen 1).
+    """
+    dim, width, total, end = call[pool.DIM], vec.lanes(probs), vec.as_element(probs, 0.0), stop * call[pool.DIM]
     shared = vec.first_lanes(probs, 2 * width - dim)  # lanes of the second vector that are in the first, too
-    for row in range(start * dim, stop * dim, dim):
-        last = row + dim - width
-        p0, g0, g1 = vec.load(probs, row), vec.load(grad, row), vec.load(grad, last)
-        p1 = vec.select(shared, vec.broadcast(probs, 0), vec.load(probs, last))
-        c = vec.broadcast(probs, vec.argmax(*vec.update_max(p1, g1, p0, g0))[1])
-        t0, t1 = p0 * (g0 - c), p1 * (g1 - c)
+    top_g = _short_top_g(probs, grad, start * dim, dim)
+    for row in range(start * dim, end, dim):
+        last, c = row + dim - width, vec.broadcast(probs, top_g)
+        p0, p1 = vec.load(probs, row), vec.select(shared, vec.broadcast(probs, 0), vec.load(probs, last))
+        t0, t1 = p0 * (vec.load(grad, row) - c), p1 * (vec.load(grad, last) - c)
         s = vec.reduce_add(t0 + t1)
+        if row + dim < end:
+            top_g = _short_top_g(probs, grad, row + dim, dim)
         total += s
         vec.store(out, last, t1 - p1 * vec.broadcast(probs, s))
         vec.store(out, row, t0 - p0 * vec.broadcast(probs, s))  # second, because shared elements are 0 in p1
     return stop if np.isfinite(total) else start
 
 
+def _short_top_g(probs: Pointer, grad: Pointer, row: int, dim: int) -> Any:
+    """Return g at the largest p of a row that has two vectors."""
+    last = row + dim - vec.lanes(probs)
+    p, g = vec.load(probs, last), vec.load(grad, last)
+    return vec.argmax(*vec.update_max(vec.load(probs, row), vec.load(grad, row), p, g))[1]
+
+
 @task(fastmath={"contract"})
 def medium_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
     """Compute rows of a few vectors; return `stop`, or `start` if a row may overflow.
 
-    While the lanes of a vector are reduced to a number, the processor works on another pass of another row: the passes
-    of two rows alternate. Router rows (1024×64) took 0.9 of the time of two rows side by side (Zen 1).
+    The passes of two rows alternate, as in `short_rows`: 0.9 of the time of two rows side by side at 1024×64 (Zen 1).
     """
     dim, total, end = call[pool.DIM], vec.as_element(probs, 0.0), stop * call[pool.DIM]
     shift = medium_shift(probs, grad, start * dim, dim)
