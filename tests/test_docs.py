@@ -161,13 +161,14 @@ def text_of(name):
 def test_limits_in_how_the_numbers_are_made_are_those_of_the_code():
     for stated in (
         f"a sample takes {DEFAULT.min_sample * 1e3:g} to {DEFAULT.max_sample * 1e3:g} ms",
-        f"at least {statistics.MIN_QUIET_ROUNDS} quiet rounds",
+        f"at least {statistics.MIN_QUIET_ROUNDS} were quiet",
         f"At least {statistics.MIN_QUIET_ROUNDS} rounds were quiet",
         f"more than {DEFAULT.too_slow:g} times as long as the fastest kernel in every round",
         f"(in large cells, {DEFAULT.early_ratio:g} times)",
         f"must lie above {DEFAULT.later_ratio:g}, and in the end above 1 plus twice the margin",
         "fewer than 2²² elements" if DEFAULT.large_from == 2**22 else "another size",
-        f"a new placement after every {DEFAULT.block_rounds} rounds",
+        f"new memory after every {DEFAULT.block_rounds} rounds",
+        f"exceeds {DEFAULT.impossible:.0%} cannot have moved its bytes",
         f"measured {DEFAULT.passes} times, spread over the run",
         f"pairs of neighbouring rounds from {statistics.PAIR_FROM} rounds on",
         f"Its {statistics.DIFFERENCE_CONFIDENCE:.0%} interval",
@@ -184,7 +185,7 @@ def test_limits_in_how_the_numbers_are_made_are_those_of_the_code():
 
 
 def test_limits_in_other_documents_are_those_of_the_code():
-    assert f"if it is within {SERVES - 1:.0%} of the fastest" in text_of("beyond-one-machine.md")
+    assert f"takes at most {SERVES - 1:.0%} longer than the fastest" in text_of("beyond-one-machine.md")
     threads = text_of("how-to-choose.md")
     assert f"never more than {MAX_THREADS}" in threads
     assert f"moves less than {SHARED_FROM / 1e6:g} MB runs in one thread" in threads
