@@ -46,8 +46,8 @@ def recommendation() -> str:
         f"accurate on saturated rows, it is the fastest or ties in {accurate.fastest_in} of {accurate.cells} cells. "
         f"Its relative error in float32 is at most {error[ACCURATE]} on every input of `softmax-impls check`. "
         f"`{FASTEST}`, the fastest form of the textbook formula, takes {ratio:.2f}x the time of `{ACCURATE}` on "
-        "average. It loses the gradient of saturated rows, which training produces: its relative error is up to "
-        f"{error[FASTEST]}."
+        "average. It loses the gradient of saturated rows, in which one p rounds to 1 and which training produces: its "
+        f"relative error is up to {error[FASTEST]}."
     )
 
 

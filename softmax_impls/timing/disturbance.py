@@ -102,10 +102,10 @@ def shortest(loop: str) -> Shortest:
 def slowdown(after_threads: bool = False) -> float:
     """Return the factor by which other programs slow the loop of `_spin` down now; at least 1.
 
-    The time of each loop is divided by its shortest time. The result is the quotient of `_spin` divided by the quotient
-    of `_chain`, which shows the clock frequency.
+    It is (time of `_spin` / its shortest time) / (time of `_chain` / its shortest time). The divisor is at least 1. It
+    removes the effect of a lower clock frequency, which slows both loops down.
 
-    With `after_threads`, the loops wait until numba_simd's threads sleep.
+    With `after_threads`, wait first until numba_simd's idle threads sleep.
     """
     if after_threads:
         time.sleep(HELPERS_SLEEP)

@@ -114,9 +114,9 @@ def decide(
 ) -> Decision:
     """Eliminate the kernels that are clearly slower than the fastest.
 
-    The ratio of a kernel is its time divided by the time of the fastest kernel. With `early`, the kernel is eliminated
-    if the ratio of every round exceeds `early` and 1 plus twice the margin. Otherwise, the lower end of the ratio's
-    interval has to exceed 1 plus twice the margin and, before the last step, `policy.later_ratio`.
+    A kernel's ratio is its time divided by that of the fastest kernel. The limit is at least 1 plus twice the margin.
+    With `early`, it is also at least `early`, and all ratios of two or more rounds have to exceed it. Otherwise, it is
+    at least `policy.later_ratio` before the last step, and the interval of the kernel's ratio has to exceed it.
     """
     name, second = control or ("", ())
     ratio = control_ratio(second, samples[name], blocks) if second and name in samples else None
