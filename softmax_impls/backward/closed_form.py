@@ -13,5 +13,5 @@ from softmax_impls.registry import register
     in_place=("probs", "grad_output"),
 )
 def closed_form(probs: Array, grad_output: Array, out: Array) -> None:
-    """p (g - Σ p g)."""
+    """Compute p (g - Σ p g) for each row."""
     out[...] = probs * (grad_output - np.sum(grad_output * probs, axis=-1, keepdims=True))

@@ -14,7 +14,7 @@ from softmax_impls.registry import register
     threaded=True,  # NumPy's BLAS library computes the dot products of long rows
 )
 def closed_form_vecdot(probs: Array, grad_output: Array, out: Array) -> None:
-    """p (g - Σ p g)."""
+    """Compute p (g - Σ p g) for each row."""
     dot = np.vecdot(grad_output, probs)
     np.subtract(grad_output, dot[:, np.newaxis], out=out)
     np.multiply(out, probs, out=out)

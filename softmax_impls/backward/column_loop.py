@@ -10,7 +10,7 @@ from softmax_impls.registry import register
     temporaries=lambda batch, dim, itemsize: 3 * batch * dim * itemsize,  # one is d_probs of the previous column
 )
 def column_loop(probs: Array, grad_output: Array, out: Array) -> None:
-    """Σ_i g_i ∂p_i/∂x_j, where ∂p_i/∂x_j = -p_i p_j, plus p_j where i = j."""
+    """Compute Σ_i g_i ∂p_i/∂x_j for each row, where ∂p_i/∂x_j = -p_i p_j, plus p_j where i = j."""
     for j in range(probs.shape[1]):
         d_probs = -(probs * probs[:, j : j + 1])
         d_probs[:, j] += probs[:, j]

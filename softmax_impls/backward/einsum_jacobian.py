@@ -12,7 +12,7 @@ from softmax_impls.registry import register
     temporaries=lambda batch, dim, itemsize: batch * dim * (dim + 1) * itemsize,
 )
 def einsum_jacobian(probs: Array, grad_output: Array, out: Array) -> None:
-    """Σ_j J_ij g_j, where J_ij = δ_ij p_i - p_i p_j."""
+    """Compute Σ_j J_ij g_j for each row, where J_ij = δ_ij p_i - p_i p_j."""
     jacobian = np.einsum("bi,bj->bij", probs, -probs)
     np.einsum("bii->bi", jacobian)[...] += probs  # a writable view of the diagonals
     np.einsum("bij,bj->bi", jacobian, grad_output, out=out)

@@ -30,7 +30,7 @@ for _function in (two_sum, scaled_row):  # they use no other function of `simd`
 )
 @jit()
 def numba_pivoted(probs: Array, grad_output: Array, out: Array) -> None:
-    """p (h - Σ p h), with h = g - g[argmax p]."""
+    """Compute p (h - Σ p h) for each row, where h = g - g[argmax p]."""
     in_place = out.ctypes.data in (probs.ctypes.data, grad_output.ctypes.data)
     careful = in_place and not _are_small(grad_output)  # in place, a first attempt would lose the inputs
     if careful or not (np.isfinite(_compute(probs, grad_output, out, False)) or in_place):

@@ -14,7 +14,7 @@ from softmax_impls.simd.jit import jit
 )
 @jit(fastmath={"reassoc", "contract"})  # allows SIMD for the sum; NaN and inf stay as they are
 def numba_rows(probs: Array, grad_output: Array, out: Array) -> None:
-    """p (g - Σ p g)."""
+    """Compute p (g - Σ p g) for each row."""
     batch, dim = probs.shape
     for i in range(batch):
         dot = probs.dtype.type(0)

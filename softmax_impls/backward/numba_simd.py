@@ -27,7 +27,7 @@ from softmax_impls.simd.vectors import address
     threaded=True,
 )
 def numba_simd(probs: Array, grad_output: Array, out: Array) -> None:
-    """p (h - Σ p h), with h = g - g[argmax p]."""
+    """Compute p (h - Σ p h) for each row, where h = g - g[argmax p]."""
     _run(probs, grad_output, out)
 
 

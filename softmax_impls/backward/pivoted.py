@@ -22,7 +22,7 @@ from softmax_impls.registry import register
     threaded=True,  # NumPy's BLAS library computes the dot products of long rows
 )
 def pivoted(probs: Array, grad_output: Array, out: Array) -> None:
-    """p (h - Σ p h), with h = g - g[argmax p]."""
+    """Compute p (h - Σ p h) for each row, where h = g - g[argmax p]."""
     top = grad_output[np.arange(len(probs)), np.argmax(probs, axis=-1)]
     if not math.isfinite(top @ top):  # with such large g, h might overflow
         return _scaled(probs, grad_output, out)

@@ -14,6 +14,6 @@ from softmax_impls.registry import register
     threaded=True,  # NumPy's BLAS library computes the matrix-vector products
 )
 def row_jacobian(probs: Array, grad_output: Array, out: Array) -> None:
-    """(diag(p) - p pᵀ) g. The Jacobian is symmetric, so it is not transposed."""
+    """Compute (diag(p) - p pᵀ) g for each row. The Jacobian is symmetric, so it is not transposed."""
     for p, g, row in zip(probs, grad_output, out, strict=True):
         row[:] = (np.diag(p) - np.outer(p, p)) @ g

@@ -213,7 +213,7 @@ def median_interval(samples: Samples, confidence: float = CONFIDENCE) -> tuple[f
 
 
 def _is_slower_when_quiet(a: Samples, b: Samples, disturbed: Collection[int]) -> bool:
-    """Return False if rounds were disturbed and `a` is not slower than `b` in enough undisturbed rounds, else True."""
+    """Whether `a` is slower than `b` in the undisturbed rounds; True if no round was disturbed, or too many were."""
     rounds = min(len(a), len(b))
     kept = quiet_rounds(rounds, disturbed)
     return len(kept) == rounds or quiet_ratio(selected(a, kept), selected(b, kept)).value > 1

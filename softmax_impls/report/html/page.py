@@ -71,7 +71,7 @@ def make_page(loaded: Loaded, ranked: Sequence[RankedRun], styles: Styles) -> tu
 
 @cache
 def templates() -> jinja2.Environment:
-    """Return the templates of this folder. They escape all text."""
+    """Return what renders the templates of this folder. It escapes all text that is filled in."""
     loader = jinja2.PackageLoader("softmax_impls.report", "html")
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
