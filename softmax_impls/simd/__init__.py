@@ -2,11 +2,11 @@
 
 The kernel computes p (h - Σ p h) for each row, where h = g + c and -c is g at the row's largest p, as in
 `softmax_impls.backward.pivoted`. Where c = 0 is accurate enough, the kernel uses c = 0 and saves a pass over the row.
-Read `sizes` (the tunable numbers), `vectors` (operations on 64 bytes), `passes` (over a row), `rows` (the order of the
-passes), `pool` (a call, and the threads that share it), `tasks` (calls on rows) and `parts` (threads share a row), then
-`columns` (arrays whose classes are not on the last axis) and `forward` (the forward pass). `jit`, `lean`, `operators`
-and `lowering` state how Numba compiles these functions, `objects` keeps machine code in files, and `arrays` states how
-Python calls machine code with NumPy arrays.
+Read `sizes` (the tunable numbers), `vectors` (operations on 64 bytes), `passes` (over a row), `rows` and `small_rows`
+(the order of the passes), `pool` (a call, and the threads that share it), `tasks` (calls on rows) and `parts` (threads
+share a row), then `columns` (arrays whose classes are not on the last axis) and `forward` (the forward pass). `jit`,
+`lean`, `operators` and `lowering` state how Numba compiles these functions, `objects` keeps machine code in files, and
+`arrays` states how Python calls machine code with NumPy arrays.
 
 A long row takes two or three passes. The first pass waits for memory; the others read the row from the cache. So rows
 are pipelined: each step reduces a row and writes the row before it::

@@ -13,6 +13,7 @@ from softmax_impls.simd import vectors as vec
 from softmax_impls.simd.operators import VectorType, operation
 from softmax_impls.simd.sizes import VECTOR_BYTES
 
+_X86 = platform.machine() in ("x86_64", "AMD64")
 INT32, INT64, VOID, BYTES = ir.IntType(32), ir.IntType(64), ir.VoidType(), ir.IntType(8).as_pointer()
 
 
@@ -131,6 +132,14 @@ def argmax(builder: Any, keys: Any, values: Any) -> Any:
     return cgutils.pack_array(builder, [builder.extract_element(vector, INT32(0)) for vector in (keys, values)])
 
 
+@operation(vec.at_once, lambda value: value(value))
+def at_once(builder: Any, value: Any) -> Any:
+    """Emit an empty piece of assembler code that takes and returns a number: LLVM does not move such code."""
+    if not _X86:
+        return value
+    return builder.call(ir.InlineAsm(ir.FunctionType(value.type, [value.type]), "", "=x,0", side_effect=True), [value])
+
+
 @operation(vec.has, lambda pointer, index, value: types.boolean(pointer, types.intp, pointer.dtype))
 def has(builder: Any, pointer: Any, index: Any, value: Any) -> Any:
     """Emit a comparison of a vector with a value, which gives a bit for each lane, and a test whether a bit is 1."""
@@ -203,7 +212,7 @@ def call_task(builder: Any, address: Any, *values: Any) -> Any:
 @operation(vec.spin_pause, lambda: types.void())
 def spin_pause(builder: Any) -> None:
     """Emit the instruction that x86 processors have for loops that wait; on other processors, emit nothing."""
-    if platform.machine() in ("x86_64", "AMD64"):
+    if _X86:
         external(builder, "llvm.x86.sse2.pause", VOID)
 
 

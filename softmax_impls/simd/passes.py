@@ -68,28 +68,28 @@ def row_sums(probs: Pointer, grad: Pointer, row: int, n: int, max_g: Any, dot: f
     return 0.0, dot
 
 
-def medium_shift(probs: Pointer, grad: Pointer, row: int, n: int) -> Any:
-    """Return the shift, -g at the largest p, of a row of more than two vectors.
+def lane_tops(probs: Pointer, grad: Pointer, row: int, n: int) -> tuple[Vector, Vector]:
+    """Return the largest p in each lane of a row of more than a vector, and g at these p.
 
-    Every medium row is shifted. Without a shift where Σ p g seemed accurate, ordinary rows of 33 to 192 float32 took
-    0.86 to 0.92 of the time (float64 1.03 to 1.07, Zen 3), but one row in 200 had an error of more than 16 units of
-    rounding where a p is near 0.9.
+    The shift of the row is -g at the largest of these p. All short and medium rows are shifted. Without a shift where
+    Σ p g seemed accurate, ordinary rows of 33 to 192 float32 took 0.86 to 0.92 of the time (float64 1.03 to 1.07, Zen
+    3), but one row in 200 had an error of more than 16 units of rounding where a p is near 0.9.
     """
     width, last = vec.lanes(probs), row + n - vec.lanes(probs)
     p, g = vec.load(probs, last), vec.load(grad, last)
     for k in range(row, last, width):
         p, g = vec.update_max(vec.load(probs, k), vec.load(grad, k), p, g)
-    return -vec.argmax(p, g)[1]
+    return p, g
 
 
-def medium_dot(probs: Pointer, grad: Pointer, row: int, n: int, shift: Any) -> Any:
-    """Return Σ p (g + shift) of a row of more than two vectors, in the dtype of the arrays."""
+def lane_sums(probs: Pointer, grad: Pointer, row: int, n: int, shift: Any) -> Vector:
+    """Return the sum of p (g + shift) in each lane of a row of more than a vector."""
     width, last, c = vec.lanes(probs), row + n - vec.lanes(probs), vec.broadcast(probs, shift)
     added = vec.first_lanes(probs, (width - n) % width)  # lanes of the last vector that the vector before has, too
     s = vec.select(added, vec.broadcast(probs, 0), vec.load(probs, last)) * (vec.load(grad, last) + c)
     for k in range(row, last, width):
         s = s + vec.load(probs, k) * (vec.load(grad, k) + c)
-    return vec.reduce_add(s)
+    return s
 
 
 def head(probs: Pointer, row: int, n: int) -> tuple[Vector, int]:

@@ -135,6 +135,11 @@ def argmax(keys: Vector, values: Vector) -> tuple[Any, Any]:
     return keys[lane], values[lane]
 
 
+def at_once(value: Any) -> Any:
+    """Return a number. Compiled code computes it at once, not later where it is first used."""
+    return value
+
+
 def has(pointer: Pointer, index: int, value: Any) -> bool:
     """Whether an element of the vector at an index equals `value`."""
     return bool((pointer[index : index + lanes(pointer)] == value).any())

@@ -113,7 +113,7 @@ def test_a_first_small_call_compiles_three_functions_without_arrays_and_then_loa
     cache = tmp_path / "cache"
     assert output_of(FIRST_SMALL_CALL, ROOT, cache) == "False True\n"
     compiled = sorted(file.name.split("-")[0] for file in cache.iterdir())
-    assert compiled == ["pool.enter", "rows.tiny_rows", "tasks.choose"]
+    assert compiled == ["pool.enter", "small_rows.tiny_rows", "tasks.choose"]
     assert output_of(FIRST_SMALL_CALL, ROOT, cache) == "False False\n"
 
 
