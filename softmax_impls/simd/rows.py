@@ -118,16 +118,17 @@ def careful_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, sta
 def medium_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
     """Compute rows of a few vectors; return `stop`, or `start` if a row may overflow.
 
-    A row takes three steps: its largest p, its sum, and the result. Each of them ends with a number from the lanes of a
-    vector, which the next step waits for. So the steps of three rows alternate, and each number is computed at the
-    beginning of a turn, when its vector is complete:
+    A row takes three steps: its largest p, its sum Σ p h, and its result. The largest p and the sum are found in the
+    lanes of a vector first. To make a number of the lanes takes long, and the next step needs the number. So the steps
+    of three rows alternate, and each turn begins by making numbers of the lanes that the turn before has completed::
 
         turn            0        1        2        3        4
-        largest p       row 2    row 3    row 4    row 5
-        sum             row 1    row 2    row 3    row 4    row 5
+        largest p       row 2    row 3    row 4
+        sum             row 1    row 2    row 3    row 4
         result          row 0    row 1    row 2    row 3    row 4
 
-    On Zen 1, 1024×64 took 0.87 to 0.95 of the time with two rows, and rows of 100 to 190 took 0.95 to 0.99.
+    The largest p of rows 0 and 1, and the sum of row 0, come before turn 0. On Zen 1, 1024×64 took 0.87 to 0.95 of the
+    time with two rows in turn, and rows of 100 to 190 took 0.95 to 0.99.
     """
     dim, total, row = call[pool.DIM], vec.as_element(probs, 0.0), start * call[pool.DIM]
     last_row = (stop - 1) * dim
