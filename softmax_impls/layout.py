@@ -70,7 +70,7 @@ def _checked(value: object) -> Any:
 def as_real_array(name: str, value: object) -> Array:
     """Return `value` as a floating-point array; integers become float64.
 
-    Dtypes other than float16, float32, float64 and integers raise TypeError. `as_array` raises its own errors.
+    Dtypes other than float16, float32, float64 and integers raise TypeError. So do values that `as_array` refuses.
     """
     array = as_array(name, value)
     dtype = real_dtype(name, array.dtype)

@@ -45,10 +45,10 @@ def direct_call(probs: Array, grad: Array, out: Array, axis: int, threads: int |
     """Compute the backward pass of arrays by `direct` if possible; return whether it was possible.
 
     `axis` is the axis of the classes. The call is possible if the arrays fit (see `arrays.common_size`), the
-    first-level cache holds the elements of an outer index, `inner` is at least the lanes of a vector, `out` overlaps no
-    input, and nothing overflows. `probs` is an array; the others may be any objects. If the call moves more than
-    `sizes.NONTEMPORAL_COLUMNS` bytes, return False, because `backward_blocks` then takes 0.8 of the time of `direct`
-    (Zen 3, 1600×10×100).
+    first-level cache holds the elements of an outer index, the elements after the axis are at least a vector, `out`
+    overlaps no input, and nothing overflows. `grad` and `out` need not be arrays: this is checked, too. If the call
+    moves more than `sizes.NONTEMPORAL_COLUMNS` bytes, return False, because `backward_blocks` then takes 0.8 of the
+    time of `direct` (Zen 3, 1600×10×100).
     """
     moved, ndim = 3 * probs.nbytes, probs.ndim
     if moved > sizes.NONTEMPORAL_COLUMNS or not (probs.dtype.char in "fd" and -ndim <= axis < ndim):

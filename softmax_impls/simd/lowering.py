@@ -134,7 +134,7 @@ def argmax(builder: Any, keys: Any, values: Any) -> Any:
 
 @operation(vec.at_once, lambda value: value(value))
 def at_once(builder: Any, value: Any) -> Any:
-    """Emit a piece of assembler code without instructions, which takes a number and returns it; LLVM never moves it."""
+    """Emit assembler code that has no instructions, and takes and returns a number: LLVM never moves such code."""
     if not _X86:
         return value
     return builder.call(ir.InlineAsm(ir.FunctionType(value.type, [value.type]), "", "=x,0", side_effect=True), [value])

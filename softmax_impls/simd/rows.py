@@ -1,4 +1,4 @@
-"""How the passes of many rows are ordered, so that they wait neither for memory nor for each other.
+"""The tasks that compute rows: the order of their passes, and how they find results that may overflow.
 
 Tiny rows have at most one vector, short rows at most two, and medium rows at most twelve. Longer rows are long rows. A
 vector of long rows may begin in a row and end in the next row. Streamed rows have more than two vectors. They are
@@ -10,13 +10,14 @@ The result is p (h - Σ p h), where h = g + c and c is the shift of the row. If 
 * `long_rows` and `streamed_rows` look at each row. They write all rows before such a row, stop there, and return the
   number of the row.
 * `medium_rows` writes all rows, and adds up the squares of the sums Σ p h. If a sum is so large that its row may
-  overflow, its square is inf. To look at each row would take 4 to 40 % of the time in tiny, short and medium rows.
-* `tiny_rows` and `short_rows` compute p h - p Σ p h, where only h can overflow. Then Σ p h is inf or NaN. So they write
-  all rows, and add up the sums.
+  overflow, its square is inf.
+* `tiny_rows` and `short_rows` write all rows, and add up the sums. They compute p h - p Σ p h, where only h can
+  overflow. If an h overflows, its sum is inf or NaN.
 
 If the total of the sums or squares is not finite, the task returns `start`, and `careful_rows` computes the rows again.
-But if `out` is an input, the input is lost after the first time. So `careful_rows` computes all such calls: it writes
-blocks of rows to the stack, and copies each block to `out`.
+If `out` is an input, this is impossible, because the input is already overwritten. So a call whose `out` is an input is
+computed by `careful_rows` from the start: it writes blocks of rows to the stack, and copies each block to `out`. To
+look at each row instead would take 4 to 40 % of the time in tiny, short and medium rows.
 """
 
 from typing import Any
@@ -118,9 +119,9 @@ def careful_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, sta
 def medium_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
     """Compute rows of a few vectors; return `stop`, or `start` if a row may overflow.
 
-    A row takes three steps: its largest p, its sum Σ p h, and its result. The largest p and the sum are found in the
-    lanes of a vector first. To make a number of the lanes takes long, and the next step needs the number. So the steps
-    of three rows alternate, and each turn begins by making numbers of the lanes that the turn before has completed::
+    A row takes three steps: its largest p, its sum Σ p h, and its result. The first two steps end with a vector. To
+    reduce the vector to a number is slow, and the next step needs the number. So the steps of three rows alternate, and
+    each turn begins by reducing the vectors that the previous turn has completed::
 
         turn            0        1        2        3        4
         largest p       row 2    row 3    row 4

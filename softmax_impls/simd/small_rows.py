@@ -49,7 +49,9 @@ def tiny_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start:
 
 @task(fastmath={"contract"})
 def short_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start: int, stop: int) -> int:
-    """Compute rows that have two vectors. If a row has less than two whole vectors, these overlap.
+    """Compute rows that have two vectors; return `stop`, or `start` if a row may overflow.
+
+    If a row has less than two whole vectors, the two vectors share elements.
 
     The steps of three rows alternate as in `rows.medium_rows`: 0.87 to 0.92 of the time with two rows (Zen 1).
     """
@@ -73,7 +75,10 @@ def short_rows(call: Pointer, probs: Pointer, grad: Pointer, out: Pointer, start
 
 
 def _short_terms(probs: Pointer, grad: Pointer, row: int, dim: int, shift: Any) -> tuple[Vector, Vector]:
-    """Return p (g + shift) of a row that has two vectors. In the second vector, shared elements are 0."""
+    """Return p (g + shift) of a row as two vectors.
+
+    If an element is in both vectors, it is 0 in the second vector, so that a sum counts it once.
+    """
     width, last, c = vec.lanes(probs), row + dim - vec.lanes(probs), vec.broadcast(probs, shift)
     shared = vec.first_lanes(probs, 2 * width - dim)
     p1 = vec.select(shared, vec.broadcast(probs, 0), vec.load(probs, last))

@@ -136,7 +136,10 @@ def argmax(keys: Vector, values: Vector) -> tuple[Any, Any]:
 
 
 def at_once(value: Any) -> Any:
-    """Return a number. Compiled code computes it at once, not later where it is first used."""
+    """Return `value`, a number. Compiled code computes it at once, not only where it is first used.
+
+    Otherwise LLVM may move the computation there, and later operations have to wait for it.
+    """
     return value
 
 
@@ -167,11 +170,11 @@ def store_release(words: Pointer, index: int, value: Any) -> None:
 
 
 def fetch_add(words: Pointer, index: int, value: Any) -> Any:
-    """Add to a word, and return its old value."""
+    """Add `value` to the word at an index, and return the old word. No other thread can change the word in between."""
 
 
 def compare_exchange(words: Pointer, index: int, old: Any, new: Any) -> Any:
-    """Store `new` if the word equals `old`, and return whether it did."""
+    """Store `new` if the word at an index equals `old`; return whether it did. Other threads cannot interfere."""
 
 
 def spin_pause() -> None:

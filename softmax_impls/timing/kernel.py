@@ -187,7 +187,7 @@ class Participant:
             )
 
     def move(self, arrays: CellArrays) -> bool:
-        """Move to new arrays: prepare the calls, and try a call. If the call fails, stop the kernel; return False."""
+        """Prepare calls on new arrays and try a call. If it fails, stop timing the kernel. Return whether it worked."""
         with self.stopped_if_it_fails():
             self.bind(arrays)
             arrays.last = 1 - arrays.last
