@@ -42,8 +42,8 @@ def arguments(name: str, batch: int, dim: int, dtype: str, threads: int) -> dict
 def usage(name: str, implementation: Implementation | None, batch: int, dim: int, dtype: str, threads: int) -> Usage:
     """Return the code that calls `name` on (batch, dim) arrays; `implementation` is None if its record is unknown.
 
-    The code calls our implementations through `softmax_backward`. It calls a user's function directly, and another
-    library with the library's own arrays, because direct calls take less time.
+    The code calls our implementations through `softmax_backward`. It calls a user's function itself, and it calls
+    another library with that library's own arrays, because this takes less time.
     """
     imports, names, setup = ["import numpy as np"], "softmax", ""
     if implementation is not None and implementation.usage is not None:

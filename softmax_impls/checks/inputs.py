@@ -162,7 +162,8 @@ def _non_finite(rng: Generator) -> Drawn:
 def _opposite(rng: Generator, batch: int, pairs: int) -> Drawn:
     """Draw pairs of classes with equal logits and opposite g.
 
-    Σ p g is 0, so the result does not overflow. But a kernel that subtracts a g from another g may overflow.
+    The caller multiplies g by the dtype's largest number. Σ p g is 0, so the result does not overflow. But if a kernel
+    subtracts a g from another g, the difference overflows.
     """
     logits, size = rng.standard_normal((batch, pairs)), rng.uniform(0.55, 0.95, (batch, pairs))
     order = rng.permutation(2 * pairs)

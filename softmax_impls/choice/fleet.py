@@ -107,9 +107,10 @@ class Fleet:
 
     @property
     def best_for_all(self) -> str:
-        """The implementation with the smallest ratio in `worst`; "" if none was timed on all kinds.
+        """The implementation that is least behind the fastest where it is worst; "" if none was timed on all kinds.
 
-        The implementation of the default call is preferred if its ratio is at most `MIN_MARGIN` larger.
+        So its ratio in `worst` is the smallest. The implementation of the default call is preferred if its ratio is at
+        most `MIN_MARGIN` larger.
         """
         return preferred(self.worst)
 

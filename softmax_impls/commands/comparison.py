@@ -159,9 +159,9 @@ def _bytes(max_memory: object) -> int | None:
 
 
 class Comparison(Outcome):
-    """A comparison on this machine.
+    """Measures implementations on this machine, and compares their times.
 
-    The budget in seconds counts from `start` on. Of the budget, `reserve` seconds are left for the caller.
+    The time budget in seconds begins at `start`. The last `reserve` seconds of it are left for the caller.
     """
 
     def __init__(

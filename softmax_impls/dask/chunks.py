@@ -4,10 +4,11 @@
 divided into several chunks. In the forward pass, `softmax` computes the softmax of each chunk alone, and `scaled`
 multiplies it by the chunk's share of the sum over the whole row. A report is an array with a record for each row of a
 chunk, such as the sum over the chunk's part of the row. It has the shape of the chunk, but length 1 on the axes of the
-classes. The order of the calls::
+classes. The backward pass computes p (h - Σ p h) with h = g - c, where c is g at the largest p of the row, or 0 if
+Σ p g is accurate. The functions are called in this order::
 
-    backward, p (h - Σ p h) with h = g - c    forward
-
+    backward           computes               forward           computes
+    ---------------    -------------------    --------------    ----------
     backward_report    each chunk             softmax           each chunk
     merge_dots         whole rows             softmax_report    each chunk
     shifted_dot        each chunk             merge_sums        whole rows

@@ -166,7 +166,8 @@ def split(cells: Iterable[Cell]) -> list[Run]:
 def _newest_first(cells: Iterable[Cell]) -> list[Cell]:
     """Sort cells that have the same key, the newest first.
 
-    If several cells were measured at the same time, only the cell with the most samples is kept.
+    Cells may have the same time, for example if a commit was measured twice by asv. Of these, only the cell with the
+    most samples is kept.
     """
     ordered = sorted(cells, key=lambda cell: (cell.time or OLDEST, sum(len(kernel.samples) for kernel in cell.kernels)))
     return list({cell.time: cell for cell in ordered}.values())[::-1]

@@ -81,8 +81,8 @@ def where_ordinary(like: Pointer, s: Vector, a: Vector, b: Vector) -> Vector:
 def reduce_forward(buffer: Pointer, dim: int, n: int) -> None:
     """Replace x in a buffer by e = 2^SCALE exp(x - max x), and store 1 / Σ e of each column in the buffer.
 
-    The buffer is as in `reduce_backward`, with x in place of p, and 1 / Σ e in place of the sums. Its vectors of c and
-    g are not used.
+    The softmax is e / Σ e, in which the factor 2^SCALE cancels; `exponential` says why it is there. The buffer is as in
+    `reduce_backward`, with x in place of p, and 1 / Σ e in place of the sums. Its vectors of c and g are not used.
     """
     width, zero = vec.lanes(buffer), vec.broadcast(buffer, 0)
     step = (2 * dim + 3) * width

@@ -167,7 +167,7 @@ def write_edge(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int
 
 
 def write(probs: Pointer, grad: Pointer, out: Pointer, index: int, end: int, sums: Sums, nontemporal: bool) -> None:
-    """Write the elements from `index` to `end`, any part of a row."""
+    """Write the result from `index` to `end`, which is any part of a row; `sums` are of this row."""
     if nontemporal:
         aligned = min(end, index + vec.elements_to_line(out, index))
         write_edge(probs, grad, out, index, aligned, sums)
