@@ -14,7 +14,8 @@ writes a block and reads the next block, row by row, so that the processor waits
 
 If `inner` is a multiple of the number of lanes, the vectors of the result begin at cache lines. The first and the last
 vector of an outer index may overlap their neighbours, which are in the same block. Small arrays need no buffer, see
-`direct`.
+`direct`. Large calls use non-temporal stores of 16 bytes if all rows begin at multiples of 16 bytes: 64×100×5000
+float32 took 0.76 of the time with plain stores (Zen 1).
 """
 
 import functools
@@ -169,7 +170,8 @@ def _exchange(
     """Write block `old` from the buffer, read block `number` into the buffer; return the buffer and the new block."""
     dim, columns, width = call[pool.DIM], call[pool.INNER], vec.lanes(probs)
     step, last, aligned = (2 * dim + 3) * width, columns - width, columns % width == 0
-    nontemporal = call[pool.NONTEMPORAL] != 0 and aligned
+    part = width // 4  # elements of a non-temporal store
+    nontemporal = call[pool.NONTEMPORAL] != 0 and columns % part == 0 and vec.elements_to_line(out, 0) % part == 0
     blocks, largest = split(dim, columns, width)
     buffer = vec.pointer_to(call[pool.TABLE], vec.as_element(probs, 0))
     buffer = vec.advance(buffer, start // call[pool.SMALLEST] * largest * step)
@@ -208,7 +210,7 @@ def _write(out: Pointer, buffer: Pointer, base: int, k: int, i: int, nontemporal
     result, s = vec.load(buffer, base + k), vec.load(buffer, base + width)
     result = result * s if is_forward else result * ((vec.load(buffer, base + k + width) - vec.load(buffer, base)) - s)
     if nontemporal:
-        vec.store_nontemporal(out, i, result)
+        vec.store_nontemporal_parts(out, i, result)
     else:
         vec.store(out, i, result)
 

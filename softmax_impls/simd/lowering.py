@@ -51,11 +51,20 @@ def store(builder: Any, pointer: Any, index: Any, vector: Any) -> None:
     builder.store(vector, _vector_at(builder, pointer, index), align=_element_bytes(pointer))
 
 
-@operation(vec.store_nontemporal, lambda pointer, index, vector: types.void(pointer, types.intp, vector))
-def store_nontemporal(builder: Any, pointer: Any, index: Any, vector: Any) -> None:
-    """Emit a non-temporal store of a vector. Its address has to be a multiple of the vector's size."""
-    stored = builder.store(vector, _vector_at(builder, pointer, index), align=VECTOR_BYTES)
-    stored.set_metadata("nontemporal", builder.module.add_metadata([INT32(1)]))
+def _store_nontemporal(alignment: int) -> Callable[..., None]:
+    """Return a function that emits a non-temporal store of a vector; its address is a multiple of `alignment`."""
+
+    def emit(builder: Any, pointer: Any, index: Any, vector: Any) -> None:
+        stored = builder.store(vector, _vector_at(builder, pointer, index), align=alignment)
+        stored.set_metadata("nontemporal", builder.module.add_metadata([INT32(1)]))
+
+    return emit
+
+
+for function, alignment in ((vec.store_nontemporal, VECTOR_BYTES), (vec.store_nontemporal_parts, 16)):
+    operation(function, lambda pointer, index, vector: types.void(pointer, types.intp, vector))(
+        _store_nontemporal(alignment)
+    )
 
 
 def _masked(name: str, builder: Any, pointer: Any, index: Any) -> tuple[str, tuple[Any, Any]]:

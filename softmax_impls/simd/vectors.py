@@ -71,6 +71,11 @@ def store_nontemporal(pointer: Pointer, index: int, vector: Vector) -> None:
     pointer[index : index + len(vector)] = vector
 
 
+def store_nontemporal_parts(pointer: Pointer, index: int, vector: Vector) -> None:
+    """Store a vector like `store_nontemporal`, but in parts of 16 bytes. Its address has to be a multiple of 16."""
+    pointer[index : index + len(vector)] = vector
+
+
 def masked_load(pointer: Pointer, index: int, mask: Mask) -> Vector:
     """Load the elements where the mask is true. The other elements are 0, and their memory is not accessed."""
     vector = np.zeros(len(mask), pointer.dtype)
