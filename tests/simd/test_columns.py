@@ -9,7 +9,8 @@ from softmax_impls import softmax_backward
 from softmax_impls.simd import columns, pool, sizes
 from tests.simd.problems import DISABLE_JIT, DTYPES, assert_right, compiled_only, problem
 
-SHAPES = [(1, 1, 16), (2, 3, 17), (3, 2, 80), (2, 3, 144), (1, 40, 31), (1, 67, 24), (2, 3, 18), (1, 5, 36)]  # (outer, D, inner)
+# (outer, D, inner)
+SHAPES = [(1, 1, 16), (2, 3, 17), (3, 2, 80), (2, 3, 144), (1, 40, 31), (1, 67, 24), (2, 3, 18), (1, 5, 36)]
 SHAPES += [] if DISABLE_JIT else [(2, 21, 1040), (1, 1000, 100), (1, 5000, 33), (70, 10, 100)]
 
 
