@@ -41,8 +41,7 @@ def environment(host: str | None = None) -> Environment:
     for package in PACKAGES:
         with suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package) or "unknown"  # of a damaged installation
-    system = f"{platform.system()} {platform.machine()}"
-    machine = storable(f"{llvm.get_host_cpu_name()}, {available_cores()} cores, {system}", 200)
+    machine = description(llvm.get_host_cpu_name(), available_cores(), platform.system(), platform.machine())
     host = host or os.environ.get("SOFTMAX_IMPLS_MACHINE") or platform.node()
     host = _hashed_name() if host == HASHED else storable(host, 200)
     memory = psutil.virtual_memory().total
@@ -70,7 +69,7 @@ def machine_name(host: str, processor: str, cores: object, system: str, architec
 
 def description(processor: str, cores: object, system: str, architecture: str) -> str:
     """Return the description of a machine: its processor, its number of cores, its system and architecture."""
-    number = f"{cores} cores" if cores else ""
+    number = ("1 core" if str(cores) == "1" else f"{cores} cores") if cores else ""
     parts = (" ".join(part.split()) for part in (processor or "unknown processor", number, f"{system} {architecture}"))
     return storable(", ".join(part for part in parts if part), 200)
 

@@ -11,6 +11,7 @@ import numba
 import pytest
 from threadpoolctl import threadpool_info
 
+from softmax_impls.formatting import format_count
 from softmax_impls.threads import available_cores
 from softmax_impls.timing import environment
 
@@ -22,7 +23,7 @@ def git(folder, *arguments):
 
 def test_the_environment_names_the_machine_and_the_versions():
     found = environment.environment()
-    assert f", {available_cores()} cores, " in found.machine
+    assert f", {format_count(available_cores(), 'core')}, " in found.machine
     assert found.memory_bytes > 1e8
     assert {"python", "numpy", "numba"} <= found.versions.keys()
     assert 0 < environment.largest_temporaries() <= 4e9
