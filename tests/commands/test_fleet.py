@@ -270,7 +270,7 @@ def test_from_two_kinds_to_the_page_though_workers_die(fleet, folder, capsys, mo
     killed = []
 
     def kill_twice(cell):
-        if ", 1 cores, " in cell.environment.machine and len(killed) < 2:
+        if ", 1 core, " in cell.environment.machine and len(killed) < 2:
             killed.append(cell.environment.host)
             fleet.kill(killed[-1])
 
@@ -286,8 +286,8 @@ def test_from_two_kinds_to_the_page_though_workers_die(fleet, folder, capsys, mo
     assert all(f"its worker on {host} is gone" in err for host in killed)
     hosts = hosts_of(file)
     assert len(hosts) == 5
-    assert [host for (kind, _), host in hosts.items() if kind == "1 cores"] == killed
-    assert ", 1 cores is gone: 2 of 3 cells are measured." in out
+    assert [host for (kind, _), host in hosts.items() if kind == "1 core"] == killed
+    assert ", 1 core is gone: 2 of 3 cells are measured." in out
 
     (command,) = re.findall(r"To continue: softmax-impls (.*)", out)
     fleet.worker("host-d", {0})
